@@ -1,0 +1,49 @@
+"""Action units (AUs) of FACS: their names, the sets that the data sets code, and label values.
+
+A label is one of three integers: ``PRESENT`` (+1), ``ABSENT`` (-1), ``UNKNOWN`` (0). Losses and
+metrics ignore unknown labels.
+"""
+
+from __future__ import annotations
+
+PRESENT = 1
+ABSENT = -1
+UNKNOWN = 0
+
+AU_NAMES: dict[int, str] = {
+    1: "Inner brow raiser",
+    2: "Outer brow raiser",
+    4: "Brow lowerer",
+    6: "Cheek raiser",
+    7: "Lid tightener",
+    9: "Nose wrinkler",
+    10: "Upper lip raiser",
+    12: "Lip corner puller",
+    14: "Dimpler",
+    15: "Lip corner depressor",
+    17: "Chin raiser",
+    23: "Lip tightener",
+    24: "Lip pressor",
+    25: "Lips part",
+    26: "Jaw drop",
+}
+
+BP4D_AUS: tuple[int, ...] = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
+DISFA_AUS: tuple[int, ...] = (1, 2, 4, 6, 9, 12, 25, 26)
+ALL_AUS: tuple[int, ...] = tuple(AU_NAMES)
+
+# Share of coded frames in which an AU is present, in BP4D.
+BP4D_BASE_RATES: dict[int, float] = {
+    1: 0.210,
+    2: 0.170,
+    4: 0.202,
+    6: 0.459,
+    7: 0.547,
+    10: 0.592,
+    12: 0.560,
+    14: 0.464,
+    15: 0.169,
+    17: 0.342,
+    23: 0.165,
+    24: 0.151,
+}
