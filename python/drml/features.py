@@ -1,0 +1,149 @@
+"""Write a blob of the network (fc9 by default) for every record, to .npz or .h5."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from drml.errors import UserError
+from drml.net import CaffeNet
+from drml.scoring import find_input, open_data, writing
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What was written: the file, the number of rows, the shape of one row."""
+
+    path: Path
+    rows: int
+    shape: tuple[int, ...]
+
+
+def extract(
+    deploy: str | Path,
+    weights: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    blob: str = "fc9",
+    mean: str | Path | None = None,
+    scale: float | None = None,
+    batch: int = 32,
+    progress: bool = True,
+    probe: bool = True,
+) -> Extracted:
+    """Run a net over a data set and write one of its blobs.
+
+    The file holds ``keys`` (N strings), ``features`` (N x the blob's shape, float32) and ``labels`` (N x K,
+    int8). It gets its name only when it is whole.
+
+    Parameters
+    ----------
+    deploy, weights, data, mean, scale, batch, probe
+        As in `drml.scoring.score`.
+    out : path
+        The ending tells the form: .npz (NumPy) or .h5 (HDF5).
+    blob : str
+        A blob of the net with one row per picture.
+    progress : bool
+
+    Returns
+    -------
+    Extracted
+    """
+    out = Path(out)
+    if out.suffix not in _WRITERS:
+        raise UserError(f"{out}: ending '{out.suffix}' is unknown; give a name that ends in .npz or .h5")
+    if not out.parent.is_dir():
+        raise UserError(f"{out}: folder {out.parent} does not exist; make it first")
+    source = open_data(data)
+    settings = find_input(weights, source.lmdb, mean=mean, scale=scale)
+    net = CaffeNet(deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe)
+    if blob not in net.blob_names:
+        raise UserError(f"{deploy}: no blob '{blob}'; it has {', '.join(net.blob_names)}")
+    rows, shape = 0, ()
+    with _WRITERS[out.suffix](out) as writer, tqdm(
+        total=source.size, desc=str(data), unit="img", disable=not progress
+    ) as bar:
+        for keys, images, labels in source.batches(batch):
+            features = net.forward(images, [blob])[blob]
+            writer.append(keys, features, labels)
+            rows, shape = rows + len(keys), features.shape[1:]
+            bar.update(len(keys))
+        if not rows:
+            raise UserError(f"{data}: no record in it")
+    return Extracted(out, rows, shape)
+
+
+class _Hdf5:
+    """Appends to datasets that grow."""
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+
+    def append(self, keys: Sequence[str], features: NDArray[Any], labels: NDArray[Any]) -> None:
+        import h5py
+
+        strings = h5py.string_dtype()
+        rows = {"keys": np.array(keys, object), "features": features, "labels": labels}
+        for name, values in rows.items():
+            if name not in self._file:
+                self._file.create_dataset(
+                    name,
+                    shape=(0, *values.shape[1:]),
+                    maxshape=(None, *values.shape[1:]),
+                    dtype=strings if name == "keys" else values.dtype,
+                )
+            data = self._file[name]
+            data.resize(len(data) + len(values), axis=0)
+            data[len(data) - len(values) :] = values
+
+
+@contextmanager
+def _hdf5(out: Path) -> Iterator[_Hdf5]:
+    import h5py
+
+    with writing(out, "w+b") as raw, h5py.File(raw, "w") as file:
+        yield _Hdf5(file)
+
+
+class _Npz:
+    """Keeps the features on disk until their number is known, for .npy needs it in its head."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.keys: list[str] = []
+        self.labels: list[NDArray[Any]] = []
+        self.shape: tuple[int, ...] = ()
+
+    def append(self, keys: Sequence[str], features: NDArray[Any], labels: NDArray[Any]) -> None:
+        self.keys += keys
+        self.labels.append(labels)
+        self.shape = features.shape[1:]
+        self._store.write(np.ascontiguousarray(features, np.float32).tobytes())
+
+    def save(self, file: Any) -> None:
+        self._store.flush()
+        shape = (len(self.keys), *self.shape)
+        features = np.memmap(self._store, np.float32, mode="r", shape=shape)
+        np.savez(file, keys=np.array(self.keys), features=features, labels=np.concatenate(self.labels))
+
+
+@contextmanager
+def _npz(out: Path) -> Iterator[_Npz]:
+    # Beside the result: the space it needs is there or it is not.
+    with tempfile.TemporaryFile(dir=out.parent) as store, writing(out, "wb") as file:
+        writer = _Npz(store)
+        yield writer
+        writer.save(file)
+
+
+_WRITERS: dict[str, Any] = {".h5": _hdf5, ".npz": _npz}

@@ -1,0 +1,443 @@
+"""Caffe networks from Python; the only module that imports caffe.
+
+Caffe ends the whole process where a file does not suit it (``CHECK`` calls ``abort``), so everything a user
+can get wrong is looked at here first and raised as a `UserError`.
+
+caffe is imported inside the functions: the rest of the package, ``drml --help`` among it, works without it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drml.errors import UserError
+
+# Layer parameters that name the data of a layer in a field `source`.
+_DATA_PARAMS = (
+    "data_param",
+    "multi_label_data_param",
+    "image_data_param",
+    "hdf5_data_param",
+    "window_data_param",
+)
+_FATAL = re.compile(r"^F\d{4,8} .*?\] ?(.*)$", re.MULTILINE)
+
+
+def import_caffe() -> ModuleType:
+    """Import caffe with its log kept to errors, unless GLOG_minloglevel says otherwise."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    try:
+        import caffe
+    except ImportError as error:
+        raise UserError(
+            f"pycaffe not found ({error}): run make, and use .venv/bin/drml or .venv/bin/python"
+        ) from None
+    module: ModuleType = caffe
+    return module
+
+
+def _messages() -> Any:
+    import_caffe()
+    from caffe.proto import caffe_pb2
+
+    return caffe_pb2
+
+
+def fatal_line(log: str) -> str | None:
+    """Return the message of the last fatal line (``F1123 ... file.cpp:12] ...``) of a glog text, or None."""
+    lines = _FATAL.findall(log)
+    return lines[-1].strip() if lines else None
+
+
+# --- prototxt files -------------------------------------------------------------------------------------
+
+
+def read_prototxt(path: str | Path, kind: str = "NetParameter") -> Any:
+    """Read a text message of Caffe: ``NetParameter``, ``SolverParameter``.
+
+    Raises
+    ------
+    UserError
+        The file is missing, or is not such a text; names line and column.
+    """
+    from google.protobuf import text_format
+
+    message = getattr(_messages(), kind)()
+    try:
+        text_format.Parse(Path(path).read_text(encoding="utf-8"), message)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected a {kind} in prototxt form") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: not a text file; expected a {kind} in prototxt form") from None
+    except text_format.ParseError as error:
+        raise UserError(f"{path}: not a {kind}: line {error}") from None
+    return message
+
+
+def write_prototxt(message: Any, path: str | Path) -> None:
+    """Write a message as text."""
+    from google.protobuf import text_format
+
+    Path(path).write_text(text_format.MessageToString(message), encoding="utf-8")
+
+
+@dataclass
+class DataPath:
+    """A file or folder that a net reads: field `field` of `holder`, in the layer named `layer`."""
+
+    layer: str
+    holder: Any
+    field: str
+
+    @property
+    def path(self) -> str:
+        """What the net says now."""
+        return str(getattr(self.holder, self.field))
+
+    @path.setter
+    def path(self, value: str | Path) -> None:
+        setattr(self.holder, self.field, str(value))
+
+
+def data_paths(net: Any) -> list[DataPath]:
+    """List the paths in a NetParameter: each data layer's `source`, each transform's `mean_file`."""
+    found = []
+    for layer in net.layer:
+        holders = [(name, "source") for name in _DATA_PARAMS]
+        holders += [("transform_param", "mean_file"), ("data_param", "mean_file")]
+        for name, field in holders:
+            if name in layer.DESCRIPTOR.fields_by_name and layer.HasField(name):
+                holder = getattr(layer, name)
+                if getattr(holder, field, ""):
+                    found.append(DataPath(layer.name, holder, field))
+    return found
+
+
+@dataclass(frozen=True)
+class Transform:
+    """What a net's data layer does to a picture before the net sees it."""
+
+    scale: float = 1.0
+    crop_size: int = 0
+    mean_value: tuple[float, ...] = ()
+    mean_file: str = ""
+
+
+def transform_of(net: Any, phase: str = "TEST") -> Transform | None:
+    """Return the transform of a NetParameter's data layer in `phase`; else of any; None without one."""
+    wanted = _messages().Phase.Value(phase)
+    layers = [layer for layer in net.layer if layer.HasField("transform_param")]
+    # A layer without a phase rule runs in both phases. A snapshot says it in `phase`, not in a rule.
+    layers.sort(
+        key=lambda layer: (
+            any(rule.HasField("phase") and rule.phase != wanted for rule in layer.include)
+            or (layer.HasField("phase") and layer.phase != wanted)
+        )
+    )
+    if not layers:
+        return None
+    param = layers[0].transform_param
+    # Caffe keeps float32: 1/60 comes back as 0.016666668, which is what the net was trained with.
+    return Transform(param.scale, param.crop_size, tuple(param.mean_value), param.mean_file)
+
+
+# --- weights --------------------------------------------------------------------------------------------
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """What a weights file holds: the blobs' shapes by layer, and the transform where it is kept.
+
+    A .caffemodel carries the net it was trained in, so also the scale of its input; an .h5 does not.
+    """
+
+    shapes: dict[str, list[Shape]]
+    transform: Transform | None
+
+
+def read_weights(path: str | Path) -> WeightsFile:
+    """Read the shapes in a .caffemodel or .h5 weights file, told apart by content as Caffe does."""
+    import h5py
+
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such weights file; give a .caffemodel or .h5")
+    if h5py.is_hdf5(path):
+        return WeightsFile(_shapes_in_hdf5(path), None)
+    from google.protobuf.message import DecodeError
+
+    net = _messages().NetParameter()
+    try:
+        net.ParseFromString(path.read_bytes())
+    except DecodeError:
+        raise UserError(f"{path}: not a .caffemodel, or cut short; give whole weights") from None
+    shapes = {
+        layer.name: [_shape_in_proto(blob) for blob in layer.blobs]
+        for layer in [*net.layers, *net.layer]
+        if layer.blobs
+    }
+    if not shapes:
+        raise UserError(f"{path}: holds no weights; give the .caffemodel of a snapshot, not a .solverstate")
+    return WeightsFile(shapes, transform_of(net, "TRAIN"))
+
+
+def _shape_in_proto(blob: Any) -> Shape:
+    if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
+        return (blob.num, blob.channels, blob.height, blob.width)
+    return tuple(blob.shape.dim)
+
+
+def _shapes_in_hdf5(path: Path) -> dict[str, list[Shape]]:
+    import h5py
+
+    try:
+        with h5py.File(path) as file:
+            group = file.get("data")
+            if not isinstance(group, h5py.Group):
+                raise UserError(f"{path}: no group 'data'; not weights that Caffe wrote")
+            shapes = {}
+            for name, layer in group.items():
+                blobs = sorted((key for key in layer if key.isdigit()), key=int)
+                if blobs:
+                    shapes[name] = [tuple(layer[key].shape) for key in blobs]
+            return shapes
+    except OSError as error:
+        raise UserError(f"{path}: damaged or cut short HDF5 file ({error})") from None
+
+
+def _x(shape: Shape) -> str:
+    return "x".join(map(str, shape)) or "scalar"
+
+
+def _same_shape(stored: Shape, needed: Shape) -> bool:
+    # Old weights pad every shape to four axes with ones in front.
+    return stored == needed or (
+        len(stored) == 4 and len(needed) < 4 and stored == (1,) * (4 - len(needed)) + needed
+    )
+
+
+def check_weights(
+    path: str | Path, stored: dict[str, list[Shape]], deploy: str | Path, needed: dict[str, list[Shape]]
+) -> None:
+    """Raise a `UserError` unless the weights of `path` fit the net of `deploy`, layer by layer."""
+    way_out = "give the weights of this very net"
+    for name, shapes in needed.items():
+        if name not in stored:
+            raise UserError(
+                f"{path}: no weights for layer '{name}' ({', '.join(map(_x, shapes))})"
+                f" of {deploy}; it has {', '.join(stored)}; {way_out}"
+            )
+        if len(stored[name]) != len(shapes):
+            raise UserError(
+                f"{path}: layer '{name}' has {len(stored[name])} blobs ({', '.join(map(_x, stored[name]))}),"
+                f" {deploy} needs {len(shapes)} ({', '.join(map(_x, shapes))}); {way_out}"
+            )
+        for index, (have, need) in enumerate(zip(stored[name], shapes, strict=True)):
+            if not _same_shape(have, need):
+                raise UserError(
+                    f"{path}: layer '{name}' has shape {_x(have)} in blob {index},"
+                    f" {deploy} needs {_x(need)}; {way_out}"
+                )
+    for name in stored:
+        if name not in needed:
+            raise UserError(
+                f"{path}: layer '{name}' ({', '.join(map(_x, stored[name]))}) is not in {deploy},"
+                f" which has {', '.join(needed)}; {way_out}"
+            )
+
+
+# --- nets -----------------------------------------------------------------------------------------------
+
+
+class Net(Protocol):
+    """What scoring and feature extraction need of a network, whatever runs it."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the input."""
+
+    @property
+    def blob_names(self) -> list[str]:
+        """Names of the blobs that `forward` can return."""
+
+    def forward(
+        self, images: Sequence[NDArray[np.uint8]], blobs: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Run pictures (height x width x channels, 8 bits) and return the named blobs, one row each."""
+
+
+class CaffeNet:
+    """A deploy network with its weights, fed with pictures as they lie in the LMDB.
+
+    Parameters
+    ----------
+    deploy : path
+        A prototxt with one input blob, N x C x H x W.
+    weights : path
+        A .caffemodel or .h5; every layer with weights must be in it with the same shapes, and no other.
+    mean : ndarray, optional
+        C x height x width as the mean image (of the pictures' size, or of the net's input), or C values.
+    scale : float
+        Factor after the mean is taken off. Caffe's order: ``(pixel - mean) * scale``.
+    batch : int
+        Pictures per forward pass at most.
+    probe : bool
+        Build the net in a process of its own first, so that a layer Caffe refuses is an error here and not
+        the end of this process. Only for files known to be good is it worth leaving out (1-2 s).
+
+    Attributes
+    ----------
+    input_shape : tuple
+        C, H, W.
+    blob_names : list of str
+    net : caffe.Net
+    """
+
+    def __init__(
+        self,
+        deploy: str | Path,
+        weights: str | Path,
+        *,
+        mean: NDArray[Any] | None = None,
+        scale: float = 1.0,
+        batch: int = 32,
+        probe: bool = True,
+    ) -> None:
+        if batch < 1:
+            raise UserError(f"a batch of {batch} pictures is not possible; give at least 1")
+        caffe = import_caffe()
+        read_prototxt(deploy)
+        stored = read_weights(weights)
+        if probe:
+            _probe(deploy)
+        self.deploy = Path(deploy)
+        self.net = caffe.Net(str(deploy), caffe.TEST)
+        needed = {name: [tuple(blob.shape) for blob in blobs] for name, blobs in self.net.params.items()}
+        check_weights(weights, stored.shapes, deploy, needed)
+        self.net.copy_from(str(weights))
+        if len(self.net.inputs) != 1 or len(self.net.blobs[self.net.inputs[0]].shape) != 4:
+            raise UserError(
+                f"{deploy}: needs one input blob of N x C x H x W, has {list(self.net.inputs)};"
+                " give a deploy.prototxt, not a train_val.prototxt"
+            )
+        self._input = self.net.inputs[0]
+        _, channels, height, width = self.net.blobs[self._input].shape
+        self.input_shape: tuple[int, int, int] = (channels, height, width)
+        self.blob_names: list[str] = list(self.net.blobs)
+        self.mean = None if mean is None else np.asarray(mean, np.float32)
+        self.scale = float(scale)
+        self.batch = batch
+        if self.mean is not None and (self.mean.ndim not in (1, 3) or self.mean.shape[0] not in (1, channels)):
+            raise UserError(
+                f"mean of shape {_x(self.mean.shape)} does not fit {deploy}, whose input is"
+                f" {_x(self.input_shape)}; give its own mean.binaryproto"
+            )
+
+    def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Centre crop, mean and scale as Caffe's transformer has them in TEST.
+
+        Parameters
+        ----------
+        image : ndarray, height x width x channels
+            BGR, as OpenCV decodes it.
+
+        Returns
+        -------
+        ndarray, C x H x W
+        """
+        channels, height, width = self.input_shape
+        if image.ndim == 2:
+            image = image[:, :, None]
+        rows, columns = image.shape[:2]
+        if image.shape[2] != channels or rows < height or columns < width:
+            raise UserError(
+                f"a picture of {rows}x{columns} with {image.shape[2]} channels does not fit {self.deploy},"
+                f" whose input is {_x(self.input_shape)}"
+            )
+        top, left = (rows - height) // 2, (columns - width) // 2
+        window = np.s_[:, top : top + height, left : left + width]
+        pixels = image.transpose(2, 0, 1)[window].astype(np.float32)
+        if self.mean is not None:
+            if self.mean.ndim == 1:
+                pixels -= self.mean[:, None, None]
+            elif self.mean.shape[1:] == (rows, columns):
+                pixels -= self.mean[window]
+            elif self.mean.shape[1:] == (height, width):
+                pixels -= self.mean
+            else:
+                raise UserError(
+                    f"the mean image is {_x(self.mean.shape[1:])}, the pictures are {rows}x{columns};"
+                    " give the mean.binaryproto of data prepared with the same --size"
+                )
+        pixels *= np.float32(self.scale)
+        return pixels
+
+    def forward(
+        self, images: Sequence[NDArray[np.uint8]], blobs: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Run pictures through the net.
+
+        Parameters
+        ----------
+        images : sequence of ndarray
+            Any number of them; they run in batches.
+        blobs : sequence of str
+            The blobs wanted; their first axis must be the batch.
+
+        Returns
+        -------
+        dict
+            By name, an array with one row per picture.
+        """
+        for name in blobs:
+            if name not in self.net.blobs:
+                raise UserError(f"{self.deploy}: no blob '{name}'; it has {', '.join(self.blob_names)}")
+        parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in blobs}
+        source = self.net.blobs[self._input]
+        # No picture still makes one pass, over nothing, so that the rows have their shape.
+        for start in range(0, max(len(images), 1), self.batch):
+            chunk = images[start : start + self.batch]
+            size = max(len(chunk), 1)
+            if source.shape[0] != size:
+                source.reshape(size, *self.input_shape)
+                self.net.reshape()
+            for index, image in enumerate(chunk):
+                source.data[index] = self.preprocess(image)
+            self.net.forward()
+            for name in blobs:
+                data = self.net.blobs[name].data
+                if data.ndim == 0 or data.shape[0] != size:
+                    raise UserError(
+                        f"{self.deploy}: blob '{name}' has shape {_x(data.shape)}, not one row per picture"
+                    )
+                parts[name].append(np.array(data[: len(chunk)], copy=True))
+        return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+def _probe(deploy: str | Path) -> None:
+    """Build the net in a child process; raise its last fatal line if it dies of it."""
+    code = "import sys, caffe; caffe.Net(sys.argv[1], caffe.TEST)"
+    child = subprocess.run(
+        [sys.executable, "-c", code, str(deploy)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={**os.environ, "GLOG_minloglevel": "2", "PYTHONFAULTHANDLER": ""},
+        check=False,
+    )
+    if child.returncode:
+        last = fatal_line(child.stderr) or (child.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"{deploy}: Caffe refuses this net: {last}")
