@@ -70,9 +70,10 @@ def extract(
     if blob not in net.blob_names:
         raise UserError(f"{deploy}: no blob '{blob}'; it has {', '.join(net.blob_names)}")
     rows, shape = 0, ()
-    with _WRITERS[out.suffix](out) as writer, tqdm(
-        total=source.size, desc=str(data), unit="img", disable=not progress
-    ) as bar:
+    with (
+        _WRITERS[out.suffix](out) as writer,
+        tqdm(total=source.size, desc=str(data), unit="img", disable=not progress) as bar,
+    ):
         for keys, images, labels in source.batches(batch):
             features = net.forward(images, [blob])[blob]
             writer.append(keys, features, labels)

@@ -340,7 +340,9 @@ class CaffeNet:
         self.mean = None if mean is None else np.asarray(mean, np.float32)
         self.scale = float(scale)
         self.batch = batch
-        if self.mean is not None and (self.mean.ndim not in (1, 3) or self.mean.shape[0] not in (1, channels)):
+        if self.mean is not None and (
+            self.mean.ndim not in (1, 3) or self.mean.shape[0] not in (1, channels)
+        ):
             raise UserError(
                 f"mean of shape {_x(self.mean.shape)} does not fit {deploy}, whose input is"
                 f" {_x(self.input_shape)}; give its own mean.binaryproto"

@@ -1,11 +1,11 @@
 """Score a trained network on prepared data: the table of F1-frame, ROC-AUC and AP per AU.
 
-The data are an LMDB folder (``fold1/test_lmdb``) or the manifest beside it (``fold1/test.csv``), which selects
-records of that LMDB. How a picture is turned into the net's input comes from, in this order:
+The data are an LMDB folder (``fold1/test_lmdb``) or the manifest beside it (``fold1/test.csv``), which
+selects records of that LMDB. How a picture is turned into the net's input comes from, in this order:
 
 * mean: ``mean=``; ``mean_file`` of ``transform.json`` beside the weights (``drml train`` writes both); the
-  ``mean.binaryproto`` beside the LMDB; ``mean_value`` of the weights' own net; none. Where the weights say that
-  they were trained with a mean and none is found, that is an error;
+  ``mean.binaryproto`` beside the LMDB; ``mean_value`` of the weights' own net; none. Where the weights say
+  that they were trained with a mean and none is found, that is an error;
 * scale: ``scale=``; the weights' own net, which a .caffemodel carries; ``transform.json``; 1.
 """
 
@@ -28,7 +28,7 @@ from tqdm import tqdm
 
 from drml import lmdb_io, metrics
 from drml.errors import UserError
-from drml.labels import AU_NAMES, BP4D_AUS, DISFA_AUS
+from drml.labels import ABSENT, AU_NAMES, BP4D_AUS, DISFA_AUS, PRESENT, UNKNOWN
 from drml.net import CaffeNet, Net, Transform, read_weights
 
 TRANSFORM_FILE = "transform.json"
@@ -116,15 +116,17 @@ class Data:
     synthetic: bool
 
     @property
-    def size(self) -> int | None:
-        """Number of records, where the manifest tells."""
-        return len(self.manifest.rows) if self.manifest else None
+    def size(self) -> int:
+        """Number of records."""
+        if self.selected and self.manifest is not None:
+            return len(self.manifest.rows)
+        return lmdb_io.check_lmdb(self.lmdb)
 
     def records(self) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.int8]]]:
         """Yield key, picture (BGR) and labels; the manifest, where there is one, must say the same."""
         missing = set(self.manifest.rows) if self.manifest else set()
-        for key, data, labels in lmdb_io.read_lmdb(self.lmdb):
-            labels = np.asarray(labels, np.int8)
+        for key, data, values in lmdb_io.read_lmdb(self.lmdb):
+            labels = _labels(values, f"{self.lmdb}: record {key}")
             if self.manifest is not None:
                 if key not in self.manifest.rows:
                     if self.selected:
@@ -137,7 +139,9 @@ class Data:
                     )
             yield key, decode(data, f"{self.lmdb}: record {key}"), labels
         if missing:
-            raise UserError(f"{self.lmdb}: no record {min(missing)}, which {self.manifest_path} lists; {_VERIFY}")
+            raise UserError(
+                f"{self.lmdb}: no record {min(missing)}, which {self.manifest_path} lists; {_VERIFY}"
+            )
 
     @property
     def manifest_path(self) -> Path | None:
@@ -165,6 +169,16 @@ class Data:
 _VERIFY = "run drml verify on it, or prepare the data again"
 
 
+def _labels(values: Sequence[int], where: str) -> NDArray[np.int8]:
+    """Check one record's labels."""
+    if not len(values):
+        raise UserError(f"{where} has no labels; {_VERIFY}")
+    for value in values:
+        if value not in (PRESENT, ABSENT, UNKNOWN):
+            raise UserError(f"{where} has the label {value}, none of -1, 0, 1; {_VERIFY}")
+    return np.asarray(values, np.int8)
+
+
 def decode(data: bytes, where: str) -> NDArray[np.uint8]:
     """Decode an encoded picture to BGR; `where` is named if it cannot be."""
     import cv2
@@ -185,8 +199,7 @@ def open_data(data: str | Path) -> Data:
             raise UserError(f"{name}: no LMDB {lmdb} beside it; a manifest only selects records of its LMDB")
     else:
         lmdb = Path(os.path.normpath(name))
-        if not (lmdb / "data.mdb").is_file():
-            raise UserError(f"{name}: not an LMDB (no data.mdb in it); give a folder such as fold1/test_lmdb")
+        lmdb_io.check_lmdb(lmdb)
         beside = lmdb.with_name(lmdb.name.removesuffix(_LMDB_SUFFIX) + ".csv")
         manifest = read_manifest(beside) if lmdb.name.endswith(_LMDB_SUFFIX) and beside.is_file() else None
     # OUT/synthetic.json lies two levels above OUT/fold1/test_lmdb.
@@ -230,7 +243,9 @@ def read_transform_file(weights: str | Path) -> Transform | None:
             mean_file=str(path.absolute().parent / mean_file) if mean_file else "",
         )
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{path}: not a transform that drml train wrote ({error}); remove or repair it") from None
+        raise UserError(
+            f"{path}: not a transform that drml train wrote ({error}); remove or repair it"
+        ) from None
 
 
 @dataclass(frozen=True)
@@ -367,9 +382,7 @@ def predict(
     """Run a net over one test set; the parameters are those of `score`."""
     source = open_data(data)
     settings = find_input(weights, source.lmdb, mean=mean, scale=scale)
-    net = CaffeNet(
-        deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe
-    )
+    net = CaffeNet(deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe)
     blob = output_blob(net, deploy)
     start = time.perf_counter()
     keys: list[str] = []
@@ -514,7 +527,9 @@ def _table(scores: metrics.Scores) -> list[str]:
     lines.append(line("all positive (trivial)", "", average("base_rate"), *trivial))
     titles = {"f1": "F1-frame", "auc": "ROC-AUC", "ap": "AP"}
     for figure, aus in scores.undefined.items():
-        reason = "no frame with a known label" if figure == "f1" else "present and absent frames not both there"
+        reason = (
+            "no frame with a known label" if figure == "f1" else "present and absent frames not both there"
+        )
         lines.append(f"- {titles[figure]} undefined for {_list(aus)} ({reason}); left out of Avg.")
     return lines
 

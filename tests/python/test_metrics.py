@@ -78,7 +78,7 @@ def test_nothing_to_find_and_nothing_found_is_zero():
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("label", [1, 0])
 def test_probability_that_is_not_finite_is_refused(bad, label):
-    with pytest.raises(ValueError, match="AU7: score .* at index 1 is not finite"):
+    with pytest.raises(ValueError, match=r"AU7: score .* at index 1 is not finite"):
         metrics.evaluate([[1, 1], [1, label]], [[0.1, 0.1], [0.2, bad]], aus=(6, 7))
 
 

@@ -1,0 +1,512 @@
+"""The ``drml`` command: argument parsing only; the work is in the modules it calls.
+
+Exit status: 0 done; 1 it failed, with one line on standard error; 2 wrong usage; 130 interrupted.
+
+Modules are imported inside the command functions, so that ``drml --help`` needs neither OpenCV nor Caffe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import json
+import math
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from drml.errors import UserError
+
+DESCRIPTION = """\
+Facial action unit (AU) detection with DRML on Caffe.
+
+  data      synth, prepare, verify
+  network   train, score, features
+  results   report
+"""
+EPILOG = """\
+example, from nothing to a table of scores:
+  drml synth build/bp4d --layout bp4d
+  drml prepare bp4d build/bp4d data/drml
+  drml train --solver models/drml/quick_solver.prototxt --out build/train
+  drml score --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\
+      --data data/drml/fold1/test_lmdb
+
+Each command has its own --help with an example. Errors: exit status 1 and one line; wrong usage: 2.
+"""
+
+Parser = argparse.ArgumentParser
+
+
+def _version() -> str:
+    try:
+        return version("drml")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+# --- types of arguments ---------------------------------------------------------------------------------
+
+
+def _integer(low: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        value = int(text)
+        if value < low:
+            raise argparse.ArgumentTypeError(f"{value} is less than {low}")
+        return value
+
+    parse.__name__ = "integer"
+    return parse
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a share from 0 to below 1")
+    return value
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{value} is not a finite number")
+    return value
+
+
+def _folds(text: str) -> tuple[int, ...]:
+    folds = tuple(int(word) for word in text.replace(",", " ").split())
+    if not folds or not set(folds) <= {1, 2, 3} or len(set(folds)) != len(folds):
+        raise argparse.ArgumentTypeError(f"'{text}' is no choice of folds 1,2,3")
+    return folds
+
+
+_folds.__name__ = "folds"
+_share.__name__ = _finite.__name__ = "number"
+
+
+# --- commands -------------------------------------------------------------------------------------------
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+def _note(args: argparse.Namespace, text: str) -> None:
+    """Tell what was done, where nobody asked for quiet or for JSON."""
+    if not args.quiet and not getattr(args, "json", False):
+        print(text)
+
+
+def _synth(args: argparse.Namespace) -> None:
+    from drml.synth import write_bp4d
+
+    options: dict[str, Any] = {} if args.size is None else {"size": args.size}
+    write_bp4d(
+        args.out,
+        subjects=args.subjects,
+        tasks=args.tasks,
+        frames=args.frames,
+        seed=args.seed,
+        jobs=args.jobs,
+        progress=not args.quiet,
+        **options,
+    )
+    _note(args, f"{args.out}: synthetic data in BP4D's layout")
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    from drml.prepare import prepare_bp4d
+
+    summary = prepare_bp4d(
+        args.root,
+        args.out,
+        folds=args.folds,
+        seed=args.seed,
+        val_share=args.val_share,
+        positives=args.positives,
+        negatives=args.negatives,
+        unsampled=args.unsampled,
+        encoding=args.encoding,
+        size=args.size,
+        jobs=args.jobs,
+        progress=not args.quiet,
+    )
+    if args.json:
+        _print_json(summary)
+    _note(
+        args, f"{args.out}: prepared; what was taken and what was skipped is in {args.out / 'summary.json'}"
+    )
+
+
+def _verify(args: argparse.Namespace) -> None:
+    from drml.verify import verify
+
+    result = verify(args.lmdb, args.manifest)
+    if args.json:
+        _print_json(result)
+    _note(
+        args, f"{args.lmdb}: good; " + ", ".join(f"{name} {_brief(value)}" for name, value in result.items())
+    )
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_brief, value))
+    return str(value)
+
+
+def _score(args: argparse.Namespace) -> None:
+    from drml import scoring
+
+    for path in (args.out, args.predictions):
+        _check_parent(path)
+    result = scoring.score(
+        args.model,
+        args.weights,
+        args.data,
+        mean=args.mean,
+        scale=args.scale,
+        batch=args.batch,
+        aus=scoring.parse_aus(args.aus) if args.aus else None,
+        threshold=args.threshold,
+        progress=not args.quiet,
+    )
+    if args.out:
+        scoring.write_scores(args.out, result)
+    if args.predictions:
+        scoring.write_predictions(args.predictions, result.folds)
+    if args.json:
+        _print_json(result.to_dict())
+    else:
+        print(result.to_text(), end="")
+
+
+def _check_parent(path: Path | None) -> None:
+    """Refuse before the long work what cannot be written after it."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise UserError(f"{path}: folder {path.parent} does not exist; make it first")
+
+
+def _features(args: argparse.Namespace) -> None:
+    from drml.features import extract
+
+    done = extract(
+        args.model,
+        args.weights,
+        args.data,
+        args.out,
+        blob=args.blob,
+        mean=args.mean,
+        scale=args.scale,
+        batch=args.batch,
+        progress=not args.quiet,
+    )
+    _note(args, f"{done.path}: {done.rows} rows of {'x'.join(map(str, done.shape)) or '1'} ({args.blob})")
+
+
+def _train(args: argparse.Namespace) -> None:
+    from drml.training import train
+
+    done = train(
+        args.solver,
+        args.out,
+        data=args.data,
+        weights=args.weights,
+        snapshot=args.snapshot,
+        caffe=args.caffe,
+        seed=args.seed,
+        max_iter=args.max_iter,
+        overwrite=args.overwrite,
+        progress=not args.quiet,
+    )
+    if args.json:
+        _print_json(
+            {
+                "weights": str(done.weights),
+                "iterations": done.iterations,
+                "loss": done.loss,
+                "test": done.test,
+                "seconds": round(done.seconds, 3),
+            }
+        )
+    loss = "" if done.loss is None else f", loss {done.loss:.4f}"
+    _note(args, f"{done.weights}: {done.iterations} iterations{loss}, {done.seconds:.0f} s")
+
+
+def _report(args: argparse.Namespace) -> None:
+    from drml.report import write_report
+
+    _check_parent(args.out)
+    write_report(
+        args.out,
+        scores_json=args.scores,
+        train_dir=args.train,
+        data_dir=args.data,
+        predictions=args.predictions,
+        stages=args.stages,
+    )
+    _note(args, f"{args.out}: report")
+
+
+# --- parsers --------------------------------------------------------------------------------------------
+
+
+def _add(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], None], summary: str, more: str, example: str
+) -> Parser:
+    parser: Parser = commands.add_parser(
+        name,
+        help=summary,
+        description=f"{summary[0].upper()}{summary[1:]}.\n\n{more}".rstrip(),
+        epilog=f"example:\n{example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no closing line")
+    return parser
+
+
+def _add_jobs(parser: Parser) -> None:
+    parser.add_argument("--jobs", type=_integer(0), default=0, help="processes; 0: one per core (default)")
+
+
+def _add_seed(parser: Parser, default: int | None = 0) -> None:
+    shown = "the solver's" if default is None else str(default)
+    parser.add_argument("--seed", type=_integer(0), default=default, help=f"random seed (default {shown})")
+
+
+def _add_json(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+
+
+def _add_net(parser: Parser, several: bool) -> None:
+    parser.add_argument("--model", type=Path, required=True, metavar="DEPLOY", help="deploy.prototxt")
+    nargs: dict[str, Any] = {"nargs": "+"} if several else {}
+    each = "; several for folds, in the order of --data" if several else ""
+    parser.add_argument(
+        "--weights", type=Path, required=True, metavar="WEIGHTS", help=f".caffemodel or .h5{each}", **nargs
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="DATA",
+        help="LMDB folder, or the manifest beside it",
+        **nargs,
+    )
+    parser.add_argument(
+        "--mean",
+        type=Path,
+        metavar="FILE",
+        help="mean.binaryproto (default: the one kept with the weights, else the one beside the LMDB)",
+    )
+    parser.add_argument(
+        "--scale",
+        type=_finite,
+        help="factor of the input after the mean is taken off (default: what the weights were trained with:"
+        " the net kept in a .caffemodel, else transform.json beside the weights, else 1)",
+    )
+    parser.add_argument("--batch", type=_integer(1), default=32, help="pictures per pass (default 32)")
+
+
+def build_parser() -> Parser:
+    """Return the parser of ``drml``."""
+    parser = Parser(
+        prog="drml",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"drml {_version()}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+
+    synth = _add(
+        commands,
+        "synth",
+        _synth,
+        "write a synthetic data set in a real one's folder layout",
+        "Faces are drawn: subjects differ, each AU changes its own region. BP4D's codes, frame names and\n"
+        "landmark files are written as the real ones are.",
+        "  drml synth build/bp4d --layout bp4d --subjects 41 --tasks 8 --frames 24",
+    )
+    synth.add_argument("out", type=Path, metavar="OUT", help="folder to write")
+    synth.add_argument("--layout", choices=["bp4d"], default="bp4d", help="whose layout (default bp4d)")
+    synth.add_argument("--subjects", type=_integer(1), default=41, help="subjects (default 41, as BP4D)")
+    synth.add_argument("--tasks", type=_integer(1), default=8, help="videos per subject (default 8)")
+    synth.add_argument("--frames", type=_integer(1), default=24, help="frames per video (default 24)")
+    synth.add_argument("--size", type=_integer(32), help="width of the pictures in pixels")
+    _add_seed(synth)
+    _add_jobs(synth)
+
+    prepare = _add(
+        commands,
+        "prepare",
+        _prepare,
+        "register faces, split folds, sample, write LMDBs, mean image and manifest",
+        "Reads ROOT and writes OUT/fold1 (train_lmdb, val_lmdb, test_lmdb, mean.binaryproto, a manifest of\n"
+        "each), the other folds, and OUT/summary.json with what was skipped and why.",
+        "  drml prepare bp4d /data/BP4D data/drml",
+    )
+    prepare.add_argument("kind", choices=["bp4d"], metavar="KIND", help="data set: bp4d")
+    prepare.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
+    prepare.add_argument("out", type=Path, metavar="OUT", help="folder to write")
+    prepare.add_argument("--folds", type=_folds, default=(1, 2, 3), help="folds to write (default 1,2,3)")
+    prepare.add_argument(
+        "--val-share",
+        type=_share,
+        default=0.2,
+        help="training subjects held out for validation (default 0.2)",
+    )
+    prepare.add_argument(
+        "--positives", type=_integer(0), default=100, help="frames per AU and video with it (default 100)"
+    )
+    prepare.add_argument(
+        "--negatives", type=_integer(0), default=200, help="frames per AU and video without it (default 200)"
+    )
+    prepare.add_argument(
+        "--unsampled",
+        choices=["keep", "mask"],
+        default="keep",
+        help="labels of a chosen frame for the AUs it was not drawn for: keep them, or make them unknown",
+    )
+    prepare.add_argument(
+        "--encoding", choices=["jpg", "png"], default="jpg", help="in the LMDB (default jpg)"
+    )
+    prepare.add_argument("--size", type=_integer(32), default=200, help="side of the faces (default 200)")
+    _add_seed(prepare)
+    _add_jobs(prepare)
+    _add_json(prepare)
+
+    verify = _add(
+        commands,
+        "verify",
+        _verify,
+        "check an LMDB against its manifest",
+        "Reads every record: its image, its labels, its key.",
+        "  drml verify data/drml/fold1/test_lmdb --manifest data/drml/fold1/test.csv",
+    )
+    verify.add_argument("lmdb", type=Path, metavar="LMDB", help="LMDB folder")
+    verify.add_argument("--manifest", type=Path, metavar="CSV", help="manifest that must say the same")
+    _add_json(verify)
+
+    train = _add(
+        commands,
+        "train",
+        _train,
+        "train with caffe, in a folder of its own",
+        "Copies solver and net to OUT with the data paths filled in and runs `caffe train` there. Leaves\n"
+        "the snapshots, final.caffemodel, train.log, loss.csv, and transform.json for `drml score`.\n"
+        "Ctrl-C makes caffe write a snapshot and stop; a second one kills it.",
+        "  drml train --solver models/drml/quick_solver.prototxt --data data/drml/fold2 --out build/fold2",
+    )
+    train.add_argument("--solver", type=Path, required=True, metavar="SOLVER", help="solver.prototxt")
+    train.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder to write")
+    train.add_argument(
+        "--data", type=Path, metavar="FOLD", help="fold folder to read instead of the one the net names"
+    )
+    train.add_argument("--weights", type=Path, metavar="WEIGHTS", help="weights to start from")
+    train.add_argument("--snapshot", type=Path, metavar="STATE", help=".solverstate to go on from")
+    train.add_argument("--max-iter", type=_integer(1), help="iterations (default the solver's)")
+    train.add_argument(
+        "--caffe", type=Path, metavar="PROGRAM", help="caffe tool (default: beside drml, or on PATH)"
+    )
+    train.add_argument("--overwrite", action="store_true", help="remove an earlier training from OUT first")
+    _add_seed(train, None)
+    _add_json(train)
+
+    score = _add(
+        commands,
+        "score",
+        _score,
+        "F1-frame, ROC-AUC and AP per AU and on average, as a table or JSON",
+        "With several --weights and --data, each pair is a fold: prints pooled figures and mean of folds.\n"
+        "The trivial row is what predicting every AU in every frame gives.",
+        "  drml score --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
+        "      --data data/drml/fold1/test_lmdb --out build/scores.json --predictions build/predictions.csv",
+    )
+    _add_net(score, several=True)
+    score.add_argument(
+        "--aus",
+        help="AUs of the net's outputs, such as 1,2,4 (default: the data's); only shared ones are scored",
+    )
+    score.add_argument("--threshold", type=_finite, default=0.5, help="for F1-frame (default 0.5)")
+    score.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures here as well")
+    score.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="FILE.csv",
+        help="write every probability and label (p_AU1, y_AU1)",
+    )
+    _add_json(score)
+
+    features = _add(
+        commands,
+        "features",
+        _features,
+        "write fc9, or any blob, of every record to .npz or .h5",
+        "The file holds keys, features and labels, in the order of the LMDB.",
+        "  drml features --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
+        "      --data data/drml/fold1/test_lmdb --out build/fc9.npz",
+    )
+    _add_net(features, several=False)
+    features.add_argument("--blob", default="fc9", help="blob to write (default fc9)")
+    features.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .npz or .h5")
+
+    report = _add(
+        commands,
+        "report",
+        _report,
+        "write one self-contained HTML page with scores, curves and faces",
+        "",
+        "  drml report build/demo/report.html --scores build/demo/scores.json --train build/demo/train \\\n"
+        "      --data data/drml --predictions build/demo/predictions.csv",
+    )
+    report.add_argument("out", type=Path, metavar="OUT.html", help="page to write")
+    report.add_argument(
+        "--scores", type=Path, required=True, metavar="JSON", help="what drml score --out wrote"
+    )
+    report.add_argument("--train", type=Path, required=True, metavar="DIR", help="folder of drml train")
+    report.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of drml prepare")
+    report.add_argument("--predictions", type=Path, metavar="CSV", help="what drml score --predictions wrote")
+    report.add_argument("--stages", type=Path, metavar="JSON", help='seconds by stage: {"train": 61.5, ...}')
+    return parser
+
+
+# --- entry ----------------------------------------------------------------------------------------------
+
+
+def _os_error(error: OSError) -> str:
+    """Say what failed on which file, and for a full disk what to do."""
+    name = error.filename if error.filename is not None else ""
+    text = error.strerror or str(error)
+    if error.errno == errno.ENOSPC:
+        text += "; free some space or write elsewhere"
+    return f"{name}: {text}" if name else text
+
+
+def _fail(message: str) -> int:
+    print(f"drml: error: {' '.join(message.split())}", file=sys.stderr)
+    return 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``drml`` and return its exit status."""
+    args = build_parser().parse_args(arguments)
+    try:
+        args.run(args)
+        sys.stdout.flush()
+    except UserError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # The reader (head, say) has gone. Python flushes once more at exit: give it somewhere to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail(_os_error(error))
+    except KeyboardInterrupt:
+        print("drml: interrupted", file=sys.stderr)
+        return 130
+    return 0

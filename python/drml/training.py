@@ -1,0 +1,420 @@
+"""Train with the real ``caffe train`` in a folder of its own, with a progress bar and the losses as a table.
+
+The folder OUT that a training leaves:
+
+* ``solver.prototxt`` and its net, with data paths, seed and snapshot prefix filled in: ``caffe train -solver
+  OUT/solver.prototxt`` does the same again;
+* ``train.log``: all that caffe said; ``loss.csv``: iteration, seconds, phase, name, value;
+* ``transform.json`` and ``mean.binaryproto``: how the net's input was made, for ``drml score``;
+* ``PREFIX_iter_N.caffemodel`` and ``.solverstate``: snapshots; ``final.caffemodel`` points to the last one.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from tqdm import tqdm
+
+from drml.errors import UserError
+from drml.net import Transform, data_paths, fatal_line, read_prototxt, transform_of, write_prototxt
+from drml.scoring import MEAN_FILE, TRANSFORM_FILE, transform_to_json
+
+SOLVER_FILE = "solver.prototxt"
+LOG_FILE = "train.log"
+LOSS_FILE = "loss.csv"
+FINAL_STEM = "final.caffemodel"
+
+_NUMBER = r"([-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf))"
+_ITERATION = re.compile(r"\] Iteration (\d+)(?: \(.*\))?, (?:loss = " + _NUMBER + "|lr = " + _NUMBER + ")")
+_TESTING = re.compile(r"\] Iteration (\d+), Testing net \(#(\d+)\)")
+_OUTPUT = re.compile(r"\]\s+(Test|Train) net output #\d+: (\S+) = " + _NUMBER)
+_SNAPSHOT = re.compile(r"\] Snapshotting to (?:binary proto|HDF5) file (.*\.caffemodel(?:\.h5)?)$")
+_GLOG = re.compile(r"^[IWEF]\d{4,8} ")
+
+
+# --- the folder -----------------------------------------------------------------------------------------
+
+
+def _nets_of(solver: Any) -> list[tuple[str, int | None]]:
+    """Name the solver's fields that hold a net's file, with the index where the field repeats."""
+    fields: list[tuple[str, int | None]] = [
+        (name, None) for name in ("net", "train_net") if getattr(solver, name)
+    ]
+    fields += [("test_net", index) for index in range(len(solver.test_net))]
+    return fields
+
+
+def _redirect(net: Any, net_file: Path, data: Path | None) -> None:
+    """Let a net read its data from `data`, or from where it does now, by absolute paths that exist."""
+    for entry in data_paths(net):
+        now = Path(entry.path)
+        path = (data / now.name if data is not None else now).absolute()
+        if not path.exists():
+            raise UserError(
+                f"{path}: not found; layer '{entry.layer}' of {net_file} reads it"
+                f" ({'run drml prepare, or give --data' if data is None else 'is --data a fold folder?'})"
+            )
+        entry.path = str(path)
+
+
+def set_up(
+    solver: str | Path,
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    seed: int | None = None,
+    max_iter: int | None = None,
+) -> Any:
+    """Write solver, nets, ``transform.json`` and the mean image to `out`; return the solver's message.
+
+    The parameters are those of `train`.
+    """
+    solver, out = Path(solver), Path(out).absolute()
+    message = read_prototxt(solver, "SolverParameter")
+    if data is not None and not Path(data).is_dir():
+        raise UserError(f"{data}: no such folder; give a fold that drml prepare wrote, such as OUT/fold1")
+    if max_iter is not None:
+        if max_iter < 1:
+            raise UserError(f"max_iter {max_iter}: give at least 1")
+        message.max_iter = max_iter
+    if seed is not None:
+        if seed < 0:
+            raise UserError(f"seed {seed}: give 0 or more")
+        message.random_seed = seed
+    fields = _nets_of(message)
+    if not fields:
+        raise UserError(
+            f'{solver}: names no net; it needs a line such as net: "models/drml/train_val.prototxt"'
+        )
+    nets: dict[str, Any] = {}
+    for name, index in fields:
+        value = getattr(message, name) if index is None else getattr(message, name)[index]
+        # Caffe reads paths from where it is started; a net beside its solver is found as well.
+        source = Path(value) if Path(value).is_file() else solver.parent / value
+        if not source.is_file():
+            raise UserError(f"{solver}: net {value} not found; start from the folder its path is relative to")
+        net = read_prototxt(source)
+        _redirect(net, source, Path(data) if data is not None else None)
+        target = source.name if source.name != SOLVER_FILE else f"net_{source.name}"
+        if target in nets and index is not None:
+            target = f"{index}_{target}"
+        nets[target] = net
+        if index is None:
+            setattr(message, name, str(out / target))
+        else:
+            getattr(message, name)[index] = str(out / target)
+    message.snapshot_prefix = str(out / (Path(message.snapshot_prefix).name or "drml"))
+    out.mkdir(parents=True, exist_ok=True)
+    for target, net in nets.items():
+        write_prototxt(net, out / target)
+    write_prototxt(message, out / SOLVER_FILE)
+    _write_transform(out, next(iter(nets.values())))
+    return message
+
+
+def _write_transform(out: Path, net: Any) -> None:
+    transform = transform_of(net, "TEST") or Transform()
+    if transform.mean_file:
+        shutil.copyfile(transform.mean_file, out / MEAN_FILE)
+        transform = replace(transform, mean_file=MEAN_FILE)
+    (out / TRANSFORM_FILE).write_text(transform_to_json(transform), encoding="utf-8")
+
+
+def find_caffe(caffe: str | Path | None = None) -> Path:
+    """Find the ``caffe`` program: the given one, the one beside this Python, the one on PATH."""
+    if caffe is not None:
+        found = shutil.which(str(caffe))
+        if not found:
+            raise UserError(f"{caffe}: no such program; give the caffe tool that make built")
+        return Path(found).absolute()
+    beside = Path(sys.executable).parent / "caffe"
+    if os.access(beside, os.X_OK) and beside.is_file():
+        return beside
+    found = shutil.which("caffe")
+    if not found:
+        raise UserError("caffe not found: run make, and use .venv/bin/drml or put .venv/bin on PATH")
+    return Path(found)
+
+
+# --- the log --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure of the log: `phase` is "train" or "test"; the smoothed loss of training is named "loss"."""
+
+    iteration: int
+    phase: str
+    name: str
+    value: float
+
+
+class LogReader:
+    """Reads caffe's log line by line.
+
+    Attributes
+    ----------
+    iteration : int
+        The last one named.
+    snapshot : str or None
+        The last weights file written.
+    """
+
+    def __init__(self) -> None:
+        self.iteration = 0
+        self.snapshot: str | None = None
+        self._test_net = 0
+
+    def read(self, line: str) -> Figure | None:
+        """Take the next line; return the figure in it, if any."""
+        if match := _TESTING.search(line):
+            self.iteration, self._test_net = int(match[1]), int(match[2])
+        elif match := _ITERATION.search(line):
+            self.iteration = int(match[1])
+            if match[2]:
+                return Figure(self.iteration, "train", "loss", float(match[2]))
+            return Figure(self.iteration, "train", "lr", float(match[3]))
+        elif match := _OUTPUT.search(line):
+            name = match[2]
+            if match[1] == "Train":
+                # The loss of this batch alone, beside the smoothed one.
+                return Figure(self.iteration, "train", f"batch {name}", float(match[3]))
+            if self._test_net:
+                name = f"{name} (net {self._test_net})"
+            return Figure(self.iteration, "test", name, float(match[3]))
+        elif match := _SNAPSHOT.search(line.rstrip()):
+            self.snapshot = match[1]
+        return None
+
+
+# --- training -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training: its folder, the last weights, iterations done, last losses, seconds."""
+
+    out: Path
+    weights: Path
+    iterations: int
+    loss: float | None
+    test: dict[str, float]
+    seconds: float
+
+
+def train(
+    solver: str | Path,
+    out: str | Path,
+    *,
+    data: str | Path | None = None,
+    weights: str | Path | None = None,
+    snapshot: str | Path | None = None,
+    caffe: str | Path | None = None,
+    seed: int | None = None,
+    max_iter: int | None = None,
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Training:
+    """Run ``caffe train`` and wait for it.
+
+    SIGINT and SIGTERM reach caffe as SIGINT: it finishes the iteration, writes a snapshot and ends; this
+    function then raises KeyboardInterrupt. A second one kills it.
+
+    Parameters
+    ----------
+    solver : path
+        Its `net` is found as caffe finds it, or beside the solver.
+    out : path
+        Folder for all that the training writes.
+    data : path, optional
+        Fold folder: each data path of the net becomes the entry of the same name (``train_lmdb``,
+        ``test_lmdb``, ``mean.binaryproto``) in it.
+    weights : path, optional
+        Weights to start from.
+    snapshot : path, optional
+        A .solverstate to go on from; `out` may then hold the training it belongs to.
+    caffe : path, optional
+        The program; see `find_caffe`.
+    seed : int, optional
+        ``random_seed`` of the solver.
+    max_iter : int, optional
+        Instead of the solver's.
+    overwrite : bool
+        Remove an earlier training from `out` first.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Training
+
+    Raises
+    ------
+    UserError
+        Something is missing, or caffe ended with an error: its own last words.
+    """
+    out = Path(out).absolute()
+    program = find_caffe(caffe)
+    for name, path in (("weights", weights), ("snapshot", snapshot)):
+        if path is not None and not Path(path).is_file():
+            raise UserError(f"{path}: no such {name} file")
+    if weights is not None and snapshot is not None:
+        raise UserError(
+            "weights and snapshot are both given; a snapshot brings its own weights, leave one out"
+        )
+    if (out / LOG_FILE).exists() and snapshot is None:
+        if not overwrite:
+            raise UserError(
+                f"{out}: holds an earlier training; give another folder, --overwrite, or --snapshot to go on"
+            )
+        remove_training(out)
+    message = set_up(solver, out, data=data, seed=seed, max_iter=max_iter)
+    command = [str(program), "train", "-solver", str(out / SOLVER_FILE)]
+    if weights is not None:
+        command += ["-weights", str(Path(weights).absolute())]
+    if snapshot is not None:
+        command += ["-snapshot", str(Path(snapshot).absolute())]
+    start = time.monotonic()
+    with tqdm(total=message.max_iter, desc="train", unit="it", disable=not progress) as bar:
+        reader, last = _run(command, out, resumed=snapshot is not None, bar=bar)
+        bar.update(message.max_iter - bar.n)
+    seconds = time.monotonic() - start
+    if reader.snapshot is None:
+        raise UserError(f"{out / LOG_FILE}: caffe wrote no weights; is snapshot_after_train off in {solver}?")
+    return Training(
+        out=out,
+        weights=_link_final(out, Path(reader.snapshot)),
+        iterations=message.max_iter,
+        loss=last.get(("train", "loss")),
+        test={name: value for (phase, name), value in last.items() if phase == "test"},
+        seconds=seconds,
+    )
+
+
+def _link_final(out: Path, weights: Path) -> Path:
+    final = out / (FINAL_STEM + (".h5" if weights.suffix == ".h5" else ""))
+    final.unlink(missing_ok=True)
+    final.symlink_to(os.path.relpath(weights, out))
+    return final
+
+
+def remove_training(out: Path) -> None:
+    """Remove what a training wrote to `out`; other files stay."""
+    names = [LOG_FILE, LOSS_FILE, SOLVER_FILE, TRANSFORM_FILE, MEAN_FILE, FINAL_STEM, FINAL_STEM + ".h5"]
+    for path in [
+        *(out / name for name in names),
+        *out.glob("*_iter_*.caffemodel*"),
+        *out.glob("*.solverstate*"),
+    ]:
+        path.unlink(missing_ok=True)
+
+
+def _run(
+    command: list[str], out: Path, *, resumed: bool, bar: Any
+) -> tuple[LogReader, dict[tuple[str, str], float]]:
+    """Run caffe, follow its log, and return what the log said last."""
+    reader = LogReader()
+    last: dict[tuple[str, str], float] = {}
+    tail: list[str] = []
+    # glog's levels and files are set so that the log has what is read from it, and /tmp stays clean.
+    environment = {**os.environ, "GLOG_minloglevel": "0", "GLOG_logtostderr": "1"}
+    mode = "a" if resumed else "w"
+    start = time.monotonic()
+    with (
+        (out / LOG_FILE).open(mode, encoding="utf-8") as log,
+        (out / LOSS_FILE).open(mode, newline="", encoding="utf-8") as table,
+    ):
+        writer = csv.writer(table, lineterminator="\n")
+        if not table.tell():
+            writer.writerow(["iteration", "seconds", "phase", "name", "value"])
+        child = subprocess.Popen(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            bufsize=1,
+            env=environment,
+            # A group of its own: a terminal's Ctrl-C reaches caffe once, through us.
+            start_new_session=True,
+        )
+        assert child.stdout is not None
+        interrupted = False
+        try:
+            with _forwarding(child) as was_interrupted:
+                for line in child.stdout:
+                    log.write(line)
+                    log.flush()
+                    tail = [*tail[-39:], line]
+                    figure = reader.read(line)
+                    if figure is None:
+                        continue
+                    seconds = f"{time.monotonic() - start:.3f}"
+                    writer.writerow([figure.iteration, seconds, figure.phase, figure.name, figure.value])
+                    table.flush()
+                    last[figure.phase, figure.name] = figure.value
+                    if figure.name == "loss" and figure.phase == "train":
+                        bar.update(max(0, min(figure.iteration, bar.total) - bar.n))
+                        bar.set_postfix(loss=f"{figure.value:.4g}")
+                code = child.wait()
+                interrupted = was_interrupted()
+        finally:
+            # Whatever ended the loop (a full disk, say), caffe does not go on alone.
+            if child.poll() is None:
+                child.kill()
+                child.wait()
+            child.stdout.close()
+    if interrupted:
+        raise KeyboardInterrupt
+    if code:
+        raise UserError(_failure(command[0], code, tail, out / LOG_FILE))
+    return reader, last
+
+
+def _failure(program: str, code: int, tail: list[str], log: Path) -> str:
+    """Say in one line why caffe ended: its fatal line, its last error line, or its last line."""
+    text = "".join(tail)
+    reason = fatal_line(text)
+    if not reason:
+        lines = [line.strip() for line in tail if line.strip() and not line.startswith("    @")]
+        plain = [line for line in lines if not _GLOG.match(line)]
+        reason = (plain or lines or ["no output"])[-1]
+    ended = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+    return f"{program} {ended}: {reason} (see {log})"
+
+
+@contextmanager
+def _forwarding(child: subprocess.Popen[str]) -> Iterator[Callable[[], bool]]:
+    """Send SIGINT and SIGTERM of this process to caffe as SIGINT; the second one kills it."""
+    count = 0
+
+    def forward(_signal: int, _frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if child.poll() is None:
+            child.send_signal(signal.SIGINT if count == 1 else signal.SIGKILL)
+
+    if threading.current_thread() is not threading.main_thread():
+        # Python sets signal handlers in the main thread only.
+        yield lambda: False
+        return
+    old = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: count > 0
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)
