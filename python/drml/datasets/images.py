@@ -1,0 +1,107 @@
+"""Image files -> BGR arrays of 8 bits, whatever the file holds; what was converted is said."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from drml.errors import UserError
+
+__all__ = ["decode_bgr", "load_bgr"]
+
+# A broken file raises an error of ours that names it; OpenCV's own warnings name no file.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+def load_bgr(path: Path | str) -> tuple[np.ndarray, str | None]:
+    """Read an image file as BGR, 8 bits.
+
+    Parameters
+    ----------
+    path : path-like
+        A JPEG or PNG file, or another kind that OpenCV reads.
+
+    Returns
+    -------
+    image : ndarray of uint8, shape (H, W, 3)
+        As stored: an EXIF orientation is not applied, since landmarks refer to the stored pixels.
+    note : str or None
+        Which conversion took place (``"greyscale"``, ``"CMYK"``, ``"16 bits"``, ``"alpha"``; several are
+        joined by commas), or None.
+
+    Raises
+    ------
+    UserError
+        The file is missing, empty or undecodable.
+    """
+    path = Path(path)
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such image") from None
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    try:
+        return decode_bgr(data)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+
+
+def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
+    """Decode the bytes of an image file; see :func:`load_bgr`."""
+    if not data:
+        raise UserError("the image has zero bytes")
+    components = 0
+    if data[:2] == b"\xff\xd8":
+        components, scan = _jpeg_header(data)
+        # Some versions of OpenCV fill what is missing with grey and say nothing.
+        if not scan or data.find(b"\xff\xd9", scan) < 0:
+            raise UserError("the JPEG is truncated")
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        image = None
+    if image is None or image.size == 0:
+        raise UserError("the image cannot be decoded (damaged, or not an image)")
+
+    notes = []
+    if components == 4:  # OpenCV has converted it; only the header still knows
+        notes.append("CMYK")
+    if image.ndim == 3 and image.shape[2] in (2, 4):
+        notes.append("alpha")
+        image = image[:, :, : image.shape[2] - 1]
+    if image.ndim == 2 or image.shape[2] == 1:
+        notes.append("greyscale")
+        image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    if image.dtype == np.uint16:
+        notes.append("16 bits")
+        image = np.round(image / 257.0).astype(np.uint8)
+    if image.dtype != np.uint8 or image.shape[2] != 3:
+        raise UserError(f"an image of {image.shape[2]} channels of {image.dtype} is not understood")
+    return np.ascontiguousarray(image), ", ".join(notes) or None
+
+
+def _jpeg_header(data: bytes) -> tuple[int, int]:
+    """Walk a JPEG's segments: the number of colour components, and where the scan data begin (0: never)."""
+    components = 0
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            return components, 0
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # these stand alone
+            at += 2
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        # Frame headers are SOF0-SOF15, but for DHT, JPG and DAC among them.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 < len(data):
+            components = data[at + 9]
+        at += 2 + length
+        if marker == 0xDA:
+            return components, min(at, len(data))
+    return components, 0

@@ -1,0 +1,153 @@
+"""Check an LMDB against its manifest: keys, order, labels, and that every image decodes."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import csv
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+from tqdm import tqdm
+
+from drml import lmdb_io
+from drml.datasets import images
+from drml.errors import UserError
+from drml.registration import SIZE
+
+__all__ = ["read_manifest", "verify"]
+
+_BATCH = 512
+_FIXED = ["key", "source", "subject", "task", "frame"]
+
+
+def read_manifest(path: Path | str) -> tuple[list[str], list[tuple[str, tuple[int, ...]]]]:
+    """Read a manifest: the AU columns' names, and key and labels of each row."""
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            lines = list(csv.reader(file))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such manifest; name the CSV that belongs to the LMDB") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as a manifest ({error})") from None
+    if not lines or lines[0][:5] != _FIXED or len(lines[0]) == 5:
+        raise UserError(f"{path}: not a manifest; its header is key,source,subject,task,frame,AU...")
+    header = lines[0]
+    rows = []
+    for number, cells in enumerate(lines[1:], 2):
+        if len(cells) != len(header):
+            raise UserError(f"{path}: line {number}: {len(cells)} values, the header has {len(header)}")
+        labels = []
+        for name, cell in zip(header[5:], cells[5:], strict=True):
+            if cell not in ("-1", "0", "1"):
+                raise UserError(f"{path}: line {number}: {cell!r} for {name}; labels are -1, 0 and 1")
+            labels.append(int(cell))
+        rows.append((cells[0], tuple(labels)))
+    return header[5:], rows
+
+
+def verify(
+    lmdb_dir: Path | str, manifest: Path | str | None = None, *, size: int = SIZE, progress: bool = False
+) -> dict[str, Any]:
+    """Check a prepared LMDB record by record.
+
+    Parameters
+    ----------
+    lmdb_dir : path-like
+        The database's folder.
+    manifest : path-like, optional
+        Its CSV; by default the one beside it (``train_lmdb`` -> ``train.csv``).
+    size : int, keyword-only
+        Side that every image must have.
+    progress : bool, keyword-only
+        Show a progress bar.
+
+    Returns
+    -------
+    dict
+        ``lmdb``, ``manifest``, ``records``, ``aus``, ``present`` / ``absent`` / ``unknown`` by AU.
+
+    Raises
+    ------
+    UserError
+        At the first fault, naming the record's key.
+    """
+    lmdb_dir = Path(lmdb_dir)
+    entries = lmdb_io.check_lmdb(lmdb_dir)
+    manifest = _sibling(lmdb_dir) if manifest is None else Path(manifest)
+    aus, rows = read_manifest(manifest)
+    counts = {value: [0] * len(aus) for value in (1, -1, 0)}
+    checked = 0
+    with tqdm(total=entries, desc="verifying", unit="face", disable=not progress) as bar:
+        for batch in _batches(lmdb_io.read_lmdb(lmdb_dir), size):
+            for item, fault in batch:
+                _compare(lmdb_dir, manifest, item, rows[checked] if checked < len(rows) else None, aus)
+                if fault:
+                    raise UserError(f"{lmdb_dir}: record {item.key}: {fault}")
+                for column, value in enumerate(item.labels):
+                    counts[value][column] += 1
+                checked += 1
+            bar.update(len(batch))
+    if checked < len(rows):
+        raise UserError(
+            f"{lmdb_dir}: {checked} records, {manifest} has {len(rows)}; "
+            f"the first missing one is {rows[checked][0]}"
+        )
+    return {
+        "lmdb": str(lmdb_dir),
+        "manifest": str(manifest),
+        "records": checked,
+        "aus": aus,
+        "present": dict(zip(aus, counts[1], strict=True)),
+        "absent": dict(zip(aus, counts[-1], strict=True)),
+        "unknown": dict(zip(aus, counts[0], strict=True)),
+    }
+
+
+def _sibling(lmdb_dir: Path) -> Path:
+    path = Path(os.path.abspath(lmdb_dir))  # noqa: PTH100 - "." must get its name, links must keep theirs
+    manifest = path.with_name(path.name.removesuffix("_lmdb") + ".csv")
+    if not manifest.is_file():
+        raise UserError(f"{lmdb_dir}: no manifest beside it ({manifest.name}); name its CSV")
+    return lmdb_dir.with_name(manifest.name) if lmdb_dir.name else manifest
+
+
+def _compare(
+    lmdb_dir: Path,
+    manifest: Path,
+    item: lmdb_io.Item,
+    row: tuple[str, tuple[int, ...]] | None,
+    aus: list[str],
+) -> None:
+    where = f"{lmdb_dir}: record {item.key}"
+    if row is None:
+        raise UserError(f"{where} is not in {manifest}, which ends before it")
+    if item.key != row[0]:
+        raise UserError(f"{where} where {manifest} has {row[0]}: one is missing, or the order differs")
+    if len(item.labels) != len(aus):
+        raise UserError(f"{where}: {len(item.labels)} labels, {manifest} has {len(aus)}")
+    for name, value, expected in zip(aus, item.labels, row[1], strict=True):
+        if value not in (-1, 0, 1):
+            raise UserError(f"{where}: label {value} for {name}; labels are -1, 0 and 1")
+        if value != expected:
+            raise UserError(f"{where}: label {value} for {name}, {manifest} has {expected}")
+
+
+def _batches(items: Iterator[lmdb_io.Item], size: int) -> Iterator[list[tuple[lmdb_io.Item, str | None]]]:
+    """Decode on all cores (OpenCV lets go of Python's lock), a batch at a time, in order."""
+
+    def fault(item: lmdb_io.Item) -> str | None:
+        try:
+            image, _ = images.decode_bgr(item.image)
+        except (UserError, cv2.error) as error:
+            return str(error)
+        height, width = image.shape[:2]
+        return None if (height, width) == (size, size) else f"{width}x{height} pixels, not {size}x{size}"
+
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        while batch := list(itertools.islice(items, _BATCH)):
+            yield list(zip(batch, pool.map(fault, batch), strict=True))
