@@ -1,0 +1,205 @@
+"""What a face does: action units over a video, as frequent and as entangled as in BP4D.
+
+Every action unit has a hidden standard normal value that follows a fixed correlation matrix
+(`CORRELATION`) and is smooth in time; the unit is present while the value is above a threshold,
+and the further above, the stronger. Tasks shift the values (`TASK_SHIFTS`), and the thresholds are
+solved such that the rates over all tasks in use come out as `RATES`, whatever the shifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+from scipy.special import ndtr
+
+from drml.labels import ALL_AUS, BP4D_BASE_RATES
+
+# BP4D's rates; it does not code 25 and 26 and has few of 9, so those three are of our choosing.
+RATES: dict[int, float] = {**BP4D_BASE_RATES, 9: 0.06, 25: 0.35, 26: 0.15}
+
+# Lips that are tightened or pressed are not parted: 25 excludes these.
+EXCLUDED_BY_25 = (23, 24)
+
+# Correlations of the hidden values; pairs left out have none.
+_PAIRS: dict[tuple[int, int], float] = {
+    (1, 2): 0.70,
+    (1, 4): -0.10,
+    (1, 26): 0.10,
+    (2, 4): -0.15,
+    (2, 26): 0.10,
+    (4, 7): 0.15,
+    (4, 9): 0.40,
+    (4, 12): -0.15,
+    (4, 15): 0.10,
+    (6, 7): 0.50,
+    (6, 9): 0.15,
+    (6, 10): 0.50,
+    (6, 12): 0.72,
+    (6, 14): 0.15,
+    (6, 15): -0.15,
+    (6, 25): 0.20,
+    (7, 9): 0.25,
+    (7, 10): 0.40,
+    (7, 12): 0.38,
+    (9, 10): 0.25,
+    (10, 12): 0.58,
+    (10, 14): 0.20,
+    (10, 25): 0.22,
+    (12, 14): 0.20,
+    (12, 15): -0.35,
+    (12, 17): -0.15,
+    (12, 24): -0.15,
+    (12, 25): 0.28,
+    (14, 23): 0.15,
+    (14, 24): 0.15,
+    (15, 17): 0.45,
+    (15, 24): 0.15,
+    (17, 23): 0.20,
+    (17, 24): 0.45,
+    (17, 25): -0.25,
+    (23, 24): 0.25,
+    (23, 25): -0.40,
+    (24, 25): -0.45,
+    (24, 26): -0.25,
+    (25, 26): 0.60,
+}
+
+# What each task of BP4D brings about, as a shift of the hidden values before centring.
+_TASKS: tuple[dict[int, float], ...] = (
+    {6: 0.6, 12: 0.6, 10: 0.4, 7: 0.3, 14: 0.2, 25: 0.4, 4: -0.4, 15: -0.4, 24: -0.3},  # T1 happiness
+    {1: 0.3, 4: 0.3, 15: 0.5, 17: 0.5, 24: 0.2, 6: -0.5, 12: -0.6, 10: -0.4, 25: -0.3},  # T2 sadness
+    {1: 0.5, 2: 0.6, 25: 0.3, 26: 0.6, 4: -0.3},  # T3 surprise
+    {12: 0.4, 6: 0.3, 10: 0.2, 14: 0.3, 24: 0.2},  # T4 embarrassment
+    {1: 0.3, 2: 0.2, 25: 0.2, 26: 0.2},  # T5 fear
+    {4: 0.4, 6: 0.2, 7: 0.4, 9: 0.6, 10: 0.3},  # T6 pain
+    {4: 0.3, 23: 0.4, 24: 0.2, 17: 0.2, 7: 0.1, 12: -0.3},  # T7 anger
+    {4: 0.2, 7: 0.2, 9: 0.6, 10: 0.4, 17: 0.2},  # T8 disgust
+)
+MAX_TASKS = len(_TASKS)
+
+# Shares of the hidden value's variance: the person's habit, the video, the moment; and how much of
+# the moment is left in the next frame.
+_HABIT, _VIDEO, _MOMENT = 0.05, 0.15, 0.80
+_PERSISTENCE = 0.85
+
+# A present unit starts at this intensity; an absent one may leave a trace below _TRACE.
+_ONSET = 2.0
+_TRACE = 0.6
+
+
+def _correlation() -> np.ndarray:
+    place = {au: k for k, au in enumerate(ALL_AUS)}
+    matrix = np.eye(len(ALL_AUS))
+    for (one, other), value in _PAIRS.items():
+        matrix[place[one], place[other]] = matrix[place[other], place[one]] = value
+    return matrix
+
+
+def _task_shifts() -> np.ndarray:
+    shifts = np.array([[task.get(au, 0.0) for au in ALL_AUS] for task in _TASKS])
+    return shifts - shifts.mean(0)
+
+
+CORRELATION = _correlation()
+TASK_SHIFTS = _task_shifts()
+
+
+def thresholds(tasks: int) -> np.ndarray:
+    """Thresholds of the hidden values that give `RATES` over the first `tasks` tasks.
+
+    Parameters
+    ----------
+    tasks : int
+        Number of tasks in use.
+
+    Returns
+    -------
+    ndarray of shape (15,)
+        In the order of `ALL_AUS`.
+    """
+    shifts = TASK_SHIFTS[:tasks]
+    out = np.empty(len(ALL_AUS))
+    parted = ALL_AUS.index(25)
+    for k, au in enumerate(ALL_AUS):
+        if au not in EXCLUDED_BY_25:
+            out[k] = _solve(lambda t, k=k: ndtr(shifts[:, k] - t).mean(), RATES[au])  # type: ignore[misc]
+    # Present and not excluded: integrate over the hidden value of 25 below its threshold.
+    grid = np.linspace(-8, 8, 3201)
+    density = np.exp(-0.5 * grid**2)
+    density /= density.sum()
+    for au in EXCLUDED_BY_25:
+        k = ALL_AUS.index(au)
+        rho = CORRELATION[k, parted]
+
+        def rate(t: float, k: int = k, rho: float = rho) -> float:
+            above = ndtr((rho * grid + shifts[:, k : k + 1] - t) / np.sqrt(1 - rho**2))
+            closed = grid + shifts[:, parted : parted + 1] <= out[parted]
+            return float((above * closed * density).sum(1).mean())
+
+        out[k] = _solve(rate, RATES[au])
+    return out
+
+
+def _solve(rate: Callable[[float], float], target: float) -> float:
+    """Find where a falling function takes the value `target`, by bisection."""
+    low, high = -8.0, 8.0
+    for _ in range(60):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if rate(middle) > target else (low, middle)
+    return 0.5 * (low + high)
+
+
+def smooth_noise(rng: np.random.Generator, frames: int, size: int, persistence: float) -> np.ndarray:
+    """Draw standard normal values that change smoothly over time (first-order autoregression).
+
+    Returns
+    -------
+    ndarray of shape (frames, size)
+    """
+    steps = rng.normal(size=(frames, size))
+    for t in range(1, frames):
+        steps[t] = persistence * steps[t - 1] + np.sqrt(1 - persistence**2) * steps[t]
+    return steps
+
+
+def video_intensities(
+    rng: np.random.Generator, habit: np.ndarray, task: int, frames: int, limits: np.ndarray
+) -> np.ndarray:
+    """Draw the intensities of all action units over one video.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of chance of this video.
+    habit : ndarray of shape (15,)
+        Standard normal values of this person, the same in all videos.
+    task : int
+        Which task, from 0.
+    frames : int
+        Length of the video.
+    limits : ndarray of shape (15,)
+        The `thresholds`.
+
+    Returns
+    -------
+    ndarray of shape (frames, 15)
+        Intensities 0 to 5 in the order of `ALL_AUS`: `_ONSET` and more where present, less than 1
+        (a trace) or 0 where absent.
+    """
+    size = len(ALL_AUS)
+    hidden = np.sqrt(_HABIT) * habit + np.sqrt(_VIDEO) * rng.normal(size=size)
+    hidden = hidden + np.sqrt(_MOMENT) * smooth_noise(rng, frames, size, _PERSISTENCE)
+    above = hidden @ np.linalg.cholesky(CORRELATION).T + TASK_SHIFTS[task] - limits
+    parted = above[:, ALL_AUS.index(25)] > 0
+    for au in EXCLUDED_BY_25:
+        column = above[:, ALL_AUS.index(au)]
+        column[parted] = np.minimum(column[parted], -1.0)
+    strong = _ONSET + (5 - _ONSET) * (1 - np.exp(-np.maximum(above, 0) / 0.6))
+    trace = _TRACE * np.clip(1 + above / 0.3, 0, 1)
+    return np.where(above > 0, strong, trace)
+
+
+def as_mapping(row: Sequence[float] | np.ndarray) -> Mapping[int, float]:
+    """One frame's intensities by AU number."""
+    return {au: float(value) for au, value in zip(ALL_AUS, row, strict=True)}

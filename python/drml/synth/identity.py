@@ -1,0 +1,196 @@
+"""Who is drawn: the traits of one synthetic person, fixed by a seed and the person's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from drml.labels import ALL_AUS
+
+# Colours are (blue, green, red), as OpenCV orders them.
+_SKINS = np.array(
+    [(205, 226, 250), (170, 203, 243), (138, 180, 230), (104, 146, 206), (68, 102, 160), (52, 72, 118)], float
+)
+_HAIRS = np.array(
+    [(28, 24, 26), (38, 46, 62), (44, 66, 96), (52, 92, 138), (86, 146, 190), (44, 70, 140), (150, 152, 156)],
+    float,
+)
+_IRISES = np.array([(38, 62, 96), (52, 84, 120), (150, 122, 84), (96, 122, 92), (128, 120, 112)], float)
+
+HAIR_STYLES = ("cropped", "short", "parted", "long", "bob")
+
+
+@dataclass(frozen=True, eq=False)
+class Mark:
+    """A line or spot of the skin that has nothing to do with any action unit.
+
+    Attributes
+    ----------
+    path : ndarray of shape (n, 2)
+        Points in face millimetres; a single point is a spot.
+    width : float
+        Width in millimetres.
+    depth : float
+        Darkness, 0 to 1; below 0 it is a light mark.
+    """
+
+    path: np.ndarray
+    width: float
+    depth: float
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """Traits of one synthetic person; lengths in face millimetres, colours (blue, green, red).
+
+    Make one with `Subject.draw`. Factors multiply the size of the average face, offsets move it.
+    """
+
+    name: str
+    seed: int
+    skin: np.ndarray
+    hair: np.ndarray
+    brow: np.ndarray
+    iris: np.ndarray
+    lip: np.ndarray
+    cloth: np.ndarray
+    backdrop: np.ndarray  # (4, 3): the colours of the backdrop's corners
+    hair_style: str
+    hairline: float
+    face_width: float
+    jaw_width: float
+    chin: float
+    eye_size: np.ndarray  # factors of width, height
+    eye_spacing: float
+    eye_tilt: float
+    brow_place: np.ndarray  # offsets: height, arch, tilt
+    brow_thickness: float
+    nose_size: np.ndarray  # factors of width, length
+    mouth_height: float
+    mouth_width: float
+    lip_size: np.ndarray  # factors of the upper, the lower lip
+    age: float  # 0 to 1: how deep the permanent folds are
+    stubble: float
+    blush: float
+    freckles: np.ndarray  # (n, 3): x, y, radius
+    marks: tuple[Mark, ...]
+    mottle: np.ndarray  # fine unevenness of the skin, over the relief's grid
+    gain: dict[int, np.ndarray]  # AU -> strength on the image's left and right
+    shift: dict[int, np.ndarray]  # AU -> offset (x outward, y down) of its lines
+
+    @classmethod
+    def draw(cls, name: str, seed: int = 0) -> Subject:
+        """Draw a person.
+
+        Parameters
+        ----------
+        name : str
+            Subject name, such as ``F001``; a name that starts with F makes a woman's face.
+        seed : int
+            The same name and seed always give the same person.
+
+        Returns
+        -------
+        Subject
+        """
+        rng = np.random.default_rng([seed, *name.encode()])
+        female = name.startswith("F")
+
+        def about(mean: float, spread: float) -> float:
+            # Two standard deviations at most, so that no face falls apart.
+            return float(mean + spread * np.clip(rng.normal(), -2, 2))
+
+        skin = _mix(_SKINS, rng.uniform(0, 1) ** 1.3) * rng.uniform(0.96, 1.02, 3)
+        hair = _HAIRS[rng.integers(len(_HAIRS))] * rng.uniform(0.8, 1.15)
+        lip_tint = np.array((112, 92, 190.0)) if female else np.array((104, 104, 170.0))
+        age = rng.uniform(0, 1)
+        return cls(
+            name=name,
+            seed=seed,
+            skin=np.clip(skin, 30, 252),
+            hair=hair,
+            brow=hair * rng.uniform(0.55, 0.85),
+            iris=_IRISES[rng.integers(len(_IRISES))] * rng.uniform(0.75, 1.1),
+            lip=np.clip(0.5 * skin * (0.86, 0.8, 0.95) + 0.5 * lip_tint * rng.uniform(0.8, 1.15), 25, 235),
+            cloth=rng.uniform(30, 200, 3),
+            backdrop=np.clip(
+                rng.uniform(60, 190) + rng.normal(0, 18, (4, 3)) + rng.normal(0, 16, 3), 10, 245
+            ),
+            hair_style=str(rng.choice(HAIR_STYLES[2:] if female else HAIR_STYLES[:3])),
+            hairline=about(-66, 4),
+            face_width=about(1.0 if female else 1.03, 0.03),
+            jaw_width=about(0.95 if female else 1.05, 0.05),
+            chin=about(0, 2.5),
+            eye_size=np.array((about(1.0, 0.05), about(1.05 if female else 0.98, 0.1))),
+            eye_spacing=about(32, 1.1),
+            eye_tilt=about(0.6, 0.8),
+            brow_place=np.array((about(0, 1.4), about(0.3, 0.9), about(0, 1.1))),
+            brow_thickness=about(3.6 if female else 4.8, 0.7),
+            nose_size=np.array((about(1.0, 0.09), about(1.0, 0.05))),
+            mouth_height=about(0, 1.4),
+            mouth_width=about(1.0, 0.05),
+            lip_size=np.array((about(1.0, 0.13), about(1.0, 0.13))),
+            age=age,
+            stubble=0.0 if female else float(rng.choice((0.0, 0.1, 0.22))) * rng.uniform(0.6, 1.2),
+            blush=rng.uniform(0.02, 0.09),
+            freckles=_freckles(rng),
+            marks=tuple(random_marks(rng, count=int(rng.integers(2, 6)), depth=0.32)),
+            mottle=_mottle(rng),
+            gain={au: np.clip(rng.normal(1, 0.1) + rng.normal(0, 0.05, 2), 0.75, 1.25) for au in ALL_AUS},
+            shift={au: rng.normal(0, 0.9, 2) for au in ALL_AUS},
+        )
+
+
+def random_marks(rng: np.random.Generator, *, count: int, depth: float) -> list[Mark]:
+    """Draw lines and spots anywhere on the face, at any slope: no cue for any action unit.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of chance.
+    count : int
+        Number of marks.
+    depth : float
+        Upper bound of their darkness.
+
+    Returns
+    -------
+    list of Mark
+    """
+    marks = []
+    for _ in range(count):
+        centre = np.array((rng.uniform(-52, 52), rng.uniform(-58, 96)))
+        darkness = rng.uniform(0.35, 1.0) * depth * rng.choice((1.0, 1.0, 1.0, -0.6))
+        if rng.random() < 0.3:
+            marks.append(Mark(centre[None], rng.uniform(1.0, 2.4), abs(darkness) * 1.4))
+            continue
+        angle, length, bend = rng.uniform(0, np.pi), rng.uniform(6, 20), rng.normal(0, 2)
+        along = np.array((np.cos(angle), np.sin(angle)))
+        across = np.array((-along[1], along[0]))
+        t = np.linspace(-0.5, 0.5, 5)[:, None]
+        path = centre + t * length * along + (0.25 - t**2) * 4 * bend * across
+        marks.append(Mark(path, rng.uniform(0.8, 2.0), darkness))
+    return marks
+
+
+def _mix(palette: np.ndarray, place: float) -> np.ndarray:
+    """Colour at a place between 0 and 1 along a palette."""
+    at = place * (len(palette) - 1)
+    low = min(int(at), len(palette) - 2)
+    return palette[low] + (at - low) * (palette[low + 1] - palette[low])
+
+
+def _freckles(rng: np.random.Generator) -> np.ndarray:
+    count = int(rng.choice((0, 0, 12, 30)))
+    side = rng.choice((-1, 1), count)
+    return np.stack(
+        [side * rng.normal(26, 13, count), rng.normal(24, 8, count), rng.uniform(0.35, 0.8, count)], axis=1
+    )
+
+
+def _mottle(rng: np.random.Generator) -> np.ndarray:
+    """Uneven skin at two scales, over a grid that the relief stretches over the face."""
+    fine = rng.normal(0, 0.012, (108, 74))
+    coarse = np.kron(rng.normal(0, 0.014, (27, 19)), np.ones((4, 4)))[:, :74]
+    return (fine + coarse).astype(np.float32)

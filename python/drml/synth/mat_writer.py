@@ -1,0 +1,46 @@
+"""BP4D's landmark files: MATLAB 7.3 files (HDF5 behind a MATLAB header) with a struct array `fit`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+# 116 bytes of text, 8 of subsystem offset, then the version and the mark of byte order. The date is
+# fixed, so that the same data give the same bytes.
+_TEXT = "MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Thu Jan  1 00:00:00 1970 HDF5 schema 1.00 ."
+_HEADER = _TEXT.encode().ljust(116) + bytes(8) + b"\x00\x02IM"
+_USERBLOCK = 512
+
+
+def write_fit(path: Path, landmarks: Mapping[int, np.ndarray], last_frame: int) -> None:
+    """Write ``fit(1..last_frame).pred``: landmarks where there are any, empty elsewhere.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    landmarks : mapping of int to ndarray of shape (49, 2)
+        By frame number, from 1; pixel coordinates from 0 (MATLAB's count from 1).
+    last_frame : int
+        Length of the struct array.
+    """
+    with h5py.File(path, "w", userblock_size=_USERBLOCK) as file:
+        pool = file.create_group("#refs#")
+        # All frames without a fit share one empty array, or the file would be mostly empties.
+        empty = pool.create_dataset("a", data=np.zeros(2, np.uint64))
+        empty.attrs["MATLAB_class"] = np.bytes_("double")
+        empty.attrs["MATLAB_empty"] = np.uint8(1)
+        references = np.full((last_frame, 1), empty.ref, h5py.ref_dtype)
+        for frame, points in landmarks.items():
+            # HDF5 counts dimensions from the other end: 49x2 in MATLAB is 2x49 here.
+            one = pool.create_dataset(f"f{frame}", data=np.asarray(points, float).T + 1)
+            one.attrs["MATLAB_class"] = np.bytes_("double")
+            references[frame - 1, 0] = one.ref
+        fit = file.create_group("fit")
+        fit.attrs["MATLAB_class"] = np.bytes_("struct")
+        fit.create_dataset("pred", data=references, dtype=h5py.ref_dtype)
+    with path.open("r+b") as raw:
+        raw.write(_HEADER)

@@ -1,0 +1,215 @@
+"""Flat colours of a face, from back to front; light and lines are laid over them later."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from drml.synth.geometry import SIDES, Shape, beside, smooth
+from drml.synth.identity import Subject
+from drml.synth.view import Camera, View
+
+_WHITE = np.array((228.0, 232, 236))
+_INSIDE = np.array((36.0, 28, 52))
+_TEETH = np.array((208.0, 222, 230))
+_BLACK = np.array((14.0, 12, 14))
+
+
+class Canvas:
+    """An image and the drawing of shapes given in face millimetres.
+
+    Parameters
+    ----------
+    image : ndarray of shape (H, W, 3), uint8
+        Drawn upon in place.
+    camera : Camera
+        From millimetres to pixels.
+    """
+
+    def __init__(self, image: np.ndarray, camera: Camera) -> None:
+        self.image = image
+        self.camera = camera
+
+    def _fixed(self, points: np.ndarray) -> np.ndarray:
+        return np.round(self.camera.project(points) * 16).astype(np.int32)
+
+    def fill(self, points: np.ndarray, colour: np.ndarray) -> None:
+        """Fill a closed outline."""
+        cv2.fillPoly(self.image, [self._fixed(points)], colour.tolist(), cv2.LINE_AA, 4)
+
+    def lines(self, paths: np.ndarray, colour: np.ndarray, width: float) -> None:
+        """Draw open lines, shape (n, m, 2), all of one colour and width."""
+        thickness = max(1, round(width * self.camera.pixels_per_mm))
+        cv2.polylines(self.image, list(self._fixed(paths)), False, colour.tolist(), thickness, cv2.LINE_AA, 4)
+
+    def disc(self, centre: np.ndarray, radius: float, colour: np.ndarray) -> None:
+        """Fill a circle."""
+        x, y = self._fixed(np.asarray(centre, float)).tolist()
+        reach = round(radius * self.camera.pixels_per_mm * 16)
+        cv2.circle(self.image, (x, y), reach, colour.tolist(), -1, cv2.LINE_AA, 4)
+
+
+def paint(shape: Shape, subject: Subject, view: View, camera: Camera) -> np.ndarray:
+    """Paint backdrop, head and features in flat colours, shape (H, W, 3), uint8."""
+    rng = np.random.default_rng([subject.seed, *subject.name.encode(), 1])
+    corners = subject.backdrop.reshape(2, 2, 3).astype(np.float32)
+    image = cv2.resize(corners, (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
+    canvas = Canvas(cv2.convertScaleAbs(image), camera)
+    _body(canvas, subject)
+    canvas.fill(smooth(shape.head, 4, closed=True), subject.skin)
+    _nose(canvas, shape, subject)
+    for side in (0, 1):
+        _eye(canvas, shape, subject, view, side)
+        _brow(canvas, shape, subject, side, rng)
+    _mouth(canvas, shape, subject)
+    for x, y, radius in subject.freckles:
+        canvas.disc(np.array((x, y)), radius, subject.skin * (0.72, 0.78, 0.86))
+    _hair(canvas, subject, rng)
+    return canvas.image
+
+
+def _both(path: Sequence[tuple[float, float]]) -> np.ndarray:
+    """Close an outline whose right half is given, from top to bottom."""
+    half = np.array(path, float)
+    return np.concatenate([half, half[::-1] * (-1, 1)])
+
+
+def _body(canvas: Canvas, subject: Subject) -> None:
+    wide = subject.face_width
+    if subject.hair_style in ("long", "bob"):
+        end = 190 if subject.hair_style == "long" else 92
+        outline = _both(
+            [(0, -118), (50, -108), (79, -60), (84, 0), (83, 60), (74.0 if end < 100 else 86.0, end)]
+        )
+        canvas.fill(outline * (wide, 1), subject.hair * 0.72)
+    canvas.fill(_both([(0, 60), (43, 60), (42, 122), (54, 140), (60, 200)]), subject.skin * (0.72, 0.74, 0.8))
+    canvas.fill(_both([(0, 168), (30, 150), (52, 137), (100, 152), (140, 200), (140, 260)]), subject.cloth)
+    if subject.hair_style not in ("long", "bob"):
+        ear = np.array([(64, -8), (74, -14), (79, -4), (77, 14), (72, 28), (64, 30)], float)
+        for sign in SIDES:
+            canvas.fill(smooth(ear * (sign * wide, 1), 4, closed=True), subject.skin * (0.86, 0.86, 0.93))
+            inner = smooth(np.array([(71, -6), (75, 0), (73, 12), (70, 18)]) * (sign * wide, 1))
+            canvas.lines(inner[None], subject.skin * (0.62, 0.62, 0.72), 1.4)
+
+
+def _hair(canvas: Canvas, subject: Subject, rng: np.random.Generator) -> None:
+    wide, line = subject.face_width, subject.hairline
+    style = subject.hair_style
+    temple = {"cropped": -22, "short": -14, "parted": -16, "long": 60, "bob": 66}[style]
+    crown = {"cropped": -104, "short": -112, "parted": -114, "long": -116, "bob": -116}[style]
+    side = {"cropped": 69.5, "short": 72, "parted": 73, "long": 79, "bob": 80}[style]
+    outside = np.array(
+        [(side - 2, temple), (side, -40), (0.86 * side, -78), (36, crown + 7), (0, crown)], float
+    )
+    outer = np.concatenate([outside, outside[-2::-1] * (-1, 1)])
+    part = {"parted": 24.0, "long": 8.0}.get(style, 0.0)
+    inside = [(-66, min(temple, -8) if temple < 0 else 20), (-62, -34), (-48, line + 8), (-20, line)]
+    inside += [(part, line - (9 if part else 2)), (30, line + 1), (50, line + 9), (62, -34)]
+    inside += [(66, min(temple, -8) if temple < 0 else 20)]
+    inner = np.array(inside, float)
+    if temple > 0:  # long hair comes down in front of the ears
+        inner = np.concatenate([[(-67, temple)], inner, [(67, temple)]])
+    outline = np.concatenate([smooth(outer, 4), smooth(inner, 4)]) * (wide, 1)
+    canvas.fill(outline, subject.hair)
+    # Strands run from the hairline to the outline.
+    start, stop = smooth(inner, 8) * (wide, 1), smooth(outer, 8)[::-1] * (wide, 1)
+    at = np.sort(rng.uniform(0.04, 0.96, 44))
+    roots = start[(at * (len(start) - 1)).astype(int)]
+    ends = stop[(at * (len(stop) - 1)).astype(int)]
+    reach = rng.uniform(0.5, 0.95, (44, 1))
+    middle = 0.5 * (roots + ends) + (0, -4) + rng.normal(0, 1.2, (44, 2))
+    strands = np.stack([roots, roots + reach * (middle - roots), roots + reach * (ends - roots)], axis=1)
+    canvas.lines(strands[::2], subject.hair * 0.72, 1.0)
+    canvas.lines(strands[1::2], np.minimum(subject.hair * 1.28 + 8, 250), 1.0)
+
+
+def _eye(canvas: Canvas, shape: Shape, subject: Subject, view: View, side: int) -> None:
+    sign, eye = SIDES[side], shape.eyes[side]
+    upper, lower = smooth(eye[:4]), smooth(eye[[3, 4, 5, 0]])
+    canvas.fill(np.concatenate([upper, lower]), _WHITE)
+    centre = np.array((sign * subject.eye_spacing, -0.6)) + np.array(view.gaze)
+    radius = 6.1
+    canvas.disc(centre, radius, subject.iris * 0.45)
+    canvas.disc(centre, radius - 0.9, subject.iris)
+    canvas.disc(centre, 2.5, _BLACK)
+    canvas.disc(beside(centre, 1.6, -1.8), 1.1, np.array((250.0, 250, 250)))
+    # The lids are skin laid over the ball of the eye.
+    above = np.array(
+        [
+            beside(eye[3], -sign * 1, -1),
+            beside(eye[2], 0, -9),
+            beside(eye[1], 0, -9),
+            beside(eye[0], sign * 1, -1),
+        ]
+    )
+    canvas.fill(np.concatenate([upper, smooth(above)]), subject.skin)
+    below = np.array(
+        [
+            beside(eye[0], sign * 1, 1),
+            beside(eye[5], 0, 8),
+            beside(eye[4], 0, 8),
+            beside(eye[3], -sign * 1, 1),
+        ]
+    )
+    canvas.fill(np.concatenate([lower, smooth(below)]), subject.skin)
+    shade = subject.skin * (0.55, 0.58, 0.68)
+    canvas.lines(lower[None], subject.skin * (0.66, 0.68, 0.8), 0.8)
+    canvas.lines((beside(upper, 0, -0.4))[None], 0.35 * shade, 1.7)
+    fold = smooth(eye[:4] + np.array([(sign * 1, -1.5), (0, -3.6), (0, -3.6), (0, -2.2)]))
+    canvas.lines(fold[None], shade, 0.9)
+    if subject.name.startswith("F"):
+        lashes = np.stack([upper[1:11:2], beside(upper[1:11:2], sign * 1.4, -2.4)], axis=1)
+        canvas.lines(lashes, _BLACK, 0.7)
+
+
+def _brow(canvas: Canvas, shape: Shape, subject: Subject, side: int, rng: np.random.Generator) -> None:
+    sign = SIDES[side]
+    line = smooth(shape.brows[side], 6)
+    thick = subject.brow_thickness * np.interp(
+        np.linspace(0, 1, len(line)), (0, 0.35, 0.8, 1), (0.25, 0.8, 1, 0.8)
+    )
+    edge = np.stack([np.zeros(len(line)), 0.5 * thick], axis=1)
+    under = 0.55 * subject.brow + 0.45 * subject.skin * 0.9
+    canvas.fill(np.concatenate([line - edge, (line + edge)[::-1]]), under)
+    pick = rng.integers(1, len(line) - 1, 40)
+    roots = line[pick] + edge[pick] * rng.uniform(-0.6, 1.1, (40, 1))
+    hairs = np.stack(
+        [roots, roots + np.stack([sign * rng.uniform(1, 4, 40), rng.uniform(-2.4, -0.6, 40)], 1)], 1
+    )
+    canvas.lines(hairs, subject.brow, 0.7)
+
+
+def _nose(canvas: Canvas, shape: Shape, subject: Subject) -> None:
+    shade = subject.skin * (0.5, 0.52, 0.62)
+    soft = subject.skin * (0.74, 0.76, 0.83)
+    base = shape.base
+    for side, sign in enumerate(SIDES):
+        wing = base[4 * side]
+        curve = np.array(
+            [beside(wing, sign * 0.5, -8), beside(wing, sign * 2.6, -3), beside(wing, sign * 1, 1.4)]
+        )
+        canvas.lines(smooth(curve)[None], soft, 1.2)
+        hole = 0.5 * (base[1 + 2 * side] + wing * 0.25 + base[2] * 0.75) + (sign * 1.2, -1.6)
+        nostril = hole + np.array([(-3.4, 0.6), (0, -1.5), (3.4, -0.2), (1.2, 1.2)]) * (-sign, 1)
+        canvas.fill(smooth(nostril, 4, closed=True), shade * 0.55)
+
+
+def _mouth(canvas: Canvas, shape: Shape, subject: Subject) -> None:
+    outer, inner = shape.outer_lips, shape.inner_lips
+    left, right = outer[0], outer[6]
+    inner_up = np.concatenate([[left], inner[:3], [right]])
+    inner_low = np.concatenate([[right], inner[3:], [left]])
+    top, bottom = smooth(outer[:7], 4), smooth(np.concatenate([outer[6:], [left]]), 4)
+    seam_up, seam_low = smooth(inner_up, 5), smooth(inner_low, 5)
+    canvas.fill(np.concatenate([top, seam_up[::-1]]), subject.lip * (0.84, 0.82, 0.88))
+    canvas.fill(np.concatenate([bottom, seam_low[::-1]]), subject.lip)
+    if shape.gap > 0.4:
+        canvas.fill(np.concatenate([seam_up, seam_low]), _INSIDE)
+        drop = min(0.62 * shape.gap, 5.5)
+        teeth = smooth(inner_up, 5)[4:-4]
+        canvas.fill(np.concatenate([teeth, beside(teeth[::-1], 0, drop)]), _TEETH)
+        canvas.lines(seam_up[None], subject.lip * 0.5, 0.9)
+    else:
+        canvas.lines(seam_up[None], subject.lip * (0.4, 0.38, 0.45), 1.3)
