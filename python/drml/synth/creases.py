@@ -230,7 +230,7 @@ def press(marks: list[Mark], camera: Camera) -> np.ndarray:
         cv2.fillPoly(layer, [one], float(value), cv2.LINE_AA, 4)
     for one, value in zip(spindles, tones, strict=True):
         cv2.fillPoly(layer, [one], float(value), cv2.LINE_AA, 4)
-    return cv2.GaussianBlur(layer, (0, 0), 0.55 * camera.pixels_per_mm)
+    return cv2.GaussianBlur(layer, (0, 0), 0.75 * camera.pixels_per_mm)
 
 
 def _resampled(mark: Mark) -> np.ndarray:

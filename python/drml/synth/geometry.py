@@ -217,8 +217,9 @@ def _mouth(subject: Subject, e: Mapping[int, np.ndarray]) -> tuple[np.ndarray, n
     outer = np.concatenate([bent(x_up, y_up), bent(x_low, y_low)])
     x_in = np.array((-0.45, 0, 0.45))
     inside = np.array((0.8, 1, 0.8))
+    seam = np.array((-0.5, 0.4, -0.5))
     inner = np.concatenate(
-        [bent(x_in, 0.1 - opening_up * inside), bent(x_in[::-1], 0.1 + opening_down * inside)]
+        [bent(x_in, seam - opening_up * inside), bent(x_in[::-1], seam + opening_down * inside)]
     )
     return outer, inner, opening_up + opening_down
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 
 from drml.labels import ALL_AUS
@@ -108,14 +109,19 @@ class Subject:
         return cls(
             name=name,
             seed=seed,
-            skin=np.clip(skin, 30, 252),
+            skin=np.clip(0.95 * skin, 30, 245),
             hair=hair,
             brow=hair * rng.uniform(0.55, 0.85),
             iris=_IRISES[rng.integers(len(_IRISES))] * rng.uniform(0.75, 1.1),
             lip=np.clip(0.5 * skin * (0.86, 0.8, 0.95) + 0.5 * lip_tint * rng.uniform(0.8, 1.15), 25, 235),
             cloth=rng.uniform(30, 200, 3),
             backdrop=np.clip(
-                rng.uniform(60, 190) + rng.normal(0, 18, (4, 3)) + rng.normal(0, 16, 3), 10, 245
+                rng.uniform(60, 190)
+                + rng.normal(0, 14, (4, 1))
+                + rng.normal(0, 5, (4, 3))
+                + rng.normal(0, 13, 3),
+                10,
+                245,
             ),
             hair_style=str(rng.choice(HAIR_STYLES[2:] if female else HAIR_STYLES[:3])),
             hairline=about(-66, 4),
@@ -192,5 +198,5 @@ def _freckles(rng: np.random.Generator) -> np.ndarray:
 def _mottle(rng: np.random.Generator) -> np.ndarray:
     """Uneven skin at two scales, over a grid that the relief stretches over the face."""
     fine = rng.normal(0, 0.012, (108, 74))
-    coarse = np.kron(rng.normal(0, 0.014, (27, 19)), np.ones((4, 4)))[:, :74]
+    coarse = cv2.resize(rng.normal(0, 0.022, (22, 15)), (74, 108), interpolation=cv2.INTER_CUBIC)
     return (fine + coarse).astype(np.float32)

@@ -18,37 +18,52 @@ _BLACK = np.array((14.0, 12, 14))
 
 
 class Canvas:
-    """An image and the drawing of shapes given in face millimetres.
+    """Collects shapes given in face millimetres, and draws them in that order.
+
+    All points are projected in one go, which is several times faster than shape by shape.
 
     Parameters
     ----------
-    image : ndarray of shape (H, W, 3), uint8
-        Drawn upon in place.
     camera : Camera
         From millimetres to pixels.
     """
 
-    def __init__(self, image: np.ndarray, camera: Camera) -> None:
-        self.image = image
-        self.camera = camera
-
-    def _fixed(self, points: np.ndarray) -> np.ndarray:
-        return np.round(self.camera.project(points) * 16).astype(np.int32)
+    def __init__(self, camera: Camera) -> None:
+        self._camera = camera
+        self._points: list[np.ndarray] = []
+        self._orders: list[tuple[int, int, np.ndarray, float]] = []  # paths, points a path, colour, size
 
     def fill(self, points: np.ndarray, colour: np.ndarray) -> None:
-        """Fill a closed outline."""
-        cv2.fillPoly(self.image, [self._fixed(points)], colour.tolist(), cv2.LINE_AA, 4)
+        """Fill a closed outline, shape (m, 2)."""
+        self._points.append(points)
+        self._orders.append((1, len(points), colour, 0.0))
 
     def lines(self, paths: np.ndarray, colour: np.ndarray, width: float) -> None:
         """Draw open lines, shape (n, m, 2), all of one colour and width."""
-        thickness = max(1, round(width * self.camera.pixels_per_mm))
-        cv2.polylines(self.image, list(self._fixed(paths)), False, colour.tolist(), thickness, cv2.LINE_AA, 4)
+        self._points.append(paths.reshape(-1, 2))
+        self._orders.append((paths.shape[0], paths.shape[1], colour, width))
 
     def disc(self, centre: np.ndarray, radius: float, colour: np.ndarray) -> None:
         """Fill a circle."""
-        x, y = self._fixed(np.asarray(centre, float)).tolist()
-        reach = round(radius * self.camera.pixels_per_mm * 16)
-        cv2.circle(self.image, (x, y), reach, colour.tolist(), -1, cv2.LINE_AA, 4)
+        self._points.append(np.asarray(centre, float)[None])
+        self._orders.append((1, 1, colour, radius))
+
+    def draw_on(self, image: np.ndarray) -> None:
+        """Draw everything on an image of shape (H, W, 3), uint8, in place."""
+        # OpenCV takes sixteenths of a pixel.
+        points = np.round(self._camera.project(np.concatenate(self._points)) * 16).astype(np.int32)
+        at, scale = 0, self._camera.pixels_per_mm
+        for paths, length, colour, size in self._orders:
+            part = points[at : at + paths * length].reshape(paths, length, 2)
+            at += paths * length
+            tone = colour.tolist()
+            if length == 1:
+                cv2.circle(image, part[0, 0].tolist(), round(size * scale * 16), tone, -1, cv2.LINE_AA, 4)
+            elif size:
+                thickness = max(1, round(size * scale))
+                cv2.polylines(image, list(part), False, tone, thickness, cv2.LINE_AA, 4)
+            else:
+                cv2.fillPoly(image, [part[0]], tone, cv2.LINE_AA, 4)
 
 
 def paint(shape: Shape, subject: Subject, view: View, camera: Camera) -> np.ndarray:
@@ -56,7 +71,7 @@ def paint(shape: Shape, subject: Subject, view: View, camera: Camera) -> np.ndar
     rng = np.random.default_rng([subject.seed, *subject.name.encode(), 1])
     corners = subject.backdrop.reshape(2, 2, 3).astype(np.float32)
     image = cv2.resize(corners, (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
-    canvas = Canvas(cv2.convertScaleAbs(image), camera)
+    canvas = Canvas(camera)
     _body(canvas, subject)
     canvas.fill(smooth(shape.head, 4, closed=True), subject.skin)
     _nose(canvas, shape, subject)
@@ -67,7 +82,9 @@ def paint(shape: Shape, subject: Subject, view: View, camera: Camera) -> np.ndar
     for x, y, radius in subject.freckles:
         canvas.disc(np.array((x, y)), radius, subject.skin * (0.72, 0.78, 0.86))
     _hair(canvas, subject, rng)
-    return canvas.image
+    painted = cv2.convertScaleAbs(image)
+    canvas.draw_on(painted)
+    return painted
 
 
 def _both(path: Sequence[tuple[float, float]]) -> np.ndarray:
@@ -79,10 +96,16 @@ def _both(path: Sequence[tuple[float, float]]) -> np.ndarray:
 def _body(canvas: Canvas, subject: Subject) -> None:
     wide = subject.face_width
     if subject.hair_style in ("long", "bob"):
-        end = 190 if subject.hair_style == "long" else 92
-        outline = _both(
-            [(0, -118), (50, -108), (79, -60), (84, 0), (83, 60), (74.0 if end < 100 else 86.0, end)]
-        )
+        end, flare = (200.0, 90.0) if subject.hair_style == "long" else (94.0, 70.0)
+        half = [
+            (0.0, -117.0),
+            (40.0, -110.0),
+            (70.0, -80.0),
+            (82.0, -30.0),
+            (84.0, 30.0),
+            (flare + 6, end - 25),
+        ]
+        outline = smooth(_both([*half, (flare - 4, end), (flare - 30, end + 3)]), 4, closed=True)
         canvas.fill(outline * (wide, 1), subject.hair * 0.72)
     canvas.fill(_both([(0, 60), (43, 60), (42, 122), (54, 140), (60, 200)]), subject.skin * (0.72, 0.74, 0.8))
     canvas.fill(_both([(0, 168), (30, 150), (52, 137), (100, 152), (140, 200), (140, 260)]), subject.cloth)
@@ -110,7 +133,7 @@ def _hair(canvas: Canvas, subject: Subject, rng: np.random.Generator) -> None:
     inside += [(66, min(temple, -8) if temple < 0 else 20)]
     inner = np.array(inside, float)
     if temple > 0:  # long hair comes down in front of the ears
-        inner = np.concatenate([[(-67, temple)], inner, [(67, temple)]])
+        inner = np.concatenate([[(4 - side, temple - 4)], inner, [(side - 4, temple - 4)]])
     outline = np.concatenate([smooth(outer, 4), smooth(inner, 4)]) * (wide, 1)
     canvas.fill(outline, subject.hair)
     # Strands run from the hairline to the outline.
@@ -171,12 +194,12 @@ def _brow(canvas: Canvas, shape: Shape, subject: Subject, side: int, rng: np.ran
         np.linspace(0, 1, len(line)), (0, 0.35, 0.8, 1), (0.25, 0.8, 1, 0.8)
     )
     edge = np.stack([np.zeros(len(line)), 0.5 * thick], axis=1)
-    under = 0.55 * subject.brow + 0.45 * subject.skin * 0.9
+    under = 0.68 * subject.brow + 0.32 * subject.skin * 0.9
     canvas.fill(np.concatenate([line - edge, (line + edge)[::-1]]), under)
     pick = rng.integers(1, len(line) - 1, 40)
-    roots = line[pick] + edge[pick] * rng.uniform(-0.6, 1.1, (40, 1))
+    roots = line[pick] + edge[pick] * rng.uniform(-0.7, 0.9, (40, 1))
     hairs = np.stack(
-        [roots, roots + np.stack([sign * rng.uniform(1, 4, 40), rng.uniform(-2.4, -0.6, 40)], 1)], 1
+        [roots, roots + np.stack([sign * rng.uniform(1, 3, 40), rng.uniform(-1.5, -0.3, 40)], 1)], 1
     )
     canvas.lines(hairs, subject.brow, 0.7)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 import cv2
 import numpy as np
 
-from drml.synth.geometry import SIDES, Shape
+from drml.synth.geometry import SIDES, Shape, smooth
 from drml.synth.identity import Subject
 from drml.synth.view import Camera, View
 
@@ -76,8 +76,9 @@ def shading(
     down = np.exp(-0.5 * ((_YS - centres[:, 1:]) / table[:, 3:4]) ** 2)
     amounts = table[:, 4:] * np.array(tints)
     field = np.stack([(down * amounts[:, channel : channel + 1]).T @ across for channel in range(3)], axis=2)
-    field += 1 + _ROUND[..., None] * _WARM
-    field += subject.mottle[..., None]
+    field += _ROUND[..., None] * _WARM + subject.mottle[..., None]
+    field *= _inside(shape, camera)[..., None]
+    field += 1 + _under_chin(shape)[..., None] * _WARM
     field *= (1 + view.light[0] * _XS / 60 + view.light[1] * _YS[:, None] / 90)[..., None]
     field = np.clip(field, 0.25, 1.6).astype(np.float32)
 
@@ -88,6 +89,20 @@ def shading(
     return cv2.warpAffine(
         field, matrix, (camera.width, camera.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+
+
+def _inside(shape: Shape, camera: Camera) -> np.ndarray:
+    """Mark the head's cells with 1: what is behind the head keeps its own light."""
+    cells = (camera.flatten(smooth(shape.head, 4, closed=True)) - (_LEFT, _TOP)) / _CELL
+    mask = np.zeros((len(_YS), len(_XS)), np.uint8)
+    cv2.fillPoly(mask, [np.round(cells * 16).astype(np.int32)], 255.0, cv2.LINE_AA, 4)
+    return cv2.GaussianBlur(mask, (0, 0), 0.7) / 255.0
+
+
+def _under_chin(shape: Shape) -> np.ndarray:
+    """Shadow that the head throws on the neck."""
+    below = np.exp(-0.5 * ((_YS - shape.chin - 8) / 9) ** 2)
+    return -0.3 * np.outer(below, np.exp(-0.5 * (_XS / 34) ** 2))
 
 
 def _round() -> np.ndarray:
@@ -139,7 +154,6 @@ def _middle(shape: Shape, subject: Subject) -> list[Spot]:
         (0, low - 4, 9, 2.2, 0.14),
         (0, low + 4.5, 12, 3, -0.2),
         (0, shape.chin - 12, 11, 8, 0.09),
-        (0, shape.chin + 9, 34, 7, -0.35),
     ]
 
 
