@@ -1,0 +1,117 @@
+# BVLC Caffe with our layers inside, as targets: caffe::caffe (library), the tools, pycaffe.
+# The sources are a pinned package (source.cmake), adapted in the build tree (compat/, proto/).
+
+find_package(Python3 REQUIRED COMPONENTS Interpreter Development NumPy)
+include("${CMAKE_CURRENT_LIST_DIR}/files.cmake")
+set(CAFFE_KNOWN_FILES
+  src/caffe/proto/caffe.proto ${CAFFE_LIBRARY_SOURCES} ${CAFFE_HEADERS} ${CAFFE_TEST_SOURCES} ${CAFFE_TEST_DATA})
+include("${CMAKE_CURRENT_LIST_DIR}/source.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/compat/compat.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/proto/overlay.cmake")
+caffe_write_patched()
+
+# --- What Caffe stands on, all from the distribution.
+find_package(Boost REQUIRED COMPONENTS
+  system thread filesystem python${Python3_VERSION_MAJOR}${Python3_VERSION_MINOR})
+find_package(HDF5 REQUIRED COMPONENTS C HL)
+find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
+find_package(PkgConfig REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(Threads REQUIRED)
+pkg_check_modules(glog REQUIRED IMPORTED_TARGET libglog)
+pkg_check_modules(gflags REQUIRED IMPORTED_TARGET gflags)
+pkg_check_modules(lmdb REQUIRED IMPORTED_TARGET lmdb)
+find_library(LEVELDB_LIBRARY leveldb REQUIRED)
+# Any CBLAS serves (OpenBLAS here): BLAS_INCLUDE and BLAS_LIB name a folder each, as in Caffe's Makefile.config.
+find_path(CBLAS_INCLUDE_DIR cblas.h REQUIRED HINTS ${BLAS_INCLUDE} PATH_SUFFIXES openblas openblas-pthread)
+find_library(CBLAS_LIBRARY NAMES openblas REQUIRED HINTS ${BLAS_LIB})
+
+# --- The messages, for C++ and for Python.
+caffe_file(_proto src/caffe/proto/caffe.proto)
+set(_generated "${PROJECT_BINARY_DIR}/caffe/generated")
+file(MAKE_DIRECTORY "${_generated}/caffe/proto")
+get_filename_component(_proto_dir "${_proto}" DIRECTORY)
+add_custom_command(
+  OUTPUT "${_generated}/caffe/proto/caffe.pb.cc" "${_generated}/caffe/proto/caffe.pb.h"
+         "${_generated}/caffe/proto/caffe.desc"
+  COMMAND protobuf::protoc "--proto_path=${_proto_dir}" "--cpp_out=${_generated}/caffe/proto"
+          "--descriptor_set_out=${_generated}/caffe/proto/caffe.desc" "${_proto}"
+  DEPENDS "${_proto}" COMMENT "Generating Caffe's messages")
+add_custom_target(caffe_messages DEPENDS "${_generated}/caffe/proto/caffe.pb.h")
+
+# --- What every file of Caffe and of ours is compiled with.
+add_library(caffe_settings INTERFACE)
+target_include_directories(caffe_settings SYSTEM INTERFACE
+  "${CAFFE_SOURCE}/include" "${_generated}" "${CBLAS_INCLUDE_DIR}" ${HDF5_INCLUDE_DIRS} ${OpenCV_INCLUDE_DIRS})
+# boost/bind's global placeholders and deprecated Boost headers announce themselves once per file.
+target_compile_definitions(caffe_settings INTERFACE
+  CPU_ONLY USE_OPENCV USE_LMDB USE_LEVELDB USE_HDF5 CAFFE_VERSION=1.0.0
+  BOOST_BIND_GLOBAL_PLACEHOLDERS BOOST_ALLOW_DEPRECATED_HEADERS)
+target_link_libraries(caffe_settings INTERFACE
+  protobuf::libprotobuf PkgConfig::glog PkgConfig::gflags PkgConfig::lmdb "${LEVELDB_LIBRARY}"
+  "${CBLAS_LIBRARY}" ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES} ${OpenCV_LIBS}
+  Boost::system Boost::thread Boost::filesystem Threads::Threads)
+# For the `Python` layer and pycaffe.
+set(CAFFE_PYTHON_LIBRARIES Boost::python${Python3_VERSION_MAJOR}${Python3_VERSION_MINOR} Python3::Python)
+
+# --- The library. Our layers join it as objects (caffe_add_objects), so that the layer registry knows all.
+add_library(caffe SHARED "${_generated}/caffe/proto/caffe.pb.cc" "${_generated}/caffe/proto/caffe.pb.h")
+add_dependencies(caffe caffe_messages)
+add_library(caffe::caffe ALIAS caffe)
+foreach(_source IN LISTS CAFFE_LIBRARY_SOURCES)
+  caffe_file(_path "${_source}")
+  target_sources(caffe PRIVATE "${_path}")
+  if(_source IN_LIST CAFFE_FILES_WITH_OPENCV_C_NAMES)
+    set_source_files_properties("${_path}" PROPERTIES COMPILE_DEFINITIONS "${CAFFE_OPENCV_C_NAMES}")
+  endif()
+endforeach()
+# The code of 2017 warns under the compilers of today; it is not ours to change.
+target_compile_options(caffe PRIVATE -w)
+target_compile_definitions(caffe PRIVATE WITH_PYTHON_LAYER)
+target_link_libraries(caffe PUBLIC caffe_settings PRIVATE ${CAFFE_PYTHON_LIBRARIES})
+set_target_properties(caffe PROPERTIES VERSION 1.0.0 SOVERSION 1.0)
+# Half of a file's compile time goes into these headers.
+target_precompile_headers(caffe PRIVATE "<caffe/caffe.hpp>")
+
+# caffe_add_objects(NAME SOURCE...): compile sources of ours with all warnings and put them into the library.
+function(caffe_add_objects name)
+  add_library(${name} OBJECT ${ARGN})
+  target_link_libraries(${name} PRIVATE caffe_settings)
+  target_compile_options(${name} PRIVATE -Wall -Wextra -Wno-unused-parameter)
+  set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  add_dependencies(${name} caffe_messages)
+  target_sources(caffe PRIVATE $<TARGET_OBJECTS:${name}>)
+endfunction()
+
+# --- The tools: caffe, extract_features, compute_image_mean, convert_imageset, upgrade_*.
+foreach(_tool IN LISTS CAFFE_TOOLS)
+  set(_target "${_tool}")
+  if(_tool STREQUAL caffe)
+    set(_target caffe.bin)
+  endif()
+  caffe_file(_path "tools/${_tool}.cpp")
+  add_executable(${_target} "${_path}")
+  target_compile_options(${_target} PRIVATE -w)
+  target_link_libraries(${_target} PRIVATE caffe::caffe)
+  set_target_properties(${_target} PROPERTIES OUTPUT_NAME "${_tool}" RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
+endforeach()
+target_compile_definitions(caffe.bin PRIVATE WITH_PYTHON_LAYER)
+target_link_libraries(caffe.bin PRIVATE ${CAFFE_PYTHON_LIBRARIES})
+
+# --- pycaffe: the package `caffe` in build/python.
+set(PYCAFFE_DIR "${PROJECT_BINARY_DIR}/python")
+caffe_file(_path python/caffe/_caffe.cpp)
+add_library(pycaffe MODULE "${_path}")
+target_compile_options(pycaffe PRIVATE -w)
+target_link_libraries(pycaffe PRIVATE caffe::caffe Python3::Module Python3::NumPy
+  Boost::python${Python3_VERSION_MAJOR}${Python3_VERSION_MINOR})
+set_target_properties(pycaffe PROPERTIES PREFIX "" OUTPUT_NAME _caffe
+  LIBRARY_OUTPUT_DIRECTORY "${PYCAFFE_DIR}/caffe")
+foreach(_file IN LISTS CAFFE_PYTHON_FILES CAFFE_PYTHON_TESTS)
+  caffe_file(_path "python/${_file}")
+  configure_file("${_path}" "${PYCAFFE_DIR}/${_file}" COPYONLY)
+endforeach()
+file(WRITE "${PYCAFFE_DIR}/caffe/proto/__init__.py" "")
+configure_file("${CMAKE_CURRENT_LIST_DIR}/pycaffe/caffe_pb2.py" "${PYCAFFE_DIR}/caffe/proto/caffe_pb2.py" COPYONLY)
+add_custom_command(TARGET pycaffe POST_BUILD COMMAND "${CMAKE_COMMAND}" -E copy_if_different
+  "${_generated}/caffe/proto/caffe.desc" "${PYCAFFE_DIR}/caffe/proto/caffe.desc")

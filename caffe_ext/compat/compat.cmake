@@ -1,0 +1,26 @@
+# What a present toolchain needs of BVLC Caffe 1.0: one entry, one reason each.
+# caffe_substitute works on copies in the build tree and fails when its anchor is missing.
+
+# OpenCV 4 keeps the C names in headers that these files do not include.
+set(CAFFE_FILES_WITH_OPENCV_C_NAMES
+  src/caffe/layers/window_data_layer.cpp src/caffe/util/io.cpp src/caffe/test/test_io.cpp)
+set(CAFFE_OPENCV_C_NAMES
+  CV_LOAD_IMAGE_COLOR=cv::IMREAD_COLOR CV_LOAD_IMAGE_GRAYSCALE=cv::IMREAD_GRAYSCALE)
+
+# The packaged net.cpp reads every weight file as a binary proto: HDF5 weights must load as well.
+caffe_substitute(src/caffe/net.cpp
+  "CopyTrainedLayersFromBinaryProto(trained_filename);"
+  "#ifdef USE_HDF5
+  if (H5Fis_hdf5(trained_filename.c_str()) > 0) {
+    CopyTrainedLayersFromHDF5(trained_filename);
+    return;
+  }
+#endif
+  CopyTrainedLayersFromBinaryProto(trained_filename);")
+
+# NumPy 2 dropped tostring and fromstring.
+caffe_substitute(python/caffe/io.py "arr.tostring()" "arr.tobytes()")
+caffe_substitute(python/caffe/io.py
+  "np.fromstring(datum.data, dtype=np.uint8)" "np.frombuffer(datum.data, dtype=np.uint8).copy()")
+# scikit-image 0.19 dropped as_grey.
+caffe_substitute(python/caffe/io.py "as_grey=" "as_gray=")

@@ -1,0 +1,15 @@
+# Lays our messages and fields over caffe.proto, in the build tree.
+caffe_substitute(src/caffe/proto/caffe.proto
+  "optional bool encoded = 7 [default = false];"
+  "optional bool encoded = 7 [default = false];
+  // Labels of a multi-label record, each -1 (absent), 0 (unknown) or 1 (present).
+  repeated sint32 labels = 1000 [packed = true];")
+caffe_substitute(src/caffe/proto/caffe.proto
+  "optional WindowDataParameter window_data_param = 129;"
+  "optional WindowDataParameter window_data_param = 129;
+  optional RegionParameter region_param = 1000;
+  optional MultiLabelDataParameter multi_label_data_param = 1001;
+  optional MultiLabelLossParameter multi_label_loss_param = 1002;")
+file(READ "${CMAKE_CURRENT_LIST_DIR}/messages.proto" _messages)
+caffe_append(src/caffe/proto/caffe.proto "${_messages}")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/messages.proto")
