@@ -120,6 +120,11 @@ def _synth(args: argparse.Namespace) -> None:
 def _prepare(args: argparse.Namespace) -> None:
     from drml.prepare import prepare_bp4d
 
+    options: dict[str, Any] = {}
+    if args.aus:
+        from drml.scoring import parse_aus
+
+        options["aus"] = parse_aus(args.aus)
     summary = prepare_bp4d(
         args.root,
         args.out,
@@ -133,6 +138,9 @@ def _prepare(args: argparse.Namespace) -> None:
         size=args.size,
         jobs=args.jobs,
         progress=not args.quiet,
+        max_broken=args.max_broken,
+        overwrite=args.overwrite,
+        **options,
     )
     if args.json:
         _print_json(summary)
@@ -144,7 +152,7 @@ def _prepare(args: argparse.Namespace) -> None:
 def _verify(args: argparse.Namespace) -> None:
     from drml.verify import verify
 
-    result = verify(args.lmdb, args.manifest)
+    result = verify(args.lmdb, args.manifest, size=args.size, progress=not args.quiet)
     if args.json:
         _print_json(result)
     _note(
@@ -375,7 +383,15 @@ def build_parser() -> Parser:
     prepare.add_argument(
         "--encoding", choices=["jpg", "png"], default="jpg", help="in the LMDB (default jpg)"
     )
-    prepare.add_argument("--size", type=_integer(32), default=200, help="side of the faces (default 200)")
+    prepare.add_argument("--size", type=_integer(16), default=200, help="side of the faces (default 200)")
+    prepare.add_argument("--aus", help="AUs of the labels, such as 1,2,4 (default: the data set's)")
+    prepare.add_argument(
+        "--max-broken",
+        type=_share,
+        default=0.05,
+        help="share of broken images that is put up with (default 0.05)",
+    )
+    prepare.add_argument("--overwrite", action="store_true", help="replace OUT where it is not empty")
     _add_seed(prepare)
     _add_jobs(prepare)
     _add_json(prepare)
@@ -389,7 +405,15 @@ def build_parser() -> Parser:
         "  drml verify data/drml/fold1/test_lmdb --manifest data/drml/fold1/test.csv",
     )
     verify.add_argument("lmdb", type=Path, metavar="LMDB", help="LMDB folder")
-    verify.add_argument("--manifest", type=Path, metavar="CSV", help="manifest that must say the same")
+    verify.add_argument(
+        "--manifest",
+        type=Path,
+        metavar="CSV",
+        help="manifest that must say the same (default: the one beside it)",
+    )
+    verify.add_argument(
+        "--size", type=_integer(16), default=200, help="side that images must have (default 200)"
+    )
     _add_json(verify)
 
     train = _add(

@@ -157,6 +157,10 @@ def transform_of(net: Any, phase: str = "TEST") -> Transform | None:
 Shape = tuple[int, ...]
 
 
+class _OldShape(tuple[int, ...]):
+    """Four axes as old files have them, for blobs of any number of axes: padded with ones in front."""
+
+
 @dataclass(frozen=True)
 class WeightsFile:
     """What a weights file holds: the blobs' shapes by layer, and the transform where it is kept.
@@ -196,7 +200,7 @@ def read_weights(path: str | Path) -> WeightsFile:
 
 def _shape_in_proto(blob: Any) -> Shape:
     if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
-        return (blob.num, blob.channels, blob.height, blob.width)
+        return _OldShape((blob.num, blob.channels, blob.height, blob.width))
     return tuple(blob.shape.dim)
 
 
@@ -223,10 +227,9 @@ def _x(shape: Shape) -> str:
 
 
 def _same_shape(stored: Shape, needed: Shape) -> bool:
-    # Old weights pad every shape to four axes with ones in front.
-    return stored == needed or (
-        len(stored) == 4 and len(needed) < 4 and stored == (1,) * (4 - len(needed)) + needed
-    )
+    if isinstance(stored, _OldShape):
+        return tuple(stored) == (1,) * (4 - len(needed)) + needed
+    return stored == needed
 
 
 def check_weights(

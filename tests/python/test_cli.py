@@ -1,0 +1,242 @@
+"""The drml command: exit status, one-line errors, what it prints, how fast it starts."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+import tiny_net as tiny
+from drml import cli
+from drml.errors import UserError
+
+COMMANDS = ("synth", "prepare", "verify", "train", "score", "features", "report")
+
+
+def drml(*arguments, **options):
+    """Run drml as a user does."""
+    return subprocess.run(
+        [sys.executable, "-m", "drml", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+
+
+@pytest.fixture
+def setup(tmp_path):
+    deploy = tiny.write_deploy(tmp_path)
+    weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters(), scale=0.02)
+    fold = tiny.write_data(tmp_path / "data", synthetic=True)[0]
+    return ["--model", str(deploy), "--weights", str(weights)], fold
+
+
+# --- help and usage -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_an_example_and_exit_0(command, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main([command, "--help"])
+    assert ended.value.code == 0
+    text = capsys.readouterr().out
+    assert "example:" in text
+    assert f"  drml {command} " in text
+    assert "--quiet" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_examples_in_help_are_valid_usage(command, capsys):
+    with pytest.raises(SystemExit):
+        cli.main([command, "--help"])
+    example = capsys.readouterr().out.split("example:\n")[1].replace("\\\n", " ").split()
+    assert example.pop(0) == "drml"
+    assert cli.build_parser().parse_args(example).run
+
+
+def test_help_of_all_lists_every_command_without_heavy_imports():
+    code = (
+        "import sys, drml.cli\n"
+        "try: drml.cli.main(['--help'])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'cv2', 'caffe', 'sklearn', 'numpy', 'matplotlib', 'h5py'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    for command in COMMANDS:
+        assert f"\n    {command}" in done.stdout
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out.startswith("drml 0.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["paint"],
+        ["synth"],
+        ["synth", "out", "--subjects", "0"],
+        ["synth", "out", "--layout", "imagenet"],
+        ["prepare", "mnist", "a", "b"],
+        ["prepare", "bp4d", "a", "b", "--folds", "4"],
+        ["prepare", "bp4d", "a", "b", "--val-share", "1.5"],
+        ["score", "--model", "m"],
+        ["score", "--model", "m", "--weights", "w", "--data", "d", "--batch", "none"],
+        ["score", "--model", "m", "--weights", "w", "--data", "d", "--scale", "nan"],
+        ["train", "--solver", "s", "--out", "o", "--max-iter", "0"],
+    ],
+)
+def test_wrong_usage_is_2(arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(arguments)
+    assert ended.value.code == 2
+    assert "usage: drml" in capsys.readouterr().err
+
+
+# --- errors ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (UserError("a.csv: column missing;\nadd it"), 1, "drml: error: a.csv: column missing; add it\n"),
+        (
+            OSError(28, "No space left on device", "out.npz"),
+            1,
+            "drml: error: out.npz: No space left on device; free some space or write elsewhere\n",
+        ),
+        (PermissionError(13, "Permission denied", "/x"), 1, "drml: error: /x: Permission denied\n"),
+        (KeyboardInterrupt(), 130, "drml: interrupted\n"),
+    ],
+)
+def test_failure_is_one_line_and_its_status(error, status, text, monkeypatch, capsys):
+    def fail(_):
+        raise error
+
+    monkeypatch.setattr(cli, "_verify", fail)
+    assert cli.main(["verify", "some_lmdb"]) == status
+    assert capsys.readouterr().err == text
+
+
+def test_mistake_of_ours_is_not_hidden(monkeypatch):
+    def fail(_):
+        raise ValueError("bug")
+
+    monkeypatch.setattr(cli, "_verify", fail)
+    with pytest.raises(ValueError, match="bug"):
+        cli.main(["verify", "some_lmdb"])
+
+
+def test_pipe_that_closes_is_no_error(setup):
+    net, fold = setup
+    child = subprocess.Popen(
+        [sys.executable, "-m", "drml", "score", "-q", *net, "--data", str(fold / "test_lmdb")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    child.stdout.close()
+    assert child.stderr.read() == b""
+    child.stderr.close()
+    assert child.wait() == 0
+
+
+def test_without_caffe_the_way_out_is_told(setup, monkeypatch, capsys):
+    net, fold = setup
+    monkeypatch.setitem(sys.modules, "caffe", None)
+    assert cli.main(["score", "-q", *net, "--data", str(fold / "test_lmdb")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("drml: error: pycaffe not found")
+    assert "run make" in error
+
+
+def test_weights_that_do_not_fit_are_one_line(setup, tmp_path):
+    net, fold = setup
+    tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters(outputs=8))
+    done = drml("score", "-q", *net, "--data", fold / "test_lmdb")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.count("\n") == 1
+    assert "layer 'fc10' has shape 8x6 in blob 0" in done.stderr
+
+
+# --- commands -------------------------------------------------------------------------------------------
+
+
+def test_score_prints_a_table_and_writes_files(setup, tmp_path):
+    net, fold = setup
+    out, predictions = tmp_path / "s.json", tmp_path / "p.csv"
+    done = drml("score", *net, "--data", fold / "test_lmdb", "--out", out, "--predictions", predictions)
+    assert done.returncode == 0
+    assert "SYNTHETIC DATA" in done.stdout
+    assert "Avg." in done.stdout
+    assert "10/10" in done.stderr, "no progress bar"
+    assert json.loads(out.read_text())["frames"] == 10
+    assert len(predictions.read_text().splitlines()) == 11
+
+
+def test_score_as_json_is_nothing_else(setup, capsys):
+    net, fold = setup
+    assert cli.main(["score", "-q", "--json", *net, "--data", str(fold / "test.csv"), "--aus", "1,2,4"]) == 0
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["synthetic"] is True
+    assert captured.err == ""
+
+
+def test_folder_that_is_missing_is_told_before_the_work(setup, tmp_path, capsys):
+    net, fold = setup
+    where = tmp_path / "none" / "s.json"
+    assert cli.main(["score", "-q", *net, "--data", str(fold / "test_lmdb"), "--out", str(where)]) == 1
+    assert "does not exist" in capsys.readouterr().err
+
+
+def test_features_writes_its_file(setup, tmp_path, capsys):
+    net, fold = setup
+    out = tmp_path / "f.npz"
+    arguments = ["features", *net, "--data", str(fold / "test_lmdb"), "--out", str(out)]
+    assert cli.main(arguments) == 0
+    assert capsys.readouterr().out == f"{out}: 10 rows of 6 (fc9)\n"
+    assert cli.main([*arguments, "--quiet", "--blob", "fc7"]) == 1
+    assert "it has data, conv1, fc9, fc10, prob" in capsys.readouterr().err
+
+
+def test_verify_says_what_it_found(tmp_path, capsys):
+    fold = tiny.write_data(tmp_path)[0]
+    arguments = ["verify", "-q", str(fold / "test_lmdb"), "--size", str(tiny.IMAGE)]
+    assert cli.main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["records"] == 10
+    manifest = fold / "test.csv"
+    manifest.write_text(manifest.read_text().replace("_F002_", "_F003_"))
+    assert cli.main(arguments) == 1
+    assert capsys.readouterr().err.startswith("drml: error: ")
+
+
+def test_train_reports_its_weights(tmp_path, capsys):
+    solver = tiny.write_solver(tmp_path)
+    fold = tiny.write_training_data(tmp_path)
+    arguments = ["train", "-q", "--solver", str(solver), "--data", str(fold), "--out", str(tmp_path / "out")]
+    assert cli.main([*arguments, "--max-iter", "6", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["iterations"] == 6
+    assert os.path.exists(figures["weights"])  # noqa: PTH110 - a string out of JSON
+    assert cli.main(arguments) == 1
+    assert "holds an earlier training" in capsys.readouterr().err
+
+
+def test_faces_are_drawn_and_prepared(tmp_path, capsys):
+    root, out = tmp_path / "bp4d", tmp_path / "data"
+    common = ["--jobs", "1", "--seed", "3", "--quiet"]
+    assert cli.main(["synth", str(root), "--subjects", "24", "--tasks", "1", "--frames", "2", *common]) == 0
+    assert (root / "synthetic.json").is_file()
+    assert cli.main(["prepare", "bp4d", str(root), str(out), "--folds", "2", "--json", *common]) == 0
+    assert json.loads(capsys.readouterr().out)["synthetic"] is True
+    assert cli.main(["verify", "-q", str(out / "fold2" / "test_lmdb")]) == 0
+    assert cli.main(["prepare", "bp4d", str(root), str(out), *common]) == 1
+    assert "not empty" in capsys.readouterr().err

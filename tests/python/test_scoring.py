@@ -1,0 +1,351 @@
+"""drml.scoring on a tiny net: right figures, right input, and faults named."""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pytest
+
+import tiny_net as tiny
+from drml import lmdb_io, metrics, scoring
+from drml.errors import UserError
+from drml.net import Transform
+
+
+@pytest.fixture
+def setup(tmp_path):
+    """A net, its weights (trained at scale 0.02), and a fold of 10 frames of 2 subjects."""
+    deploy = tiny.write_deploy(tmp_path)
+    parameters = tiny.draw_parameters()
+    weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", parameters, scale=0.02)
+    fold, images, labels, mean = tiny.write_data(tmp_path / "data")
+    expected = tiny.compute(parameters, tiny.transform(images, mean, 0.02))["prob"]
+    return deploy, weights, fold, labels, expected
+
+
+def run(deploy, weights, data, **options):
+    return scoring.score(deploy, weights, data, progress=False, probe=False, **options)
+
+
+def test_scores_are_those_of_the_probabilities(setup):
+    deploy, weights, fold, labels, expected = setup
+    result = run(deploy, weights, fold / "test_lmdb", batch=4)
+    predictions = result.folds[0]
+    np.testing.assert_allclose(predictions.probabilities, expected, atol=1e-5)
+    np.testing.assert_array_equal(predictions.labels, labels)
+    assert predictions.aus == tiny.AUS
+    assert predictions.subjects == 2
+    assert result.pooled == metrics.evaluate(labels, predictions.probabilities, tiny.AUS)
+    assert result.mean is None
+
+
+def test_manifest_selects_its_lmdb_and_records(setup):
+    deploy, weights, fold, labels, expected = setup
+    manifest = fold / "test.csv"
+    whole = run(deploy, weights, manifest)
+    assert len(whole.folds[0].keys) == 10
+    lines = manifest.read_text().splitlines(keepends=True)
+    manifest.write_text("".join([lines[0], lines[3], lines[6]]))
+    part = run(deploy, weights, manifest).folds[0]
+    np.testing.assert_allclose(part.probabilities, expected[[2, 5]], atol=1e-5)
+    np.testing.assert_array_equal(part.labels, labels[[2, 5]])
+
+
+def test_threshold_counts_for_f1_alone(setup):
+    deploy, weights, fold, _, expected = setup
+    middle = float(np.median(expected))
+    low, high = (run(deploy, weights, fold / "test.csv", threshold=t).pooled for t in (0.0, middle))
+    assert [row.f1 for row in low.rows] == [pytest.approx(row.trivial_f1) for row in low.rows]
+    assert [row.f1 for row in low.rows] != [row.f1 for row in high.rows]
+    assert [row.auc for row in low.rows] == [row.auc for row in high.rows]
+    with pytest.raises(UserError, match="threshold 2"):
+        run(deploy, weights, fold / "test.csv", threshold=2)
+
+
+# --- mean and scale -------------------------------------------------------------------------------------
+
+
+def settle(weights, fold, **options):
+    return scoring.find_input(weights, fold / "test_lmdb", **options)
+
+
+def test_scale_comes_from_the_weights_then_transform_json_then_one(setup, tmp_path):
+    _, weights, fold, _, _ = setup
+    (tmp_path / "transform.json").write_text(scoring.transform_to_json(Transform(scale=0.5)))
+    assert settle(weights, fold).scale == pytest.approx(0.02)
+    assert settle(weights, fold, scale=3.0).scale == 3
+    hdf5 = tiny.write_hdf5(tmp_path / "w.h5", tiny.draw_parameters())
+    assert settle(hdf5, fold).scale == 0.5
+    (tmp_path / "transform.json").unlink()
+    assert settle(hdf5, fold).scale == 1
+
+
+def test_mean_comes_from_the_option_then_the_weights_then_the_data(setup, tmp_path):
+    _, weights, fold, _, _ = setup
+    names = ["given", "kept"]
+    means = {name: np.full((3, tiny.IMAGE, tiny.IMAGE), index + 1.0) for index, name in enumerate(names)}
+    for name, mean in means.items():
+        lmdb_io.write_mean(tmp_path / f"{name}.binaryproto", mean)
+    beside = lmdb_io.read_mean(fold / "mean.binaryproto")
+    np.testing.assert_array_equal(settle(weights, fold).mean, beside)
+    (tmp_path / "transform.json").write_text(
+        scoring.transform_to_json(Transform(scale=0.02, mean_file="kept.binaryproto"))
+    )
+    np.testing.assert_array_equal(settle(weights, fold).mean, means["kept"])
+    given = settle(weights, fold, mean=tmp_path / "given.binaryproto")
+    np.testing.assert_array_equal(given.mean, means["given"])
+
+
+def test_mean_that_training_had_must_be_found(tmp_path):
+    weights = tiny.write_caffemodel(
+        tmp_path / "w.caffemodel", tiny.draw_parameters(), scale=0.1, mean_file="gone.binaryproto"
+    )
+    fold = tiny.write_data(tmp_path, mean=False)[0]
+    with pytest.raises(UserError, match=r"trained with the mean image gone.binaryproto.* give --mean"):
+        settle(weights, fold)
+
+
+def test_mean_values_of_the_net_are_used(tmp_path):
+    fold = tiny.write_data(tmp_path, mean=False)[0]
+    weights = tiny.write_hdf5(tmp_path / "w.h5", tiny.draw_parameters())
+    assert settle(weights, fold).mean is None
+    transform = Transform(scale=0.1, mean_value=(1.0, 2.0, 3.0))
+    (tmp_path / "transform.json").write_text(scoring.transform_to_json(transform))
+    assert scoring.read_transform_file(weights) == transform
+    np.testing.assert_array_equal(settle(weights, fold).mean, [1, 2, 3])
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"scale": "big"}', '{"mean_value": 3}'])
+def test_broken_transform_json_is_named(tmp_path, text):
+    (tmp_path / "transform.json").write_text(text)
+    with pytest.raises(UserError, match=r"transform.json: not a transform"):
+        scoring.read_transform_file(tmp_path / "w.h5")
+
+
+# --- AUs ------------------------------------------------------------------------------------------------
+
+
+def test_only_shared_aus_are_scored_each_from_its_own_column(setup):
+    deploy, weights, fold, labels, expected = setup
+    fold_result = run(deploy, weights, fold / "test.csv", aus=(12, 4, 1)).folds[0]
+    assert fold_result.aus == (4, 1)
+    np.testing.assert_allclose(fold_result.probabilities, expected[:, [1, 2]], atol=1e-5)
+    np.testing.assert_array_equal(fold_result.labels, labels[:, [2, 0]])
+
+
+def test_aus_that_do_not_agree_are_refused(setup, tmp_path):
+    deploy, weights, fold, _, _ = setup
+    with pytest.raises(UserError, match="3 outputs, but 2 AUs given"):
+        run(deploy, weights, fold / "test.csv", aus=(1, 2))
+    with pytest.raises(UserError, match="none of the net's AUs"):
+        run(deploy, weights, fold / "test.csv", aus=(6, 7, 12))
+    other = tiny.write_data(tmp_path / "other", aus=(1, 2))[0]
+    with pytest.raises(UserError, match=r"3 outputs, but .* has 2 AUs .* --aus"):
+        run(deploy, weights, other / "test.csv")
+
+
+def test_lmdb_without_manifest_needs_to_be_told_its_aus(setup):
+    deploy, weights, fold, _, _ = setup
+    (fold / "test.csv").unlink()
+    with pytest.raises(UserError, match="which AUs its 3 labels are is unknown; give --aus"):
+        run(deploy, weights, fold / "test_lmdb")
+    result = run(deploy, weights, fold / "test_lmdb", aus=(1, 2, 4))
+    assert result.folds[0].subjects is None
+
+
+@pytest.mark.parametrize("text", ["", "one", "1,1", "1;2"])
+def test_aus_are_numbers_each_once(text):
+    with pytest.raises(UserError, match="AUs"):
+        scoring.parse_aus(text)
+
+
+# --- folds ----------------------------------------------------------------------------------------------
+
+
+def test_folds_are_pooled_and_averaged(setup, tmp_path):
+    deploy, weights, fold, _, _ = setup
+    parameters = tiny.draw_parameters(seed=7)
+    second_weights = tiny.write_caffemodel(tmp_path / "second.caffemodel", parameters, scale=0.02)
+    second = tiny.write_data(tmp_path / "second", count=6, seed=9)[0]
+    result = run(deploy, [weights, second_weights], [fold / "test_lmdb", second / "test.csv"])
+    first, last = result.folds
+    assert result.pooled == metrics.pool(
+        [(first.labels, first.probabilities), (last.labels, last.probabilities)], tiny.AUS
+    )
+    assert result.mean == metrics.mean_of_folds(result.fold_scores)
+    text = result.to_text()
+    assert "Pooled over 2 folds" in text
+    assert "Mean of 2 folds" in text
+    with pytest.raises(UserError, match="1 weights files for 2 data sets"):
+        run(deploy, [weights], [fold / "test_lmdb", second / "test_lmdb"])
+    other = tiny.write_data(tmp_path / "other", aus=(6, 7, 10))[0]
+    with pytest.raises(UserError, match="differ from those of"):
+        run(deploy, [weights, weights], [fold / "test_lmdb", other / "test_lmdb"])
+
+
+# --- what is printed and written ------------------------------------------------------------------------
+
+
+def test_table_has_every_au_average_trivial_row_and_dashes(tmp_path):
+    deploy = tiny.write_deploy(tmp_path)
+    weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters(), scale=0.02)
+    fold = tiny.write_data(tmp_path / "data", count=4, seed=0)[0]
+    labels = scoring.read_manifest(fold / "test.csv")
+    one_class = [
+        au
+        for column, au in enumerate(tiny.AUS)
+        if len({labels.labels(k)[column] for k in labels.rows} - {0}) < 2
+    ]
+    assert one_class, "the data of this test should have an AU without both classes"
+    result = run(deploy, weights, fold / "test_lmdb")
+    lines = result.to_text().splitlines()
+    for au, row in zip(tiny.AUS, result.pooled.rows, strict=True):
+        line = next(line for line in lines if re.match(rf"\s*{au}  [A-Z]", line))
+        assert line.split()[-1] == ("-" if au in one_class else f"{row.ap:.3f}")
+        assert line.split()[-3] == f"{row.f1:.3f}"
+    assert any(line.startswith("Avg.") for line in lines)
+    trivial = next(line for line in lines if line.startswith("all positive"))
+    assert trivial.split()[-3] == f"{result.pooled.average('trivial_f1'):.3f}"
+    note = next(line for line in lines if line.startswith("- ROC-AUC undefined"))
+    assert ", ".join(f"AU{au}" for au in one_class) in note
+    assert "SYNTHETIC" not in result.to_text()
+
+
+def test_synthetic_data_are_called_so(tmp_path):
+    deploy = tiny.write_deploy(tmp_path)
+    weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters(), scale=0.02)
+    fold = tiny.write_data(tmp_path / "data", synthetic=True)[0]
+    result = run(deploy, weights, fold / "test_lmdb")
+    assert "SYNTHETIC DATA" in result.to_text()
+    assert result.to_dict()["synthetic"] is True
+
+
+def test_files_hold_every_figure(setup, tmp_path):
+    deploy, weights, fold, labels, expected = setup
+    result = run(deploy, weights, fold / "test_lmdb")
+    scoring.write_scores(tmp_path / "scores.json", result)
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["pooled"]["aus"][1]["auc"] == result.pooled.rows[1].auc
+    assert scores["pooled"]["average"]["trivial_f1"] == result.pooled.average("trivial_f1")
+    assert scores["folds"][0]["input"]["scale"] == pytest.approx(0.02)
+    scoring.write_predictions(tmp_path / "p.csv", result.folds)
+    with (tmp_path / "p.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["key", "p_AU1", "p_AU2", "p_AU4", "y_AU1", "y_AU2", "y_AU4"]
+    assert [float(row["p_AU2"]) for row in rows] == pytest.approx(expected[:, 1].tolist(), abs=1e-5)
+    assert [int(row["y_AU4"]) for row in rows] == labels[:, 2].tolist()
+
+
+def test_nothing_half_written_stays(tmp_path):
+    target = tmp_path / "out.json"
+    target.write_text("old")
+
+    def write():
+        with scoring.writing(target) as file:
+            file.write("half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space"):
+        write()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+    assert target.read_text() == "old"
+
+
+# --- faults ---------------------------------------------------------------------------------------------
+
+
+def test_net_that_diverged_is_named(setup, tmp_path):
+    deploy, _, fold, _, _ = setup
+    parameters = tiny.draw_parameters()
+    parameters["fc10"][1][1] = np.nan
+    weights = tiny.write_caffemodel(tmp_path / "nan.caffemodel", parameters, scale=0.02)
+    with pytest.raises(UserError, match=r"output 1 for record 00000000_F001_T1_0000 is nan.* diverged"):
+        run(deploy, weights, fold / "test_lmdb")
+
+
+def test_net_without_probabilities_is_refused(setup, tmp_path):
+    _, weights, fold, _, _ = setup
+    path = tmp_path / "scores.prototxt"
+    path.write_text(tiny.deploy_text().replace('"prob"', '"probability"'))
+    with pytest.raises(UserError, match="no blob 'prob'"):
+        run(path, weights, fold / "test_lmdb")
+    path.write_text(tiny.deploy_text().replace('type: "Sigmoid"', 'type: "Power" power_param { shift: 5 }'))
+    with pytest.raises(UserError, match="not a probability"):
+        run(path, weights, fold / "test_lmdb")
+
+
+def test_missing_data_are_named(setup, tmp_path):
+    deploy, weights, fold, _, _ = setup
+    with pytest.raises(UserError, match="none_lmdb: no such LMDB"):
+        run(deploy, weights, tmp_path / "none_lmdb")
+    with pytest.raises(UserError, match=r"none.csv: no such file"):
+        run(deploy, weights, tmp_path / "none.csv")
+    alone = tmp_path / "alone.csv"
+    alone.write_bytes((fold / "test.csv").read_bytes())
+    with pytest.raises(UserError, match=r"no LMDB .*alone_lmdb beside it"):
+        run(deploy, weights, alone)
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("", "not a manifest"),
+        ("key,source\na,b\n", "not a manifest"),
+        ("source,AU1\na,1\n", "not a manifest"),
+        ("key,AU1\na,1\na,1\n", "line 3: key a appears twice"),
+        (b"\xff\xff", "not a manifest"),
+    ],
+)
+def test_what_is_no_manifest_is_refused(tmp_path, text, match):
+    path = tmp_path / "test.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(UserError, match=match):
+        scoring.read_manifest(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [
+        (lambda lines: [*lines[:-1], lines[-1].replace("00000009", "00000099")], "key 00000009.* is missing"),
+        (lambda lines: [*lines, "00000099_F001_T1_0099,x,F001,T1,99,1,1,1\n"], "no record 00000099"),
+        (lambda lines: [*lines[:-1], lines[-1].rsplit(",", 3)[0] + ",1,1,7\n"], "labels differ"),
+        (lambda lines: [*lines[:-1], lines[-1].rsplit(",", 3)[0] + ",1,1,yes\n"], "no number"),
+    ],
+)
+def test_manifest_that_tells_otherwise_is_refused(setup, change, match):
+    deploy, weights, fold, _, _ = setup
+    manifest = fold / "test.csv"
+    manifest.write_text("".join(change(manifest.read_text().splitlines(keepends=True))))
+    with pytest.raises(UserError, match=match):
+        run(deploy, weights, fold / "test_lmdb")
+
+
+def bad_lmdb(fold, image=None, labels=(1, 1, 1)):
+    import shutil
+
+    import cv2
+
+    shutil.rmtree(fold / "test_lmdb")
+    (fold / "test.csv").unlink()
+    good = cv2.imencode(".png", tiny.draw_images(1)[0])[1].tobytes()
+    lmdb_io.write_lmdb(
+        fold / "test_lmdb", [("a", good, (1, 1, 1)), ("b", good if image is None else image, labels)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("record", "match"),
+    [
+        ({"image": b"no image"}, "record b: the image cannot be decoded"),
+        ({"image": b""}, "record b.* cannot be decoded"),
+        ({"labels": (1, 1)}, "record b has 2 labels, others 3"),
+        ({"labels": (1, 1, 2)}, "record b has the label 2"),
+        ({"labels": ()}, "record b has no labels"),
+    ],
+)
+def test_bad_record_is_named(setup, record, match):
+    deploy, weights, fold, _, _ = setup
+    bad_lmdb(fold, **record)
+    with pytest.raises(UserError, match=match):
+        run(deploy, weights, fold / "test_lmdb", aus=tiny.AUS)
