@@ -1,0 +1,123 @@
+"""The rules of ARCHITECTURE.md that a test can hold: who may import whom."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "python" / "drml"
+
+
+def imported(source: str, module: str, package: bool) -> set[str]:
+    """Names of all modules that a source imports, anywhere in it, relative ones resolved.
+
+    ``from a import b`` counts as both ``a`` and ``a.b``, since b may be a module.
+    """
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                parts = parts[: len(parts) - node.level + (1 if package else 0)]
+                base = ".".join([*parts, *([node.module] if node.module else [])])
+            names.add(base)
+            names.update(f"{base}.{alias.name}" for alias in node.names)
+    return names
+
+
+def modules() -> dict[str, set[str]]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = list(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        package = parts[-1] == "__init__"
+        name = ".".join(parts[:-1] if package else parts)
+        found[name] = imported(path.read_text(encoding="utf-8"), name, package)
+    return found
+
+
+MODULES = modules()
+
+
+def uses(names: set[str], what: str) -> bool:
+    return any(name == what or name.startswith(what + ".") for name in names)
+
+
+def room(name: str, *rooms: str) -> bool:
+    return any(name == f"drml.{r}" or name.startswith(f"drml.{r}.") for r in rooms)
+
+
+def test_the_reader_of_imports_sees_all_forms() -> None:
+    source = "import a.b\ndef f():\n    from . import c\n    from ..d import e\n    from .g import h as i\n"
+    assert imported(source, "p.q.r", False) == {"a.b", "p.q", "p.q.c", "p.d", "p.d.e", "p.q.g", "p.q.g.h"}
+    assert imported("from .c import d\nfrom ..e import f", "p.q", True) == {
+        "p.q.c",
+        "p.q.c.d",
+        "p.e",
+        "p.e.f",
+    }
+
+
+def test_modules_are_found() -> None:
+    assert {"drml", "drml.labels", "drml.datasets", "drml.datasets.bp4d", "drml.lmdb_io"} <= MODULES.keys()
+
+
+@pytest.mark.parametrize("what", ["caffe", "lmdb", "drml.lmdb_io", "drml.net"])
+def test_pure_rooms_need_neither_caffe_nor_lmdb(what: str) -> None:
+    pure = ("labels", "registration", "sampling", "metrics", "relations")
+    assert not [n for n, names in MODULES.items() if room(n, *pure) and uses(names, what)]
+
+
+def test_datasets_know_nothing_of_databases() -> None:
+    assert not [
+        n
+        for n, names in MODULES.items()
+        if room(n, "datasets") and (uses(names, "drml.lmdb_io") or uses(names, "lmdb"))
+    ]
+
+
+def test_only_net_imports_caffe() -> None:
+    assert {n for n, names in MODULES.items() if uses(names, "caffe")} <= {"drml.net"}
+
+
+def test_nobody_imports_the_command_line() -> None:
+    assert {n for n, names in MODULES.items() if uses(names, "drml.cli")} <= {"drml.__main__"}
+
+
+def test_nothing_shipped_imports_tests() -> None:
+    frameworks = ("tests", "pytest", "hypothesis", "unittest", "bp4d_factory")
+    assert not [n for n, names in MODULES.items() if any(uses(names, f) for f in frameworks)]
+
+
+def cpp_includes() -> list[tuple[Path, str]]:
+    found = []
+    for folder in (ROOT / "include", ROOT / "src" / "layers"):
+        for path in sorted(folder.rglob("*")):
+            if path.suffix in {".hpp", ".h", ".cpp", ".cc", ".cu", ".cuh"}:
+                for line in path.read_text(encoding="utf-8").splitlines():
+                    match = re.match(r'\s*#\s*include\s*[<"]([^>"]+)[>"]', line)
+                    if match:
+                        found.append((path, match[1]))
+    return found
+
+
+def test_layers_include_no_engine_and_no_mpi() -> None:
+    forbidden = re.compile(
+        r"dnnl|oneapi|(^|/)mpi\.h|mpicxx|(^|/)engines?/|_engine|(^|/)parallel/mpi|caffe_ext/(engines|parallel)"
+    )
+    assert not [f"{path.name}: {what}" for path, what in cpp_includes() if forbidden.search(what)]
+
+
+def test_layers_include_no_other_layer_of_ours() -> None:
+    ours = {path.name for path in (ROOT / "include").rglob("*_layer.hpp")}
+    assert not [
+        f"{path.name}: {what}"
+        for path, what in cpp_includes()
+        if Path(what).name in ours and Path(what).stem != path.stem
+    ]

@@ -1,0 +1,399 @@
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+import bp4d_factory as factory
+from drml import registration
+from drml.datasets import bp4d
+from drml.datasets.folds import BP4D_FOLDS
+from drml.errors import UserError
+from drml.lmdb_io import read_lmdb, read_mean
+from drml.prepare import prepare_bp4d
+from drml.verify import verify
+
+QUIET: dict[str, Any] = {"jobs": 1, "progress": False}
+# Of eight frames, twelve AUs then draw most, but not all.
+FEW: dict[str, Any] = {"positives": 1, "negatives": 0}
+FRAMES = 8
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return factory.write_set(tmp_path_factory.mktemp("set") / "BP4D", tasks=2, frames=FRAMES)
+
+
+@pytest.fixture(scope="module")
+def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("out") / "drml"
+    return out, prepare_bp4d(root, out, **FEW, **QUIET)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def contents(out: Path) -> dict[str, list[tuple[str, bytes, tuple[int, ...]]]]:
+    return {f"{p.parent.name}/{p.name}": list(read_lmdb(p)) for p in sorted(out.glob("fold*/*_lmdb"))}
+
+
+def copy(root: Path, to: Path) -> Path:
+    """A copy of its own for a test that spoils something."""
+    for path in root.rglob("*"):
+        target = to / path.relative_to(root)
+        if path.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, target)
+    return to
+
+
+def spoil(path: Path, data: bytes) -> None:
+    path.unlink()  # the link, not the original's contents
+    path.write_bytes(data)
+
+
+def test_the_folder_holds_what_is_promised(prepared: tuple[Path, dict[str, Any]]) -> None:
+    out, summary = prepared
+    names = sorted(str(path.relative_to(out)) for path in out.rglob("*"))
+    expected = ["summary.json"]
+    for fold in (1, 2, 3):
+        expected += [f"fold{fold}", f"fold{fold}/mean.binaryproto"]
+        for split in SPLITS:
+            expected += [
+                f"fold{fold}/{split}.csv",
+                f"fold{fold}/{split}_lmdb",
+                f"fold{fold}/{split}_lmdb/data.mdb",
+            ]
+    assert names == sorted(expected)
+    assert [path.name for path in out.parent.iterdir()] == [out.name]
+    assert json.loads((out / "summary.json").read_text()) == summary
+
+
+def test_every_database_verifies(prepared: tuple[Path, dict[str, Any]]) -> None:
+    out, summary = prepared
+    for fold in ("1", "2", "3"):
+        for split in SPLITS:
+            result = verify(out / f"fold{fold}" / f"{split}_lmdb")
+            described = summary["folds"][fold][split]
+            assert result["records"] == described["images"]
+            for au in result["aus"]:
+                known = result["present"][au] + result["absent"][au]
+                assert described["known"][au] == known
+                assert described["base_rate"][au] == pytest.approx(result["present"][au] / known, abs=1e-4)
+
+
+def test_subjects_are_in_one_split_and_tested_once(prepared: tuple[Path, dict[str, Any]]) -> None:
+    out, summary = prepared
+    tested: Counter[str] = Counter()
+    for fold in (1, 2, 3):
+        of = {split: {row["subject"] for row in rows(out / f"fold{fold}/{split}.csv")} for split in SPLITS}
+        assert of["test"] == set(factory.SUBJECTS) & set(BP4D_FOLDS[fold - 1])
+        assert sorted([*of["train"], *of["val"], *of["test"]]) == sorted(factory.SUBJECTS)
+        assert {split: sorted(names) for split, names in of.items()} == {
+            split: summary["folds"][str(fold)][split]["subjects"] for split in SPLITS
+        }
+        tested.update(row["key"][9:] for row in rows(out / f"fold{fold}/test.csv"))
+    assert set(tested.values()) == {1} and len(tested) == summary["images"] == 6 * 2 * FRAMES
+
+
+def test_manifests_point_to_sources_and_say_what_was_coded(
+    root: Path, prepared: tuple[Path, dict[str, Any]]
+) -> None:
+    out, _ = prepared
+    records = {record.key: record for record in bp4d.read(root).records}
+    for split in SPLITS:
+        for position, row in enumerate(rows(out / f"fold2/{split}.csv")):
+            record = records[row["key"][9:]]
+            assert row["key"] == f"{position:08d}_{record.key}"
+            assert Path(row["source"]) == record.image
+            assert (row["subject"], row["task"], int(row["frame"])) == (
+                record.subject,
+                record.task,
+                record.frame,
+            )
+            assert [int(row[f"AU{au}"]) for au in factory.BP4D_AUS] == record.labels.tolist()
+
+
+def test_faces_are_the_registered_sources(root: Path, prepared: tuple[Path, dict[str, Any]]) -> None:
+    out, _ = prepared
+    records = {record.key: record for record in bp4d.read(root).records}
+    for key, data, _ in list(read_lmdb(out / "fold1/test_lmdb"))[:5]:
+        record = records[key[9:]]
+        expected = registration.register(cv2.imread(str(record.image)), record.landmarks)
+        face = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        assert data[:2] == b"\xff\xd8"
+        assert np.abs(face.astype(float) - expected).mean() < 2
+
+
+def test_training_is_sampled_and_shuffled_and_the_rest_is_not(prepared: tuple[Path, dict[str, Any]]) -> None:
+    out, summary = prepared
+    train = [row["key"][9:] for row in rows(out / "fold1/train.csv")]
+    assert train != sorted(train) and len(set(train)) == len(train)
+    assert len(train) < 2 * FRAMES * len(summary["folds"]["1"]["train"]["subjects"])
+    for split in ("val", "test"):
+        keys = [row["key"][9:] for row in rows(out / f"fold1/{split}.csv")]
+        assert keys == sorted(keys)
+        assert len(keys) == 2 * FRAMES * len(summary["folds"]["1"][split]["subjects"])
+
+
+def test_the_mean_image_is_that_of_the_training_set(prepared: tuple[Path, dict[str, Any]]) -> None:
+    out, _ = prepared
+    for fold in (1, 2, 3):
+        faces = [
+            cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            for _, data, _ in read_lmdb(out / f"fold{fold}/train_lmdb")
+        ]
+        expected = np.mean(faces, axis=0, dtype=np.float64).transpose(2, 0, 1)
+        np.testing.assert_allclose(read_mean(out / f"fold{fold}/mean.binaryproto"), expected, rtol=1e-6)
+
+
+def test_processes_change_nothing(root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
+    out, summary = prepared
+    again = prepare_bp4d(root, tmp_path / "o", **FEW, jobs=2, progress=False)
+    assert contents(tmp_path / "o") == contents(out)
+    for mean in out.glob("fold*/mean.binaryproto"):
+        assert (tmp_path / "o" / mean.relative_to(out)).read_bytes() == mean.read_bytes()
+    assert {**again, "seconds": 0} == {**summary, "seconds": 0}
+
+
+def test_the_seed_changes_samples_and_order(
+    root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    out, _ = prepared
+    prepare_bp4d(root, tmp_path / "o", **FEW, seed=5, folds=(2,), **QUIET)
+    assert [path.name for path in (tmp_path / "o").glob("fold*")] == ["fold2"]
+    one, other = contents(out), contents(tmp_path / "o")
+    assert one["fold2/train_lmdb"] != other["fold2/train_lmdb"]
+    assert one["fold2/test_lmdb"] == other["fold2/test_lmdb"]
+
+
+def test_unsampled_labels_can_be_masked(
+    root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    out, _ = prepared
+    prepare_bp4d(root, tmp_path / "o", **FEW, unsampled="mask", folds=(1,), **QUIET)
+    kept, masked = contents(out), contents(tmp_path / "o")
+    assert kept["fold1/test_lmdb"] == masked["fold1/test_lmdb"]
+    assert kept["fold1/val_lmdb"] == masked["fold1/val_lmdb"]
+    pairs = list(zip(kept["fold1/train_lmdb"], masked["fold1/train_lmdb"], strict=True))
+    assert all(one[:2] == two[:2] for one, two in pairs)
+    assert all(b in (a, 0) for one, two in pairs for a, b in zip(one[2], two[2], strict=True))
+    assert any(one[2] != two[2] for one, two in pairs)
+    # One frame with each AU for each video, none without it.
+    by_video = Counter(
+        (key[9:16], value) for key, _, labels in masked["fold1/train_lmdb"] for value in labels[:1]
+    )
+    assert all(count == 1 and value == 1 for (_, value), count in by_video.items() if value)
+    assert verify(tmp_path / "o/fold1/train_lmdb")["records"] == len(pairs)
+
+
+def test_png_other_sizes_aus_and_no_validation(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    summary = prepare_bp4d(root, out, folds=(3,), encoding="png", size=48, aus=(12, 28), val_share=0, **QUIET)
+    assert sorted(path.name for path in (out / "fold3").glob("*_lmdb")) == ["test_lmdb", "train_lmdb"]
+    assert summary["aus"] == [12, 28] and list(summary["folds"]["3"]) == ["train", "test"]
+    key, data, labels = next(read_lmdb(out / "fold3/test_lmdb"))
+    assert data.startswith(b"\x89PNG") and len(labels) == 2
+    record = next(r for r in bp4d.read(root).records if r.key == key[9:])
+    expected = registration.register(cv2.imread(str(record.image)), record.landmarks, 48)
+    np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), expected)
+    assert verify(out / "fold3/train_lmdb", size=48)["aus"] == ["AU12", "AU28"]
+
+
+def test_a_synthetic_set_stays_marked(root: Path, tmp_path: Path) -> None:
+    marked = copy(root, tmp_path / "BP4D")
+    (marked / "synthetic.json").write_text('{"seed": 3}\n')
+    summary = prepare_bp4d(marked, tmp_path / "o", folds=(1,), **QUIET)
+    assert summary["synthetic"] is True
+    assert (tmp_path / "o/synthetic.json").read_text() == '{"seed": 3}\n'
+
+
+def test_conversions_and_skips_are_counted_and_said(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mixed = copy(root, tmp_path / "BP4D")
+    folder = mixed / "Sequences(2D+3D)/F001/T1"
+    picture = Image.open(folder / "0001.jpg")
+    (folder / "0001.jpg").unlink()
+    picture.convert("L").save(folder / "0001.jpg")
+    (folder / "0002.jpg").unlink()
+    picture.convert("CMYK").save(folder / "0002.jpg")
+    (folder / "0003.jpg").unlink()
+    spoil(folder / "0004.jpg", b"")
+    spoil(folder / "0005.jpg", b"no picture")
+    summary = prepare_bp4d(mixed, tmp_path / "o", folds=(1,), **QUIET)
+    assert summary["converted"] == {"greyscale": 1, "CMYK": 1}
+    assert summary["skipped"] == {"no image": 1, "broken image": 2}
+    assert [Path(entry["image"]).name for entry in summary["broken"]] == ["0004.jpg", "0005.jpg"]
+    assert summary["frames"] == 96 and summary["images"] == 96 - 3
+    assert summary["folds"]["1"]["test"]["images"] == 32 - 3
+    said = capsys.readouterr().err
+    assert f"skipped: {folder / '0004.jpg'}: the image has zero bytes" in said
+    assert f"converted: 1 images (CMYK), such as {folder / '0002.jpg'}" in said
+    assert verify(tmp_path / "o/fold1/test_lmdb")["records"] == 29
+
+
+def test_landmarks_outside_the_image_break_it(root: Path, tmp_path: Path) -> None:
+    moved = copy(root, tmp_path / "BP4D")
+    path = moved / "2DFeatures/F001_T1.mat"
+    path.unlink()
+    points = [factory.landmarks("F001_T1", n) for n in range(1, FRAMES + 1)]
+    points[3] = points[3] + 500
+    factory.write_mat(path, points)
+    (entry,) = prepare_bp4d(moved, tmp_path / "o", folds=(1,), **QUIET)["broken"]
+    assert entry["fault"] == "49 of 49 landmarks lie outside the image (100x120)"
+
+
+def test_too_many_broken_images_stop_the_run(root: Path, tmp_path: Path) -> None:
+    broken = copy(root, tmp_path / "BP4D")
+    for number in range(1, 6):
+        spoil(broken / f"Sequences(2D+3D)/F003/T1/{number:04d}.jpg", b"")
+    with pytest.raises(UserError, match=r"0001\.jpg: the image has zero bytes; \d of 96 images are broken"):
+        prepare_bp4d(broken, tmp_path / "o", **QUIET)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["BP4D"]
+    assert len(prepare_bp4d(broken, tmp_path / "o", max_broken=0.5, **QUIET)["broken"]) == 5
+
+
+def test_a_split_without_images_names_fold_and_reason(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"fold 1: .*test list"):
+        prepare_bp4d(factory.write_set(tmp_path / "a", ("F003", "F004", "F005")), tmp_path / "o", **QUIET)
+    with pytest.raises(UserError, match="fold 1: 1 training subjects at hand, 2 needed"):
+        prepare_bp4d(factory.write_set(tmp_path / "b", ("F001", "F003")), tmp_path / "o", **QUIET)
+    broken = copy(root, tmp_path / "c")
+    for path in broken.glob("Sequences*/F00[12]/*/*.jpg"):
+        spoil(path, b"")
+    with pytest.raises(UserError, match="fold 1: the test set is empty, no usable frame of F001, F002"):
+        prepare_bp4d(broken, tmp_path / "o", max_broken=1, **QUIET)
+    for path in broken.glob("Sequences*/*/*/*.jpg"):
+        path.unlink()
+    with pytest.raises(UserError, match=r"c: no usable frame \(no image 9\d"):
+        prepare_bp4d(broken, tmp_path / "o", **QUIET)
+    assert not (tmp_path / "o").exists() and not (tmp_path / "o.partial").exists()
+
+
+def test_subjects_of_no_fold_are_counted(root: Path, tmp_path: Path) -> None:
+    more = copy(root, tmp_path / "BP4D")
+    factory.write_video(more, "M099", "T1", frames=3)
+    assert prepare_bp4d(more, tmp_path / "o", folds=(1,), **QUIET)["skipped"] == {"subject in no fold": 3}
+
+
+def test_an_existing_folder_is_kept_unless_it_is_to_be_replaced(root: Path, tmp_path: Path) -> None:
+    out = tmp_path / "o"
+    out.mkdir()
+    prepare_bp4d(root, out, folds=(1,), **QUIET)  # empty: fine
+    (out / "mine.txt").write_text("x")
+    with pytest.raises(UserError, match="o: not empty"):
+        prepare_bp4d(root, out, folds=(2,), **QUIET)
+    assert (out / "mine.txt").exists()
+    with pytest.raises(UserError, match="no such folder"):
+        prepare_bp4d(tmp_path / "none", out, overwrite=True, **QUIET)
+    assert (out / "mine.txt").exists()
+    prepare_bp4d(root, out, folds=(2,), overwrite=True, **QUIET)
+    assert sorted(path.name for path in out.iterdir()) == ["fold2", "summary.json"]
+    assert [path.name for path in tmp_path.iterdir()] == ["o"]
+
+
+def test_the_data_set_itself_is_never_replaced(root: Path) -> None:
+    for out in (root, root.parent):
+        with pytest.raises(UserError, match="the data set itself lies there"):
+            prepare_bp4d(root, out, overwrite=True, **QUIET)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"folds": ()}, "name at least one"),
+        ({"folds": (1, 1)}, "each once"),
+        ({"folds": (4,)}, "fold 4: there are 3 folds"),
+        ({"encoding": "gif"}, "'jpg' or 'png'"),
+        ({"unsampled": "drop"}, "'drop' is neither"),
+        ({"positives": -1}, "nothing to draw"),
+        ({"size": 3}, "faces of 3 pixels"),
+        ({"val_share": 1.5}, "validation share 1.5"),
+        ({"max_broken": 2}, "share of broken images"),
+    ],
+)
+def test_wrong_options_are_refused(root: Path, tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        prepare_bp4d(root, tmp_path / "o", **options, **QUIET)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_in_the_way(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "o").write_text("x")
+    with pytest.raises(UserError, match="there is a file of this name"):
+        prepare_bp4d(root, tmp_path / "o", **QUIET)
+    with pytest.raises(UserError, match=r"cannot be written \(Not a directory\)"):
+        prepare_bp4d(root, tmp_path / "o" / "deeper", **QUIET)
+
+
+FULL = """
+import resource, sys
+from drml.errors import UserError
+from drml.prepare import prepare_bp4d
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+try:
+    prepare_bp4d(sys.argv[1], sys.argv[2], jobs=1, progress=False)
+except UserError as error:
+    print(error)
+    sys.exit(7)
+"""
+
+
+@pytest.mark.parametrize("limit", [100_000, 420_000], ids=["scratch file", "mean image or database"])
+def test_a_full_disk_is_said_and_nothing_is_left(root: Path, tmp_path: Path, limit: int) -> None:
+    command = [sys.executable, "-c", FULL, str(root), str(tmp_path / "o"), str(limit)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 7, done.stderr
+    assert f"{tmp_path / 'o'}" in done.stdout and "cannot be written (" in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+INTERRUPTED = """
+import sys
+from drml import prepare
+start = prepare._write_fold
+def slow(*args):
+    print("writing", flush=True)
+    import time
+    time.sleep(30)
+if __name__ == "__main__":
+    prepare._write_fold = slow
+    prepare.prepare_bp4d(sys.argv[1], sys.argv[2], jobs=2, progress=False)
+"""
+
+
+def test_an_interrupt_leaves_nothing(root: Path, tmp_path: Path) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(INTERRUPTED)
+    out = tmp_path / "new" / "o"
+    command = [sys.executable, str(script), str(root), str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "writing\n"
+        assert (tmp_path / "new" / "o.partial").is_dir()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) != 0
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_remains_of_a_killed_run_are_cleared(root: Path, tmp_path: Path) -> None:
+    remains = tmp_path / "o.partial" / "fold1"
+    remains.mkdir(parents=True)
+    prepare_bp4d(root, tmp_path / "o", folds=(2,), **QUIET)
+    assert [path.name for path in tmp_path.iterdir()] == ["o"]
+    assert not (tmp_path / "o" / "fold1").exists()

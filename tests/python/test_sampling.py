@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drml.errors import UserError
+from drml.sampling import draw, draw_video, training_labels
+
+
+def labels_of(seed: int, frames: int, aus: int) -> np.ndarray:
+    return np.random.default_rng(seed).choice([-1, 0, 1], (frames, aus), p=[0.5, 0.1, 0.4]).astype(np.int8)
+
+
+@given(st.integers(0, 10**6), st.integers(0, 120), st.integers(0, 40), st.integers(0, 40))
+def test_so_many_of_each_kind_or_all_there_are(
+    seed: int, frames: int, positives: int, negatives: int
+) -> None:
+    labels = labels_of(seed, frames, 3)
+    drawn = draw_video(labels, "F001_T1", (1, 2, 4), positives=positives, negatives=negatives, seed=seed)
+    for column in range(3):
+        for value, asked in ((1, positives), (-1, negatives), (0, 0)):
+            there = labels[:, column] == value
+            assert (drawn[:, column] & there).sum() == min(asked, there.sum())
+
+
+def test_the_papers_numbers_are_the_default() -> None:
+    labels = np.repeat(np.array([[1], [-1]], np.int8), 500, axis=0)
+    drawn = draw_video(labels, "F001_T1", (12,))
+    assert drawn[:500].sum() == 100 and drawn[500:].sum() == 200
+
+
+@given(st.integers(0, 10**6))
+def test_the_draw_of_a_video_depends_on_nothing_else(seed: int) -> None:
+    labels = labels_of(seed, 90, 2)
+    videos = ["F001_T1"] * 30 + ["F001_T2"] * 30 + ["M001_T1"] * 30
+    frames = [*range(30)] * 3
+    options = {"positives": 5, "negatives": 7, "seed": seed % 7}
+    drawn = draw(videos, frames, labels, (6, 12), **options)
+    assert drawn.sum(axis=1).max() <= 2
+    # In any order of the frames,
+    order = list(range(90))
+    random.Random(seed).shuffle(order)
+    shuffled = draw([videos[i] for i in order], [frames[i] for i in order], labels[order], (6, 12), **options)
+    np.testing.assert_array_equal(shuffled, drawn[order])
+    # of the AUs,
+    np.testing.assert_array_equal(draw(videos, frames, labels[:, ::-1], (12, 6), **options), drawn[:, ::-1])
+    # and with a video or an AU alone.
+    alone = draw(videos[30:60], frames[30:60], labels[30:60, 1:], (12,), **options)
+    np.testing.assert_array_equal(alone, drawn[30:60, 1:])
+
+
+def test_seed_video_and_au_each_change_the_draw() -> None:
+    labels = np.ones((200, 2), np.int8)
+
+    def drawn(seed: int, video: str) -> np.ndarray:
+        return draw_video(labels, video, (1, 2), positives=50, seed=seed)
+
+    first = drawn(0, "F001_T1")
+    np.testing.assert_array_equal(first, drawn(0, "F001_T1"))
+    assert (first[:, 0] != first[:, 1]).any()
+    assert (first != drawn(1, "F001_T1")).any()
+    assert (first != drawn(0, "F001_T2")).any()
+
+
+def test_every_frame_is_as_likely() -> None:
+    labels = np.ones((20, 1), np.int8)
+    hits = sum(draw_video(labels, "v", (1,), positives=5, seed=seed)[:, 0].astype(int) for seed in range(800))
+    # 200 expected for each of 20; five standard deviations are 61.
+    assert np.abs(hits - 200).max() < 61
+
+
+def test_labels_not_drawn_for_stay_or_become_unknown() -> None:
+    labels = np.array([[1, -1], [0, 1]], np.int8)
+    drawn = np.array([[True, False], [False, True]])
+    assert training_labels(labels, drawn).tolist() == labels.tolist()
+    masked = training_labels(labels, drawn, "mask")
+    assert masked.tolist() == [[1, 0], [0, 1]] and masked.dtype == np.int8
+    with pytest.raises(UserError, match="'forget' is neither"):
+        training_labels(labels, drawn, "forget")
+
+
+def test_negative_counts_are_refused() -> None:
+    with pytest.raises(UserError, match="cannot be negative"):
+        draw_video(np.ones((3, 1)), "v", (1,), positives=-1)
