@@ -1,7 +1,28 @@
 """A procedural data set: coloured faces whose action units are known, in BP4D's folder layout.
 
+`render` draws one frame from three things: a `Subject` (who: fixed by a seed and a name), the
+intensities 0 to 5 of the 15 action units, and a `View` (pose, light, camera, chance). `write_bp4d`
+draws videos of subjects whose action units are as frequent and as entangled as in BP4D.
+
+The modules, in the order in which a frame is made:
+
+- `identity`: traits of a person, marks of the skin that belong to no action unit;
+- `view`: pose and light; the way from face millimetres to pixels;
+- `geometry`: places of the features, and how action units move them; the 49 landmarks;
+- `paint`: flat colours; `relief`: soft light and shadow; `creases`: lines of the skin;
+- `render`: the three laid over each other, tone, blur and noise;
+- `behaviour`: action units over a video;
+- `bp4d_writer`, `mat_writer`: the folder.
+
+An action unit has one entry in each of `geometry`, `relief` and `creases` that needs one, and stays in
+its own region of the face there.
+
+Examples
+--------
 >>> from drml.synth import Subject, View, render
 >>> image, landmarks = render(Subject.draw("M003"), {1: 3.0, 2: 4.0}, View(yaw=5.0))
+>>> image.shape, landmarks.shape
+((348, 260, 3), (49, 2))
 """
 
 from drml.synth.bp4d_writer import SynthSummary, subject_names, write_bp4d

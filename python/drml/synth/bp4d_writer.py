@@ -160,14 +160,14 @@ def write_bp4d(
     UserError
         If an option is out of range, the folder is not empty or cannot be written.
     """
-    out = Path(out)
+    out = Path(out).resolve()
     _check_range("subjects", subjects, 1, MAX_SUBJECTS)
     _check_range("tasks", tasks, 1, MAX_TASKS)
     _check_range("frames", frames, 1, 9999 - _LATEST_START)
     _check_range("size", size, 64, 4160)
     _check_range("seed", seed, 0, 2**32 - 1)
     _check_range("jobs", jobs, 0, 1024)
-    partial = out.with_name(out.name + ".partial")
+    partial = out.parent / f"{out.name}.partial"
     options = {"subjects": subjects, "tasks": tasks, "frames": frames, "size": size, "seed": seed}
     try:
         _start(out, partial, options)

@@ -78,14 +78,17 @@ def _corner(shape: Shape, side: int) -> np.ndarray:
 
 
 def _au1(shape: Shape, side: int) -> Lines:
-    return [(np.array([(-1, y - 1), (9, y - 0.6), (19, y + 1.6)]), 2.3, 0.75) for y in (-51.0, -43.0, -35.0)]
+    # Low on the forehead: what is cut out around the registered face ends some 42 mm above the eyes.
+    return [
+        (np.array([(-1, y - 0.6), (8, y - 0.4), (17, y + 1.0)]), 2.3, 0.78) for y in (-41.5, -36.0, -30.5)
+    ]
 
 
 def _au2(shape: Shape, side: int) -> Lines:
     top = _outward(shape.brows[side])[1, 1]
     return [
-        (np.array([(30, y), (40, y - 2.6), (50, y - 0.8), (57, y + 3.4)]), 2.3, 0.75)
-        for y in (top - 19, top - 13, top - 7)
+        (np.array([(31, y), (40, y - 1.6), (49, y - 0.4), (57, y + 3.0)]), 2.2, 0.78)
+        for y in (top - 14.5, top - 9.5, top - 4.8)
     ]
 
 
@@ -114,7 +117,7 @@ def _au7(shape: Shape, side: int) -> Lines:
     low = np.array(
         [beside(eye[3], 2, 2.6), beside(eye[4], 0, 3), beside(eye[5], 0, 3), beside(eye[0], -1, 3)]
     )
-    return [(low, 1.7, 0.6)]
+    return [(low, 2.2, 0.75)]
 
 
 def _au9(shape: Shape, side: int) -> Lines:

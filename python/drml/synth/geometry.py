@@ -128,8 +128,7 @@ def face_shape(subject: Subject, e: Mapping[int, np.ndarray], lids: float = 0.0)
     """
     bridge, base = _nose(subject, e)
     outer, inner, gap = _mouth(subject, e)
-    jaw = 12.0 * e[26].mean()
-    chin = subject.chin + jaw - 2.0 * e[17].mean()
+    chin = subject.chin + 12.0 * e[26].mean()
     half = _HEAD.copy()
     half[:, 0] *= subject.face_width * (1 + (subject.jaw_width - 1) * _JAW_WIDENS)
     half[:, 1] += chin * _JAW_FOLLOWS
@@ -170,7 +169,7 @@ def _eyes(subject: Subject, e: Mapping[int, np.ndarray], lids: float) -> np.ndar
         eye[:, 1] -= subject.eye_tilt * eye[:, 0] / 15
         eye[:, 1] += -lids * upper + 0.3 * lids * lower
         # The lids close to a third of the aperture at most, or the iris would be gone.
-        eye[:, 1] += 3.3 * e[7][side] * upper - 2.2 * e[7][side] * lower - 0.8 * e[6][side] * lower
+        eye[:, 1] += 3.8 * e[7][side] * upper - 2.4 * e[7][side] * lower - 0.8 * e[6][side] * lower
         eye[:, 0] += subject.eye_spacing
         eyes[side] = eye * (sign, 1)
     return eyes
@@ -195,10 +194,10 @@ def _mouth(subject: Subject, e: Mapping[int, np.ndarray]) -> tuple[np.ndarray, n
     thin = (1 - 0.42 * tight) * (1 - 0.68 * pressed)
     upper = 8.0 * subject.lip_size[0] * thin
     lower = 10.0 * subject.lip_size[1] * thin * (1 + 0.12 * e[17].mean())
-    half = 25.5 * subject.mouth_width + 6.5 * e[12] - 5.5 * e[23] + 1.0 * e[14] - 0.5 * e[15]
+    half = 25.5 * subject.mouth_width + 6.5 * e[12] - 5.5 * e[23] + 1.0 * e[14] - 0.5 * e[15] - 2.5 * e[26]
     corner = -6.5 * e[12] + 6.5 * e[15] + 1.0 * e[17]
     opening_up = 1.6 * e[25].mean() + 0.5 * e[26].mean()
-    opening_down = 4.6 * e[25].mean() + 8.5 * e[26].mean()
+    opening_down = 4.4 * e[25].mean() + 9.5 * e[26].mean()
     raised = 3.8 * e[10].mean()
     pushed = 2.8 * e[17].mean()
 

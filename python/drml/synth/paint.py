@@ -128,10 +128,10 @@ def _hair(canvas: Canvas, subject: Subject, rng: np.random.Generator) -> None:
     )
     outer = np.concatenate([outside, outside[-2::-1] * (-1, 1)])
     part = {"parted": 24.0, "long": 8.0}.get(style, 0.0)
-    inside = [(-66, min(temple, -8) if temple < 0 else 20), (-62, -34), (-48, line + 8), (-20, line)]
-    inside += [(part, line - (9 if part else 2)), (30, line + 1), (50, line + 9), (62, -34)]
-    inside += [(66, min(temple, -8) if temple < 0 else 20)]
-    inner = np.array(inside, float)
+    low, peak = (temple if temple < 0 else 20), line - (9 if part else 2)
+    left = [(-66, low), (-62, -34), (-48, line + 8), (-20, line)]
+    right = [(part, peak), (30, line + 1), (50, line + 9), (62, -34), (66, low)]
+    inner = np.array(left + right, float)
     if temple > 0:  # long hair comes down in front of the ears
         inner = np.concatenate([[(4 - side, temple - 4)], inner, [(side - 4, temple - 4)]])
     outline = np.concatenate([smooth(outer, 4), smooth(inner, 4)]) * (wide, 1)

@@ -161,7 +161,7 @@ def _middle(shape: Shape, subject: Subject) -> list[Spot]:
 
 
 def _au1(shape: Shape, side: int) -> list[Spot]:
-    return [(8, -30, 9, 3, 0.08), (16, -13, 7, 4, -0.06)]
+    return [(8, -24, 7, 3, 0.09), (16, -13, 7, 4, -0.07)]
 
 
 def _au2(shape: Shape, side: int) -> list[Spot]:
