@@ -82,13 +82,19 @@ def shading(
     field *= (1 + view.light[0] * _XS / 60 + view.light[1] * _YS[:, None] / 90)[..., None]
     field = np.clip(field, 0.25, 1.6).astype(np.float32)
 
+    # Stretched over an image of half the size first: the field is soft, and this is twice as fast.
+    width, height = (camera.width + 1) // 2, (camera.height + 1) // 2
+    half = np.array([(width / camera.width,), (height / camera.height,)])
     to_face = np.array([[_CELL, 0, _LEFT], [0, _CELL, _TOP]])
     similarity = camera.plane_to_image
     matrix = similarity[:, :2] @ to_face
     matrix[:, 2] += similarity[:, 2]
-    return cv2.warpAffine(
-        field, matrix, (camera.width, camera.height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    matrix *= half
+    matrix[:, 2] += 0.5 * half[:, 0] - 0.5  # pixel centres lie at whole numbers in both sizes
+    small = cv2.warpAffine(
+        field, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+    return cv2.resize(small, (camera.width, camera.height), interpolation=cv2.INTER_LINEAR)
 
 
 def _inside(shape: Shape, camera: Camera) -> np.ndarray:

@@ -64,9 +64,10 @@ def render(
     marks += random_marks(rng, count=view.stray, depth=0.3)
     marks += au_marks(shape, subject, e)
     layer = press(marks, camera)
+    lines = cv2.LUT(cv2.merge([layer] * 3), _line_factors())
+    image = cv2.multiply(paint(shape, subject, view, camera), lines, scale=1 / 128)
     light = shading(shape, subject, e, view, camera)
-    light *= cv2.LUT(cv2.merge([layer] * 3), _line_factors())
-    image = cv2.multiply(paint(shape, subject, view, camera), light, dtype=cv2.CV_8U)
+    image = cv2.multiply(image, light, dtype=cv2.CV_8U)
     image = cv2.LUT(image, _tone_curve(view))
     image = cv2.GaussianBlur(image, (0, 0), max(0.3, view.blur * width / DEFAULT_WIDTH))
     image = _add_noise(image, view)
@@ -77,8 +78,9 @@ def render(
 
 @lru_cache(maxsize=1)
 def _line_factors() -> np.ndarray:
+    """Factors per level of the lines' layer, in 128ths."""
     level = (128 - np.arange(256.0)) / 128
-    return (1 - np.outer(level, _LINE_TINT)).clip(0.1, 2).astype(np.float32)[None]
+    return np.round(128 * (1 - np.outer(level, _LINE_TINT)).clip(0.1, 1.9)).astype(np.uint8)[None]
 
 
 def _tone_curve(view: View) -> np.ndarray:
