@@ -8,6 +8,7 @@ memory. Everything grows in ``OUT.partial``, which becomes ``OUT`` in the last s
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import csv
 import dataclasses
 import json
@@ -19,7 +20,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -120,17 +121,30 @@ def prepare_bp4d(
         tuple(folds), seed, val_share, positives, negatives, unsampled, encoding, size, max_broken
     )
     root, out = Path(root), Path(out)
+    if out.is_symlink():  # the folder it leads to is the one that is made
+        out = out.resolve()
     _check(options, root, out, overwrite)
-
-    def read() -> Scan:
-        return bp4d.read(root, aus=aus, progress=progress)
-
-    return _prepare("bp4d", root, out, read, folds_of("bp4d"), options, jobs, progress, overwrite)
-
-
-def folds_of(kind: str) -> tuple[tuple[str, ...], ...]:
-    """Give the test lists of a data set's folds."""
-    return {"bp4d": fold_lists.BP4D_FOLDS, "disfa": fold_lists.DISFA_FOLDS}[kind]
+    started = time.monotonic()
+    scan = bp4d.read(root, aus=aus, progress=progress)
+    run = _plan("bp4d", root, scan, fold_lists.BP4D_FOLDS, options, progress)
+    partial = out.with_name(out.name + ".partial")
+    try:
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+        summary = _write(run, partial, jobs)
+        summary["seconds"] = round(time.monotonic() - started, 1)
+        (partial / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        _put_in_place(partial, out)
+    except OSError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise UserError(
+            f"{out}: cannot be written ({error.strerror or error}); free space or choose another folder"
+        ) from None
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return summary
 
 
 def _check(options: _Options, root: Path, out: Path, overwrite: bool) -> None:
@@ -151,6 +165,8 @@ def _check(options: _Options, root: Path, out: Path, overwrite: bool) -> None:
         raise UserError(f"share of broken images {options.max_broken}: give a number from 0 to 1")
     if out.exists() and not out.is_dir():
         raise UserError(f"{out}: there is a file of this name; choose another folder")
+    if out.name in ("", ".."):
+        raise UserError(f"{out}: name a folder that is to be made")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
         raise UserError(f"{out}: not empty; choose another folder, or say that it is to be replaced")
     resolved = out.resolve()
@@ -158,19 +174,33 @@ def _check(options: _Options, root: Path, out: Path, overwrite: bool) -> None:
         raise UserError(f"{out}: the data set itself lies there; choose another folder")
 
 
-def _prepare(
+@dataclasses.dataclass(frozen=True, eq=False)
+class _Run:
+    """What is to be done: all of it is known before the first image is read."""
+
+    kind: str
+    root: Path
+    scan: Scan
+    records: list[Record]
+    splits: dict[int, fold_lists.Split]
+    drawn: np.ndarray  # bool, records x AUs: which record trains for which AU
+    options: _Options
+    progress: bool
+
+    @property
+    def sampled(self) -> np.ndarray:
+        """Which records train, if their subject does."""
+        return np.asarray(self.drawn.any(axis=1))
+
+
+def _plan(
     kind: str,
     root: Path,
-    out: Path,
-    read: Callable[[], Scan],
+    scan: Scan,
     lists: tuple[tuple[str, ...], ...],
     options: _Options,
-    jobs: int,
     progress: bool,
-    overwrite: bool,
-) -> dict[str, Any]:
-    started = time.monotonic()
-    scan = read()
+) -> _Run:
     known = {name for names in lists for name in names}
     for record in scan.records:
         if record.subject not in known:
@@ -180,7 +210,10 @@ def _prepare(
         reasons = ", ".join(f"{reason} {count}" for reason, count in scan.skipped.most_common())
         raise UserError(f"{root}: no usable frame ({reasons or 'none found'})")
     subjects = {record.subject for record in records}
-    splits = {fold: _split(subjects, fold, lists, options.val_share, options.seed) for fold in options.folds}
+    splits = {
+        fold: fold_lists.split(subjects, fold, folds=lists, val_share=options.val_share, seed=options.seed)
+        for fold in options.folds
+    }
     drawn = sampling.draw(
         [record.video for record in records],
         [record.frame for record in records],
@@ -190,64 +223,38 @@ def _prepare(
         negatives=options.negatives,
         seed=options.seed,
     )
-
-    partial = out.with_name(out.name + ".partial")
-    try:
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
-        with _Faces(partial / "faces.scratch") as faces:
-            _register_all(records, splits, drawn, faces, options, jobs, progress)
-            summary: dict[str, Any] = {
-                "kind": kind,
-                "root": str(root),
-                "synthetic": (root / "synthetic.json").is_file(),
-                "aus": list(scan.aus),
-                "options": {**dataclasses.asdict(options), "folds": list(options.folds)},
-                "versions": _versions(),
-                "frames": len(records) + scan.skipped.total(),
-                "images": faces.count,
-                "skipped": dict(scan.skipped.most_common()),
-                "skipped_examples": scan.examples,
-                "broken": [{"image": str(path), "fault": fault} for path, fault in faces.broken],
-                "converted": dict(faces.converted.most_common()),
-                "converted_examples": faces.converted_examples,
-                "folds": {},
-            }
-            if faces.broken:
-                summary["skipped"]["broken image"] = len(faces.broken)
-            for fold, subjects_of in splits.items():
-                summary["folds"][str(fold)] = _write_fold(
-                    partial / f"fold{fold}",
-                    fold,
-                    subjects_of,
-                    records,
-                    scan.aus,
-                    drawn,
-                    faces,
-                    options,
-                    progress,
-                )
-        (partial / "faces.scratch").unlink()
-        if summary["synthetic"]:
-            shutil.copyfile(root / "synthetic.json", partial / "synthetic.json")
-        summary["seconds"] = round(time.monotonic() - started, 1)
-        (partial / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
-        _put_in_place(partial, out, overwrite)
-    except (OSError, lmdb.Error) as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise UserError(f"{out}: cannot be written ({reason}); free space or choose another folder") from None
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    return summary
+    return _Run(kind, root, scan, records, splits, drawn, options, progress)
 
 
-def _split(
-    subjects: set[str], fold: int, lists: tuple[tuple[str, ...], ...], val_share: float, seed: int
-) -> fold_lists.Split:
-    return fold_lists.split(subjects, fold, folds=lists, val_share=val_share, seed=seed)
+def _write(run: _Run, folder: Path, jobs: int) -> dict[str, Any]:
+    scratch = folder / "faces.scratch"
+    with _Faces(scratch) as faces:
+        _register_all(run, faces, jobs)
+        written = {
+            str(fold): _write_fold(run, fold, faces, folder / f"fold{fold}") for fold in run.options.folds
+        }
+    scratch.unlink()
+    mark = run.root / "synthetic.json"
+    if mark.is_file():
+        shutil.copyfile(mark, folder / mark.name)
+    skipped = run.scan.skipped.copy()
+    skipped["broken image"] += len(faces.broken)
+    return {
+        "kind": run.kind,
+        "root": str(run.root),
+        "synthetic": mark.is_file(),
+        "aus": list(run.scan.aus),
+        "options": {**dataclasses.asdict(run.options), "folds": list(run.options.folds)},
+        "versions": _versions(),
+        "frames": len(run.records) + run.scan.skipped.total(),
+        "images": faces.count,
+        "skipped": dict((+skipped).most_common()),
+        "skipped_examples": run.scan.examples,
+        "broken": [{"image": str(path), "fault": fault} for path, fault in faces.broken],
+        "converted": dict(faces.converted.most_common()),
+        "converted_examples": faces.converted_examples,
+        "folds": written,
+    }
 
 
 def _versions() -> dict[str, str]:
@@ -259,17 +266,20 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _put_in_place(partial: Path, out: Path, overwrite: bool) -> None:
-    if out.is_dir() and overwrite and any(out.iterdir()):
-        old = out.with_name(out.name + ".old")
-        shutil.rmtree(old, ignore_errors=True)
-        out.rename(old)
+def _put_in_place(partial: Path, out: Path) -> None:
+    if not out.is_dir():
         partial.rename(out)
-        shutil.rmtree(old, ignore_errors=True)
         return
-    if out.is_dir():
-        out.rmdir()
-    partial.rename(out)
+    # Aside, not away: should the second step fail, the first is taken back.
+    old = out.with_name(out.name + ".old")
+    shutil.rmtree(old, ignore_errors=True)
+    out.rename(old)
+    try:
+        partial.rename(out)
+    except OSError:
+        old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
 
 
 class _Faces:
@@ -376,41 +386,34 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _tasks(
-    records: list[Record], splits: dict[int, fold_lists.Split], drawn: np.ndarray, options: _Options
-) -> Iterator[_Task]:
+def _tasks(run: _Run) -> Iterator[_Task]:
     """Cut the frames that any fold needs into portions."""
-    whole = {name for split in splits.values() for name in (*split.val, *split.test)}
-    part = {name for split in splits.values() for name in split.train}
-    sampled: np.ndarray = np.any(drawn, axis=1)
+    whole = {name for split in run.splits.values() for name in (*split.val, *split.test)}
+    part = {name for split in run.splits.values() for name in split.train}
+    sampled = run.sampled
     frames: list[tuple[int, Path, np.ndarray, bool]] = []
     subject = ""
-    for index, record in enumerate(records):
+    for index, record in enumerate(run.records):
         if record.subject not in whole and not (record.subject in part and sampled[index]):
             continue
         if frames and (len(frames) == _CHUNK or record.subject != subject):
-            yield _Task(subject, frames, options.encoding, options.size)
+            yield _Task(subject, frames, run.options.encoding, run.options.size)
             frames = []
         subject = record.subject
         frames.append((index, record.image, record.landmarks, bool(sampled[index])))
     if frames:
-        yield _Task(subject, frames, options.encoding, options.size)
+        yield _Task(subject, frames, run.options.encoding, run.options.size)
 
 
-def _register_all(
-    records: list[Record],
-    splits: dict[int, fold_lists.Split],
-    drawn: np.ndarray,
-    faces: _Faces,
-    options: _Options,
-    jobs: int,
-    progress: bool,
-) -> None:
-    tasks = list(_tasks(records, splits, drawn, options))
+def _register_all(run: _Run, faces: _Faces, jobs: int) -> None:
+    tasks = list(_tasks(run))
     wanted = sum(len(task.frames) for task in tasks)
     jobs = min(jobs if jobs > 0 else len(os.sched_getaffinity(0)), max(1, len(tasks)))
-    with tqdm(total=wanted, desc="registering", unit="face", disable=not progress) as bar:
-        for answer in _answers(tasks, jobs):
+    with (
+        tqdm(total=wanted, desc="registering", unit="face", disable=not run.progress) as bar,
+        contextlib.closing(_answers(tasks, jobs)) as answers,
+    ):
+        for answer in answers:
             for index, data in answer.faces:
                 faces.add(index, data)
             if answer.total is not None:
@@ -425,11 +428,11 @@ def _register_all(
                 faces.broken.append((path, fault))
                 if len(faces.broken) <= _PRINTED:
                     tqdm.write(f"skipped: {path}: {fault}", file=sys.stderr)
-            if len(faces.broken) > options.max_broken * wanted:
+            if len(faces.broken) > run.options.max_broken * wanted:
                 path, fault = faces.broken[0]
                 raise UserError(
                     f"{path}: {fault}; {len(faces.broken)} of {wanted} images are broken so far, more than "
-                    f"{options.max_broken:.0%}: mend the data set or allow more"
+                    f"{run.options.max_broken:.0%}: mend the data set or allow more"
                 )
             bar.update(len(answer.faces) + len(answer.broken))
     faces.broken.sort()
@@ -443,7 +446,7 @@ def _register_all(
         )
 
 
-def _answers(tasks: list[_Task], jobs: int) -> Iterator[_Answer]:
+def _answers(tasks: list[_Task], jobs: int) -> Generator[_Answer]:
     """Work through the tasks, a bounded number of them at a time."""
     if jobs == 1:
         yield from map(_register_task, tasks)
@@ -470,27 +473,17 @@ def _answers(tasks: list[_Task], jobs: int) -> Iterator[_Answer]:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _write_fold(
-    folder: Path,
-    fold: int,
-    split: fold_lists.Split,
-    records: list[Record],
-    aus: tuple[int, ...],
-    drawn: np.ndarray,
-    faces: _Faces,
-    options: _Options,
-    progress: bool,
-) -> dict[str, Any]:
+def _write_fold(run: _Run, fold: int, faces: _Faces, folder: Path) -> dict[str, Any]:
     folder.mkdir()
-    sampled: np.ndarray = np.any(drawn, axis=1)
+    sampled = run.sampled
     summary: dict[str, Any] = {}
-    for name, subjects in zip(("train", "val", "test"), split, strict=True):
+    for name, subjects in run.splits[fold]._asdict().items():
         if name == "val" and not subjects:  # the user asked for none
             continue
         among = set(subjects)
         chosen = [
             index
-            for index, record in enumerate(records)
+            for index, record in enumerate(run.records)
             if record.subject in among and index in faces and (name != "train" or sampled[index])
         ]
         if not chosen:
@@ -499,47 +492,37 @@ def _write_fold(
                 "leave this fold out or mend their data"
             )
         if name == "train":
-            random.Random(f"{options.seed}/fold{fold}/order").shuffle(chosen)
-        labels = np.stack([records[index].labels for index in chosen])
+            random.Random(f"{run.options.seed}/fold{fold}/order").shuffle(chosen)
+        labels = np.stack([run.records[index].labels for index in chosen])
         if name == "train":
-            labels = sampling.training_labels(labels, drawn[chosen], options.unsampled)
-        _write_split(
-            folder, f"fold {fold} {name}", name, chosen, records, labels, aus, faces, options, progress
-        )
-        summary[name] = _describe(subjects, [records[index] for index in chosen], labels, aus)
-        if name == "train":
-            mean = sum(faces.sums[subject] for subject in among if subject in faces.sums) / len(chosen)
+            labels = sampling.training_labels(labels, run.drawn[chosen], run.options.unsampled)
+            mean = sum(faces.sums[subject] for subject in subjects if subject in faces.sums) / len(chosen)
             lmdb_io.write_mean(folder / "mean.binaryproto", np.asarray(mean).transpose(2, 0, 1))
+        _write_split(run, faces, folder, name, chosen, labels)
+        summary[name] = _describe(subjects, [run.records[index] for index in chosen], labels, run.scan.aus)
     return summary
 
 
 def _write_split(
-    folder: Path,
-    title: str,
-    name: str,
-    chosen: list[int],
-    records: list[Record],
-    labels: np.ndarray,
-    aus: tuple[int, ...],
-    faces: _Faces,
-    options: _Options,
-    progress: bool,
+    run: _Run, faces: _Faces, folder: Path, name: str, chosen: list[int], labels: np.ndarray
 ) -> None:
-    keys = [f"{position:08d}_{records[index].key}" for position, index in enumerate(chosen)]
-    with (folder / f"{name}.csv").open("w", newline="") as file:
+    """Write a split's database and manifest: the records ``chosen``, in this order."""
+    records = [run.records[index] for index in chosen]
+    keys = [f"{position:08d}_{record.key}" for position, record in enumerate(records)]
+    with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["key", "source", "subject", "task", "frame", *(f"AU{au}" for au in aus)])
-        for key, index, row in zip(keys, chosen, labels.tolist(), strict=True):
-            record = records[index]
+        writer.writerow(["key", "source", "subject", "task", "frame", *(f"AU{au}" for au in run.scan.aus)])
+        for key, record, row in zip(keys, records, labels.tolist(), strict=True):
             source = record.image.absolute()
             writer.writerow([key, source, record.subject, record.task, record.frame, *row])
 
     def items() -> Iterator[tuple[str, bytes, list[int]]]:
-        bar = tqdm(chosen, desc=title, unit="face", disable=not progress, leave=False)
+        title = f"{folder.name} {name}"
+        bar = tqdm(chosen, desc=title, unit="face", disable=not run.progress, leave=False)
         for key, index, row in zip(keys, bar, labels.tolist(), strict=True):
             yield key, faces.get(index), row
 
-    lmdb_io.write_lmdb(folder / f"{name}_lmdb", items(), shape=(3, options.size, options.size))
+    lmdb_io.write_lmdb(folder / f"{name}_lmdb", items(), shape=(3, run.options.size, run.options.size))
 
 
 def _describe(

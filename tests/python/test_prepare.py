@@ -22,6 +22,7 @@ from drml.datasets.folds import BP4D_FOLDS
 from drml.errors import UserError
 from drml.lmdb_io import read_lmdb, read_mean
 from drml.prepare import prepare_bp4d
+from drml.synth import write_bp4d
 from drml.verify import verify
 
 QUIET: dict[str, Any] = {"jobs": 1, "progress": False}
@@ -343,23 +344,31 @@ def test_a_file_in_the_way(root: Path, tmp_path: Path) -> None:
 
 FULL = """
 import resource, sys
+from drml import prepare
 from drml.errors import UserError
-from drml.prepare import prepare_bp4d
-resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+stage = getattr(prepare, sys.argv[3])
+def full(*args):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
+    return stage(*args)
+setattr(prepare, sys.argv[3], full)
 try:
-    prepare_bp4d(sys.argv[1], sys.argv[2], jobs=1, progress=False)
+    prepare.prepare_bp4d(sys.argv[1], sys.argv[2], jobs=1, progress=False)
 except UserError as error:
     print(error)
     sys.exit(7)
 """
 
 
-@pytest.mark.parametrize("limit", [100_000, 420_000], ids=["scratch file", "mean image or database"])
-def test_a_full_disk_is_said_and_nothing_is_left(root: Path, tmp_path: Path, limit: int) -> None:
-    command = [sys.executable, "-c", FULL, str(root), str(tmp_path / "o"), str(limit)]
+@pytest.mark.parametrize(
+    ("stage", "where"),
+    [("_register_all", "o"), ("_write_fold", "o.partial/fold1/train_lmdb")],
+)
+def test_a_full_disk_is_said_and_nothing_is_left(root: Path, tmp_path: Path, stage: str, where: str) -> None:
+    # A limit on the size of files fails a write as a full disk does. It needs a process of its own.
+    command = [sys.executable, "-c", FULL, str(root), str(tmp_path / "o"), stage]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 7, done.stderr
-    assert f"{tmp_path / 'o'}" in done.stdout and "cannot be written (" in done.stdout
+    assert f"{tmp_path / where}" in done.stdout and "cannot be written (" in done.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -389,6 +398,33 @@ def test_an_interrupt_leaves_nothing(root: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         assert process.wait(20) != 0
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_the_synthetic_set_is_prepared_as_the_real_one(tmp_path: Path) -> None:
+    write_bp4d(tmp_path / "BP4D", subjects=6, tasks=1, frames=6, size=120, jobs=1, progress=False)
+    summary = prepare_bp4d(tmp_path / "BP4D", tmp_path / "o", **QUIET)
+    assert summary["synthetic"] and (tmp_path / "o" / "synthetic.json").is_file()
+    assert not summary["broken"] and not summary["converted"]
+    assert summary["images"] >= 24
+    for path in (tmp_path / "o").glob("fold*/*_lmdb"):
+        verify(path)
+
+
+def test_an_empty_folder_behind_a_link_is_filled(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "disk")
+    prepare_bp4d(root, tmp_path / "link", folds=(1,), **QUIET)
+    assert (tmp_path / "link").is_symlink()
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["fold1", "summary.json"]
+
+
+def test_folders_that_cannot_be_made_anew(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (".", "..", "/"):
+        with pytest.raises(UserError, match="name a folder that is to be made"):
+            prepare_bp4d(root, name, overwrite=True, **QUIET)
 
 
 def test_remains_of_a_killed_run_are_cleared(root: Path, tmp_path: Path) -> None:

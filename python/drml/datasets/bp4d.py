@@ -19,7 +19,6 @@ from typing import Any
 
 import h5py
 import numpy as np
-import scipy.io
 from tqdm import tqdm
 
 from drml import registration
@@ -253,6 +252,9 @@ class _Landmarks:
                 self._file = h5py.File(path, "r")
                 self._of_index = self._from_hdf5(self._file)
             else:
+                # Only the older format needs it, and it takes longer to import than all the rest.
+                import scipy.io
+
                 self._of_index = self._from_old(scipy.io.loadmat(path))
         except UserError:
             self.close()
