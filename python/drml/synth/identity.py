@@ -102,8 +102,10 @@ class Subject:
             # Two standard deviations at most, so that no face falls apart.
             return float(mean + spread * np.clip(rng.normal(), -2, 2))
 
-        skin = _mix(_SKINS, rng.uniform(0, 1) ** 1.3) * rng.uniform(0.96, 1.02, 3)
-        hair = _HAIRS[rng.integers(len(_HAIRS))] * rng.uniform(0.8, 1.15)
+        tone = rng.uniform(0, 1) ** 1.3
+        skin = _mix(_SKINS, tone) * rng.uniform(0.96, 1.02, 3)
+        # Brows have to stand out: the darkest skins come with the three darkest hairs.
+        hair = _HAIRS[rng.integers(len(_HAIRS) if tone < 0.6 else 3)] * rng.uniform(0.8, 1.15)
         lip_tint = np.array((112, 92, 190.0)) if female else np.array((104, 104, 170.0))
         age = rng.uniform(0, 1)
         return cls(

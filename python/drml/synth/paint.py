@@ -90,7 +90,8 @@ def paint(shape: Shape, subject: Subject, view: View, camera: Camera) -> np.ndar
 def _both(path: Sequence[tuple[float, float]]) -> np.ndarray:
     """Close an outline whose right half is given, from top to bottom."""
     half = np.array(path, float)
-    return np.concatenate([half, half[::-1] * (-1, 1)])
+    other = half[half[:, 0] > 0]  # points of the middle are not doubled: they would make a spike
+    return np.concatenate([half, other[::-1] * (-1, 1)])
 
 
 def _body(canvas: Canvas, subject: Subject) -> None:
