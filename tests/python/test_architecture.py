@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import re
 from pathlib import Path
 
@@ -93,6 +95,13 @@ def test_nobody_imports_the_command_line() -> None:
 def test_nothing_shipped_imports_tests() -> None:
     frameworks = ("tests", "pytest", "hypothesis", "unittest", "bp4d_factory")
     assert not [n for n, names in MODULES.items() if any(uses(names, f) for f in frameworks)]
+
+
+@pytest.mark.parametrize("name", ["datasets.folds", "registration", "sampling"])
+def test_examples_in_docstrings_are_true(name: str) -> None:
+    module = importlib.import_module(f"drml.{name}")
+    result = doctest.testmod(module)
+    assert result.attempted and not result.failed
 
 
 def cpp_includes() -> list[tuple[Path, str]]:

@@ -69,7 +69,7 @@ def split(
     Examples
     --------
     >>> split(["F001", "F003", "F004", "F005"], 1, val_share=0.3)
-    Split(train=('F004', 'F005'), val=('F003',), test=('F001',))
+    Split(train=('F003', 'F005'), val=('F004',), test=('F001',))
     """
     if not 1 <= fold <= len(folds):
         raise UserError(f"fold {fold}: there are {len(folds)} folds, counted from 1")
