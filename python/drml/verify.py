@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import csv
 import itertools
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,7 +52,11 @@ def read_manifest(path: Path | str) -> tuple[list[str], list[tuple[str, tuple[in
 
 
 def verify(
-    lmdb_dir: Path | str, manifest: Path | str | None = None, *, size: int = SIZE, progress: bool = False
+    lmdb_dir: Path | str,
+    manifest: Path | str | None = None,
+    *,
+    size: int | None = None,
+    progress: bool = False,
 ) -> dict[str, Any]:
     """Check a prepared LMDB record by record.
 
@@ -61,8 +66,9 @@ def verify(
         The database's folder.
     manifest : path-like, optional
         Its CSV; by default the one beside it (``train_lmdb`` -> ``train.csv``).
-    size : int, keyword-only
-        Side that every image must have.
+    size : int, optional, keyword-only
+        Side that every image must have; by default the one in the ``summary.json`` of the prepared
+        folder, or 200 where there is none.
     progress : bool, keyword-only
         Show a progress bar.
 
@@ -80,6 +86,7 @@ def verify(
     entries = lmdb_io.check_lmdb(lmdb_dir)
     manifest = _sibling(lmdb_dir) if manifest is None else Path(manifest)
     aus, rows = read_manifest(manifest)
+    size = size or _prepared_size(lmdb_dir)
     counts = {value: [0] * len(aus) for value in (1, -1, 0)}
     checked = 0
     with tqdm(total=entries, desc="verifying", unit="face", disable=not progress) as bar:
@@ -114,6 +121,16 @@ def _sibling(lmdb_dir: Path) -> Path:
     if not manifest.is_file():
         raise UserError(f"{lmdb_dir}: no manifest beside it ({manifest.name}); name its CSV")
     return lmdb_dir.with_name(manifest.name) if lmdb_dir.name else manifest
+
+
+def _prepared_size(lmdb_dir: Path) -> int:
+    summary = lmdb_dir.resolve().parent.parent / "summary.json"
+    try:
+        return int(json.loads(summary.read_text(encoding="utf-8"))["options"]["size"])
+    except FileNotFoundError:
+        return SIZE
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{summary}: cannot be read as the summary of a prepared set ({error})") from None
 
 
 def _compare(

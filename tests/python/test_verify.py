@@ -126,3 +126,15 @@ def test_png_faces_of_another_size(tmp_path: Path) -> None:
     face = np.full((64, 64, 3), 9, np.uint8)
     path = write(tmp_path, faces=[encode(face, "png")] * 6)
     assert verify(path, size=64)["records"] == 6
+
+
+def test_the_size_is_that_of_the_prepared_folder(tmp_path: Path) -> None:
+    (tmp_path / "fold1").mkdir()
+    path = write(tmp_path / "fold1", faces=[encode(np.zeros((64, 64, 3), np.uint8))] * 6)
+    with pytest.raises(UserError, match="64x64 pixels, not 200x200"):
+        verify(path)
+    (tmp_path / "summary.json").write_text('{"options": {"size": 64}}')
+    assert verify(path)["records"] == 6
+    (tmp_path / "summary.json").write_text("{}")
+    with pytest.raises(UserError, match=r"summary\.json: cannot be read"):
+        verify(path)
