@@ -65,6 +65,7 @@ void ExpectNear(int count, const A* expected, const B* actual, double tolerance,
                 const string& what) {
   double scale = 1;
   for (int i = 0; i < count; ++i) {
+    ASSERT_TRUE(std::isfinite(static_cast<double>(expected[i]))) << what << ": element " << i;
     scale = std::max(scale, std::fabs(static_cast<double>(expected[i])));
   }
   int wrong = 0;
@@ -162,7 +163,8 @@ class RegionReference {
     } else if (param_.batch_norm()) {
       for (int n = 0; n < num_; ++n)
         for (int y = y0; y < y1; ++y)
-          for (int x = x0; x < x1; ++x) mean += bottom.data_at(n, c, y, x) / m;
+          for (int x = x0; x < x1; ++x) mean += bottom.data_at(n, c, y, x);
+      mean /= m;
       for (int n = 0; n < num_; ++n)
         for (int y = y0; y < y1; ++y)
           for (int x = x0; x < x1; ++x)

@@ -166,7 +166,7 @@ class RegionStockTest : public MultiDeviceTest<TypeParam> {
   static shared_ptr<SGDSolver<Dtype> > MakeSolver(const string& net) {
     SolverParameter param;
     CHECK(google::protobuf::TextFormat::ParseFromString(
-        "base_lr: .01 lr_policy: 'fixed' momentum: .9 weight_decay: .05 max_iter: 100 "
+        "base_lr: .0003 lr_policy: 'fixed' momentum: .9 weight_decay: .05 max_iter: 100 "
         "display: 0 snapshot_after_train: false net_param { " +
             net + " }",
         &param));

@@ -117,8 +117,8 @@ class RegionLayer : public Layer<Dtype> {
   virtual inline int ExactNumTopBlobs() const { return 1; }
 
  protected:
-  // Large enough for an efficient matrix product, small enough to stay in a core's cache share.
-  static const size_t kColumnBytes = 8 << 20;
+  // About a core's second-level cache: larger column matrices measured slower, smaller ones, too.
+  static const size_t kColumnBytes = 1 << 20;
 
   virtual void Forward_cpu(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
   virtual void Backward_cpu(const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
