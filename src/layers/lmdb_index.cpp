@@ -68,7 +68,8 @@ void LmdbIndex::CheckFolder() const {
   }
   if (stat(path_.c_str(), &info) != 0) {
     const std::string reason = std::strerror(errno);
-    Fail("cannot be opened: " + reason + ". Make the LMDB, or correct multi_label_data_param.source" +
+    Fail("cannot be opened: " + reason +
+         ". Make the LMDB, or correct multi_label_data_param.source" +
          " (a relative path starts at the folder that the program runs in).");
   }
   if (!S_ISDIR(info.st_mode)) {
@@ -85,7 +86,9 @@ void LmdbIndex::CheckFolder() const {
 }
 
 // The map reaches as far as the header says. Touching a page beyond the file's end would kill the
-// process with SIGBUS and no word, so a short file is refused before anything is read.
+// process with SIGBUS and no word, so a short file is refused before anything is read. (LMDB may
+// leave pages at the end unwritten that were freed as soon as made; whoever deleted records in bulk
+// can meet this, and `mdb_copy -c` mends it.)
 void LmdbIndex::CheckLength() const {
   MDB_envinfo info;
   MDB_stat stats;
@@ -99,7 +102,8 @@ void LmdbIndex::CheckLength() const {
   const uint64_t found = static_cast<uint64_t>(file.st_size);
   if (found < needed) {
     Fail("is truncated: data.mdb has " + std::to_string(found) + " bytes of " +
-         std::to_string(needed) + "." + kMakeAgain);
+         std::to_string(needed) + "." + kMakeAgain +
+         " If it was whole, and records were deleted from it, compact it with mdb_copy -c.");
   }
 }
 

@@ -1,12 +1,11 @@
 #include "caffe/layers/multi_label_data_layer.hpp"
 
-#include <opencv2/core/core.hpp>
-#include <opencv2/imgcodecs/imgcodecs.hpp>
-
 #include <algorithm>
 #include <climits>
 #include <cstring>
 #include <exception>
+#include <opencv2/core/core.hpp>
+#include <opencv2/imgcodecs/imgcodecs.hpp>
 #include <sstream>
 #include <string>
 #include <thread>  // NOLINT(build/c++11)
@@ -103,9 +102,9 @@ struct MultiLabelDataLayer<Dtype>::Worker {
 
   RecordTransformer<Dtype> transformer;
   Datum datum;
-  cv::Mat image;        // empty where the datum is raw
-  int height, width;    // of the image as stored
-  Blob<Dtype> output;   // one transformed image, laid over its place in the batch
+  cv::Mat image;       // empty where the datum is raw
+  int height, width;   // of the image as stored
+  Blob<Dtype> output;  // one transformed image, laid over its place in the batch
 };
 
 template <typename Dtype>
@@ -183,8 +182,8 @@ void MultiLabelDataLayer<Dtype>::DataLayerSetUp(const vector<Blob<Dtype>*>& bott
       << Title() << ": LMDB '" << records_->path() << "' has fewer records than there are solvers.";
   const uint64_t seed = caffe_ext::Draw(RandomSeed(), rank);
   const bool shuffle = data_param.has_shuffle() ? data_param.shuffle() : train;
-  order_.reset(new caffe_ext::RecordOrder(records_->size(), rank, ranks, shuffle,
-                                          caffe_ext::Draw(seed, 0)));
+  order_.reset(
+      new caffe_ext::RecordOrder(records_->size(), rank, ranks, shuffle, caffe_ext::Draw(seed, 0)));
   transform_seed_ = caffe_ext::Draw(seed, 1);
 
   int threads = data_param.threads();
@@ -283,7 +282,8 @@ string MultiLabelDataLayer<Dtype>::Read(size_t record, Worker* worker) const {
     if (height <= 0 || width <= 0 || height > INT_MAX / kChannels / width ||
         static_cast<int64_t>(bytes.size()) != kChannels * height * width) {
       fault << "its raw image has " << bytes.size() << " bytes of data instead of " << kChannels
-            << " x " << height << " x " << width << " (encoded images need encoded: true, values in "
+            << " x " << height << " x " << width
+            << " (encoded images need encoded: true, values in "
             << "float_data are not supported)";
       return fault.str();
     }

@@ -16,9 +16,7 @@ inline double Sigmoid(double x) {
 }
 
 // log(1 + exp(x)) = -log(sigmoid(-x)), for any x.
-inline double Softplus(double x) {
-  return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x)));
-}
+inline double Softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
 
 }  // namespace
 
@@ -28,8 +26,8 @@ string MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Title() const {
 }
 
 template <typename Dtype>
-void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::LayerSetUp(
-    const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::LayerSetUp(const vector<Blob<Dtype>*>& bottom,
+                                                               const vector<Blob<Dtype>*>& top) {
   LossLayer<Dtype>::LayerSetUp(bottom, top);
   if (top.size() == 2) {
     // A weight given for the loss alone means that the probabilities have none.
@@ -69,8 +67,8 @@ void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Reshape(const vector<Blob<Dt
   CHECK_GE(bottom[0]->num_axes(), 1) << Title() << ": the scores have no batch axis.";
   CHECK_GE(bottom[1]->num_axes(), 1) << Title() << ": the labels have no batch axis.";
   CHECK(bottom[0]->shape(0) == bottom[1]->shape(0) && bottom[0]->count(1) == bottom[1]->count(1))
-      << Title() << ": every score needs one label, but the scores are " << bottom[0]->shape_string()
-      << " and the labels " << bottom[1]->shape_string() << ".";
+      << Title() << ": every score needs one label, but the scores are "
+      << bottom[0]->shape_string() << " and the labels " << bottom[1]->shape_string() << ".";
   LossLayer<Dtype>::Reshape(bottom, top);
   const int classes = bottom[0]->count(1);
   CHECK(pos_weight_.size() == 1 || static_cast<int>(pos_weight_.size()) == classes)
@@ -104,8 +102,8 @@ double MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Normalizer(int samples, in
 }
 
 template <typename Dtype>
-void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Forward_cpu(
-    const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top) {
+void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Forward_cpu(const vector<Blob<Dtype>*>& bottom,
+                                                                const vector<Blob<Dtype>*>& top) {
   const int samples = bottom[0]->shape(0);
   const int classes = bottom[0]->count(1);
   const Dtype* scores = bottom[0]->cpu_data();

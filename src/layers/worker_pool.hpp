@@ -87,9 +87,9 @@ class WorkerPool {
   std::mutex mutex_;
   std::condition_variable wake_, done_;
   bool stop_ = false;
-  size_t run_ = 0;             // counts the calls of Run
-  size_t busy_ = 0;            // threads that have not finished this run
-  const Job* job_ = nullptr;   // of this run, as is the next line
+  size_t run_ = 0;            // counts the calls of Run
+  size_t busy_ = 0;           // threads that have not finished this run
+  const Job* job_ = nullptr;  // of this run, as is the next line
   size_t items_ = 0;
   std::atomic<size_t> next_{0};
   std::vector<std::thread> threads_;  // last: they use everything above

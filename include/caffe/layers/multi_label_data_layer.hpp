@@ -39,11 +39,11 @@ namespace caffe {
  *   - threads (0): threads that decode and transform; 0: one per core
  * and transform_param as everywhere in Caffe, but for force_gray, which is refused.
  *
- * Order: in TRAIN solver r of S reads records r, r + S, r + 2S ...; in TEST each reads all. An epoch
- * holds each of these records once; batches go on across its end. What stands at position p of the
- * run (the p-th image since the start), how it is cropped and whether it is mirrored are functions
- * of (seed, p) alone, the seed being drawn from Caffe's generator at set-up: a fixed random_seed
- * gives the same batches whatever the number of threads.
+ * Order: in TRAIN solver r of S reads records r, r + S, r + 2S ...; in TEST each reads all. An
+ * epoch holds each of these records once; batches go on across its end. What stands at position p
+ * of the run (the p-th image since the start), how it is cropped and whether it is mirrored are
+ * functions of (seed, p) alone, the seed being drawn from Caffe's generator at set-up: a fixed
+ * random_seed gives the same batches whatever the number of threads.
  *
  * A fault in the LMDB or in a record stops the run with a message that names the LMDB and the key.
  *
@@ -55,8 +55,7 @@ class MultiLabelDataLayer : public BasePrefetchingDataLayer<Dtype> {
  public:
   explicit MultiLabelDataLayer(const LayerParameter& param);
   virtual ~MultiLabelDataLayer();
-  virtual void DataLayerSetUp(const vector<Blob<Dtype>*>& bottom,
-                              const vector<Blob<Dtype>*>& top);
+  virtual void DataLayerSetUp(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
 
   virtual inline const char* type() const { return "MultiLabelData"; }
   virtual inline int ExactNumBottomBlobs() const { return 0; }

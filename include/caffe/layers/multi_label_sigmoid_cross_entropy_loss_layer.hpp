@@ -68,7 +68,9 @@ class MultiLabelSigmoidCrossEntropyLossLayer : public LossLayer<Dtype> {
                             const vector<Blob<Dtype>*>& bottom);
 
   /// Weight of class c's positive term.
-  double PosWeight(int c) const { return pos_weight_.size() == 1 ? pos_weight_[0] : pos_weight_[c]; }
+  double PosWeight(int c) const {
+    return pos_weight_.size() == 1 ? pos_weight_[0] : pos_weight_[c];
+  }
   /// Z, given how many labels of the batch are known.
   double Normalizer(int samples, int classes, int known) const;
   /// "MultiLabelSigmoidCrossEntropyLoss layer 'name'", the start of every message.
