@@ -492,8 +492,8 @@ def build_parser() -> Parser:
     report.add_argument(
         "--scores", type=Path, required=True, metavar="JSON", help="what drml score --out wrote"
     )
-    report.add_argument("--train", type=Path, required=True, metavar="DIR", help="folder of drml train")
-    report.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of drml prepare")
+    report.add_argument("--train", type=Path, metavar="DIR", help="folder of drml train")
+    report.add_argument("--data", type=Path, metavar="DIR", help="folder of drml prepare")
     report.add_argument("--predictions", type=Path, metavar="CSV", help="what drml score --predictions wrote")
     report.add_argument("--stages", type=Path, metavar="JSON", help='seconds by stage: {"train": 61.5, ...}')
     return parser

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 
 from drml import lmdb_io
+from drml.net import import_caffe
 
 AUS = (1, 2, 4)
 OUTPUTS = 3
@@ -62,6 +63,7 @@ def write_caffemodel(path, parameters, *, scale=None, mean_file=None, old=False)
 
     `old` writes shapes of four axes in the fields that Caffe had before `shape`.
     """
+    import_caffe()  # which also keeps its log quiet
     from caffe.proto import caffe_pb2
 
     net = caffe_pb2.NetParameter(name="tiny")
