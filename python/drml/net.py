@@ -432,8 +432,14 @@ class CaffeNet:
         return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
+_good: set[str] = set()  # texts of nets that Caffe took, so that folds do not each pay for it
+
+
 def _probe(deploy: str | Path) -> None:
-    """Build the net in a child process; raise its last fatal line if it dies of it."""
+    """Build the net in a child process, once for each text; raise its last fatal line if it dies of it."""
+    net = Path(deploy).read_text(encoding="utf-8")
+    if net in _good:
+        return
     code = "import sys, caffe; caffe.Net(sys.argv[1], caffe.TEST)"
     child = subprocess.run(
         [sys.executable, "-c", code, str(deploy)],
@@ -446,3 +452,4 @@ def _probe(deploy: str | Path) -> None:
     if child.returncode:
         last = fatal_line(child.stderr) or (child.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"{deploy}: Caffe refuses this net: {last}")
+    _good.add(net)

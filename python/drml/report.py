@@ -135,7 +135,7 @@ tbody th { font-weight: 400; }
 tr.sum th, tr.sum td { font-weight: 700; border-top: 2px solid var(--text); }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(18rem, 1fr)); gap: 1.2rem; }
 figure { margin: 0; }
-svg { display: block; width: 100%; height: auto; max-width: 44rem; }
+svg { display: block; width: 100%; height: auto; max-width: 36rem; }
 svg text { fill: var(--text); font: 13px system-ui, sans-serif; }
 svg .axis { stroke: var(--line); }
 svg .bar { fill: var(--bar); }
@@ -305,8 +305,8 @@ def _head(scores: dict[str, Any], summary: dict[str, Any] | None) -> str:
     if scores["synthetic"] or (summary or {}).get("synthetic"):
         parts.append(
             '<p class="warn"><strong>Synthetic data.</strong> The faces are drawn by a program, no person is'
-            " shown. The figures tell that the way from data to scores works and that the network learns;"
-            " they tell nothing about its accuracy on real faces.</p>"
+            " shown. The figures tell whether the way from data to scores works and whether the network"
+            " learns; they tell nothing about its accuracy on real faces.</p>"
         )
     average = scores["pooled"]["average"]
     # Only drml prepare's own test splits are known to be of other subjects than those trained on.
@@ -534,12 +534,19 @@ def _faces(scores: dict[str, Any], predictions: Path) -> str:
 # --- data, stages, environment --------------------------------------------------------------------------
 
 
+def _are_apart(splits: Iterable[dict[str, Any]]) -> bool:
+    subjects = [subject for split in splits for subject in split["subjects"]]
+    return len(set(subjects)) == len(subjects)
+
+
 def _data(summary: dict[str, Any]) -> str:
     parts = ["<section>", "<h2>Data</h2>"]
     kind = str(summary["kind"]).upper() + (" layout, synthetic" if summary.get("synthetic") else "")
+    apart = all(_are_apart(splits.values()) for splits in summary["folds"].values())
     parts.append(
         f"<p>{_text(kind)}: {summary['images']} faces registered out of {summary['frames']} frames."
-        " No subject is in two splits of a fold.</p>"
+        + (" No subject is in two splits of a fold." if apart else "")
+        + "</p>"
     )
     for fold, splits in summary["folds"].items():
         rows = [

@@ -583,7 +583,7 @@ def score(
     if not 0 <= threshold <= 1:
         raise UserError(f"threshold {threshold}: give a probability, 0 to 1")
     folds = []
-    for index, (one_weights, one_data) in enumerate(zip(all_weights, all_data, strict=True)):
+    for one_weights, one_data in zip(all_weights, all_data, strict=True):
         folds.append(
             predict(
                 deploy,
@@ -594,7 +594,7 @@ def score(
                 batch=batch,
                 aus=aus,
                 progress=progress,
-                probe=probe and index == 0,
+                probe=probe,
             )
         )
         if folds[-1].aus != folds[0].aus:

@@ -14,17 +14,6 @@ from drml.errors import UserError
 COMMANDS = ("synth", "prepare", "verify", "train", "score", "features", "report")
 
 
-def drml(*arguments, **options):
-    """Run drml as a user does."""
-    return subprocess.run(
-        [sys.executable, "-m", "drml", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        **options,
-    )
-
-
 @pytest.fixture
 def setup(tmp_path):
     deploy = tiny.write_deploy(tmp_path)
@@ -157,27 +146,28 @@ def test_without_caffe_the_way_out_is_told(setup, monkeypatch, capsys):
     assert "run make" in error
 
 
-def test_weights_that_do_not_fit_are_one_line(setup, tmp_path):
+def test_weights_that_do_not_fit_are_one_line(setup, tmp_path, capfd):
     net, fold = setup
     tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters(outputs=8))
-    done = drml("score", "-q", *net, "--data", fold / "test_lmdb")
-    assert done.returncode == 1
-    assert done.stdout == ""
-    assert done.stderr.count("\n") == 1
-    assert "layer 'fc10' has shape 8x6 in blob 0" in done.stderr
+    assert cli.main(["score", "-q", *net, "--data", str(fold / "test_lmdb")]) == 1
+    captured = capfd.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    assert "layer 'fc10' has shape 8x6 in blob 0" in captured.err
 
 
 # --- commands -------------------------------------------------------------------------------------------
 
 
-def test_score_prints_a_table_and_writes_files(setup, tmp_path):
+def test_score_prints_a_table_and_writes_files(setup, tmp_path, capsys):
     net, fold = setup
     out, predictions = tmp_path / "s.json", tmp_path / "p.csv"
-    done = drml("score", *net, "--data", fold / "test_lmdb", "--out", out, "--predictions", predictions)
-    assert done.returncode == 0
-    assert "SYNTHETIC DATA" in done.stdout
-    assert "Avg." in done.stdout
-    assert "10/10" in done.stderr, "no progress bar"
+    files = ["--out", str(out), "--predictions", str(predictions)]
+    assert cli.main(["score", *net, "--data", str(fold / "test_lmdb"), *files]) == 0
+    captured = capsys.readouterr()
+    assert "SYNTHETIC DATA" in captured.out
+    assert "Avg." in captured.out
+    assert "10/10" in captured.err, "no progress bar"
     assert json.loads(out.read_text())["frames"] == 10
     assert len(predictions.read_text().splitlines()) == 11
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
@@ -39,6 +39,7 @@ def check(frames):
     )
 
 
+@settings(deadline=None, max_examples=60)
 @given(FRAMES)
 def test_agrees_with_scikit_learn(frames):
     check(frames)

@@ -76,7 +76,7 @@ def inputs(tmp_path):
         "frames": 13,
         "images": 10,
         "skipped": {"no image <file>": 3},
-        "folds": {"1": {"train": split, "test": split}},
+        "folds": {"1": {"train": split, "test": {**split, "subjects": ["F003"]}}},
     }
     (tmp_path / "data" / "summary.json").write_text(json.dumps(summary))
     train = tmp_path / "train"
@@ -148,6 +148,17 @@ def test_synthetic_data_are_called_so_and_real_ones_not(tmp_path, inputs):
     real = write(tmp_path, options).text
     for words in ("Synthetic data", "(synthetic", ", synthetic", "Drawn"):
         assert words not in real
+
+
+def test_splits_are_called_apart_only_where_they_are(tmp_path, inputs):
+    options, _ = inputs
+    words = "No subject is in two splits"
+    assert words in write(tmp_path, options).text
+    change(
+        options["data_dir"] / "summary.json",
+        lambda summary: summary["folds"]["1"]["test"].update(subjects=["F002"]),
+    )
+    assert words not in write(tmp_path, options).text
 
 
 def test_text_from_files_is_escaped(tmp_path, inputs):
