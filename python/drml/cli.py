@@ -8,6 +8,7 @@ Modules are imported inside the command functions, so that ``drml --help`` needs
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import errno
 import json
 import math
@@ -104,7 +105,7 @@ def _synth(args: argparse.Namespace) -> None:
     from drml.synth import write_bp4d
 
     options: dict[str, Any] = {} if args.size is None else {"size": args.size}
-    write_bp4d(
+    done = write_bp4d(
         args.out,
         subjects=args.subjects,
         tasks=args.tasks,
@@ -114,7 +115,13 @@ def _synth(args: argparse.Namespace) -> None:
         progress=not args.quiet,
         **options,
     )
-    _note(args, f"{args.out}: synthetic data in BP4D's layout")
+    if args.json:
+        _print_json(dataclasses.asdict(done))
+    _note(
+        args,
+        f"{args.out}: {done.subjects} subjects, {done.videos} videos, {done.frames} coded frames;"
+        f" {done.images} with an image, {done.landmarks} with landmarks",
+    )
 
 
 def _prepare(args: argparse.Namespace) -> None:
@@ -348,6 +355,7 @@ def build_parser() -> Parser:
     synth.add_argument("--size", type=_integer(32), help="width of the pictures in pixels")
     _add_seed(synth)
     _add_jobs(synth)
+    _add_json(synth)
 
     prepare = _add(
         commands,
@@ -412,7 +420,7 @@ def build_parser() -> Parser:
         help="manifest that must say the same (default: the one beside it)",
     )
     verify.add_argument(
-        "--size", type=_integer(16), default=200, help="side that images must have (default 200)"
+        "--size", type=_integer(16), help="side that images must have (default: what they were prepared with)"
     )
     _add_json(verify)
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,11 +84,58 @@ def extract(
     return Extracted(out, rows, shape)
 
 
+class _KeptFaults:
+    """A file whose failed writes are kept for later.
+
+    HDF5 does not survive a write that fails (on a full disk): closing then fails too, and the process
+    crashes at its end. So HDF5 never hears of it, and `check` raises what happened.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._fault: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first write that failed, if any."""
+        if self._fault is not None:
+            raise self._fault
+
+    def _keep(self, work: Callable[[], int | None], otherwise: int) -> int:
+        if self._fault is None:
+            try:
+                return work() or otherwise
+            except OSError as error:
+                self._fault = error
+        return otherwise
+
+    def write(self, data: Any) -> int:
+        return self._keep(lambda: self._file.write(data), memoryview(data).nbytes)
+
+    def flush(self) -> None:
+        self._keep(self._file.flush, 0)
+
+    def truncate(self, size: int) -> int:
+        return self._keep(lambda: self._file.truncate(size), size)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        return int(self._file.readinto(buffer))  # type: ignore[attr-defined]
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
 class _Hdf5:
     """Appends to datasets that grow."""
 
-    def __init__(self, file: Any) -> None:
+    def __init__(self, file: Any, raw: _KeptFaults) -> None:
         self._file = file
+        self._raw = raw
 
     def append(self, keys: Sequence[str], features: NDArray[Any], labels: NDArray[Any]) -> None:
         import h5py
@@ -106,14 +153,19 @@ class _Hdf5:
             data = self._file[name]
             data.resize(len(data) + len(values), axis=0)
             data[len(data) - len(values) :] = values
+        self._raw.check()
 
 
 @contextmanager
 def _hdf5(out: Path) -> Iterator[_Hdf5]:
     import h5py
 
-    with writing(out, "w+b") as raw, h5py.File(raw, "w") as file:
-        yield _Hdf5(file)
+    # Unbuffered: a buffer would try a failed write again at the next seek.
+    with writing(out, "w+b", buffering=0) as raw:
+        kept = _KeptFaults(raw)
+        with h5py.File(kept, "w") as file:
+            yield _Hdf5(file, kept)
+        kept.check()
 
 
 class _Npz:

@@ -46,8 +46,11 @@ def writing(path: str | Path, mode: str = "w", **options: Any) -> Iterator[IO[An
         with part.open(mode, **options) as file:
             yield file
         part.replace(path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:
+            # A write that fails (the disk is full) does not know its file's name.
+            error.filename = str(path)
         raise
 
 

@@ -290,7 +290,13 @@ def train(
         command += ["-snapshot", str(Path(snapshot).absolute())]
     start = time.monotonic()
     with tqdm(total=message.max_iter, desc="train", unit="it", disable=not progress) as bar:
-        reader, last = _run(command, out, resumed=snapshot is not None, bar=bar)
+        try:
+            reader, last = _run(command, out, resumed=snapshot is not None, bar=bar)
+        except OSError as error:
+            if error.filename is None:
+                # A write that fails (the disk is full) does not know its file's name.
+                error.filename = str(out / LOG_FILE)
+            raise
         bar.update(message.max_iter - bar.n)
     seconds = time.monotonic() - start
     if reader.snapshot is None:

@@ -224,6 +224,7 @@ def test_faces_are_drawn_and_prepared(tmp_path, capsys):
     root, out = tmp_path / "bp4d", tmp_path / "data"
     common = ["--jobs", "1", "--seed", "3", "--quiet"]
     assert cli.main(["synth", str(root), "--subjects", "24", "--tasks", "1", "--frames", "2", *common]) == 0
+    assert capsys.readouterr().out == ""
     assert (root / "synthetic.json").is_file()
     assert cli.main(["prepare", "bp4d", str(root), str(out), "--folds", "2", "--json", *common]) == 0
     assert json.loads(capsys.readouterr().out)["synthetic"] is True

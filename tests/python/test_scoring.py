@@ -246,10 +246,18 @@ def test_nothing_half_written_stays(tmp_path):
             file.write("half")
             raise OSError(28, "No space left on device")
 
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match=r"No space.*out.json"):
         write()
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
     assert target.read_text() == "old"
+
+
+def test_predictions_that_do_not_fit_the_disk_are_an_error_with_the_files_name(setup, tmp_path):
+    deploy, weights, fold, _, _ = setup
+    result = run(deploy, weights, fold / "test_lmdb")
+    with tiny.file_size_limit(100), pytest.raises(OSError, match=r"p\.csv"):
+        scoring.write_predictions(tmp_path / "p.csv", result.folds)
+    assert not list(tmp_path.glob("p.csv*"))
 
 
 # --- faults ---------------------------------------------------------------------------------------------

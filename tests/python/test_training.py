@@ -1,6 +1,7 @@
 """drml.training: the folder it sets up, the log it follows, and the real caffe at work on a tiny net."""
 
 import csv
+import errno
 import json
 import os
 import shutil
@@ -261,6 +262,13 @@ def test_broken_record_stops_training_with_its_key(solver, fold, tmp_path):
     lmdb_io.write_lmdb(bad / "train_lmdb", [("00000000_F001_T1_0007", b"no image", (1, 1, 1))])
     with pytest.raises(UserError, match="00000000_F001_T1_0007"):
         run(solver, tmp_path / "out", bad)
+
+
+def test_log_that_does_not_fit_the_disk_ends_caffe_and_is_named(solver, fold, tmp_path):
+    with tiny.file_size_limit(20_000), pytest.raises(OSError, match=r"train\.log") as raised:
+        # Without an end: only the failed write stops it.
+        run(solver, tmp_path / "out", fold, max_iter=1_000_000_000)
+    assert raised.value.errno == errno.EFBIG
 
 
 def test_program_that_ends_without_a_fatal_line_is_quoted(solver, fold, tmp_path):

@@ -2,6 +2,8 @@
 
 import csv
 import json
+import resource
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -27,6 +29,17 @@ layer {{ name: "relu9" type: "ReLU" bottom: "fc9" top: "fc9" }}
 layer {{ name: "fc10" type: "InnerProduct" bottom: "fc9" top: "fc10"
   inner_product_param {{ num_output: {outputs} weight_filler {{ type: "gaussian" std: 0.1 }} }} }}
 """
+
+
+@contextmanager
+def file_size_limit(size):
+    """Let no file become larger than `size` bytes: the write then fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def deploy_text(outputs=OUTPUTS):
