@@ -322,7 +322,9 @@ class CaffeNet:
         if batch < 1:
             raise UserError(f"a batch of {batch} pictures is not possible; give at least 1")
         caffe = import_caffe()
-        read_prototxt(deploy)
+        text = read_prototxt(deploy)
+        if not text.input and not any(layer.type == "Input" for layer in text.layer):
+            raise UserError(f"{deploy}: has no Input layer; give a deploy.prototxt, not a train_val.prototxt")
         stored = read_weights(weights)
         if probe:
             _probe(deploy)
@@ -333,8 +335,8 @@ class CaffeNet:
         self.net.copy_from(str(weights))
         if len(self.net.inputs) != 1 or len(self.net.blobs[self.net.inputs[0]].shape) != 4:
             raise UserError(
-                f"{deploy}: needs one input blob of N x C x H x W, has {list(self.net.inputs)};"
-                " give a deploy.prototxt, not a train_val.prototxt"
+                f"{deploy}: needs one input blob of N x C x H x W, has {len(self.net.inputs)} inputs:"
+                f" {', '.join(self.net.inputs)}"
             )
         self._input = self.net.inputs[0]
         _, channels, height, width = self.net.blobs[self._input].shape

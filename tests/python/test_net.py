@@ -220,15 +220,19 @@ def test_net_that_caffe_aborts_on_is_an_error_here(tmp_path, weights, old, new, 
         CaffeNet(path, weights)
 
 
-def test_net_without_an_input_is_refused(tmp_path, weights):
-    path = tmp_path / "dummy.prototxt"
+def test_training_net_is_refused(tmp_path, weights):
+    tiny.write_solver(tmp_path)
+    with pytest.raises(UserError, match=r"train_val.prototxt: has no Input layer; give a deploy.prototxt"):
+        CaffeNet(tmp_path / "train_val.prototxt", weights)
+
+
+def test_net_with_two_inputs_is_refused(tmp_path, weights):
+    path = tmp_path / "two.prototxt"
     path.write_text(
-        tiny.deploy_text()
-        .replace('type: "Input"', 'type: "DummyData"')
-        .replace("input_param", "dummy_data_param")
+        tiny.deploy_text() + 'layer { name: "m" type: "Input" top: "m" input_param { shape { dim: 2 } } }'
     )
-    with pytest.raises(UserError, match=r"needs one input blob .* give a deploy.prototxt"):
-        open_net(path, weights)
+    with pytest.raises(UserError, match="needs one input blob of N x C x H x W, has 2 inputs: data, m"):
+        CaffeNet(path, weights)
 
 
 def test_unknown_blob_lists_those_there_are(deploy, weights):
