@@ -23,8 +23,10 @@ pkg_check_modules(gflags REQUIRED IMPORTED_TARGET gflags)
 pkg_check_modules(lmdb REQUIRED IMPORTED_TARGET lmdb)
 find_library(LEVELDB_LIBRARY leveldb REQUIRED)
 # Any CBLAS serves (OpenBLAS here): BLAS_INCLUDE and BLAS_LIB name a folder each, as in Caffe's Makefile.config.
-find_path(CBLAS_INCLUDE_DIR cblas.h REQUIRED HINTS ${BLAS_INCLUDE} PATH_SUFFIXES openblas openblas-pthread)
-find_library(CBLAS_LIBRARY NAMES openblas REQUIRED HINTS ${BLAS_LIB})
+# OpenBLAS over OpenMP first: it shares one pool of threads with our own loops, which its own pool would fight.
+find_package(OpenMP REQUIRED)
+find_path(CBLAS_INCLUDE_DIR cblas.h REQUIRED HINTS ${BLAS_INCLUDE} PATH_SUFFIXES openblas-openmp openblas)
+find_library(CBLAS_LIBRARY NAMES openblas REQUIRED HINTS ${BLAS_LIB} PATH_SUFFIXES openblas-openmp)
 
 # --- The messages, for C++ and for Python.
 caffe_file(_proto src/caffe/proto/caffe.proto)
@@ -63,12 +65,17 @@ foreach(_source IN LISTS CAFFE_LIBRARY_SOURCES)
   target_sources(caffe PRIVATE "${_path}")
   if(_source IN_LIST CAFFE_FILES_WITH_OPENCV_C_NAMES)
     set_source_files_properties("${_path}" PROPERTIES COMPILE_DEFINITIONS "${CAFFE_OPENCV_C_NAMES}")
+  elseif(_source STREQUAL src/caffe/util/im2col.cpp)
+    set_source_files_properties("${_path}" PROPERTIES COMPILE_DEFINITIONS "${CAFFE_IM2COL_RENAMES}"
+                                SKIP_PRECOMPILE_HEADERS ON)
   endif()
 endforeach()
 # The code of 2017 warns under the compilers of today; it is not ours to change.
 target_compile_options(caffe PRIVATE -w)
 target_compile_definitions(caffe PRIVATE WITH_PYTHON_LAYER)
-target_link_libraries(caffe PUBLIC caffe_settings PRIVATE ${CAFFE_PYTHON_LIBRARIES})
+target_link_libraries(caffe PUBLIC caffe_settings PRIVATE ${CAFFE_PYTHON_LIBRARIES} OpenMP::OpenMP_CXX)
+# Files of the engine find each other from this folder: "engines/adam.hpp".
+target_include_directories(caffe_settings INTERFACE "${CMAKE_CURRENT_LIST_DIR}")
 set_target_properties(caffe PROPERTIES VERSION 1.0.0 SOVERSION 1.0)
 # Half of a file's compile time goes into these headers.
 target_precompile_headers(caffe PRIVATE "<caffe/caffe.hpp>")
@@ -76,12 +83,16 @@ target_precompile_headers(caffe PRIVATE "<caffe/caffe.hpp>")
 # caffe_add_objects(NAME SOURCE...): compile sources of ours with all warnings and put them into the library.
 function(caffe_add_objects name)
   add_library(${name} OBJECT ${ARGN})
-  target_link_libraries(${name} PRIVATE caffe_settings)
+  target_link_libraries(${name} PRIVATE caffe_settings OpenMP::OpenMP_CXX)
   target_compile_options(${name} PRIVATE -Wall -Wextra -Wno-unused-parameter)
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   add_dependencies(${name} caffe_messages)
   target_sources(caffe PRIVATE $<TARGET_OBJECTS:${name}>)
 endfunction()
+
+caffe_add_objects(caffe_engines
+  "${CMAKE_CURRENT_LIST_DIR}/engines/adam.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/im2col.cpp")
 
 # --- The tools: caffe, extract_features, compute_image_mean, convert_imageset, upgrade_*.
 foreach(_tool IN LISTS CAFFE_TOOLS)

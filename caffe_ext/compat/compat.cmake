@@ -24,3 +24,20 @@ caffe_substitute(python/caffe/io.py
   "np.fromstring(datum.data, dtype=np.uint8)" "np.frombuffer(datum.data, dtype=np.uint8).copy()")
 # scikit-image 0.19 dropped as_grey.
 caffe_substitute(python/caffe/io.py "as_grey=" "as_gray=")
+
+# The plain convolution waits for im2col and col2im: ours (engines/im2col.cpp) take their names, upstream's are
+# kept under others as the tests' oracle.
+set(CAFFE_IM2COL_RENAMES im2col_cpu=upstream_im2col_cpu col2im_cpu=upstream_col2im_cpu)
+
+# Adam's update is eight passes with a pow() over every parameter on one thread: engines/adam.cpp makes one.
+caffe_substitute(src/caffe/solvers/adam_solver.cpp
+  "#include \"caffe/sgd_solvers.hpp\""
+  "#include \"caffe/sgd_solvers.hpp\"
+#include \"engines/adam.hpp\"")
+caffe_substitute(src/caffe/solvers/adam_solver.cpp
+  "case Caffe::CPU: {"
+  "case Caffe::CPU: {
+    caffe_ext::AdamUpdate<Dtype>(N, beta1, beta2, eps_hat, local_rate * correction,
+        val_m->mutable_cpu_data(), val_v->mutable_cpu_data(),
+        net_params[param_id]->mutable_cpu_diff());
+    break;")

@@ -1,0 +1,76 @@
+# Caffe's verbs over CMake. `make` alone needs nothing configured; see Makefile.config.example.
+-include Makefile.config
+
+PYTHON ?= /usr/bin/python3
+BUILD_DIR ?= build
+VENV := .venv
+JOBS ?= $(shell nproc)
+DEBUG ?= 0
+CPU_ONLY ?= 1
+INSTALL_PACKAGES ?= 1
+SOLVER ?= models/drml/solver.prototxt
+DATA := data/drml
+export INSTALL_PACKAGES PYTHON
+
+ifneq ($(CPU_ONLY),1)
+  $(error CPU_ONLY := 0: this version builds for the CPU only; set CPU_ONLY := 1 or remove the line)
+endif
+
+CMAKE_OPTIONS := -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(VENV)/bin/python \
+  -DCMAKE_BUILD_TYPE=$(if $(filter 1,$(DEBUG)),Debug,Release) -DCAFFE_SOURCE_DIR=$(CAFFE_SOURCE_DIR) \
+  -DBLAS_INCLUDE=$(BLAS_INCLUDE) -DBLAS_LIB=$(BLAS_LIB)
+NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
+
+# One recipe at a time: ninja and the tests use the cores themselves.
+.NOTPARALLEL:
+.PHONY: all system configure demo data train runtest test-cpp pytest lint format clean
+
+all: configure
+	$(NINJA)
+	tools/link_venv.sh $(BUILD_DIR) $(VENV)
+
+# Missing system packages, and the Python environment.
+system:
+	tools/setup.sh $(VENV)
+
+configure: system
+	cmake -S . -B $(BUILD_DIR) $(CMAKE_OPTIONS)
+
+# Data set -> LMDB -> caffe train -> scores -> build/demo/report.html, on synthetic data.
+demo:
+	tools/demo.sh $(BUILD_DIR)/demo
+
+# Data for models/drml: synthetic, or BP4D where BP4D_ROOT names it.
+data: all
+	tools/make_data.sh $(DATA) $(BP4D_ROOT)
+
+train: all
+	@test -f $(DATA)/summary.json || tools/make_data.sh $(DATA) $(BP4D_ROOT)
+	$(VENV)/bin/caffe train -solver $(SOLVER)
+
+runtest: test-cpp pytest
+
+test-cpp: all
+	$(NINJA) --target cpp_tests
+	cd $(BUILD_DIR) && ctest --output-on-failure
+
+pytest: all
+	$(VENV)/bin/python -m pytest
+	cd $(BUILD_DIR)/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q -c /dev/null -p no:cacheprovider caffe/test
+
+CPP_FILES = $(shell git ls-files '*.cpp' '*.hpp')
+
+lint: system
+	$(VENV)/bin/ruff check
+	$(VENV)/bin/ruff format --check
+	$(VENV)/bin/mypy
+	$(VENV)/bin/clang-format --dry-run --Werror $(CPP_FILES)
+
+format: system
+	$(VENV)/bin/ruff check --fix
+	$(VENV)/bin/ruff format
+	$(VENV)/bin/clang-format -i $(CPP_FILES)
+
+# Removes what was built; keeps data/ and .venv.
+clean:
+	rm -rf $(BUILD_DIR)
