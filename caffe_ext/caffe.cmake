@@ -6,6 +6,8 @@ include("${CMAKE_CURRENT_LIST_DIR}/files.cmake")
 set(CAFFE_KNOWN_FILES
   src/caffe/proto/caffe.proto ${CAFFE_LIBRARY_SOURCES} ${CAFFE_HEADERS} ${CAFFE_TEST_SOURCES} ${CAFFE_TEST_DATA})
 include("${CMAKE_CURRENT_LIST_DIR}/source.cmake")
+set(CAFFE_PATCHED "${PROJECT_BINARY_DIR}/caffe/patched")
+include("${CMAKE_CURRENT_LIST_DIR}/substitute.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/compat/compat.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/proto/overlay.cmake")
 caffe_write_patched()
@@ -39,7 +41,13 @@ add_custom_command(
   COMMAND protobuf::protoc "--proto_path=${_proto_dir}" "--cpp_out=${_generated}/caffe/proto"
           "--descriptor_set_out=${_generated}/caffe/proto/caffe.desc" "${_proto}"
   DEPENDS "${_proto}" COMMENT "Generating Caffe's messages")
-add_custom_target(caffe_messages DEPENDS "${_generated}/caffe/proto/caffe.pb.h")
+# The untouched messages, for the test that stock Caffe reads what we write.
+add_custom_command(
+  OUTPUT "${_generated}/caffe/proto/stock_caffe.desc"
+  COMMAND protobuf::protoc "--proto_path=${CAFFE_SOURCE}/src/caffe/proto"
+          "--descriptor_set_out=${_generated}/caffe/proto/stock_caffe.desc" "${CAFFE_SOURCE}/src/caffe/proto/caffe.proto"
+  DEPENDS "${CAFFE_SOURCE}/src/caffe/proto/caffe.proto" COMMENT "Generating stock Caffe's messages")
+add_custom_target(caffe_messages DEPENDS "${_generated}/caffe/proto/stock_caffe.desc" "${_generated}/caffe/proto/caffe.pb.h")
 
 # --- What every file of Caffe and of ours is compiled with.
 add_library(caffe_settings INTERFACE)
@@ -124,5 +132,7 @@ foreach(_file IN LISTS CAFFE_PYTHON_FILES CAFFE_PYTHON_TESTS)
 endforeach()
 file(WRITE "${PYCAFFE_DIR}/caffe/proto/__init__.py" "")
 configure_file("${CMAKE_CURRENT_LIST_DIR}/pycaffe/caffe_pb2.py" "${PYCAFFE_DIR}/caffe/proto/caffe_pb2.py" COPYONLY)
+configure_file("${CMAKE_CURRENT_LIST_DIR}/pycaffe/conftest.py" "${PYCAFFE_DIR}/caffe/test/conftest.py" COPYONLY)
+add_dependencies(pycaffe caffe_messages)
 add_custom_command(TARGET pycaffe POST_BUILD COMMAND "${CMAKE_COMMAND}" -E copy_if_different
-  "${_generated}/caffe/proto/caffe.desc" "${PYCAFFE_DIR}/caffe/proto/caffe.desc")
+  "${_generated}/caffe/proto/caffe.desc" "${_generated}/caffe/proto/stock_caffe.desc" "${PYCAFFE_DIR}/caffe/proto")

@@ -12,7 +12,8 @@ packages=(
   libgflags-dev libgoogle-glog-dev libhdf5-dev libleveldb-dev liblmdb-dev libopenblas-openmp-dev libopencv-dev
   libprotobuf-dev protobuf-compiler
   python3-dev python3-venv
-  libgl1 libglib2.0-0 # opencv-python loads them
+  graphviz             # caffe.draw and draw_net.py call its program dot
+  libgl1 libglib2.0-0  # opencv-python loads them
 )
 
 missing=()

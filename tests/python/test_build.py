@@ -1,0 +1,145 @@
+"""The build's own guards: Caffe's source tree and the substitutions in it."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def cmake(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["cmake", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+def source(tmp_path: Path, caffe: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run only the part of the build that finds Caffe's sources, with -DCAFFE_SOURCE_DIR=caffe."""
+    script = tmp_path / "source.cmake"
+    script.write_text(
+        f"""
+        set(PROJECT_BINARY_DIR "{tmp_path}/build")
+        find_program(Python3_EXECUTABLE python3)
+        set(CAFFE_SOURCE_DIR "{caffe}" CACHE PATH "")
+        include("{ROOT}/caffe_ext/files.cmake")
+        set(CAFFE_KNOWN_FILES src/caffe/proto/caffe.proto ${{CAFFE_LIBRARY_SOURCES}})
+        include("{ROOT}/caffe_ext/source.cmake")
+        """
+    )
+    return cmake("-P", script, **environment)
+
+
+def test_a_folder_that_is_not_caffe_is_refused(tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong"
+    wrong.mkdir()
+    done = source(tmp_path, str(wrong))
+    assert done.returncode != 0
+    message = " ".join(done.stderr.split())
+    assert f"{wrong} is not the source tree of brocolli-caffe==3.0.0" in message
+    assert "src/caffe/proto/caffe.proto is missing" in message
+    assert "Unpack that package" in message
+
+
+def test_a_changed_tree_is_refused(tmp_path: Path) -> None:
+    changed = tmp_path / "changed"
+    for name in ["src/caffe/proto/caffe.proto", *known_files()]:
+        file = changed / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("// not Caffe's\n")
+    done = source(tmp_path, str(changed))
+    assert done.returncode != 0
+    message = " ".join(done.stderr.split())
+    assert f"{changed} is not the source tree" in message
+    assert "its files differ from the package's" in message
+
+
+def known_files() -> list[str]:
+    text = (ROOT / "caffe_ext/files.cmake").read_text()
+    return [line.strip() for line in text.splitlines() if line.startswith("  src/")]
+
+
+def test_without_network_and_copy_the_way_out_is_named(tmp_path: Path) -> None:
+    done = source(tmp_path, "", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path), PIP_CONFIG_FILE="/dev/null")
+    assert done.returncode != 0
+    message = " ".join(done.stderr.split())
+    assert "Caffe's sources could not be fetched" in message
+    assert "make CAFFE_SOURCE_DIR=DIR" in message
+    assert not list(tmp_path.glob("build/caffe/package/*.tar.gz"))
+
+
+def test_a_damaged_download_is_refused(tmp_path: Path) -> None:
+    package = tmp_path / "build/caffe/package/brocolli-caffe-3.0.0.tar.gz"
+    package.parent.mkdir(parents=True)
+    package.write_bytes(b"half a file")
+    done = source(tmp_path, "")
+    assert done.returncode != 0
+    assert "is damaged" in done.stderr
+    assert package.name in done.stderr
+
+
+def substitute(tmp_path: Path, *calls: str) -> subprocess.CompletedProcess[str]:
+    script = tmp_path / "substitute.cmake"
+    script.write_text(
+        f"""
+        set(CAFFE_SOURCE "{tmp_path}/source")
+        set(CAFFE_PATCHED "{tmp_path}/patched")
+        include("{ROOT}/caffe_ext/substitute.cmake")
+        {chr(10).join(calls)}
+        caffe_write_patched()
+        """
+    )
+    return cmake("-P", script)
+
+
+@pytest.fixture
+def upstream(tmp_path: Path) -> Path:
+    file = tmp_path / "source/a.cpp"
+    file.parent.mkdir()
+    file.write_text("int one;  // a; [b]\nint two;\nint two;\n")
+    return file
+
+
+def test_a_substitution_changes_the_copy_only(tmp_path: Path, upstream: Path) -> None:
+    before = upstream.read_text()
+    done = substitute(
+        tmp_path, 'caffe_substitute(a.cpp "int one;" "long one;")', 'caffe_append(a.cpp "int three;\n")'
+    )
+    assert done.returncode == 0, done.stderr
+    assert upstream.read_text() == before
+    expected = before.replace("int one;", "long one;") + "int three;\n"
+    assert (tmp_path / "patched/a.cpp").read_text() == expected
+
+
+def test_an_unchanged_copy_is_not_written_again(tmp_path: Path, upstream: Path) -> None:
+    call = 'caffe_substitute(a.cpp "int one;" "long one;")'
+    assert substitute(tmp_path, call).returncode == 0
+    written = (tmp_path / "patched/a.cpp").stat().st_mtime_ns
+    assert substitute(tmp_path, call).returncode == 0
+    assert (tmp_path / "patched/a.cpp").stat().st_mtime_ns == written
+
+
+@pytest.mark.parametrize("anchor", ["int nine;", "int two;"], ids=["missing", "twice"])
+def test_an_anchor_that_is_not_there_once_stops_the_build(
+    tmp_path: Path, upstream: Path, anchor: str
+) -> None:
+    done = substitute(tmp_path, f'caffe_substitute(a.cpp "{anchor}" "x")')
+    assert done.returncode != 0
+    message = " ".join(done.stderr.split())
+    assert (
+        f"a.cpp of Caffe does not hold this text exactly once, so it cannot be adapted: {anchor}" in message
+    )
+    assert not (tmp_path / "patched/a.cpp").exists()
+
+
+def test_no_line_of_caffe_stands_in_the_repository() -> None:
+    """Caffe is a dependency: its tree is fetched, never tracked."""
+    tracked = subprocess.run(
+        ["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert not set(tracked) & set(known_files())

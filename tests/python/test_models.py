@@ -1,0 +1,136 @@
+"""models/drml: the architecture and the schedule are the paper's, and its three nets are one network."""
+
+from pathlib import Path
+
+import pytest
+
+from drml.net import import_caffe, read_prototxt
+
+MODELS = Path(__file__).resolve().parents[2] / "models/drml"
+caffe = import_caffe()
+
+# Paper's layer, output C x H x W, learned parameters.
+LAYERS = [
+    ("conv1", (32, 160, 160), 11_648),
+    ("region2", (32, 160, 160), 591_872),
+    ("pool3", (32, 80, 80), 0),
+    ("norm3", (32, 80, 80), 0),
+    ("conv4", (16, 73, 73), 32_784),
+    ("conv5", (16, 66, 66), 16_400),
+    ("conv6", (16, 31, 31), 9_232),
+    ("conv7", (16, 27, 27), 6_416),
+    ("fc8", (4096,), 47_779_840),
+    ("fc9", (2048,), 8_390_656),
+    ("fc10", (12,), 24_588),
+]
+LEARNED = 56_863_436
+STATISTICS = {"region2": 3}  # trailing blobs: running mean, running variance, factor
+
+
+def net_parameter(name):
+    return read_prototxt(MODELS / name, "NetParameter")
+
+
+def layers(name):
+    return {layer.name: layer for layer in net_parameter(name).layer if layer.type != "MultiLabelData"}
+
+
+@pytest.fixture(scope="module")
+def deploy():
+    return caffe.Net(str(MODELS / "deploy.prototxt"), caffe.TEST)
+
+
+def test_layers_have_the_papers_shapes_and_sizes(deploy):
+    learned = 0
+    for name, shape, parameters in LAYERS:
+        assert deploy.blobs[name].data.shape[1:] == shape, name
+        blobs = deploy.params.get(name, [])
+        blobs = list(blobs)[: len(blobs) - STATISTICS.get(name, 0)]
+        assert sum(blob.count for blob in blobs) == parameters, name
+        learned += sum(blob.count for blob in blobs)
+    assert learned == LEARNED
+    assert sum(parameters for _, _, parameters in LAYERS) == LEARNED
+
+
+def test_no_other_layer_has_parameters(deploy):
+    assert set(deploy.params) == {name for name, _, parameters in LAYERS if parameters}
+
+
+def test_probabilities_are_the_sigmoid_of_the_scores(deploy):
+    assert net_parameter("deploy.prototxt").layer[-1].type == "Sigmoid"
+    assert deploy.blobs["prob"].data.shape == (1, 12)
+
+
+@pytest.mark.parametrize("name", ["train_val.prototxt", "quick_train_val.prototxt"])
+def test_all_nets_are_one_architecture(name):
+    """Fillers, rates and a memory of the statistics may differ; shapes and connections may not."""
+    shared = [{}, {}]
+    for into, net in zip(shared, (name, "deploy.prototxt"), strict=True):
+        for layer in layers(net).values():
+            if layer.type in ("Input", "Sigmoid", "MultiLabelSigmoidCrossEntropyLoss"):
+                continue
+            layer.ClearField("param")
+            for parameters in (layer.convolution_param, layer.inner_product_param, layer.region_param):
+                parameters.ClearField("weight_filler")
+                parameters.ClearField("bias_filler")
+            layer.region_param.ClearField("moving_average_fraction")
+            into[layer.name] = layer
+    ours, deployed = shared
+    assert list(ours) == list(deployed)
+    for layer in ours:
+        assert ours[layer].SerializeToString() == deployed[layer].SerializeToString(), layer
+
+
+def test_conv1_has_no_relu_and_region2_has():
+    relus = {layer.bottom[0] for layer in layers("train_val.prototxt").values() if layer.type == "ReLU"}
+    assert "conv1" not in relus
+    assert relus == {"region2", "conv4", "conv5", "conv6", "conv7", "fc8", "fc9"}
+
+
+def test_fillers_and_rates_are_the_releases():
+    nets = layers("train_val.prototxt")
+    for name, std, bias in [
+        ("conv1", 0.01, 0),
+        ("region2", 0.01, 1),
+        ("conv4", 0.01, 1),
+        ("conv5", 0.01, 1),
+        ("conv6", 0.01, 1),
+        ("conv7", 0.01, 1),
+        ("fc8", 0.005, 1),
+        ("fc9", 0.005, 1),
+        ("fc10", 0.01, 0),
+    ]:
+        layer = nets[name]
+        parameters = {
+            "Convolution": layer.convolution_param,
+            "InnerProduct": layer.inner_product_param,
+            "Region": layer.region_param,
+        }[layer.type]
+        assert parameters.weight_filler.type == "gaussian"
+        assert parameters.weight_filler.std == pytest.approx(std), name
+        assert parameters.bias_filler.type == "constant"
+        assert parameters.bias_filler.value == bias, name
+        assert [(p.lr_mult, p.decay_mult) for p in layer.param] == [(1, 1), (2, 0)], name
+
+
+def test_data_layers_crop_mirror_and_subtract_the_mean():
+    for name, batch in (("train_val.prototxt", 128), ("quick_train_val.prototxt", 16)):
+        train, test = (layer for layer in net_parameter(name).layer if layer.type == "MultiLabelData")
+        assert [train.include[0].phase, test.include[0].phase] == [caffe.TRAIN, caffe.TEST]
+        assert train.multi_label_data_param.batch_size == batch
+        assert (train.transform_param.mirror, test.transform_param.mirror) == (True, False)
+        for layer in (train, test):
+            assert layer.transform_param.crop_size == 170
+            assert layer.transform_param.mean_file == "data/drml/fold1/mean.binaryproto"
+
+
+def test_solver_is_the_papers_schedule():
+    solver = read_prototxt(MODELS / "solver.prototxt", "SolverParameter")
+    assert solver.net == "models/drml/train_val.prototxt"
+    assert solver.type == "SGD"
+    assert solver.base_lr == pytest.approx(0.001)
+    assert (solver.lr_policy, solver.stepsize) == ("step", 8000)
+    assert solver.gamma == pytest.approx(0.1)
+    assert solver.momentum == pytest.approx(0.9)
+    assert solver.weight_decay == pytest.approx(0.0005)
+    assert solver.max_iter > solver.stepsize
