@@ -143,7 +143,8 @@ def test_classifier_returns_the_nets_probabilities(tmp_path):
     deploy = tmp_path / "deploy.prototxt"
     deploy.write_text(
         """
-        layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 10 dim: 3 dim: 8 dim: 8 } } }
+        layer { name: "data" type: "Input" top: "data"
+          input_param { shape { dim: 10 dim: 3 dim: 8 dim: 8 } } }
         layer { name: "score" type: "InnerProduct" bottom: "data" top: "score"
           inner_product_param { num_output: 4 weight_filler { type: "gaussian" std: 0.01 } } }
         layer { name: "prob" type: "Softmax" bottom: "score" top: "prob" }
