@@ -1,6 +1,7 @@
 #include "caffe/layers/region_layer.hpp"
 
 #include <algorithm>
+#include <climits>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -93,22 +94,38 @@ string RegionLayer<Dtype>::Where() const {
   return "Region layer '" + this->layer_param_.name() + "': ";
 }
 
+// What every bottom has to be, whatever the weights.
 template <typename Dtype>
-void RegionLayer<Dtype>::ReadParameters(const Blob<Dtype>& bottom) {
+void RegionLayer<Dtype>::CheckMap(const Blob<Dtype>& bottom) const {
   const RegionParameter& param = this->layer_param_.region_param();
   CHECK_EQ(bottom.num_axes(), 4) << Where() << "the bottom must have 4 axes (N x C x H x W), got "
                                  << bottom.shape_string();
-  geometry_.channels = bottom.shape(1);
-  geometry_.grid_h = param.grid_h();
-  geometry_.grid_w = param.grid_w();
-  CHECK(geometry_.grid_h > 0 && geometry_.grid_w > 0)
+  CHECK(static_cast<int64_t>(param.grid_h()) <= bottom.shape(2) &&
+        static_cast<int64_t>(param.grid_w()) <= bottom.shape(3))
+      << Where() << "a grid of " << param.grid_h() << "x" << param.grid_w()
+      << " is larger than the map of " << bottom.shape(2) << "x" << bottom.shape(3)
+      << "; lower grid_h and grid_w";
+}
+
+template <typename Dtype>
+void RegionLayer<Dtype>::ReadParameters(const Blob<Dtype>& bottom) {
+  const RegionParameter& param = this->layer_param_.region_param();
+  CHECK(param.grid_h() > 0 && param.grid_w() > 0)
       << Where() << "grid_h and grid_w must be at least 1, got " << param.grid_h() << " and "
       << param.grid_w();
-  geometry_.kernel_size = param.kernel_size();
-  CHECK(geometry_.kernel_size > 0 && geometry_.kernel_size % 2 == 1)
+  CheckMap(bottom);
+  geometry_.channels = bottom.shape(1);
+  CHECK_GT(geometry_.channels, 0) << Where() << "the bottom has no channels";
+  geometry_.height = bottom.shape(2);
+  geometry_.width = bottom.shape(3);
+  geometry_.grid_h = param.grid_h();
+  geometry_.grid_w = param.grid_w();
+  CHECK(param.kernel_size() % 2 == 1 && param.kernel_size() <= INT_MAX)
       << Where() << "kernel_size must be odd, got " << param.kernel_size();
+  geometry_.kernel_size = param.kernel_size();
+  CHECK(!param.has_num_output() || (param.num_output() > 0 && param.num_output() <= INT_MAX))
+      << Where() << "num_output must be at least 1, got " << param.num_output();
   geometry_.num_output = param.has_num_output() ? param.num_output() : geometry_.channels;
-  CHECK_GT(geometry_.num_output, 0) << Where() << "num_output must be at least 1";
   bias_term_ = param.bias_term();
   batch_norm_ = param.batch_norm();
   affine_ = param.affine();
@@ -125,6 +142,24 @@ void RegionLayer<Dtype>::ReadParameters(const Blob<Dtype>& bottom) {
       << Where() << "moving_average_fraction must lie in [0, 1], got " << moving_average_fraction_;
   eps_ = param.eps();
   CHECK_GT(eps_, 0) << Where() << "eps must be positive";
+}
+
+// A blob holds no more than INT_MAX values, and so do the weights and the column matrix of one
+// patch of one image.
+template <typename Dtype>
+void RegionLayer<Dtype>::CheckSizes() const {
+  const double taps =
+      static_cast<double>(geometry_.channels) * geometry_.kernel_size * geometry_.kernel_size;
+  const double weights = taps * geometry_.num_output * geometry_.grid_h * geometry_.grid_w;
+  CHECK_LE(weights, INT_MAX) << Where() << "a grid of " << geometry_.grid_h << "x"
+                             << geometry_.grid_w << " with kernel_size " << geometry_.kernel_size
+                             << " needs more weights than a blob can hold; lower one of them";
+  // The largest patch is the size rounded up.
+  const double area = std::ceil(static_cast<double>(geometry_.height) / geometry_.grid_h) *
+                      std::ceil(static_cast<double>(geometry_.width) / geometry_.grid_w);
+  CHECK_LE(area * std::max<double>(taps, geometry_.num_output), INT_MAX)
+      << Where() << "the column matrix of one patch of the map of " << geometry_.height << "x"
+      << geometry_.width << " is larger than a blob can hold; take a finer grid";
 }
 
 // Numbers the blobs that apply and returns their shapes in that order.
@@ -219,6 +254,7 @@ template <typename Dtype>
 void RegionLayer<Dtype>::LayerSetUp(const vector<Blob<Dtype>*>& bottom,
                                     const vector<Blob<Dtype>*>& top) {
   ReadParameters(*bottom[0]);
+  CheckSizes();
   const vector<vector<int> > shapes = PlaceBlobs();
   if (this->blobs_.empty()) {
     CreateBlobs(shapes);
@@ -234,18 +270,14 @@ template <typename Dtype>
 void RegionLayer<Dtype>::Reshape(const vector<Blob<Dtype>*>& bottom,
                                  const vector<Blob<Dtype>*>& top) {
   CHECK_NE(bottom[0], top[0]) << Where() << "cannot work in place";
-  CHECK_EQ(bottom[0]->num_axes(), 4)
-      << Where() << "the bottom must have 4 axes (N x C x H x W), got "
-      << bottom[0]->shape_string();
+  CheckMap(*bottom[0]);
   CHECK_EQ(bottom[0]->shape(1), geometry_.channels)
       << Where() << "the weights are for " << geometry_.channels << " channels, the bottom has "
       << bottom[0]->shape(1);
   geometry_.num = bottom[0]->shape(0);
   geometry_.height = bottom[0]->shape(2);
   geometry_.width = bottom[0]->shape(3);
-  CHECK(geometry_.grid_h <= geometry_.height && geometry_.grid_w <= geometry_.width)
-      << Where() << "a grid of " << geometry_.grid_h << "x" << geometry_.grid_w
-      << " is larger than the map of " << geometry_.height << "x" << geometry_.width;
+  CheckSizes();
   top[0]->Reshape({geometry_.num, geometry_.num_output, geometry_.height, geometry_.width});
   const vector<int> per_channel = {geometry_.patches(), geometry_.channels};
   mean_.Reshape(per_channel);
@@ -329,7 +361,9 @@ void RegionLayer<Dtype>::UpdateRunningStatistics() {
 
 template <typename Dtype>
 int RegionLayer<Dtype>::ImagesPerGroup(const RegionPatch& patch) const {
-  const size_t image_bytes = sizeof(Dtype) * geometry_.taps() * patch.area();
+  // The column matrix or, with far more outputs than inputs, their product.
+  const size_t image_bytes =
+      sizeof(Dtype) * std::max(geometry_.taps(), geometry_.num_output) * patch.area();
   const size_t images = std::max<size_t>(1, column_bytes_ / image_bytes);
   return static_cast<int>(std::min<size_t>(images, geometry_.num));
 }
@@ -449,6 +483,9 @@ void RegionLayer<Dtype>::GatherTopDiff(int g, int first, int last, const Dtype* 
 template <typename Dtype>
 void RegionLayer<Dtype>::Forward_cpu(const vector<Blob<Dtype>*>& bottom,
                                      const vector<Blob<Dtype>*>& top) {
+  if (geometry_.num == 0) {
+    return;
+  }
   const Dtype* bottom_data = bottom[0]->cpu_data();
   const Dtype* weight = this->blobs_[0]->cpu_data();
   Dtype* top_data = top[0]->mutable_cpu_data();
@@ -602,7 +639,7 @@ void RegionLayer<Dtype>::Backward_cpu(const vector<Blob<Dtype>*>& top,
                                       const vector<Blob<Dtype>*>& bottom) {
   const bool wants_affine = WantsDiff(scale_id_) || WantsDiff(shift_id_);
   const bool wants_norm_diff = propagate_down[0] || wants_affine;
-  if (!wants_norm_diff && !WantsDiff(0) && !WantsDiff(bias_id_)) {
+  if (geometry_.num == 0 || (!wants_norm_diff && !WantsDiff(0) && !WantsDiff(bias_id_))) {
     return;
   }
   const Dtype* bottom_data = bottom[0]->cpu_data();

@@ -228,6 +228,11 @@ TYPED_TEST(RegionLayerTest, TestFillersSeeOnePatch) {
 TYPED_TEST(RegionLayerTest, TestErrors) {
   this->ExpectDeath("grid_h: 12", "a grid of 12x8 is larger than the map of 11x14");
   this->ExpectDeath("grid_w: 15", "a grid of 8x15 is larger than the map of 11x14");
+  // Said before weights for such a grid are asked for.
+  this->ExpectDeath("grid_h: 100000 grid_w: 100000", "a grid of 100000x100000 is larger than the");
+  this->ExpectDeath("grid_h: 4000000000", "a grid of 4000000000x8 is larger than the map");
+  this->ExpectDeath("kernel_size: 99999",
+                    "a grid of 8x8 with kernel_size 99999 needs more weights");
   this->ExpectDeath("grid_h: 0", "grid_h and grid_w must be at least 1, got 0 and 8");
   this->ExpectDeath("kernel_size: 4", "kernel_size must be odd, got 4");
   this->ExpectDeath("kernel_size: 0", "kernel_size must be odd, got 0");
@@ -238,6 +243,31 @@ TYPED_TEST(RegionLayerTest, TestErrors) {
   this->ExpectDeath("eps: 0", "eps must be positive");
   this->bottom_->Reshape({2, 3, 11});
   this->ExpectDeath("", "the bottom must have 4 axes");
+}
+
+TYPED_TEST(RegionLayerTest, TestErrorsOfSize) {
+  // Blobs take their memory when they are first used, so these cost nothing.
+  this->bottom_->Reshape(1, 300, 1000, 1000);
+  this->ExpectDeath("grid_h: 1 grid_w: 1", "the column matrix of one patch .* take a finer grid");
+  this->bottom_->Reshape(1, 0, 11, 14);
+  this->ExpectDeath("", "the bottom has no channels");
+}
+
+// The corners of patches are products that do not fit an int.
+TEST(RegionGeometryTest, TestPatchesOfALongMap) {
+  RegionGeometry geometry = RegionGeometry();
+  geometry.height = 100003;
+  geometry.width = 1;
+  geometry.grid_h = 100000;
+  geometry.grid_w = 1;
+  int y = 0;
+  for (int g = 0; g < geometry.patches(); ++g) {
+    const RegionPatch patch = geometry.patch(g);
+    ASSERT_EQ(patch.y0, y) << g;
+    ASSERT_TRUE(patch.height() == 1 || patch.height() == 2) << g;
+    y = patch.y1;
+  }
+  EXPECT_EQ(y, geometry.height);
 }
 
 TYPED_TEST(RegionLayerTest, TestErrorsOfUse) {
@@ -345,6 +375,25 @@ TYPED_TEST(RegionLayerTest, TestForwardNeverTrained) {
   this->ExpectForward(param, layer.get());  // factor 0: mean 0, variance 0
   for (int i = 0; i < this->top_->count(); ++i) {
     ASSERT_TRUE(std::isfinite(this->top_->cpu_data()[i]));
+  }
+}
+
+TYPED_TEST(RegionLayerTest, TestEmptyBatch) {
+  typedef typename TypeParam::Dtype Dtype;
+  const LayerParameter param = RegionParam("grid_h: 2 grid_w: 3 affine: true");
+  const shared_ptr<RegionLayer<Dtype> > layer = this->RandomLayer(param);
+  this->ClearParameterDiffs(layer.get());
+  RegionReference before(param, *layer);
+  this->bottom_->Reshape(0, 3, 11, 14);
+  layer->Reshape(this->bottom_vec_, this->top_vec_);
+  layer->Forward(this->bottom_vec_, this->top_vec_);
+  this->Backward(layer.get());
+  EXPECT_EQ(this->top_->shape(), vector<int>({0, 3, 11, 14}));
+  this->ExpectBlob(before.running_mean, *layer->blobs()[2], "running mean");
+  this->ExpectBlob(before.running_variance, *layer->blobs()[3], "running variance");
+  this->ExpectBlob(before.factor, *layer->blobs()[4], "factor");
+  for (const shared_ptr<Blob<Dtype> >& blob : layer->blobs()) {
+    EXPECT_EQ(blob->asum_diff(), 0);
   }
 }
 

@@ -1,6 +1,8 @@
 #ifndef CAFFE_REGION_LAYER_HPP_
 #define CAFFE_REGION_LAYER_HPP_
 
+#include <stdint.h>
+
 #include <string>
 #include <vector>
 
@@ -38,9 +40,14 @@ struct RegionGeometry {
   CAFFE_REGION_INLINE RegionPatch patch(int g) const {
     const int row = g / grid_w;
     const int col = g % grid_w;
-    RegionPatch patch = {row * height / grid_h, (row + 1) * height / grid_h, col * width / grid_w,
-                         (col + 1) * width / grid_w};
+    RegionPatch patch = {Border(row, height, grid_h), Border(row + 1, height, grid_h),
+                         Border(col, width, grid_w), Border(col + 1, width, grid_w)};
     return patch;
+  }
+
+  /// Where cell i begins when `size` pixels are cut into `cells`; i = cells: the end.
+  static CAFFE_REGION_INLINE int Border(int i, int size, int cells) {
+    return static_cast<int>(static_cast<int64_t>(i) * size / cells);
   }
 
   /// Inputs of one output value, C_in * k * k: the rows of a column matrix.
@@ -101,6 +108,8 @@ struct RegionGeometry {
  *   - affine (false): learn scale (starts at 1) and shift (starts at 0).
  *   - identity (true): add the patch.
  *
+ * A batch without images passes through and changes nothing, running statistics included.
+ *
  * Source: K. Zhao, W.-S. Chu, H. Zhang, "Deep Region and Multi-label Learning for Facial Action
  * Unit Detection", CVPR 2016, section 3.2. More in src/layers/region_layer.md.
  */
@@ -126,7 +135,9 @@ class RegionLayer : public Layer<Dtype> {
 
   // Set-up.
   string Where() const;
+  void CheckMap(const Blob<Dtype>& bottom) const;
   void ReadParameters(const Blob<Dtype>& bottom);
+  void CheckSizes() const;
   vector<vector<int> > PlaceBlobs();
   void CreateBlobs(const vector<vector<int> >& shapes);
   void CheckBlobs(const vector<vector<int> >& shapes) const;
