@@ -47,7 +47,7 @@ class LmdbIndex {
   void CheckLength() const;
   void ReadIndex();
   void Close();
-  /// Throws "LMDB 'path': fault".
+  /// Throws "LMDB 'path' fault".
   [[noreturn]] void Fail(const std::string& fault) const;
   /// Fails with LMDB's own words unless code is 0.
   void Require(int code, const std::string& doing) const;

@@ -1,14 +1,16 @@
 #include "caffe/layers/multi_label_data_layer.hpp"
 
+#include <omp.h>
+
 #include <algorithm>
 #include <climits>
 #include <cstring>
 #include <exception>
+#include <fstream>
 #include <opencv2/core/core.hpp>
 #include <opencv2/imgcodecs/imgcodecs.hpp>
 #include <sstream>
 #include <string>
-#include <thread>  // NOLINT(build/c++11)
 #include <vector>
 
 #include "caffe/data_transformer.hpp"
@@ -89,6 +91,35 @@ bool IsCutJpeg(const string& bytes) {
   return bytes.rfind("\xff\xd9") == string::npos;
 }
 
+// What is wrong with a mean file, or "". Caffe's own reader ends the process without saying which
+// layer and, for a damaged file, which file it was.
+string MeanFileFault(const string& path) {
+  std::ifstream file(path.c_str(), std::ios::binary);
+  if (!file) {
+    return "cannot be opened; make it, or correct transform_param.mean_file";
+  }
+  BlobProto proto;
+  if (!proto.ParseFromIstream(&file)) {
+    return "is not a BlobProto, or is cut short; make the mean image again";
+  }
+  int64_t count = 1;
+  if (proto.has_num() || proto.has_channels() || proto.has_height() || proto.has_width()) {
+    count = static_cast<int64_t>(proto.num()) * proto.channels() * proto.height() * proto.width();
+  } else {
+    for (int i = 0; i < proto.shape().dim_size(); ++i) {
+      count *= proto.shape().dim(i);
+    }
+  }
+  const int64_t values = proto.data_size() + proto.double_data_size();
+  if (values == 0 || count != values) {
+    std::ostringstream fault;
+    fault << "has " << values << " values where its shape asks for " << count
+          << "; make the mean image again";
+    return fault.str();
+  }
+  return string();
+}
+
 uint64_t RandomSeed() {
   const uint64_t high = caffe_rng_rand();
   return high << 32 | caffe_rng_rand();
@@ -156,11 +187,19 @@ void MultiLabelDataLayer<Dtype>::CheckParameters() const {
   CHECK_LE(data_param.num_labels(), INT_MAX) << Title() << ": num_labels is too large.";
   CHECK_LE(data_param.threads(), kMaxThreads)
       << Title() << ": threads must be at most " << kMaxThreads << " (0: one per core).";
+  CHECK_LE(transform.crop_size(), INT_MAX) << Title() << ": crop_size is too large.";
   CHECK(!transform.force_gray())
       << Title() << ": transform_param.force_gray is not supported; images always have 3 channels.";
   CHECK(transform.mean_value_size() <= 1 || transform.mean_value_size() == kChannels)
       << Title() << ": " << transform.mean_value_size() << " values of mean_value; give 1 or "
       << kChannels << ".";
+  if (transform.has_mean_file()) {
+    CHECK_EQ(transform.mean_value_size(), 0)
+        << Title() << ": mean_file and mean_value are both given; remove one of them.";
+    const string fault = MeanFileFault(transform.mean_file());
+    CHECK(fault.empty()) << Title() << ": mean_file '" << transform.mean_file() << "' " << fault
+                         << ".";
+  }
 }
 
 template <typename Dtype>
@@ -186,10 +225,13 @@ void MultiLabelDataLayer<Dtype>::DataLayerSetUp(const vector<Blob<Dtype>*>& bott
       new caffe_ext::RecordOrder(records_->size(), rank, ranks, shuffle, caffe_ext::Draw(seed, 0)));
   transform_seed_ = caffe_ext::Draw(seed, 1);
 
+  // OpenMP counts the cores that this process may use, and heeds OMP_NUM_THREADS. A batch gives
+  // no more than batch_size threads something to do.
   int threads = data_param.threads();
   if (threads == 0) {
-    threads = std::max(1u, std::thread::hardware_concurrency());
+    threads = std::min(omp_get_max_threads(), kMaxThreads);
   }
+  threads = std::min<int>(threads, data_param.batch_size());
   const RecordTransformer<Dtype> transformer(this->layer_param_.transform_param(), this->phase_);
   for (int i = 0; i < threads; ++i) {
     workers_.push_back(shared_ptr<Worker>(new Worker(transformer)));
@@ -210,6 +252,11 @@ void MultiLabelDataLayer<Dtype>::DataLayerSetUp(const vector<Blob<Dtype>*>& bott
   for (int i = 0; i < threads; ++i) {
     workers_[i]->output.Reshape(image_shape_);
   }
+  const int64_t image_size = static_cast<int64_t>(kChannels) * image_shape_[2] * image_shape_[3];
+  CHECK_LE(data_param.batch_size(), INT_MAX / std::max<int64_t>(image_size, num_labels_))
+      << Title() << ": batch_size " << data_param.batch_size() << " of images of " << kChannels
+      << " x " << image_shape_[2] << " x " << image_shape_[3]
+      << " is more than a blob can hold; make batch_size smaller.";
   vector<int> data_shape = image_shape_;
   data_shape[0] = data_param.batch_size();
   vector<int> label_shape(2);
@@ -224,7 +271,7 @@ void MultiLabelDataLayer<Dtype>::DataLayerSetUp(const vector<Blob<Dtype>*>& bott
   pool_.reset(new caffe_ext::WorkerPool(threads));
   LOG_IF(INFO, Caffe::root_solver())
       << Title() << ": " << records_->size() << " records in '" << records_->path() << "', data "
-      << top[0]->shape_string() << ", labels " << top[1]->shape_string() << ", " << threads
+      << top[0]->shape_string() << ", labels " << top[1]->shape_string() << ", " << pool_->size()
       << " threads";
 }
 
@@ -334,8 +381,13 @@ void MultiLabelDataLayer<Dtype>::load_batch(Batch<Dtype>* batch) {
   }
   vector<string> faults(items);
   pool_->Run(items, [&](int worker, size_t i) {
-    faults[i] = Load(position_ + i, records[i], workers_[worker].get(), data + i * image_size,
-                     labels + i * num_labels_);
+    try {
+      faults[i] = Load(position_ + i, records[i], workers_[worker].get(), data + i * image_size,
+                       labels + i * num_labels_);
+    } catch (const std::exception& error) {
+      // Memory that ran out, say: an exception may not leave its thread.
+      faults[i] = string("it cannot be loaded: ") + error.what();
+    }
   });
   // The first one, whichever thread met one first.
   for (size_t i = 0; i < items; ++i) {

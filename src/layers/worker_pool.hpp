@@ -5,7 +5,8 @@
 #include <condition_variable>  // NOLINT(build/c++11)
 #include <cstddef>
 #include <functional>
-#include <mutex>   // NOLINT(build/c++11)
+#include <mutex>  // NOLINT(build/c++11)
+#include <system_error>
 #include <thread>  // NOLINT(build/c++11)
 #include <vector>
 
@@ -15,7 +16,8 @@ namespace caffe_ext {
  * @brief A few threads that do a list of independent items together.
  *
  * The caller of Run works too, as worker 0, so a pool of one has no thread of its own. Threads wait
- * asleep between two runs and end with the pool.
+ * asleep between two runs and end with the pool. Where the system gives fewer threads than asked
+ * for, the pool makes do with those.
  */
 class WorkerPool {
  public:
@@ -23,8 +25,13 @@ class WorkerPool {
   typedef std::function<void(int, size_t)> Job;
 
   explicit WorkerPool(int workers) {
-    for (int worker = 1; worker < workers; ++worker) {
-      threads_.emplace_back(&WorkerPool::Work, this, worker);
+    threads_.reserve(workers);
+    try {
+      for (int worker = 1; worker < workers; ++worker) {
+        threads_.emplace_back(&WorkerPool::Work, this, worker);
+      }
+    } catch (const std::system_error&) {
+      // A limit on threads or memory; an exception here would leave those that run without an end.
     }
   }
   ~WorkerPool() {

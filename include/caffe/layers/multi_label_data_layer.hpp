@@ -36,7 +36,8 @@ namespace caffe {
  *   - num_labels: K; default: as many as the first record has
  *   - shuffle: a new order each epoch; default: true in TRAIN, false in TEST
  *   - prefetch (4): batches made ready ahead of time
- *   - threads (0): threads that decode and transform; 0: one per core
+ *   - threads (0): threads that decode and transform, at most N; 0: one per core that the process
+ *     may use, or OMP_NUM_THREADS
  * and transform_param as everywhere in Caffe, but for force_gray, which is refused.
  *
  * Order: in TRAIN solver r of S reads records r, r + S, r + 2S ...; in TEST each reads all. An
