@@ -19,11 +19,16 @@ struct Axis {
 
   Axis(int in_size, int kernel_size, int pad_size, int stride_size, int dilation_size)
       : in(in_size),
-        out((in_size + 2 * pad_size - (dilation_size * (kernel_size - 1) + 1)) / stride_size + 1),
+        out(Outputs(in_size + 2 * pad_size - (dilation_size * (kernel_size - 1) + 1), stride_size)),
         kernel(kernel_size),
         pad(pad_size),
         stride(stride_size),
         dilation(dilation_size) {}
+
+  // Upstream's formula, which rounds towards zero: one output where the kernel is larger than the
+  // padded input by less than the stride. Larger still, and there is none; upstream counts below
+  // zero there and never comes to an end.
+  static int Outputs(int room, int stride_size) { return std::max(0, room / stride_size + 1); }
 
   // Input position that output `position` reads with tap `tap`; outside [0, in) in the padding.
   int Source(int position, int tap) const { return position * stride - pad + tap * dilation; }

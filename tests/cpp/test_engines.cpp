@@ -1,6 +1,10 @@
 // The parts of upstream that our own code replaces, against upstream's and against plain loops.
+#include <omp.h>
+
+#include <atomic>
 #include <cmath>
 #include <random>
+#include <thread>  // NOLINT(build/c++11)
 #include <vector>
 
 #include "caffe/test/test_caffe_main.hpp"
@@ -26,57 +30,119 @@ class EnginesTest : public ::testing::Test {
 
 TYPED_TEST_CASE(EnginesTest, TestDtypes);
 
-// height, width, kernel h and w, pad h and w, stride h and w, dilation h and w
+// A window of a 2-D convolution over images of kChannels channels.
 struct Window {
   int height, width, kernel_h, kernel_w, pad_h, pad_w, stride_h, stride_w, dilation_h, dilation_w;
+
+  static int Out(int in, int kernel, int pad, int stride, int dilation) {
+    return (in + 2 * pad - (dilation * (kernel - 1) + 1)) / stride + 1;
+  }
+  // Values of the image, and of its column matrix.
+  size_t ImageSize() const { return kChannels * height * width; }
+  size_t ColSize() const {
+    const int out_h = Out(height, kernel_h, pad_h, stride_h, dilation_h);
+    const int out_w = Out(width, kernel_w, pad_w, stride_w, dilation_w);
+    return out_h <= 0 || out_w <= 0 ? 0 : kChannels * kernel_h * kernel_w * out_h * out_w;
+  }
+
+  // Calls im2col_cpu, col2im_cpu or upstream's with this window.
+  template <typename Dtype>
+  using Copy = void (*)(const Dtype*, int, int, int, int, int, int, int, int, int, int, int,
+                        Dtype*);
+  template <typename Dtype>
+  std::vector<Dtype> Run(Copy<Dtype> copy, const std::vector<Dtype>& from, size_t size) const {
+    // A value that neither gives: what is left unwritten shows.
+    std::vector<Dtype> to(size, 1e9);
+    copy(from.data(), kChannels, height, width, kernel_h, kernel_w, pad_h, pad_w, stride_h,
+         stride_w, dilation_h, dilation_w, to.data());
+    return to;
+  }
+
+  static const int kChannels = 3;
 };
 
 const Window kWindows[] = {
-    {9, 12, 3, 3, 0, 0, 1, 1, 1, 1},  {9, 12, 3, 5, 1, 2, 1, 1, 1, 1},
-    {9, 12, 5, 3, 2, 1, 2, 3, 1, 1},  {10, 7, 3, 2, 0, 1, 1, 2, 2, 3},
-    {4, 5, 1, 1, 0, 0, 1, 1, 1, 1},   {3, 3, 3, 3, 4, 4, 1, 1, 1, 1},
-    {5, 6, 3, 3, 7, 5, 3, 2, 1, 1},   {1, 8, 1, 4, 0, 3, 1, 3, 1, 1},
+    {9, 12, 3, 3, 0, 0, 1, 1, 1, 1},
+    {9, 12, 3, 5, 1, 2, 1, 1, 1, 1},
+    {9, 12, 5, 3, 2, 1, 2, 3, 1, 1},
+    {10, 7, 3, 2, 0, 1, 1, 2, 2, 3},
+    {4, 5, 1, 1, 0, 0, 1, 1, 1, 1},
+    {3, 3, 3, 3, 4, 4, 1, 1, 1, 1},
+    {5, 6, 3, 3, 7, 5, 3, 2, 1, 1},
+    {1, 8, 1, 4, 0, 3, 1, 3, 1, 1},
     {12, 11, 4, 4, 3, 2, 4, 5, 1, 2},
+    {3, 9, 4, 3, 0, 0, 2, 1, 1, 1},  // a kernel larger than the image, but one output
+    {0, 4, 1, 2, 1, 1, 1, 1, 1, 1},  // padding alone
 };
 
+// Runs a function with so many threads of OpenMP.
+template <typename Function>
+void WithThreads(int threads, const Function& function) {
+  const int before = omp_get_max_threads();
+  omp_set_num_threads(threads);
+  function();
+  omp_set_num_threads(before);
+}
+
 TYPED_TEST(EnginesTest, TestIm2ColIsUpstreamsToTheBit) {
-  const int channels = 3;
   for (const Window& w : kWindows) {
-    const int out_h =
-        (w.height + 2 * w.pad_h - (w.dilation_h * (w.kernel_h - 1) + 1)) / w.stride_h + 1;
-    const int out_w =
-        (w.width + 2 * w.pad_w - (w.dilation_w * (w.kernel_w - 1) + 1)) / w.stride_w + 1;
-    const std::vector<TypeParam> image = this->Random(channels * w.height * w.width);
-    const size_t size = channels * w.kernel_h * w.kernel_w * out_h * out_w;
-    // What is left unwritten differs between the two.
-    std::vector<TypeParam> ours(size, 7), upstream(size, 8);
-    im2col_cpu(image.data(), channels, w.height, w.width, w.kernel_h, w.kernel_w, w.pad_h, w.pad_w,
-               w.stride_h, w.stride_w, w.dilation_h, w.dilation_w, ours.data());
-    upstream_im2col_cpu(image.data(), channels, w.height, w.width, w.kernel_h, w.kernel_w, w.pad_h,
-                        w.pad_w, w.stride_h, w.stride_w, w.dilation_h, w.dilation_w,
-                        upstream.data());
-    EXPECT_EQ(ours, upstream) << "window " << (&w - kWindows);
+    const std::vector<TypeParam> image = this->Random(w.ImageSize());
+    const auto upstream = w.Run(&upstream_im2col_cpu<TypeParam>, image, w.ColSize());
+    for (int threads : {1, 2, 5}) {
+      WithThreads(threads, [&] {
+        EXPECT_EQ(w.Run(&im2col_cpu<TypeParam>, image, w.ColSize()), upstream)
+            << "window " << (&w - kWindows) << ", threads " << threads;
+      });
+    }
   }
 }
 
 TYPED_TEST(EnginesTest, TestCol2ImIsUpstreamsToTheBit) {
-  const int channels = 3;
   for (const Window& w : kWindows) {
-    const int out_h =
-        (w.height + 2 * w.pad_h - (w.dilation_h * (w.kernel_h - 1) + 1)) / w.stride_h + 1;
-    const int out_w =
-        (w.width + 2 * w.pad_w - (w.dilation_w * (w.kernel_w - 1) + 1)) / w.stride_w + 1;
-    const std::vector<TypeParam> col =
-        this->Random(channels * w.kernel_h * w.kernel_w * out_h * out_w);
-    const size_t size = channels * w.height * w.width;
-    std::vector<TypeParam> ours(size, 7), upstream(size, 8);
-    col2im_cpu(col.data(), channels, w.height, w.width, w.kernel_h, w.kernel_w, w.pad_h, w.pad_w,
-               w.stride_h, w.stride_w, w.dilation_h, w.dilation_w, ours.data());
-    upstream_col2im_cpu(col.data(), channels, w.height, w.width, w.kernel_h, w.kernel_w, w.pad_h,
-                        w.pad_w, w.stride_h, w.stride_w, w.dilation_h, w.dilation_w,
-                        upstream.data());
-    EXPECT_EQ(ours, upstream) << "window " << (&w - kWindows);
+    const std::vector<TypeParam> col = this->Random(w.ColSize());
+    const auto upstream = w.Run(&upstream_col2im_cpu<TypeParam>, col, w.ImageSize());
+    for (int threads : {1, 2, 5}) {
+      WithThreads(threads, [&] {
+        EXPECT_EQ(w.Run(&col2im_cpu<TypeParam>, col, w.ImageSize()), upstream)
+            << "window " << (&w - kWindows) << ", threads " << threads;
+      });
+    }
   }
+}
+
+// Upstream would count its outputs down from below zero, so there is nothing to compare with.
+TYPED_TEST(EnginesTest, TestKernelFarLargerThanTheImage) {
+  for (const Window& w :
+       {Window{3, 9, 6, 3, 0, 0, 1, 1, 1, 1}, Window{9, 3, 3, 6, 0, 0, 1, 1, 1, 1},
+        Window{3, 3, 6, 6, 0, 0, 2, 2, 1, 1}}) {
+    ASSERT_EQ(w.ColSize(), 0);
+    const std::vector<TypeParam> image = this->Random(w.ImageSize()), untouched(1, 1e9);
+    std::vector<TypeParam> nothing = w.Run(&im2col_cpu<TypeParam>, image, 1);
+    EXPECT_EQ(nothing, untouched);
+    EXPECT_EQ(w.Run(&col2im_cpu<TypeParam>, nothing, w.ImageSize()),
+              std::vector<TypeParam>(w.ImageSize(), 0));
+  }
+}
+
+// Nets in several threads share nothing in here.
+TYPED_TEST(EnginesTest, TestSeveralCallersAtOnce) {
+  const Window& w = kWindows[2];
+  const std::vector<TypeParam> image = this->Random(w.ImageSize());
+  const auto expected_col = w.Run(&upstream_im2col_cpu<TypeParam>, image, w.ColSize());
+  const auto expected_image = w.Run(&upstream_col2im_cpu<TypeParam>, expected_col, w.ImageSize());
+  std::atomic<int> wrong(0);
+  std::vector<std::thread> callers;
+  for (int i = 0; i < 4; ++i) {
+    callers.emplace_back([&] {
+      for (int k = 0; k < 50; ++k) {
+        const auto col = w.Run(&im2col_cpu<TypeParam>, image, w.ColSize());
+        wrong += col != expected_col;
+        wrong += w.Run(&col2im_cpu<TypeParam>, col, w.ImageSize()) != expected_image;
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 TYPED_TEST(EnginesTest, TestAdamFollowsThePaper) {
@@ -99,6 +165,26 @@ TYPED_TEST(EnginesTest, TestAdamFollowsThePaper) {
       EXPECT_NEAR(m[i], expected_m[i], 1e-5 * std::abs(expected_m[i]) + 1e-7);
       // 1 - beta2 loses digits in float.
       EXPECT_NEAR(v[i], expected_v[i], 1e-4 * expected_v[i]);
+    }
+  }
+}
+
+TYPED_TEST(EnginesTest, TestAdamIsTheSameForAnyNumberOfThreads) {
+  // A size that no number of threads divides evenly, and none at all.
+  for (int n : {1009, 1, 0}) {
+    const std::vector<TypeParam> diff = this->Random(n), m = this->Random(n);
+    const std::vector<TypeParam> v(n, .3);
+    std::vector<std::vector<TypeParam> > results;
+    for (int threads : {1, 2, 3, 7}) {
+      WithThreads(threads, [&] {
+        std::vector<TypeParam> d = diff, new_m = m, new_v = v;
+        caffe_ext::AdamUpdate<TypeParam>(n, .9, .999, 1e-8, .01, new_m.data(), new_v.data(),
+                                         d.data());
+        results.push_back(d);
+        results.back().insert(results.back().end(), new_m.begin(), new_m.end());
+        results.back().insert(results.back().end(), new_v.begin(), new_v.end());
+      });
+      EXPECT_EQ(results.back(), results.front()) << n << " values, " << threads << " threads";
     }
   }
 }
