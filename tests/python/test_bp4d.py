@@ -110,7 +110,8 @@ def test_frames_that_lack_something_are_counted_by_reason(tmp_path: Path) -> Non
     assert [record.key for record in scan.records] == ["F001_T1_0002", "F001_T4_0001", "F001_T4_0002"]
     assert scan.skipped == {
         "no image": 1,  # frame 1
-        "no landmarks": 3 + 4,  # frames 3 (empty), 4 (not numbers), 7 (beyond the end); T3
+        "no landmarks": 2 + 4,  # frames 3 (empty), 7 (beyond the end); T3
+        "landmarks that are not numbers": 1,  # frame 4
         "degenerate landmarks": 1,  # frame 5
         "no coding": 1 + 3,  # frame 6; T2
         "no known label": 1,  # frame 8
@@ -165,6 +166,9 @@ ROW = ",0" * 12
         (f"{GOOD}\n1.5{ROW}\n", "line 2: '1.5' is not a frame number"),
         (f"{GOOD}\n-1{ROW}\n", "line 2: -1 is not a frame number"),
         (f"{GOOD}\n1,0,0\n", "line 2: 3 values, the header has 13"),
+        (f"{GOOD}\n1{ROW},1\n", "line 2: 14 values, the header has 13"),
+        (f"{GOOD},28\n1{ROW}\n", "line 2: 13 values, the header has 14"),
+        (f"{GOOD},1\n1{ROW},0\n", "line 1: two columns for AU 1; remove one"),
     ],
 )
 def test_faults_of_coding_files_name_line_and_value(root: Path, text: str, said: str) -> None:

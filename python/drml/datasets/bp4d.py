@@ -199,8 +199,10 @@ def _read_coding(path: Path, aus: tuple[int, ...]) -> dict[int, np.ndarray]:
     header = [cell.strip() for cell in numbered[0][1].split(",")]
     columns: dict[int, int] = {}
     for index, cell in enumerate(header[1:], 1):
-        if cell.isdigit():
-            columns.setdefault(int(cell), index)
+        if cell.isascii() and cell.isdigit():
+            if int(cell) in columns:
+                raise UserError(f"{path}: line {numbered[0][0]}: two columns for AU {int(cell)}; remove one")
+            columns[int(cell)] = index
     missing = [str(au) for au in aus if au not in columns]
     if missing:
         raise UserError(
@@ -214,7 +216,8 @@ def _read_coding(path: Path, aus: tuple[int, ...]) -> dict[int, np.ndarray]:
     first_line: dict[int, int] = {}
     for number, line in numbered[1:]:
         cells = line.split(",")
-        if len(cells) <= max(indices):
+        # A row that is shorter or longer is a damaged one; which of its values is missing is not known.
+        if len(cells) != len(header) and (len(cells) < len(header) or "".join(cells[len(header) :]).strip()):
             raise UserError(f"{path}: line {number}: {len(cells)} values, the header has {len(header)}")
         try:
             frame = int(cells[0])
@@ -298,7 +301,7 @@ class _Landmarks:
             return None, _WRONG_COUNT
         points = points.astype(np.float64) - 1  # MATLAB counts pixels from 1
         if not np.isfinite(points).all():
-            return None, "no landmarks"  # how trackers write a lost face
+            return None, "landmarks that are not numbers"  # as some trackers write a lost face
         if registration.fault(points):
             return None, "degenerate landmarks"
         return points, ""
