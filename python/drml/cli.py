@@ -1,24 +1,25 @@
-"""The ``drml`` command: argument parsing only; the work is in the modules it calls.
+"""The ``drml`` command: argument parsing only; what a command does is in `drml.commands`.
 
 Exit status: 0 done; 1 it failed, with one line on standard error; 2 wrong usage; 130 interrupted.
-
-Modules are imported inside the command functions, so that ``drml --help`` needs neither OpenCV nor Caffe.
 """
 
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import errno
-import json
 import math
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
+from drml import commands
 from drml.errors import UserError
 
 DESCRIPTION = """\
@@ -88,191 +89,18 @@ _folds.__name__ = "folds"
 _share.__name__ = _finite.__name__ = "number"
 
 
-# --- commands -------------------------------------------------------------------------------------------
-
-
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, indent=2, allow_nan=False, default=str))
-
-
-def _note(args: argparse.Namespace, text: str) -> None:
-    """Tell what was done, where nobody asked for quiet or for JSON."""
-    if not args.quiet and not getattr(args, "json", False):
-        print(text)
-
-
-def _synth(args: argparse.Namespace) -> None:
-    from drml.synth import write_bp4d
-
-    options: dict[str, Any] = {} if args.size is None else {"size": args.size}
-    done = write_bp4d(
-        args.out,
-        subjects=args.subjects,
-        tasks=args.tasks,
-        frames=args.frames,
-        seed=args.seed,
-        jobs=args.jobs,
-        progress=not args.quiet,
-        **options,
-    )
-    if args.json:
-        _print_json(dataclasses.asdict(done))
-    _note(
-        args,
-        f"{args.out}: {done.subjects} subjects, {done.videos} videos, {done.frames} coded frames;"
-        f" {done.images} with an image, {done.landmarks} with landmarks",
-    )
-
-
-def _prepare(args: argparse.Namespace) -> None:
-    from drml.prepare import prepare_bp4d
-
-    options: dict[str, Any] = {}
-    if args.aus:
-        from drml.scoring import parse_aus
-
-        options["aus"] = parse_aus(args.aus)
-    summary = prepare_bp4d(
-        args.root,
-        args.out,
-        folds=args.folds,
-        seed=args.seed,
-        val_share=args.val_share,
-        positives=args.positives,
-        negatives=args.negatives,
-        unsampled=args.unsampled,
-        encoding=args.encoding,
-        size=args.size,
-        jobs=args.jobs,
-        progress=not args.quiet,
-        max_broken=args.max_broken,
-        overwrite=args.overwrite,
-        **options,
-    )
-    if args.json:
-        _print_json(summary)
-    _note(
-        args, f"{args.out}: prepared; what was taken and what was skipped is in {args.out / 'summary.json'}"
-    )
-
-
-def _verify(args: argparse.Namespace) -> None:
-    from drml.verify import verify
-
-    result = verify(args.lmdb, args.manifest, size=args.size, progress=not args.quiet)
-    if args.json:
-        _print_json(result)
-    _note(
-        args, f"{args.lmdb}: good; " + ", ".join(f"{name} {_brief(value)}" for name, value in result.items())
-    )
-
-
-def _brief(value: Any) -> str:
-    if isinstance(value, list | tuple):
-        return ",".join(map(_brief, value))
-    return str(value)
-
-
-def _score(args: argparse.Namespace) -> None:
-    from drml import scoring
-
-    for path in (args.out, args.predictions):
-        _check_parent(path)
-    result = scoring.score(
-        args.model,
-        args.weights,
-        args.data,
-        mean=args.mean,
-        scale=args.scale,
-        batch=args.batch,
-        aus=scoring.parse_aus(args.aus) if args.aus else None,
-        threshold=args.threshold,
-        progress=not args.quiet,
-    )
-    if args.out:
-        scoring.write_scores(args.out, result)
-    if args.predictions:
-        scoring.write_predictions(args.predictions, result.folds)
-    if args.json:
-        _print_json(result.to_dict())
-    else:
-        print(result.to_text(), end="")
-
-
-def _check_parent(path: Path | None) -> None:
-    """Refuse before the long work what cannot be written after it."""
-    if path is not None and not path.absolute().parent.is_dir():
-        raise UserError(f"{path}: folder {path.parent} does not exist; make it first")
-
-
-def _features(args: argparse.Namespace) -> None:
-    from drml.features import extract
-
-    done = extract(
-        args.model,
-        args.weights,
-        args.data,
-        args.out,
-        blob=args.blob,
-        mean=args.mean,
-        scale=args.scale,
-        batch=args.batch,
-        progress=not args.quiet,
-    )
-    _note(args, f"{done.path}: {done.rows} rows of {'x'.join(map(str, done.shape)) or '1'} ({args.blob})")
-
-
-def _train(args: argparse.Namespace) -> None:
-    from drml.training import train
-
-    done = train(
-        args.solver,
-        args.out,
-        data=args.data,
-        weights=args.weights,
-        snapshot=args.snapshot,
-        caffe=args.caffe,
-        seed=args.seed,
-        max_iter=args.max_iter,
-        overwrite=args.overwrite,
-        progress=not args.quiet,
-    )
-    if args.json:
-        _print_json(
-            {
-                "weights": str(done.weights),
-                "iterations": done.iterations,
-                "loss": done.loss,
-                "test": done.test,
-                "seconds": round(done.seconds, 3),
-            }
-        )
-    loss = "" if done.loss is None else f", loss {done.loss:.4f}"
-    _note(args, f"{done.weights}: {done.iterations} iterations{loss}, {done.seconds:.0f} s")
-
-
-def _report(args: argparse.Namespace) -> None:
-    from drml.report import write_report
-
-    _check_parent(args.out)
-    write_report(
-        args.out,
-        scores_json=args.scores,
-        train_dir=args.train,
-        data_dir=args.data,
-        predictions=args.predictions,
-        stages=args.stages,
-    )
-    _note(args, f"{args.out}: report")
-
-
 # --- parsers --------------------------------------------------------------------------------------------
 
 
 def _add(
-    commands: Any, name: str, run: Callable[[argparse.Namespace], None], summary: str, more: str, example: str
+    subparsers: Any,
+    name: str,
+    run: Callable[[argparse.Namespace], None],
+    summary: str,
+    more: str,
+    example: str,
 ) -> Parser:
-    parser: Parser = commands.add_parser(
+    parser: Parser = subparsers.add_parser(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.\n\n{more}".rstrip(),
@@ -336,12 +164,12 @@ def build_parser() -> Parser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"drml {_version()}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
 
     synth = _add(
-        commands,
+        subparsers,
         "synth",
-        _synth,
+        commands.synth,
         "write a synthetic data set in a real one's folder layout",
         "Faces are drawn: subjects differ, each AU changes its own region. BP4D's codes, frame names and\n"
         "landmark files are written as the real ones are.",
@@ -352,15 +180,15 @@ def build_parser() -> Parser:
     synth.add_argument("--subjects", type=_integer(1), default=41, help="subjects (default 41, as BP4D)")
     synth.add_argument("--tasks", type=_integer(1), default=8, help="videos per subject (default 8)")
     synth.add_argument("--frames", type=_integer(1), default=24, help="frames per video (default 24)")
-    synth.add_argument("--size", type=_integer(32), help="width of the pictures in pixels")
+    synth.add_argument("--size", type=_integer(64), help="width of the pictures in pixels")
     _add_seed(synth)
     _add_jobs(synth)
     _add_json(synth)
 
     prepare = _add(
-        commands,
+        subparsers,
         "prepare",
-        _prepare,
+        commands.prepare,
         "register faces, split folds, sample, write LMDBs, mean image and manifest",
         "Reads ROOT and writes OUT/fold1 (train_lmdb, val_lmdb, test_lmdb, mean.binaryproto, a manifest of\n"
         "each), the other folds, and OUT/summary.json with what was skipped and why.",
@@ -405,9 +233,9 @@ def build_parser() -> Parser:
     _add_json(prepare)
 
     verify = _add(
-        commands,
+        subparsers,
         "verify",
-        _verify,
+        commands.verify,
         "check an LMDB against its manifest",
         "Reads every record: its image, its labels, its key.",
         "  drml verify data/drml/fold1/test_lmdb --manifest data/drml/fold1/test.csv",
@@ -425,9 +253,9 @@ def build_parser() -> Parser:
     _add_json(verify)
 
     train = _add(
-        commands,
+        subparsers,
         "train",
-        _train,
+        commands.train,
         "train with caffe, in a folder of its own",
         "Copies solver and net to OUT with the data paths filled in and runs `caffe train` there. Leaves\n"
         "the snapshots, final.caffemodel, train.log, loss.csv, and transform.json for `drml score`.\n"
@@ -450,9 +278,9 @@ def build_parser() -> Parser:
     _add_json(train)
 
     score = _add(
-        commands,
+        subparsers,
         "score",
-        _score,
+        commands.score,
         "F1-frame, ROC-AUC and AP per AU and on average, as a table or JSON",
         "With several --weights and --data, each pair is a fold: prints pooled figures and mean of folds.\n"
         "The trivial row is what predicting every AU in every frame gives.",
@@ -475,9 +303,9 @@ def build_parser() -> Parser:
     _add_json(score)
 
     features = _add(
-        commands,
+        subparsers,
         "features",
-        _features,
+        commands.features,
         "write fc9, or any blob, of every record to .npz or .h5",
         "The file holds keys, features and labels, in the order of the LMDB.",
         "  drml features --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
@@ -488,9 +316,9 @@ def build_parser() -> Parser:
     features.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .npz or .h5")
 
     report = _add(
-        commands,
+        subparsers,
         "report",
-        _report,
+        commands.report,
         "write one self-contained HTML page with scores, curves and faces",
         "",
         "  drml report build/demo/report.html --scores build/demo/scores.json --train build/demo/train \\\n"
@@ -524,12 +352,30 @@ def _fail(message: str) -> int:
     return 1
 
 
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does: whatever is half-written goes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``drml`` and return its exit status."""
     args = build_parser().parse_args(arguments)
     try:
-        args.run(args)
-        sys.stdout.flush()
+        with _termination_as_interrupt():
+            args.run(args)
+            sys.stdout.flush()
     except UserError as error:
         return _fail(str(error))
     except BrokenPipeError:
@@ -538,6 +384,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except OSError as error:
         return _fail(_os_error(error))
+    except MemoryError as error:
+        return _fail(f"out of memory ({str(error) or 'no details'}); try fewer jobs or a smaller batch")
     except KeyboardInterrupt:
         print("drml: interrupted", file=sys.stderr)
         return 130

@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from drml.errors import UserError
+from drml.files import writing
 from drml.net import CaffeNet
-from drml.scoring import find_input, open_data, writing
+from drml.net_input import find_input
+from drml.prepared import open_data
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,13 @@ def extract(
     Returns
     -------
     Extracted
+
+    Raises
+    ------
+    UserError
+        As in `score`, or the blob or the ending is unknown.
+    OSError
+        The file cannot be written; nothing of it is left.
     """
     out = Path(out)
     if out.suffix not in _WRITERS:

@@ -6,6 +6,8 @@ metrics ignore unknown labels.
 
 from __future__ import annotations
 
+from drml.errors import UserError
+
 PRESENT = 1
 ABSENT = -1
 UNKNOWN = 0
@@ -47,3 +49,25 @@ BP4D_BASE_RATES: dict[int, float] = {
     23: 0.165,
     24: 0.151,
 }
+
+
+def parse_aus(text: str) -> tuple[int, ...]:
+    """Read AUs as a user writes them: ``1,2,4`` or ``AU1 AU2``.
+
+    Raises
+    ------
+    UserError
+        No AU, one twice, or what is no number.
+
+    Examples
+    --------
+    >>> parse_aus("1,2, AU12")
+    (1, 2, 12)
+    """
+    try:
+        aus = tuple(int(word.upper().removeprefix("AU")) for word in text.replace(",", " ").split())
+    except ValueError:
+        raise UserError(f"AUs '{text}': write numbers with commas, such as 1,2,4") from None
+    if not aus or len(set(aus)) != len(aus):
+        raise UserError(f"AUs '{text}': give each AU once, such as 1,2,4")
+    return aus

@@ -14,6 +14,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from drml.errors import UserError
+from drml.files import writing
 from drml.messages import BlobProto, Datum
 
 __all__ = ["Item", "check_lmdb", "read_lmdb", "read_mean", "write_lmdb", "write_mean"]
@@ -212,29 +213,38 @@ def read_lmdb(path: Path | str) -> Iterator[Item]:
 
 
 def write_mean(path: Path | str, mean: np.ndarray) -> None:
-    """Write a mean image (C, H, W) as Caffe's ``BlobProto``."""
+    """Write a mean image (C, H, W) as Caffe's ``BlobProto``.
+
+    Raises
+    ------
+    UserError
+        The file cannot be written; nothing of it is left.
+    """
     path = Path(path)
     mean = np.asarray(mean, np.float32)
     if mean.ndim != 3:
         raise ValueError(f"a mean image has three axes (C, H, W), not {mean.shape}")
     blob = BlobProto(num=1, channels=mean.shape[0], height=mean.shape[1], width=mean.shape[2])
     blob.data.extend(mean.ravel().tolist())
-    partial = path.with_name(path.name + ".partial")
     try:
-        with partial.open("wb") as file:
+        with writing(path, "wb") as file:
             file.write(blob.SerializeToString())
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise UserError(
             f"{path}: cannot be written ({error.strerror}); free space or choose another folder"
         ) from None
 
 
 def read_mean(path: Path | str) -> np.ndarray:
-    """Read a mean image: float32, shape (C, H, W)."""
+    """Read a mean image: float32, shape (C, H, W).
+
+    Raises
+    ------
+    UserError
+        The file is missing, or is no mean image.
+    """
     path = Path(path)
     try:
         blob = BlobProto.FromString(path.read_bytes())

@@ -135,9 +135,17 @@ class Transform:
 
 
 def transform_of(net: Any, phase: str = "TEST") -> Transform | None:
-    """Return the transform of a NetParameter's data layer in `phase`; else of any; None without one."""
+    """Return the transform of a NetParameter's data layer in `phase`; else of any; None without one.
+
+    A data layer that says nothing of a transform has the one that does nothing.
+    """
     wanted = _messages().Phase.Value(phase)
-    layers = [layer for layer in net.layer if layer.HasField("transform_param")]
+    fields = ["transform_param", *_DATA_PARAMS]
+    layers = [
+        layer
+        for layer in net.layer
+        if any(name in layer.DESCRIPTOR.fields_by_name and layer.HasField(name) for name in fields)
+    ]
     # A layer without a phase rule runs in both phases. A snapshot says it in `phase`, not in a rule.
     layers.sort(
         key=lambda layer: (

@@ -1,28 +1,23 @@
 """From a data set on disk to what training reads: registered faces in LMDBs, by fold and split.
 
 Each face is registered once, whatever the number of folds that use it, and goes encoded into one
-scratch file; the folds are then written from there. Only encoded images of a few chunks are ever in
-memory. Everything grows in ``OUT.partial``, which becomes ``OUT`` in the last step.
+scratch file; the folds are then written from there. Everything grows in ``OUT.partial``, which becomes
+``OUT`` in the last step.
 """
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
-import csv
 import dataclasses
 import json
-import multiprocessing
-import os
 import random
+import re
 import shutil
-import signal
-import sys
+import tempfile
 import time
-from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import cv2
 import lmdb
@@ -31,16 +26,18 @@ from tqdm import tqdm
 
 import drml
 from drml import lmdb_io, registration, sampling
-from drml.datasets import Record, Scan, bp4d, images
+from drml.datasets import Record, Scan, bp4d
 from drml.datasets import folds as fold_lists
 from drml.errors import UserError
+from drml.faces import CHUNK, Faces, Task, register_all
 from drml.labels import BP4D_AUS, PRESENT, UNKNOWN
+from drml.manifest import Row, write_manifest
+from drml.prepared import SYNTHETIC_FILE
 
 __all__ = ["prepare_bp4d"]
 
-_CHUNK = 32  # faces a task of a worker: some 400 ms of work, some 500 kB of answer
-_PRINTED = 10  # broken images named on the terminal; the summary names all
-_QUALITY = 95
+_SCRATCH, _SUMMARY = "faces.scratch", "summary.json"
+_LARGEST = 4096  # side of a face in pixels: far beyond use, and within what JPEG and Caffe can hold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,13 +125,15 @@ def prepare_bp4d(
     scan = bp4d.read(root, aus=aus, progress=progress)
     run = _plan("bp4d", root, scan, fold_lists.BP4D_FOLDS, options, progress)
     partial = out.with_name(out.name + ".partial")
+    if partial.exists() and not (partial.is_dir() and all(map(_is_ours, partial.iterdir()))):
+        raise UserError(f"{partial}: is in the way and not of our making; move it elsewhere")
     try:
         if partial.exists():
             shutil.rmtree(partial)
         partial.mkdir(parents=True)
         summary = _write(run, partial, jobs)
         summary["seconds"] = round(time.monotonic() - started, 1)
-        (partial / "summary.json").write_text(json.dumps(summary, indent=2) + "\n")
+        (partial / _SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
         _put_in_place(partial, out)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -145,6 +144,12 @@ def prepare_bp4d(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return summary
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether an interrupted run may have left this behind."""
+    names = (_SCRATCH, _SUMMARY, SYNTHETIC_FILE)
+    return path.name in names or re.fullmatch(r"fold\d", path.name) is not None
 
 
 def _check(options: _Options, root: Path, out: Path, overwrite: bool) -> None:
@@ -159,8 +164,8 @@ def _check(options: _Options, root: Path, out: Path, overwrite: bool) -> None:
         raise UserError(
             f"{options.positives} positives and {options.negatives} negatives a video: nothing to draw"
         )
-    if options.size < 16:
-        raise UserError(f"faces of {options.size} pixels: give 16 or more")
+    if not 16 <= options.size <= _LARGEST:
+        raise UserError(f"faces of {options.size} pixels: give 16 to {_LARGEST}")
     if not 0 <= options.max_broken <= 1:
         raise UserError(f"share of broken images {options.max_broken}: give a number from 0 to 1")
     if out.exists() and not out.is_dir():
@@ -168,7 +173,7 @@ def _check(options: _Options, root: Path, out: Path, overwrite: bool) -> None:
     if out.name in ("", ".."):
         raise UserError(f"{out}: name a folder that is to be made")
     if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise UserError(f"{out}: not empty; choose another folder, or say that it is to be replaced")
+        raise UserError(f"{out}: not empty; choose another folder, or replace it with --overwrite")
     resolved = out.resolve()
     if root.exists() and (resolved == root.resolve() or resolved in root.resolve().parents):
         raise UserError(f"{out}: the data set itself lies there; choose another folder")
@@ -227,14 +232,20 @@ def _plan(
 
 
 def _write(run: _Run, folder: Path, jobs: int) -> dict[str, Any]:
-    scratch = folder / "faces.scratch"
-    with _Faces(scratch) as faces:
-        _register_all(run, faces, jobs)
+    scratch = folder / _SCRATCH
+    with Faces(scratch) as faces:
+        register_all(
+            list(_tasks(run)),
+            faces,
+            jobs=jobs,
+            max_broken=run.options.max_broken,
+            progress=run.progress,
+        )
         written = {
             str(fold): _write_fold(run, fold, faces, folder / f"fold{fold}") for fold in run.options.folds
         }
     scratch.unlink()
-    mark = run.root / "synthetic.json"
+    mark = run.root / SYNTHETIC_FILE
     if mark.is_file():
         shutil.copyfile(mark, folder / mark.name)
     skipped = run.scan.skipped.copy()
@@ -270,123 +281,22 @@ def _put_in_place(partial: Path, out: Path) -> None:
     if not out.is_dir():
         partial.rename(out)
         return
-    # Aside, not away: should the second step fail, the first is taken back.
-    old = out.with_name(out.name + ".old")
-    shutil.rmtree(old, ignore_errors=True)
-    out.rename(old)
+    # Moved aside under a name of its own, not away: should a step fail, the old folder is taken back.
+    old = Path(tempfile.mkdtemp(prefix=f"{out.name}.old-", dir=out.parent))
     try:
+        out.rename(old)
         partial.rename(out)
-    except OSError:
-        old.rename(out)
+    except BaseException:
+        if out.exists():
+            with contextlib.suppress(OSError):
+                old.rmdir()
+        else:
+            old.rename(out)
         raise
     shutil.rmtree(old, ignore_errors=True)
 
 
-class _Faces:
-    """The registered faces, encoded, in one scratch file; and what was noticed on the way.
-
-    Sums of the sampled faces are kept by subject, in whole numbers: every fold's mean image is a sum over
-    its training subjects, exact and independent of the order in which processes answer.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._file: IO[bytes] = path.open("w+b")
-        self._place: dict[int, tuple[int, int]] = {}
-        self._end = 0
-        self.sums: dict[str, np.ndarray] = {}
-        self.broken: list[tuple[Path, str]] = []
-        self.converted: Counter[str] = Counter()
-        self.converted_examples: dict[str, list[str]] = {}
-
-    def __enter__(self) -> _Faces:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-
-    def __contains__(self, index: int) -> bool:
-        return index in self._place
-
-    @property
-    def count(self) -> int:
-        return len(self._place)
-
-    def add(self, index: int, data: bytes) -> None:
-        self._file.write(data)
-        self._place[index] = (self._end, len(data))
-        self._end += len(data)
-
-    def get(self, index: int) -> bytes:
-        at, length = self._place[index]
-        data = os.pread(self._file.fileno(), length, at)
-        if len(data) != length:
-            raise OSError("the scratch file has become shorter")
-        return data
-
-    def flush(self) -> None:
-        self._file.flush()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Task:
-    """A worker's portion: frames of one subject."""
-
-    subject: str
-    frames: list[tuple[int, Path, np.ndarray, bool]]  # index, image, landmarks, whether it is sampled
-    encoding: str
-    size: int
-
-
-@dataclasses.dataclass(frozen=True)
-class _Answer:
-    subject: str
-    faces: list[tuple[int, bytes]]
-    notes: list[tuple[Path, str]]
-    broken: list[tuple[Path, str]]
-    total: np.ndarray | None  # sum of the sampled faces as decoded again, uint32 (size, size, 3)
-
-
-def _register_task(task: _Task) -> _Answer:
-    faces: list[tuple[int, bytes]] = []
-    notes: list[tuple[Path, str]] = []
-    broken: list[tuple[Path, str]] = []
-    total: np.ndarray | None = None
-    for index, path, landmarks, sampled in task.frames:
-        try:
-            image, note = images.load_bgr(path)
-            face = registration.register(image, landmarks, task.size)
-        except UserError as error:
-            broken.append((path, str(error).removeprefix(f"{path}: ")))
-            continue
-        if note:
-            notes.append((path, note))
-        data = encode(face, task.encoding)
-        faces.append((index, data))
-        if sampled:
-            if total is None:
-                total = np.zeros(face.shape, np.uint32)
-            # The mean is that of the images which training will see, so after the loss of encoding.
-            total += cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    return _Answer(task.subject, faces, notes, broken, total)
-
-
-def encode(image: np.ndarray, encoding: str = "jpg") -> bytes:
-    """Encode a face as it is stored: JPEG of quality 95, or PNG."""
-    parameters = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if encoding == "jpg" else []
-    done, data = cv2.imencode(f".{encoding}", image, parameters)
-    if not done:
-        raise ValueError(f"OpenCV cannot encode as {encoding}")
-    return bytes(data)
-
-
-def _start_worker() -> None:
-    # As many processes as cores: threads inside each would only get in each other's way. An interrupt
-    # reaches the whole group; the parent is the one to act on it.
-    cv2.setNumThreads(1)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _tasks(run: _Run) -> Iterator[_Task]:
+def _tasks(run: _Run) -> Iterator[Task]:
     """Cut the frames that any fold needs into portions."""
     whole = {name for split in run.splits.values() for name in (*split.val, *split.test)}
     part = {name for split in run.splits.values() for name in split.train}
@@ -396,84 +306,16 @@ def _tasks(run: _Run) -> Iterator[_Task]:
     for index, record in enumerate(run.records):
         if record.subject not in whole and not (record.subject in part and sampled[index]):
             continue
-        if frames and (len(frames) == _CHUNK or record.subject != subject):
-            yield _Task(subject, frames, run.options.encoding, run.options.size)
+        if frames and (len(frames) == CHUNK or record.subject != subject):
+            yield Task(subject, frames, run.options.encoding, run.options.size)
             frames = []
         subject = record.subject
         frames.append((index, record.image, record.landmarks, bool(sampled[index])))
     if frames:
-        yield _Task(subject, frames, run.options.encoding, run.options.size)
+        yield Task(subject, frames, run.options.encoding, run.options.size)
 
 
-def _register_all(run: _Run, faces: _Faces, jobs: int) -> None:
-    tasks = list(_tasks(run))
-    wanted = sum(len(task.frames) for task in tasks)
-    jobs = min(jobs if jobs > 0 else len(os.sched_getaffinity(0)), max(1, len(tasks)))
-    with (
-        tqdm(total=wanted, desc="registering", unit="face", disable=not run.progress) as bar,
-        contextlib.closing(_answers(tasks, jobs)) as answers,
-    ):
-        for answer in answers:
-            for index, data in answer.faces:
-                faces.add(index, data)
-            if answer.total is not None:
-                known = faces.sums.setdefault(answer.subject, np.zeros(answer.total.shape, np.int64))
-                known += answer.total
-            for path, note in answer.notes:
-                faces.converted[note] += 1
-                examples = faces.converted_examples.setdefault(note, [])
-                if len(examples) < 5:
-                    examples.append(str(path))
-            for path, fault in answer.broken:
-                faces.broken.append((path, fault))
-                if len(faces.broken) <= _PRINTED:
-                    tqdm.write(f"skipped: {path}: {fault}", file=sys.stderr)
-            if len(faces.broken) > run.options.max_broken * wanted:
-                path, fault = faces.broken[0]
-                raise UserError(
-                    f"{path}: {fault}; {len(faces.broken)} of {wanted} images are broken so far, more than "
-                    f"{run.options.max_broken:.0%}: mend the data set or allow more"
-                )
-            bar.update(len(answer.faces) + len(answer.broken))
-    faces.broken.sort()
-    faces.flush()
-    if len(faces.broken) > _PRINTED:
-        print(f"skipped: {len(faces.broken)} broken images in all; summary.json names them", file=sys.stderr)
-    for note, count in faces.converted.most_common():
-        print(
-            f"converted: {count} images ({note}), such as {faces.converted_examples[note][0]}",
-            file=sys.stderr,
-        )
-
-
-def _answers(tasks: list[_Task], jobs: int) -> Generator[_Answer]:
-    """Work through the tasks, a bounded number of them at a time."""
-    if jobs == 1:
-        yield from map(_register_task, tasks)
-        return
-    # Forking a process that already runs threads (OpenCV's, tqdm's) can hang: start afresh.
-    context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker)
-    try:
-        waiting: set[concurrent.futures.Future[_Answer]] = set()
-        left = iter(tasks)
-        while True:
-            for task in left:
-                waiting.add(pool.submit(_register_task, task))
-                if len(waiting) >= 3 * jobs:
-                    break
-            if not waiting:
-                return
-            done, waiting = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
-            for future in done:
-                yield future.result()
-    except concurrent.futures.process.BrokenProcessPool:
-        raise UserError("a worker process was ended from outside (out of memory?); try fewer jobs") from None
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-
-
-def _write_fold(run: _Run, fold: int, faces: _Faces, folder: Path) -> dict[str, Any]:
+def _write_fold(run: _Run, fold: int, faces: Faces, folder: Path) -> dict[str, Any]:
     folder.mkdir()
     sampled = run.sampled
     summary: dict[str, Any] = {}
@@ -504,17 +346,19 @@ def _write_fold(run: _Run, fold: int, faces: _Faces, folder: Path) -> dict[str, 
 
 
 def _write_split(
-    run: _Run, faces: _Faces, folder: Path, name: str, chosen: list[int], labels: np.ndarray
+    run: _Run, faces: Faces, folder: Path, name: str, chosen: list[int], labels: np.ndarray
 ) -> None:
     """Write a split's database and manifest: the records ``chosen``, in this order."""
     records = [run.records[index] for index in chosen]
     keys = [f"{position:08d}_{record.key}" for position, record in enumerate(records)]
-    with (folder / f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["key", "source", "subject", "task", "frame", *(f"AU{au}" for au in run.scan.aus)])
-        for key, record, row in zip(keys, records, labels.tolist(), strict=True):
-            source = record.image.absolute()
-            writer.writerow([key, source, record.subject, record.task, record.frame, *row])
+    write_manifest(
+        folder / f"{name}.csv",
+        run.scan.aus,
+        (
+            Row(key, str(record.image.absolute()), record.subject, record.task, str(record.frame), tuple(row))
+            for key, record, row in zip(keys, records, labels.tolist(), strict=True)
+        ),
+    )
 
     def items() -> Iterator[tuple[str, bytes, list[int]]]:
         title = f"{folder.name} {name}"

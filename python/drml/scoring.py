@@ -1,12 +1,6 @@
 """Score a trained network on prepared data: the table of F1-frame, ROC-AUC and AP per AU.
 
-The data are an LMDB folder (``fold1/test_lmdb``) or the manifest beside it (``fold1/test.csv``), which
-selects records of that LMDB. How a picture is turned into the net's input comes from, in this order:
-
-* mean: ``mean=``; ``mean_file`` of ``transform.json`` beside the weights (``drml train`` writes both); the
-  ``mean.binaryproto`` beside the LMDB; ``mean_value`` of the weights' own net; none. Where the weights say
-  that they were trained with a mean and none is found, that is an error;
-* scale: ``scale=``; the weights' own net, which a .caffemodel carries; ``transform.json``; 1.
+What the data are is told in `drml.prepared`; how a picture becomes the net's input, in `drml.net_input`.
 """
 
 from __future__ import annotations
@@ -14,291 +8,25 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml import lmdb_io, metrics
+from drml import metrics
 from drml.errors import UserError
-from drml.labels import ABSENT, AU_NAMES, BP4D_AUS, DISFA_AUS, PRESENT, UNKNOWN
-from drml.net import CaffeNet, Net, Transform, read_weights
+from drml.files import writing
+from drml.labels import AU_NAMES, BP4D_AUS, DISFA_AUS
+from drml.net import CaffeNet, Net
+from drml.net_input import find_input
+from drml.prepared import VERIFY, Data, open_data
 
-TRANSFORM_FILE = "transform.json"
-MEAN_FILE = "mean.binaryproto"
-SYNTHETIC_FILE = "synthetic.json"
-_LMDB_SUFFIX = "_lmdb"
-
-
-@contextmanager
-def writing(path: str | Path, mode: str = "w", **options: Any) -> Iterator[IO[Any]]:
-    """Open a file for writing under another name that becomes `path` only when all went well."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        with part.open(mode, **options) as file:
-            yield file
-        part.replace(path)
-    except BaseException as error:
-        part.unlink(missing_ok=True)
-        if isinstance(error, OSError) and error.filename is None:
-            # A write that fails (the disk is full) does not know its file's name.
-            error.filename = str(path)
-        raise
-
-
-# --- data -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Manifest:
-    """A manifest: its AUs, and the row of every key (source, subject, task, frame and labels)."""
-
-    path: Path
-    aus: tuple[int, ...]
-    rows: dict[str, dict[str, str]]
-
-    def labels(self, key: str) -> tuple[int, ...]:
-        """Return the labels of a key, in the order of `aus`."""
-        row = self.rows[key]
-        try:
-            return tuple(int(row[f"AU{au}"]) for au in self.aus)
-        except (TypeError, ValueError):
-            raise UserError(f"{self.path}: key {key}: a label that is no number") from None
-
-
-def read_manifest(path: str | Path) -> Manifest:
-    """Read a manifest that ``drml prepare`` wrote."""
-    path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            aus = tuple(int(name[2:]) for name in columns if name.startswith("AU") and name[2:].isdigit())
-            if "key" not in columns or not aus:
-                raise UserError(f"{path}: not a manifest: needs a column 'key' and columns such as 'AU1'")
-            rows: dict[str, dict[str, str]] = {}
-            for row in reader:
-                if row["key"] in rows:
-                    raise UserError(f"{path}: line {reader.line_num}: key {row['key']} appears twice")
-                rows[row["key"]] = row
-            return Manifest(path, aus, rows)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected a manifest that drml prepare wrote") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: not a manifest ({error})") from None
-
-
-@dataclass(frozen=True)
-class Data:
-    """Records to run: an LMDB, and its manifest where there is one.
-
-    Attributes
-    ----------
-    name : Path
-        What the user gave.
-    lmdb : Path
-    manifest : Manifest or None
-    selected : bool
-        Only the records that the manifest lists, which then must all be there.
-    synthetic : bool
-        The data are drawn, not photographed.
-    """
-
-    name: Path
-    lmdb: Path
-    manifest: Manifest | None
-    selected: bool
-    synthetic: bool
-
-    @property
-    def size(self) -> int:
-        """Number of records."""
-        if self.selected and self.manifest is not None:
-            return len(self.manifest.rows)
-        return lmdb_io.check_lmdb(self.lmdb)
-
-    def records(self) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.int8]]]:
-        """Yield key, picture (BGR) and labels; the manifest, where there is one, must say the same."""
-        missing = set(self.manifest.rows) if self.manifest else set()
-        for key, data, values in lmdb_io.read_lmdb(self.lmdb):
-            labels = _labels(values, f"{self.lmdb}: record {key}")
-            if self.manifest is not None:
-                if key not in self.manifest.rows:
-                    if self.selected:
-                        continue
-                    raise UserError(f"{self.manifest.path}: key {key} of {self.lmdb} is missing; {_VERIFY}")
-                missing.discard(key)
-                if self.manifest.labels(key) != tuple(labels.tolist()):
-                    raise UserError(
-                        f"{self.manifest.path}: key {key}: labels differ from those in {self.lmdb}; {_VERIFY}"
-                    )
-            yield key, decode(data, f"{self.lmdb}: record {key}"), labels
-        if missing:
-            raise UserError(
-                f"{self.lmdb}: no record {min(missing)}, which {self.manifest_path} lists; {_VERIFY}"
-            )
-
-    @property
-    def manifest_path(self) -> Path | None:
-        """Path of the manifest, if any."""
-        return self.manifest.path if self.manifest else None
-
-    def batches(self, size: int) -> Iterator[tuple[list[str], list[NDArray[np.uint8]], NDArray[np.int8]]]:
-        """Yield the records `size` at a time; the last batch may be smaller."""
-        keys: list[str] = []
-        images: list[NDArray[np.uint8]] = []
-        labels: list[NDArray[np.int8]] = []
-        for key, image, row in self.records():
-            if labels and len(row) != len(labels[0]):
-                raise UserError(f"{self.lmdb}: record {key} has {len(row)} labels, others {len(labels[0])}")
-            keys.append(key)
-            images.append(image)
-            labels.append(row)
-            if len(keys) == size:
-                yield keys, images, np.stack(labels)
-                keys, images, labels = [], [], []
-        if keys:
-            yield keys, images, np.stack(labels)
-
-
-_VERIFY = "run drml verify on it, or prepare the data again"
-
-
-def _labels(values: Sequence[int], where: str) -> NDArray[np.int8]:
-    """Check one record's labels."""
-    if not len(values):
-        raise UserError(f"{where} has no labels; {_VERIFY}")
-    for value in values:
-        if value not in (PRESENT, ABSENT, UNKNOWN):
-            raise UserError(f"{where} has the label {value}, none of -1, 0, 1; {_VERIFY}")
-    return np.asarray(values, np.int8)
-
-
-def decode(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Decode an encoded picture to BGR; `where` is named if it cannot be."""
-    import cv2
-
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-    if image is None:
-        raise UserError(f"{where}: the image cannot be decoded; {_VERIFY}")
-    return np.asarray(image, np.uint8)
-
-
-def open_data(data: str | Path) -> Data:
-    """Find the LMDB and the manifest that `data` (one or the other) stands for."""
-    name = Path(data)
-    if name.suffix == ".csv":
-        lmdb = name.with_name(name.stem + _LMDB_SUFFIX)
-        manifest: Manifest | None = read_manifest(name)
-        if not lmdb.is_dir():
-            raise UserError(f"{name}: no LMDB {lmdb} beside it; a manifest only selects records of its LMDB")
-    else:
-        lmdb = Path(os.path.normpath(name))
-        lmdb_io.check_lmdb(lmdb)
-        beside = lmdb.with_name(lmdb.name.removesuffix(_LMDB_SUFFIX) + ".csv")
-        manifest = read_manifest(beside) if lmdb.name.endswith(_LMDB_SUFFIX) and beside.is_file() else None
-    # OUT/synthetic.json lies two levels above OUT/fold1/test_lmdb.
-    folders = (lmdb, *lmdb.absolute().parents[:2])
-    synthetic = any((folder / SYNTHETIC_FILE).is_file() for folder in folders)
-    return Data(name, lmdb, manifest, name.suffix == ".csv", synthetic)
-
-
-def parse_aus(text: str) -> tuple[int, ...]:
-    """Read AUs as a user writes them: ``1,2,4`` or ``AU1 AU2``.
-
-    Examples
-    --------
-    >>> parse_aus("1,2, AU12")
-    (1, 2, 12)
-    """
-    try:
-        aus = tuple(int(word.upper().removeprefix("AU")) for word in text.replace(",", " ").split())
-    except ValueError:
-        raise UserError(f"AUs '{text}': write numbers with commas, such as 1,2,4") from None
-    if not aus or len(set(aus)) != len(aus):
-        raise UserError(f"AUs '{text}': give each AU once, such as 1,2,4")
-    return aus
-
-
-# --- transform ------------------------------------------------------------------------------------------
-
-
-def read_transform_file(weights: str | Path) -> Transform | None:
-    """Read ``transform.json`` beside the weights, if there; its `mean_file` is made absolute."""
-    path = Path(weights).with_name(TRANSFORM_FILE)
-    if not path.is_file():
-        return None
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        mean_file = str(content.get("mean_file", ""))
-        return Transform(
-            scale=float(content.get("scale", 1.0)),
-            crop_size=int(content.get("crop_size", 0)),
-            mean_value=tuple(float(value) for value in content.get("mean_value", ())),
-            mean_file=str(path.absolute().parent / mean_file) if mean_file else "",
-        )
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: not a transform that drml train wrote ({error}); remove or repair it"
-        ) from None
-
-
-@dataclass(frozen=True)
-class Input:
-    """How pictures become the net's input, and where each setting comes from (for the reader)."""
-
-    scale: float
-    scale_from: str
-    mean: NDArray[np.float32] | None
-    mean_from: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return {"scale": self.scale, "scale_from": self.scale_from, "mean_from": self.mean_from}
-
-
-def find_input(
-    weights: str | Path, lmdb: Path, *, mean: str | Path | None = None, scale: float | None = None
-) -> Input:
-    """Settle mean and scale by the order that this module's head tells."""
-    own = read_weights(weights).transform
-    beside = read_transform_file(weights)
-    if scale is not None:
-        scale_from = "as given"
-        if not math.isfinite(scale) or scale == 0:
-            raise UserError(f"scale {scale}: give a finite number other than 0")
-    elif own is not None:
-        scale, scale_from = own.scale, "the weights' own net"
-    elif beside is not None:
-        scale, scale_from = beside.scale, TRANSFORM_FILE
-    else:
-        scale, scale_from = 1.0, "default"
-    if mean is not None:
-        return Input(scale, scale_from, lmdb_io.read_mean(Path(mean)), str(mean))
-    for path in (beside.mean_file if beside else "", str(lmdb.parent / MEAN_FILE)):
-        if path and Path(path).is_file():
-            return Input(scale, scale_from, lmdb_io.read_mean(Path(path)), path)
-    for known in (own, beside):
-        if known is not None and known.mean_value:
-            values = np.asarray(known.mean_value, np.float32)
-            return Input(scale, scale_from, values, "mean values of the net")
-        if known is not None and known.mean_file:
-            raise UserError(
-                f"{weights}: trained with the mean image {known.mean_file}, and neither that nor"
-                f" {lmdb.parent / MEAN_FILE} was found; give --mean"
-            )
-    return Input(scale, scale_from, None, "none")
-
-
-# --- scores ---------------------------------------------------------------------------------------------
+__all__ = ["Predictions", "TestResult", "predict", "score", "write_predictions", "write_scores"]
 
 
 @dataclass(frozen=True)
@@ -335,32 +63,45 @@ class Predictions:
     seconds: float
 
 
-def _net_aus(aus: Sequence[int] | None, count: int, deploy: str | Path) -> tuple[int, ...] | None:
-    if aus is None:
-        return None
-    if len(aus) != count:
-        raise UserError(f"{deploy}: {count} outputs, but {len(aus)} AUs given ({_list(aus)})")
-    return tuple(aus)
-
-
-def _data_aus(data: Data, count: int, net_aus: tuple[int, ...] | None) -> tuple[int, ...]:
+def _data_aus(data: Data, count: int, net_aus: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the AUs of the data's `count` labels."""
     if data.manifest is not None:
         if len(data.manifest.aus) != count:
             raise UserError(
-                f"{data.manifest.path}: {len(data.manifest.aus)} AUs, but {data.lmdb} has {count}; {_VERIFY}"
+                f"{data.manifest.path}: {len(data.manifest.aus)} AUs, but {data.lmdb} has {count}; {VERIFY}"
             )
         return data.manifest.aus
     for known in (net_aus, BP4D_AUS, DISFA_AUS):
         if known is not None and len(known) == count:
-            return known
+            return tuple(known)
     raise UserError(f"{data.lmdb}: which AUs its {count} labels are is unknown; give --aus, or its manifest")
+
+
+def _shared_aus(
+    deploy: str | Path, outputs: int, net_aus: Sequence[int] | None, data: Data, labels: int
+) -> tuple[tuple[int, ...], list[int], list[int]]:
+    """Return the AUs that net and data share, their columns in the outputs and in the labels."""
+    if net_aus is not None and len(net_aus) != outputs:
+        raise UserError(f"{deploy}: {outputs} outputs, but {len(net_aus)} AUs given ({_list(net_aus)})")
+    data_aus = _data_aus(data, labels, net_aus)
+    if net_aus is None:
+        if outputs != len(data_aus):
+            raise UserError(
+                f"{deploy}: {outputs} outputs, but {data.name} has {len(data_aus)} AUs"
+                f" ({_list(data_aus)}); name the AUs of the outputs with --aus to score the shared ones"
+            )
+        net_aus = data_aus
+    shared = tuple(au for au in net_aus if au in data_aus)
+    if not shared:
+        raise UserError(f"{data.name}: has none of the net's AUs ({_list(net_aus)}), only {_list(data_aus)}")
+    return shared, [list(net_aus).index(au) for au in shared], [data_aus.index(au) for au in shared]
 
 
 def _list(aus: Sequence[int]) -> str:
     return ", ".join(f"AU{au}" for au in aus)
 
 
-def output_blob(net: Net, deploy: str | Path) -> str:
+def _output_blob(net: Net, deploy: str | Path) -> str:
     """Return the blob with the probabilities: ``prob``."""
     if "prob" not in net.blob_names:
         raise UserError(
@@ -386,14 +127,19 @@ def predict(
     source = open_data(data)
     settings = find_input(weights, source.lmdb, mean=mean, scale=scale)
     net = CaffeNet(deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe)
-    blob = output_blob(net, deploy)
+    blob = _output_blob(net, deploy)
     start = time.perf_counter()
     keys: list[str] = []
     labels: list[NDArray[np.int8]] = []
     probabilities: list[NDArray[np.float32]] = []
+    shared: tuple[int, ...] = ()
     with tqdm(total=source.size, desc=str(data), unit="img", disable=not progress) as bar:
         for some_keys, images, some_labels in source.batches(batch):
             output = net.forward(images, [blob])[blob].reshape(len(images), -1)
+            if not shared:  # at the first batch: what does not fit is told before the long work
+                shared, outputs, columns = _shared_aus(
+                    deploy, output.shape[1], aus, source, some_labels.shape[1]
+                )
             wrong = ~(output >= 0) | ~(output <= 1)
             if wrong.any():
                 row, column = np.argwhere(wrong)[0]
@@ -402,33 +148,20 @@ def predict(
                     " not a probability; the training has diverged, or the net does not end in a Sigmoid"
                 )
             keys += some_keys
-            labels.append(some_labels)
-            probabilities.append(output)
+            labels.append(some_labels[:, columns])
+            probabilities.append(output[:, outputs])
             bar.update(len(images))
     if not keys:
         raise UserError(f"{data}: no record to score")
-    truth, guess = np.concatenate(labels), np.concatenate(probabilities)
-    net_aus = _net_aus(aus, guess.shape[1], deploy)
-    data_aus = _data_aus(source, truth.shape[1], net_aus)
-    if net_aus is None:
-        if guess.shape[1] != len(data_aus):
-            raise UserError(
-                f"{deploy}: {guess.shape[1]} outputs, but {data} has {len(data_aus)} AUs"
-                f" ({_list(data_aus)}); name the AUs of the outputs with --aus to score the shared ones"
-            )
-        net_aus = data_aus
-    shared = tuple(au for au in net_aus if au in data_aus)
-    if not shared:
-        raise UserError(f"{data}: has none of the net's AUs ({_list(net_aus)}), only {_list(data_aus)}")
     rows = source.manifest.rows if source.manifest else {}
-    subjects = {rows[key].get("subject") for key in keys if key in rows}
+    subjects = {rows[key].subject for key in keys if key in rows}
     return Predictions(
         weights=str(weights),
         data=str(data),
         aus=shared,
         keys=keys,
-        labels=truth[:, [data_aus.index(au) for au in shared]],
-        probabilities=guess[:, [net_aus.index(au) for au in shared]],
+        labels=np.concatenate(labels),
+        probabilities=np.concatenate(probabilities),
         subjects=len(subjects) or None,
         synthetic=source.synthetic,
         input=settings.to_dict(),
@@ -451,6 +184,8 @@ class TestResult:
     mean : Scores or None
         Mean of the folds' figures; None with one fold.
     threshold : float
+    options : dict
+        The options of ``drml score`` that were given, as text: mean, scale, aus, threshold; else None.
     """
 
     model: str
@@ -458,7 +193,8 @@ class TestResult:
     fold_scores: list[metrics.Scores]
     pooled: metrics.Scores
     mean: metrics.Scores | None
-    threshold: float = field(default=metrics.THRESHOLD)
+    threshold: float = metrics.THRESHOLD
+    options: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def synthetic(self) -> bool:
@@ -470,6 +206,7 @@ class TestResult:
         return {
             "model": self.model,
             "threshold": self.threshold,
+            "options": self.options,
             "synthetic": self.synthetic,
             "frames": sum(len(fold.keys) for fold in self.folds),
             "pooled": self.pooled.to_dict(),
@@ -561,9 +298,11 @@ def score(
     data : path or sequence of path
         LMDB folder or manifest; as many as `weights`, in the same order.
     mean : path, optional
-        mean.binaryproto; else found as the module's head tells. So is `scale`.
+        mean.binaryproto; by default found as `drml.net_input` tells. So is `scale`.
     scale : float, optional
+        Factor after the mean is taken off.
     batch : int
+        Pictures per pass.
     aus : sequence of int, optional
         The AUs of the net's outputs; by default those of the data. AUs that only one side has are not scored.
     threshold : float
@@ -576,6 +315,11 @@ def score(
     Returns
     -------
     TestResult
+
+    Raises
+    ------
+    UserError
+        Net, weights and data do not fit each other, or one of them is at fault: named.
     """
     all_weights = [weights] if isinstance(weights, str | Path) else list(weights)
     all_data = [data] if isinstance(data, str | Path) else list(data)
@@ -612,7 +356,13 @@ def score(
         [(fold.labels, fold.probabilities) for fold in folds], folds[0].aus, threshold=threshold
     )
     mean_scores = metrics.mean_of_folds(fold_scores) if len(folds) > 1 else None
-    return TestResult(str(deploy), folds, fold_scores, pooled, mean_scores, threshold)
+    options = {
+        "mean": None if mean is None else str(mean),
+        "scale": None if scale is None else repr(scale),
+        "aus": None if aus is None else ",".join(map(str, aus)),
+        "threshold": None if threshold == metrics.THRESHOLD else repr(threshold),
+    }
+    return TestResult(str(deploy), folds, fold_scores, pooled, mean_scores, threshold, options)
 
 
 def write_predictions(path: str | Path, folds: Sequence[Predictions]) -> None:
@@ -631,8 +381,3 @@ def write_scores(path: str | Path, result: TestResult) -> None:
     with writing(path, encoding="utf-8") as file:
         json.dump(result.to_dict(), file, indent=2, allow_nan=False)
         file.write("\n")
-
-
-def transform_to_json(transform: Transform) -> str:
-    """Return the text of ``transform.json``."""
-    return json.dumps(asdict(transform), indent=2) + "\n"

@@ -29,20 +29,16 @@ from typing import Any
 
 from tqdm import tqdm
 
+from drml.caffe_log import LogReader
 from drml.errors import UserError
 from drml.net import Transform, data_paths, fatal_line, read_prototxt, transform_of, write_prototxt
-from drml.scoring import MEAN_FILE, TRANSFORM_FILE, transform_to_json
+from drml.net_input import MEAN_FILE, TRANSFORM_FILE, transform_to_json
 
 SOLVER_FILE = "solver.prototxt"
 LOG_FILE = "train.log"
 LOSS_FILE = "loss.csv"
 FINAL_STEM = "final.caffemodel"
 
-_NUMBER = r"([-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf))"
-_ITERATION = re.compile(r"\] Iteration (\d+)(?: \(.*\))?, (?:loss = " + _NUMBER + "|lr = " + _NUMBER + ")")
-_TESTING = re.compile(r"\] Iteration (\d+), Testing net \(#(\d+)\)")
-_OUTPUT = re.compile(r"\]\s+(Test|Train) net output #\d+: (\S+) = " + _NUMBER)
-_SNAPSHOT = re.compile(r"\] Snapshotting to (?:binary proto|HDF5) file (.*\.caffemodel(?:\.h5)?)$")
 _GLOG = re.compile(r"^[IWEF]\d{4,8} ")
 
 
@@ -78,10 +74,17 @@ def set_up(
     data: str | Path | None = None,
     seed: int | None = None,
     max_iter: int | None = None,
+    clear: bool = False,
 ) -> Any:
     """Write solver, nets, ``transform.json`` and the mean image to `out`; return the solver's message.
 
-    The parameters are those of `train`.
+    The parameters are those of `train`; with `clear`, an earlier training goes from `out` first, but not
+    before all input is seen to be there.
+
+    Raises
+    ------
+    UserError
+        Solver, net or data are missing or broken; `out` is then as it was.
     """
     solver, out = Path(solver), Path(out).absolute()
     message = read_prototxt(solver, "SolverParameter")
@@ -119,6 +122,8 @@ def set_up(
             getattr(message, name)[index] = str(out / target)
     message.snapshot_prefix = str(out / (Path(message.snapshot_prefix).name or "drml"))
     out.mkdir(parents=True, exist_ok=True)
+    if clear:
+        remove_training(out)
     for target, net in nets.items():
         write_prototxt(net, out / target)
     write_prototxt(message, out / SOLVER_FILE)
@@ -148,57 +153,6 @@ def find_caffe(caffe: str | Path | None = None) -> Path:
     if not found:
         raise UserError("caffe not found: run make, and use .venv/bin/drml or put .venv/bin on PATH")
     return Path(found)
-
-
-# --- the log --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One figure of the log: `phase` is "train" or "test"; the smoothed loss of training is named "loss"."""
-
-    iteration: int
-    phase: str
-    name: str
-    value: float
-
-
-class LogReader:
-    """Reads caffe's log line by line.
-
-    Attributes
-    ----------
-    iteration : int
-        The last one named.
-    snapshot : str or None
-        The last weights file written.
-    """
-
-    def __init__(self) -> None:
-        self.iteration = 0
-        self.snapshot: str | None = None
-        self._test_net = 0
-
-    def read(self, line: str) -> Figure | None:
-        """Take the next line; return the figure in it, if any."""
-        if match := _TESTING.search(line):
-            self.iteration, self._test_net = int(match[1]), int(match[2])
-        elif match := _ITERATION.search(line):
-            self.iteration = int(match[1])
-            if match[2]:
-                return Figure(self.iteration, "train", "loss", float(match[2]))
-            return Figure(self.iteration, "train", "lr", float(match[3]))
-        elif match := _OUTPUT.search(line):
-            name = match[2]
-            if match[1] == "Train":
-                # The loss of this batch alone, beside the smoothed one.
-                return Figure(self.iteration, "train", f"batch {name}", float(match[3]))
-            if self._test_net:
-                name = f"{name} (net {self._test_net})"
-            return Figure(self.iteration, "test", name, float(match[3]))
-        elif match := _SNAPSHOT.search(line.rstrip()):
-            self.snapshot = match[1]
-        return None
 
 
 # --- training -------------------------------------------------------------------------------------------
@@ -276,13 +230,16 @@ def train(
         raise UserError(
             "weights and snapshot are both given; a snapshot brings its own weights, leave one out"
         )
+    clear = False
     if (out / LOG_FILE).exists() and snapshot is None:
         if not overwrite:
             raise UserError(
                 f"{out}: holds an earlier training; give another folder, --overwrite, or --snapshot to go on"
             )
-        remove_training(out)
-    message = set_up(solver, out, data=data, seed=seed, max_iter=max_iter)
+        clear = True
+        if weights is not None and Path(weights).absolute().parent == out:
+            raise UserError(f"{weights}: goes with the training that is to be overwritten; move it elsewhere")
+    message = set_up(solver, out, data=data, seed=seed, max_iter=max_iter, clear=clear)
     command = [str(program), "train", "-solver", str(out / SOLVER_FILE)]
     if weights is not None:
         command += ["-weights", str(Path(weights).absolute())]
@@ -345,7 +302,9 @@ def _run(
         (out / LOSS_FILE).open(mode, newline="", encoding="utf-8") as table,
     ):
         writer = csv.writer(table, lineterminator="\n")
-        if not table.tell():
+        if table.tell():
+            start -= _seconds_so_far(out / LOSS_FILE)
+        else:
             writer.writerow(["iteration", "seconds", "phase", "name", "value"])
         child = subprocess.Popen(
             command,
@@ -389,6 +348,15 @@ def _run(
     if code:
         raise UserError(_failure(command[0], code, tail, out / LOG_FILE))
     return reader, last
+
+
+def _seconds_so_far(table: Path) -> float:
+    """Return the time in the last row of the losses: a training that goes on counts from there."""
+    last = table.read_text(encoding="utf-8", errors="replace").rstrip().rsplit("\n", 1)[-1].split(",")
+    try:
+        return max(0.0, float(last[1]))
+    except (IndexError, ValueError):  # nothing but the header, or a row cut off
+        return 0.0
 
 
 def _failure(program: str, code: int, tail: list[str], log: Path) -> str:

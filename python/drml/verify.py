@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import csv
 import itertools
 import json
 import os
@@ -17,38 +16,12 @@ from tqdm import tqdm
 from drml import lmdb_io
 from drml.datasets import images
 from drml.errors import UserError
+from drml.manifest import Row, manifest_beside, read_manifest
 from drml.registration import SIZE
 
-__all__ = ["read_manifest", "verify"]
+__all__ = ["verify"]
 
 _BATCH = 512
-_FIXED = ["key", "source", "subject", "task", "frame"]
-
-
-def read_manifest(path: Path | str) -> tuple[list[str], list[tuple[str, tuple[int, ...]]]]:
-    """Read a manifest: the AU columns' names, and key and labels of each row."""
-    path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            lines = list(csv.reader(file))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such manifest; name the CSV that belongs to the LMDB") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as a manifest ({error})") from None
-    if not lines or lines[0][:5] != _FIXED or len(lines[0]) == 5:
-        raise UserError(f"{path}: not a manifest; its header is key,source,subject,task,frame,AU...")
-    header = lines[0]
-    rows = []
-    for number, cells in enumerate(lines[1:], 2):
-        if len(cells) != len(header):
-            raise UserError(f"{path}: line {number}: {len(cells)} values, the header has {len(header)}")
-        labels = []
-        for name, cell in zip(header[5:], cells[5:], strict=True):
-            if cell not in ("-1", "0", "1"):
-                raise UserError(f"{path}: line {number}: {cell!r} for {name}; labels are -1, 0 and 1")
-            labels.append(int(cell))
-        rows.append((cells[0], tuple(labels)))
-    return header[5:], rows
 
 
 def verify(
@@ -85,7 +58,8 @@ def verify(
     lmdb_dir = Path(lmdb_dir)
     entries = lmdb_io.check_lmdb(lmdb_dir)
     manifest = _sibling(lmdb_dir) if manifest is None else Path(manifest)
-    aus, rows = read_manifest(manifest)
+    listed = read_manifest(manifest)
+    aus, rows = [f"AU{au}" for au in listed.aus], list(listed.rows.values())
     size = size or _prepared_size(lmdb_dir)
     counts = {value: [0] * len(aus) for value in (1, -1, 0)}
     checked = 0
@@ -102,7 +76,7 @@ def verify(
     if checked < len(rows):
         raise UserError(
             f"{lmdb_dir}: {checked} records, {manifest} has {len(rows)}; "
-            f"the first missing one is {rows[checked][0]}"
+            f"the first missing one is {rows[checked].key}"
         )
     return {
         "lmdb": str(lmdb_dir),
@@ -116,11 +90,10 @@ def verify(
 
 
 def _sibling(lmdb_dir: Path) -> Path:
-    path = Path(os.path.abspath(lmdb_dir))  # noqa: PTH100 - "." must get its name, links must keep theirs
-    manifest = path.with_name(path.name.removesuffix("_lmdb") + ".csv")
+    manifest = manifest_beside(lmdb_dir)
     if not manifest.is_file():
         raise UserError(f"{lmdb_dir}: no manifest beside it ({manifest.name}); name its CSV")
-    return lmdb_dir.with_name(manifest.name) if lmdb_dir.name else manifest
+    return manifest
 
 
 def _prepared_size(lmdb_dir: Path) -> int:
@@ -137,17 +110,17 @@ def _compare(
     lmdb_dir: Path,
     manifest: Path,
     item: lmdb_io.Item,
-    row: tuple[str, tuple[int, ...]] | None,
+    row: Row | None,
     aus: list[str],
 ) -> None:
     where = f"{lmdb_dir}: record {item.key}"
     if row is None:
         raise UserError(f"{where} is not in {manifest}, which ends before it")
-    if item.key != row[0]:
-        raise UserError(f"{where} where {manifest} has {row[0]}: one is missing, or the order differs")
+    if item.key != row.key:
+        raise UserError(f"{where} where {manifest} has {row.key}: one is missing, or the order differs")
     if len(item.labels) != len(aus):
         raise UserError(f"{where}: {len(item.labels)} labels, {manifest} has {len(aus)}")
-    for name, value, expected in zip(aus, item.labels, row[1], strict=True):
+    for name, value, expected in zip(aus, item.labels, row.labels, strict=True):
         if value not in (-1, 0, 1):
             raise UserError(f"{where}: label {value} for {name}; labels are -1, 0 and 1")
         if value != expected:

@@ -97,7 +97,10 @@ def test_nothing_shipped_imports_tests() -> None:
     assert not [n for n, names in MODULES.items() if any(uses(names, f) for f in frameworks)]
 
 
-@pytest.mark.parametrize("name", ["datasets.folds", "registration", "sampling"])
+@pytest.mark.parametrize(
+    "name",
+    ["datasets.folds", "labels", "metrics", "registration", "report.charts", "report.faces", "sampling"],
+)
 def test_examples_in_docstrings_are_true(name: str) -> None:
     module = importlib.import_module(f"drml.{name}")
     result = doctest.testmod(module)

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 import tiny_net as tiny
-from drml import cli
+from drml import cli, commands
 from drml.errors import UserError
 
 COMMANDS = ("synth", "prepare", "verify", "train", "score", "features", "report")
@@ -103,6 +103,7 @@ def test_wrong_usage_is_2(arguments, capsys):
             "drml: error: out.npz: No space left on device; free some space or write elsewhere\n",
         ),
         (PermissionError(13, "Permission denied", "/x"), 1, "drml: error: /x: Permission denied\n"),
+        (MemoryError(), 1, "drml: error: out of memory (no details); try fewer jobs or a smaller batch\n"),
         (KeyboardInterrupt(), 130, "drml: interrupted\n"),
     ],
 )
@@ -110,7 +111,7 @@ def test_failure_is_one_line_and_its_status(error, status, text, monkeypatch, ca
     def fail(_):
         raise error
 
-    monkeypatch.setattr(cli, "_verify", fail)
+    monkeypatch.setattr(commands, "verify", fail)
     assert cli.main(["verify", "some_lmdb"]) == status
     assert capsys.readouterr().err == text
 
@@ -119,15 +120,25 @@ def test_mistake_of_ours_is_not_hidden(monkeypatch):
     def fail(_):
         raise ValueError("bug")
 
-    monkeypatch.setattr(cli, "_verify", fail)
+    monkeypatch.setattr(commands, "verify", fail)
     with pytest.raises(ValueError, match="bug"):
         cli.main(["verify", "some_lmdb"])
 
 
-def test_pipe_that_closes_is_no_error(setup):
-    net, fold = setup
+def test_pipe_that_closes_is_no_error(tmp_path):
+    fold = tiny.write_data(tmp_path)[0]
     child = subprocess.Popen(
-        [sys.executable, "-m", "drml", "score", "-q", *net, "--data", str(fold / "test_lmdb")],
+        [
+            sys.executable,
+            "-m",
+            "drml",
+            "verify",
+            str(fold / "test_lmdb"),
+            "--size",
+            str(tiny.IMAGE),
+            "-q",
+            "--json",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )

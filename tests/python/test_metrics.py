@@ -1,6 +1,5 @@
 """drml.metrics against scikit-learn, and its conventions where a figure is undefined."""
 
-import doctest
 import math
 
 import numpy as np
@@ -51,10 +50,6 @@ def test_agrees_with_scikit_learn_on_many_frames(seed):
     labels = rng.choice([-1, 0, 1], 3000, p=[0.6, 0.1, 0.3])
     scores = np.round(np.clip(0.4 + 0.2 * labels + 0.3 * rng.standard_normal(3000), 0, 1), 1 + seed % 3)
     check(list(zip(labels.tolist(), scores.tolist(), strict=True)))
-
-
-def test_examples_in_docstrings():
-    assert doctest.testmod(metrics).failed == 0
 
 
 def test_threshold_is_inclusive():

@@ -347,9 +347,9 @@ import resource, sys
 from drml import prepare
 from drml.errors import UserError
 stage = getattr(prepare, sys.argv[3])
-def full(*args):
+def full(*args, **options):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
-    return stage(*args)
+    return stage(*args, **options)
 setattr(prepare, sys.argv[3], full)
 try:
     prepare.prepare_bp4d(sys.argv[1], sys.argv[2], jobs=1, progress=False)
@@ -362,7 +362,7 @@ except UserError as error:
 @pytest.mark.parametrize(
     ("stage", "where"),
     [
-        ("_register_all", "o: "),
+        ("register_all", "o: "),
         ("_write_fold", "fold1/mean.binaryproto: "),
         ("_write_split", "fold1/train_lmdb: "),
     ],

@@ -3,13 +3,18 @@
 import csv
 import json
 import re
+import shutil
 
+import cv2
 import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import lmdb_io, metrics, scoring
+from drml import lmdb_io, metrics, net_input, scoring
 from drml.errors import UserError
+from drml.files import writing
+from drml.labels import parse_aus
+from drml.manifest import read_manifest
 from drml.net import Transform
 
 
@@ -67,12 +72,12 @@ def test_threshold_counts_for_f1_alone(setup):
 
 
 def settle(weights, fold, **options):
-    return scoring.find_input(weights, fold / "test_lmdb", **options)
+    return net_input.find_input(weights, fold / "test_lmdb", **options)
 
 
 def test_scale_comes_from_the_weights_then_transform_json_then_one(setup, tmp_path):
     _, weights, fold, _, _ = setup
-    (tmp_path / "transform.json").write_text(scoring.transform_to_json(Transform(scale=0.5)))
+    (tmp_path / "transform.json").write_text(net_input.transform_to_json(Transform(scale=0.5)))
     assert settle(weights, fold).scale == pytest.approx(0.02)
     assert settle(weights, fold, scale=3.0).scale == 3
     hdf5 = tiny.write_hdf5(tmp_path / "w.h5", tiny.draw_parameters())
@@ -90,11 +95,38 @@ def test_mean_comes_from_the_option_then_the_weights_then_the_data(setup, tmp_pa
     beside = lmdb_io.read_mean(fold / "mean.binaryproto")
     np.testing.assert_array_equal(settle(weights, fold).mean, beside)
     (tmp_path / "transform.json").write_text(
-        scoring.transform_to_json(Transform(scale=0.02, mean_file="kept.binaryproto"))
+        net_input.transform_to_json(Transform(scale=0.02, mean_file="kept.binaryproto"))
     )
     np.testing.assert_array_equal(settle(weights, fold).mean, means["kept"])
     given = settle(weights, fold, mean=tmp_path / "given.binaryproto")
     np.testing.assert_array_equal(given.mean, means["given"])
+
+
+def test_weights_trained_without_a_mean_image_get_none(tmp_path):
+    # The mean image beside the data is no news to a net that never had one.
+    fold = tiny.write_data(tmp_path)[0]
+    weights = tiny.write_caffemodel(
+        tmp_path / "w.caffemodel", tiny.draw_parameters(), scale=0.1, mean_file=""
+    )
+    assert settle(weights, fold).mean is None
+    hdf5 = tiny.write_hdf5(tmp_path / "w.h5", tiny.draw_parameters())
+    np.testing.assert_array_equal(settle(hdf5, fold).mean, lmdb_io.read_mean(fold / "mean.binaryproto"))
+    transform = Transform(scale=0.1, mean_value=(1.0, 2.0, 3.0))
+    (tmp_path / "transform.json").write_text(net_input.transform_to_json(transform))
+    np.testing.assert_array_equal(settle(hdf5, fold).mean, [1, 2, 3])
+
+
+def test_mean_image_that_the_weights_name_comes_before_that_of_other_data(tmp_path):
+    fold = tiny.write_data(tmp_path)[0]
+    mean = np.full((3, tiny.IMAGE, tiny.IMAGE), 7.0)
+    lmdb_io.write_mean(tmp_path / "trained.binaryproto", mean)
+    weights = tiny.write_caffemodel(
+        tmp_path / "w.caffemodel",
+        tiny.draw_parameters(),
+        scale=0.1,
+        mean_file=str(tmp_path / "trained.binaryproto"),
+    )
+    np.testing.assert_array_equal(settle(weights, fold).mean, mean)
 
 
 def test_mean_that_training_had_must_be_found(tmp_path):
@@ -111,8 +143,8 @@ def test_mean_values_of_the_net_are_used(tmp_path):
     weights = tiny.write_hdf5(tmp_path / "w.h5", tiny.draw_parameters())
     assert settle(weights, fold).mean is None
     transform = Transform(scale=0.1, mean_value=(1.0, 2.0, 3.0))
-    (tmp_path / "transform.json").write_text(scoring.transform_to_json(transform))
-    assert scoring.read_transform_file(weights) == transform
+    (tmp_path / "transform.json").write_text(net_input.transform_to_json(transform))
+    assert net_input.read_transform_file(weights) == transform
     np.testing.assert_array_equal(settle(weights, fold).mean, [1, 2, 3])
 
 
@@ -120,7 +152,7 @@ def test_mean_values_of_the_net_are_used(tmp_path):
 def test_broken_transform_json_is_named(tmp_path, text):
     (tmp_path / "transform.json").write_text(text)
     with pytest.raises(UserError, match=r"transform.json: not a transform"):
-        scoring.read_transform_file(tmp_path / "w.h5")
+        net_input.read_transform_file(tmp_path / "w.h5")
 
 
 # --- AUs ------------------------------------------------------------------------------------------------
@@ -132,6 +164,22 @@ def test_only_shared_aus_are_scored_each_from_its_own_column(setup):
     assert fold_result.aus == (4, 1)
     np.testing.assert_allclose(fold_result.probabilities, expected[:, [1, 2]], atol=1e-5)
     np.testing.assert_array_equal(fold_result.labels, labels[:, [2, 0]])
+
+
+def test_aus_that_do_not_agree_are_told_at_the_first_batch(setup, tmp_path, monkeypatch):
+    deploy, weights, _, _, _ = setup
+    other = tiny.write_data(tmp_path / "other", aus=(1, 2))[0]
+    passes = []
+    forward = scoring.CaffeNet.forward
+
+    def counted(*arguments):
+        passes.append(1)
+        return forward(*arguments)
+
+    monkeypatch.setattr(scoring.CaffeNet, "forward", counted)
+    with pytest.raises(UserError, match="3 outputs"):
+        run(deploy, weights, other / "test.csv", batch=2)
+    assert len(passes) == 1
 
 
 def test_aus_that_do_not_agree_are_refused(setup, tmp_path):
@@ -157,7 +205,7 @@ def test_lmdb_without_manifest_needs_to_be_told_its_aus(setup):
 @pytest.mark.parametrize("text", ["", "one", "1,1", "1;2"])
 def test_aus_are_numbers_each_once(text):
     with pytest.raises(UserError, match="AUs"):
-        scoring.parse_aus(text)
+        parse_aus(text)
 
 
 # --- folds ----------------------------------------------------------------------------------------------
@@ -191,11 +239,9 @@ def test_table_has_every_au_average_trivial_row_and_dashes(tmp_path):
     deploy = tiny.write_deploy(tmp_path)
     weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters(), scale=0.02)
     fold = tiny.write_data(tmp_path / "data", count=4, seed=0)[0]
-    labels = scoring.read_manifest(fold / "test.csv")
+    rows = read_manifest(fold / "test.csv").rows.values()
     one_class = [
-        au
-        for column, au in enumerate(tiny.AUS)
-        if len({labels.labels(k)[column] for k in labels.rows} - {0}) < 2
+        au for column, au in enumerate(tiny.AUS) if len({row.labels[column] for row in rows} - {0}) < 2
     ]
     assert one_class, "the data of this test should have an AU without both classes"
     result = run(deploy, weights, fold / "test_lmdb")
@@ -242,7 +288,7 @@ def test_nothing_half_written_stays(tmp_path):
     target.write_text("old")
 
     def write():
-        with scoring.writing(target) as file:
+        with writing(target) as file:
             file.write("half")
             raise OSError(28, "No space left on device")
 
@@ -287,7 +333,7 @@ def test_missing_data_are_named(setup, tmp_path):
     deploy, weights, fold, _, _ = setup
     with pytest.raises(UserError, match="none_lmdb: no such LMDB"):
         run(deploy, weights, tmp_path / "none_lmdb")
-    with pytest.raises(UserError, match=r"none.csv: no such file"):
+    with pytest.raises(UserError, match=r"none.csv: no such manifest"):
         run(deploy, weights, tmp_path / "none.csv")
     alone = tmp_path / "alone.csv"
     alone.write_bytes((fold / "test.csv").read_bytes())
@@ -296,29 +342,12 @@ def test_missing_data_are_named(setup, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "match"),
-    [
-        ("", "not a manifest"),
-        ("key,source\na,b\n", "not a manifest"),
-        ("source,AU1\na,1\n", "not a manifest"),
-        ("key,AU1\na,1\na,1\n", "line 3: key a appears twice"),
-        (b"\xff\xff", "not a manifest"),
-    ],
-)
-def test_what_is_no_manifest_is_refused(tmp_path, text, match):
-    path = tmp_path / "test.csv"
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(UserError, match=match):
-        scoring.read_manifest(path)
-
-
-@pytest.mark.parametrize(
     ("change", "match"),
     [
         (lambda lines: [*lines[:-1], lines[-1].replace("00000009", "00000099")], "key 00000009.* is missing"),
         (lambda lines: [*lines, "00000099_F001_T1_0099,x,F001,T1,99,1,1,1\n"], "no record 00000099"),
-        (lambda lines: [*lines[:-1], lines[-1].rsplit(",", 3)[0] + ",1,1,7\n"], "labels differ"),
-        (lambda lines: [*lines[:-1], lines[-1].rsplit(",", 3)[0] + ",1,1,yes\n"], "no number"),
+        (lambda lines: [*lines[:-1], lines[-1].rsplit(",", 3)[0] + ",1,1,7\n"], "'7' for AU4"),
+        (lambda lines: [*lines[:-1], lines[-1].rsplit(",", 3)[0] + ",1,1,yes\n"], "'yes' for AU4"),
     ],
 )
 def test_manifest_that_tells_otherwise_is_refused(setup, change, match):
@@ -329,11 +358,13 @@ def test_manifest_that_tells_otherwise_is_refused(setup, change, match):
         run(deploy, weights, fold / "test_lmdb")
 
 
+def cut_jpeg():
+    # OpenCV would make an image of it, grey where it ends.
+    data = cv2.imencode(".jpg", tiny.draw_images(1)[0])[1].tobytes()
+    return data[: len(data) * 3 // 4]
+
+
 def bad_lmdb(fold, image=None, labels=(1, 1, 1)):
-    import shutil
-
-    import cv2
-
     shutil.rmtree(fold / "test_lmdb")
     (fold / "test.csv").unlink()
     good = cv2.imencode(".png", tiny.draw_images(1)[0])[1].tobytes()
@@ -345,15 +376,17 @@ def bad_lmdb(fold, image=None, labels=(1, 1, 1)):
 @pytest.mark.parametrize(
     ("record", "match"),
     [
-        ({"image": b"no image"}, "record b: the image cannot be decoded"),
-        ({"image": b""}, "record b.* cannot be decoded"),
+        ({"image": b"no image"}, "record b: its image of 8 bytes cannot be decoded"),
+        ({"image": b""}, "record b: its image of 0 bytes cannot be decoded"),
+        ({"image": cut_jpeg()}, "record b: its image of .* bytes cannot be decoded"),
         ({"labels": (1, 1)}, "record b has 2 labels, others 3"),
         ({"labels": (1, 1, 2)}, "record b has the label 2"),
         ({"labels": ()}, "record b has no labels"),
     ],
 )
-def test_bad_record_is_named(setup, record, match):
+@pytest.mark.parametrize("batch", [1, 2])
+def test_bad_record_is_named(setup, record, match, batch):
     deploy, weights, fold, _, _ = setup
     bad_lmdb(fold, **record)
     with pytest.raises(UserError, match=match):
-        run(deploy, weights, fold / "test_lmdb", aus=tiny.AUS)
+        run(deploy, weights, fold / "test_lmdb", aus=tiny.AUS, batch=batch)

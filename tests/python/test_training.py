@@ -15,7 +15,8 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import lmdb_io, scoring, training
+from drml import lmdb_io, net_input, scoring, training
+from drml.caffe_log import LogReader
 from drml.errors import UserError
 from drml.net import read_prototxt
 
@@ -64,7 +65,7 @@ def test_transform_and_mean_are_kept_for_scoring(solver, fold, tmp_path):
     np.testing.assert_array_equal(
         lmdb_io.read_mean(out / "mean.binaryproto"), lmdb_io.read_mean(fold / "mean.binaryproto")
     )
-    assert scoring.read_transform_file(out / "any.h5").mean_file == str(out / "mean.binaryproto")
+    assert net_input.read_transform_file(out / "any.h5").mean_file == str(out / "mean.binaryproto")
 
 
 def test_without_data_the_nets_own_paths_are_made_absolute(solver, fold, tmp_path, monkeypatch):
@@ -142,17 +143,17 @@ HEAD = "I1123 22:44:28.123456  1234 solver.cpp:239] "
     ],
 )
 def test_figures_are_read_from_the_log(text, figure):
-    found = training.LogReader().read(HEAD + text + "\n")
+    found = LogReader().read(HEAD + text + "\n")
     assert (found and (found.iteration, found.phase, found.name, found.value)) == figure
 
 
 def test_loss_that_is_no_number_is_read_as_such():
-    found = training.LogReader().read(HEAD + "Iteration 4 (1 iter/s, 1s/4 iters), loss = -nan\n")
+    found = LogReader().read(HEAD + "Iteration 4 (1 iter/s, 1s/4 iters), loss = -nan\n")
     assert np.isnan(found.value)
 
 
 def test_outputs_belong_to_the_iteration_and_net_before_them():
-    reader = training.LogReader()
+    reader = LogReader()
     assert reader.read(HEAD + "Iteration 30, Testing net (#1)\n") is None
     figure = reader.read(HEAD + "    Test net output #0: loss = 2\n")
     assert (figure.iteration, figure.name) == (30, "loss (net 1)")
@@ -211,6 +212,15 @@ def test_earlier_training_is_kept_unless_overwritten_or_resumed(solver, fold, tm
     assert resumed.weights.resolve().name == "tiny_iter_6.caffemodel"
     assert (out / "train.log").read_text().count("Solving tiny") == 2
     assert (out / "loss.csv").read_text().count("iteration,seconds") == 1
+    with (out / "loss.csv").open() as file:
+        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    assert seconds == sorted(seconds), "a training that goes on counts its time from where it was"
+    # What cannot start takes nothing away.
+    with pytest.raises(UserError, match="no such folder"):
+        run(solver, out, tmp_path / "none", overwrite=True)
+    with pytest.raises(UserError, match="goes with the training"):
+        run(solver, out, fold, overwrite=True, weights=out / "tiny_iter_6.caffemodel")
+    assert (out / "tiny_iter_6.caffemodel").exists()
     (out / "notes.txt").write_text("mine")
     run(solver, out, fold, max_iter=2, overwrite=True)
     assert not (out / "tiny_iter_6.caffemodel").exists()

@@ -9,8 +9,8 @@ import pytest
 import bp4d_factory as factory
 from drml import lmdb_io
 from drml.errors import UserError
-from drml.prepare import encode
-from drml.verify import read_manifest, verify
+from drml.faces import encode
+from drml.verify import verify
 
 AUS = ["AU1", "AU2", "AU12"]
 KEYS = [f"{i:08d}_F001_T1_{i:04d}" for i in range(6)]
@@ -90,36 +90,6 @@ def test_a_truncated_database(tmp_path: Path) -> None:
         file.truncate(20000)
     with pytest.raises(UserError, match=r"data\.mdb: truncated, 20000 bytes of"):
         verify(path)
-
-
-HEADER = "key,source,subject,task,frame,AU1\n"
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", "not a manifest"),
-        ("key,AU1\n", "not a manifest"),
-        ("key,source,subject,task,frame\n", "not a manifest"),
-        (HEADER + "a,b,c,d,1,1\na,b,c,d,1\n", "line 3: 5 values, the header has 6"),
-        (HEADER + "a,b,c,d,1,9\n", "line 2: '9' for AU1; labels are -1, 0 and 1"),
-        (HEADER + "a,b,c,d,1,\n", "line 2: '' for AU1"),
-    ],
-)
-def test_faults_of_manifests(tmp_path: Path, text: str, said: str) -> None:
-    path = tmp_path / "m.csv"
-    path.write_text(text)
-    with pytest.raises(UserError) as error:
-        read_manifest(path)
-    assert str(path) in str(error.value) and said in str(error.value)
-
-
-def test_missing_and_unreadable_manifests(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"m\.csv: no such manifest"):
-        read_manifest(tmp_path / "m.csv")
-    (tmp_path / "m.csv").write_bytes(b"\xff\xfe\x81")
-    with pytest.raises(UserError, match="cannot be read as a manifest"):
-        read_manifest(tmp_path / "m.csv")
 
 
 def test_png_faces_of_another_size(tmp_path: Path) -> None:

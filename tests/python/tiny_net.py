@@ -71,7 +71,7 @@ def draw_parameters(seed=0, outputs=OUTPUTS):
     }
 
 
-def write_caffemodel(path, parameters, *, scale=None, mean_file=None, old=False):
+def write_caffemodel(path, parameters, *, scale=None, mean_file="fold0/mean.binaryproto", old=False):
     """Write the weights as a snapshot has them; with `scale` also the data layer's transform.
 
     `old` writes shapes of four axes in the fields that Caffe had before `shape`.

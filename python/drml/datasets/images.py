@@ -9,7 +9,9 @@ import numpy as np
 
 from drml.errors import UserError
 
-__all__ = ["decode_bgr", "load_bgr"]
+__all__ = ["decode_bgr", "is_cut_jpeg", "load_bgr"]
+
+_JPEG = b"\xff\xd8"
 
 # A broken file raises an error of ours that names it; OpenCV's own warnings name no file.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
@@ -50,15 +52,11 @@ def load_bgr(path: Path | str) -> tuple[np.ndarray, str | None]:
 
 
 def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
-    """Decode the bytes of an image file; see :func:`load_bgr`."""
+    """Decode the bytes of an image file; see :func:`load_bgr`, whose errors here name no file."""
     if not data:
         raise UserError("the image has zero bytes")
-    components = 0
-    if data[:2] == b"\xff\xd8":
-        components, scan = _jpeg_header(data)
-        # Some versions of OpenCV fill what is missing with grey and say nothing.
-        if not scan or data.find(b"\xff\xd9", scan) < 0:
-            raise UserError("the JPEG is truncated")
+    if is_cut_jpeg(data):
+        raise UserError("the JPEG is truncated")
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
@@ -67,7 +65,7 @@ def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
         raise UserError("the image cannot be decoded (damaged, or not an image)")
 
     notes = []
-    if components == 4:  # OpenCV has converted it; only the header still knows
+    if data[:2] == _JPEG and _jpeg_header(data)[0] == 4:  # OpenCV has converted it; the header still knows
         notes.append("CMYK")
     if image.ndim == 3 and image.shape[2] in (2, 4):
         notes.append("alpha")
@@ -81,6 +79,14 @@ def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
     if image.dtype != np.uint8 or image.shape[2] != 3:
         raise UserError(f"an image of {image.shape[2]} channels of {image.dtype} is not understood")
     return np.ascontiguousarray(image), ", ".join(notes) or None
+
+
+def is_cut_jpeg(data: bytes) -> bool:
+    """Whether the bytes are a JPEG that breaks off: OpenCV may fill the rest with grey and say nothing."""
+    if data[:2] != _JPEG:
+        return False
+    scan = _jpeg_header(data)[1]
+    return not scan or data.find(b"\xff\xd9", scan) < 0
 
 
 def _jpeg_header(data: bytes) -> tuple[int, int]:

@@ -294,6 +294,7 @@ def _work(videos: list[_Video], jobs: int) -> Iterator[_Written]:
 def _init_worker() -> None:
     # Ctrl-C reaches every process of the terminal; the parent alone answers it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _write_video(video: _Video) -> _Written:

@@ -1,0 +1,197 @@
+"""What each ``drml`` command does with its arguments: calls the module that does the work, and tells of it.
+
+Modules are imported inside the functions, so that ``drml --help`` needs neither OpenCV nor Caffe.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+from drml.errors import UserError
+from drml.labels import parse_aus
+
+__all__ = ["features", "prepare", "report", "score", "synth", "train", "verify"]
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2, allow_nan=False, default=str))
+
+
+def _note(args: argparse.Namespace, text: str) -> None:
+    """Tell what was done, where nobody asked for quiet or for JSON."""
+    if not args.quiet and not getattr(args, "json", False):
+        print(text)
+
+
+def synth(args: argparse.Namespace) -> None:
+    """Draw a data set and write it."""
+    from drml.synth import write_bp4d
+
+    options: dict[str, Any] = {} if args.size is None else {"size": args.size}
+    done = write_bp4d(
+        args.out,
+        subjects=args.subjects,
+        tasks=args.tasks,
+        frames=args.frames,
+        seed=args.seed,
+        jobs=args.jobs,
+        progress=not args.quiet,
+        **options,
+    )
+    if args.json:
+        _print_json(dataclasses.asdict(done))
+    _note(
+        args,
+        f"{args.out}: {done.subjects} subjects, {done.videos} videos, {done.frames} coded frames;"
+        f" {done.images} with an image, {done.landmarks} with landmarks",
+    )
+
+
+def prepare(args: argparse.Namespace) -> None:
+    """Prepare a data set for training."""
+    from drml.prepare import prepare_bp4d
+
+    options: dict[str, Any] = {}
+    if args.aus:
+        options["aus"] = parse_aus(args.aus)
+    summary = prepare_bp4d(
+        args.root,
+        args.out,
+        folds=args.folds,
+        seed=args.seed,
+        val_share=args.val_share,
+        positives=args.positives,
+        negatives=args.negatives,
+        unsampled=args.unsampled,
+        encoding=args.encoding,
+        size=args.size,
+        jobs=args.jobs,
+        progress=not args.quiet,
+        max_broken=args.max_broken,
+        overwrite=args.overwrite,
+        **options,
+    )
+    if args.json:
+        _print_json(summary)
+    _note(
+        args, f"{args.out}: prepared; what was taken and what was skipped is in {args.out / 'summary.json'}"
+    )
+
+
+def verify(args: argparse.Namespace) -> None:
+    """Check an LMDB against its manifest."""
+    from drml import verify as checks
+
+    result = checks.verify(args.lmdb, args.manifest, size=args.size, progress=not args.quiet)
+    if args.json:
+        _print_json(result)
+    _note(
+        args, f"{args.lmdb}: good; " + ", ".join(f"{name} {_brief(value)}" for name, value in result.items())
+    )
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(map(_brief, value))
+    return str(value)
+
+
+def score(args: argparse.Namespace) -> None:
+    """Score a net; print the table, write the files."""
+    from drml import scoring
+
+    for path in (args.out, args.predictions):
+        _check_parent(path)
+    result = scoring.score(
+        args.model,
+        args.weights,
+        args.data,
+        mean=args.mean,
+        scale=args.scale,
+        batch=args.batch,
+        aus=parse_aus(args.aus) if args.aus else None,
+        threshold=args.threshold,
+        progress=not args.quiet,
+    )
+    if args.out:
+        scoring.write_scores(args.out, result)
+    if args.predictions:
+        scoring.write_predictions(args.predictions, result.folds)
+    if args.json:
+        _print_json(result.to_dict())
+    else:
+        print(result.to_text(), end="")
+
+
+def _check_parent(path: Path | None) -> None:
+    """Refuse before the long work what cannot be written after it."""
+    if path is not None and not path.absolute().parent.is_dir():
+        raise UserError(f"{path}: folder {path.parent} does not exist; make it first")
+
+
+def features(args: argparse.Namespace) -> None:
+    """Write a blob of every record."""
+    from drml.features import extract
+
+    done = extract(
+        args.model,
+        args.weights,
+        args.data,
+        args.out,
+        blob=args.blob,
+        mean=args.mean,
+        scale=args.scale,
+        batch=args.batch,
+        progress=not args.quiet,
+    )
+    _note(args, f"{done.path}: {done.rows} rows of {'x'.join(map(str, done.shape)) or '1'} ({args.blob})")
+
+
+def train(args: argparse.Namespace) -> None:
+    """Run caffe in a folder of its own."""
+    from drml import training
+
+    done = training.train(
+        args.solver,
+        args.out,
+        data=args.data,
+        weights=args.weights,
+        snapshot=args.snapshot,
+        caffe=args.caffe,
+        seed=args.seed,
+        max_iter=args.max_iter,
+        overwrite=args.overwrite,
+        progress=not args.quiet,
+    )
+    if args.json:
+        _print_json(
+            {
+                "weights": str(done.weights),
+                "iterations": done.iterations,
+                "loss": done.loss,
+                "test": done.test,
+                "seconds": round(done.seconds, 3),
+            }
+        )
+    loss = "" if done.loss is None else f", loss {done.loss:.4f}"
+    _note(args, f"{done.weights}: {done.iterations} iterations{loss}, {done.seconds:.0f} s")
+
+
+def report(args: argparse.Namespace) -> None:
+    """Write the page."""
+    from drml.report import write_report
+
+    _check_parent(args.out)
+    write_report(
+        args.out,
+        scores_json=args.scores,
+        train_dir=args.train,
+        data_dir=args.data,
+        predictions=args.predictions,
+        stages=args.stages,
+    )
+    _note(args, f"{args.out}: report")

@@ -1,0 +1,115 @@
+"""Manifests: the CSV beside each prepared LMDB, one row a record.
+
+The columns are key, source, subject, task, frame, and one for each AU (``AU1``); labels are 1 (present),
+-1 (absent) and 0 (unknown).
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from drml.errors import UserError
+from drml.labels import ABSENT, PRESENT, UNKNOWN
+
+__all__ = ["LMDB_SUFFIX", "Manifest", "Row", "manifest_beside", "read_manifest", "write_manifest"]
+
+LMDB_SUFFIX = "_lmdb"
+
+_FIXED = ["key", "source", "subject", "task", "frame"]
+_LABELS = {str(value): value for value in (PRESENT, ABSENT, UNKNOWN)}
+
+
+class Row(NamedTuple):
+    """One record: where its face comes from, whose it is, and K labels in {-1, 0, 1}."""
+
+    key: str
+    source: str
+    subject: str
+    task: str
+    frame: str
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A manifest: its file, its K AUs, and its rows by key, in the order of the file."""
+
+    path: Path
+    aus: tuple[int, ...]
+    rows: dict[str, Row]
+
+
+def manifest_beside(lmdb: Path) -> Path:
+    """Name the manifest of an LMDB folder, there or not: ``fold1/test_lmdb`` -> ``fold1/test.csv``."""
+    path = Path(os.path.abspath(lmdb))  # noqa: PTH100 - "." must get its name, links must keep theirs
+    manifest = path.with_name(path.name.removesuffix(LMDB_SUFFIX) + ".csv")
+    return lmdb.with_name(manifest.name) if lmdb.name else manifest
+
+
+def write_manifest(path: str | Path, aus: Sequence[int], rows: Iterable[Row]) -> None:
+    """Write a manifest.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; what was written of it stays.
+    """
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow([*_FIXED, *(f"AU{au}" for au in aus)])
+        writer.writerows([*row[:5], *row.labels] for row in rows)
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """Read a manifest that ``drml prepare`` wrote, or some of its rows.
+
+    Raises
+    ------
+    UserError
+        It is missing, or is no manifest, or a row is at fault: named with its line.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            aus = _aus(path, header)
+            rows: dict[str, Row] = {}
+            for cells in reader:
+                row = _row(f"{path}: line {reader.line_num}", header, cells)
+                if row.key in rows:
+                    raise UserError(f"{path}: line {reader.line_num}: key {row.key} appears twice")
+                rows[row.key] = row
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such manifest; name the CSV that belongs to the LMDB") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as a manifest ({error})") from None
+    return Manifest(path, aus, rows)
+
+
+def _aus(path: Path, header: list[str]) -> tuple[int, ...]:
+    names = header[len(_FIXED) :]
+    good = all(name.startswith("AU") and name[2:].isascii() and name[2:].isdigit() for name in names)
+    if header[: len(_FIXED)] != _FIXED or not names or not good:
+        raise UserError(f"{path}: not a manifest; its header is {','.join(_FIXED)},AU1,...")
+    aus = tuple(int(name[2:]) for name in names)
+    if len(set(aus)) != len(aus):
+        raise UserError(f"{path}: not a manifest; an AU has two columns")
+    return aus
+
+
+def _row(where: str, header: list[str], cells: list[str]) -> Row:
+    if len(cells) != len(header):
+        raise UserError(f"{where}: {len(cells)} values, the header has {len(header)}")
+    labels = []
+    for name, cell in zip(header[len(_FIXED) :], cells[len(_FIXED) :], strict=True):
+        if cell not in _LABELS:
+            raise UserError(f"{where}: {cell!r} for {name}; labels are -1, 0 and 1")
+        labels.append(_LABELS[cell])
+    key, source, subject, task, frame = cells[: len(_FIXED)]
+    return Row(key, source, subject, task, frame, tuple(labels))

@@ -1,0 +1,95 @@
+"""The section that tells how the results were made: commands, settings, versions, machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import shlex
+import sys
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from drml.report.markup import escaped
+from drml.training import SOLVER_FILE
+
+_PACKAGES = ("drml", "numpy", "opencv-python", "lmdb", "protobuf", "h5py")
+
+
+def _cpu() -> str:
+    try:
+        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def _versions() -> list[str]:
+    lines = []
+    for name in _PACKAGES:
+        try:
+            lines.append(f"{name} {version(name)}")
+        except PackageNotFoundError:
+            continue
+    return lines
+
+
+def _commands(
+    scores: dict[str, Any],
+    summary: dict[str, Any] | None,
+    train_dir: str | Path | None,
+    data_dir: str | Path | None,
+) -> list[str]:
+    """Return the commands that give these results again, from what the files record."""
+    commands = []
+    if summary is not None:
+        options = summary["options"]
+        command = ["drml", "prepare", str(summary["kind"]), str(summary["root"]), str(data_dir)]
+        command += ["--folds", ",".join(map(str, options["folds"]))]
+        command += ["--aus", ",".join(map(str, summary["aus"]))]
+        for name in ("seed", "val_share", "positives", "negatives", "unsampled", "encoding", "size"):
+            command += [f"--{name.replace('_', '-')}", str(options[name])]
+        commands.append(shlex.join(command))
+    if train_dir is not None:
+        commands.append(shlex.join(["caffe", "train", "-solver", str(Path(train_dir) / SOLVER_FILE)]))
+    folds = scores["folds"]
+    command = ["drml", "score", "--model", scores["model"]]
+    command += ["--weights", *(fold["weights"] for fold in folds)]
+    command += ["--data", *(fold["data"] for fold in folds)]
+    for name, value in scores["options"].items():
+        if value is not None:
+            command += [f"--{name}", value]
+    commands.append(shlex.join(command))
+    return commands
+
+
+def origin_section(
+    scores: dict[str, Any],
+    summary: dict[str, Any] | None,
+    train_dir: str | Path | None,
+    data_dir: str | Path | None,
+) -> str:
+    """Return commands, settings of the input, versions and machine."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    lines = [
+        f"{platform.system()} {platform.release()}, {platform.machine()}; {_cpu()}, {cores} cores",
+        f"Python {sys.version.split()[0]}; {', '.join(_versions())}",
+    ]
+    settings = [
+        f"{fold['weights']}: scale {fold['input']['scale']:.6g} ({fold['input']['scale_from']}),"
+        f" mean {fold['input']['mean_from']}"
+        for fold in scores["folds"]
+    ]
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    commands = "\n".join(_commands(scores, summary, train_dir, data_dir))
+    return "\n".join(
+        [
+            "<section><h2>How it was made</h2>",
+            f"<pre>{escaped(commands)}</pre>",
+            f"<p>Input of the network: {escaped('; '.join(settings))}.</p>",
+            *(f'<p class="soft">{escaped(line)}</p>' for line in lines),
+            f'<p class="soft">Page written {now}.</p></section>',
+        ]
+    )
