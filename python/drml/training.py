@@ -293,6 +293,7 @@ def _run(
     reader = LogReader()
     last: dict[tuple[str, str], float] = {}
     tail: list[str] = []
+    fatal: str | None = None
     # glog's levels and files are set so that the log has what is read from it, and /tmp stays clean.
     environment = {**os.environ, "GLOG_minloglevel": "0", "GLOG_logtostderr": "1"}
     mode = "a" if resumed else "w"
@@ -325,6 +326,8 @@ def _run(
                     log.write(line)
                     log.flush()
                     tail = [*tail[-39:], line]
+                    # Caffe's other threads may go on for many lines before the process ends.
+                    fatal = fatal or fatal_line(line)
                     figure = reader.read(line)
                     if figure is None:
                         continue
@@ -346,7 +349,7 @@ def _run(
     if interrupted:
         raise KeyboardInterrupt
     if code:
-        raise UserError(_failure(command[0], code, tail, out / LOG_FILE))
+        raise UserError(_failure(command[0], code, fatal, tail, out / LOG_FILE))
     return reader, last
 
 
@@ -359,10 +362,9 @@ def _seconds_so_far(table: Path) -> float:
         return 0.0
 
 
-def _failure(program: str, code: int, tail: list[str], log: Path) -> str:
+def _failure(program: str, code: int, fatal: str | None, tail: list[str], log: Path) -> str:
     """Say in one line why caffe ended: its fatal line, its last error line, or its last line."""
-    text = "".join(tail)
-    reason = fatal_line(text)
+    reason = fatal
     if not reason:
         lines = [line.strip() for line in tail if line.strip() and not line.startswith("    @")]
         plain = [line for line in lines if not _GLOG.match(line)]

@@ -265,13 +265,36 @@ def test_caffes_own_last_words_are_the_error(solver, fold, tmp_path):
     assert str(tmp_path / "out" / "train.log") in str(raised.value)
 
 
-def test_broken_record_stops_training_with_its_key(solver, fold, tmp_path):
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"image": b"no image"}, "image of 8 bytes cannot be decoded"),
+        ({"labels": (1, 1)}, "has 2 labels instead of 3"),
+        ({"labels": (1, 1, 5)}, "label 2 is 5"),
+    ],
+)
+@pytest.mark.parametrize("place", [0, 5])
+def test_broken_record_stops_training_with_its_key(solver, fold, tmp_path, change, said, place):
+    # The first record is read while the net is set up, others by a thread while the solver goes on.
     bad = tmp_path / "bad"
     shutil.copytree(fold, bad)
+    items = [item._replace(labels=list(item.labels)) for item in lmdb_io.read_lmdb(fold / "train_lmdb")]
+    items[place] = items[place]._replace(**change)
     shutil.rmtree(bad / "train_lmdb")
-    lmdb_io.write_lmdb(bad / "train_lmdb", [("00000000_F001_T1_0007", b"no image", (1, 1, 1))])
-    with pytest.raises(UserError, match="00000000_F001_T1_0007"):
+    lmdb_io.write_lmdb(bad / "train_lmdb", items)
+    with pytest.raises(UserError, match=rf"record '{items[place].key}' .*{said}"):
         run(solver, tmp_path / "out", bad)
+
+
+def test_fatal_line_far_above_the_end_of_the_log_is_found(solver, fold, tmp_path):
+    program = tmp_path / "caffe"
+    program.write_text(
+        "#!/bin/sh\necho 'F20261124 00:50:08.375576  8509 layer.cpp:176] record x is broken'\n"
+        "for i in $(seq 100); do echo 'I20261124 00:50:08.375576  8507 net.cpp:1] Creating'; done\nexit 134\n"
+    )
+    program.chmod(0o755)
+    with pytest.raises(UserError, match="ended with status 134: record x is broken"):
+        run(solver, tmp_path / "out", fold, caffe=program)
 
 
 def test_log_that_does_not_fit_the_disk_ends_caffe_and_is_named(solver, fold, tmp_path):
