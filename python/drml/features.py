@@ -201,11 +201,17 @@ class _Npz:
 
 @contextmanager
 def _npz(out: Path) -> Iterator[_Npz]:
-    # Beside the result: the space it needs is there or it is not.
-    with tempfile.TemporaryFile(dir=out.parent) as store, writing(out, "wb") as file:
-        writer = _Npz(store)
-        yield writer
-        writer.save(file)
+    try:
+        # Beside the result: the space it needs is there or it is not.
+        with tempfile.TemporaryFile(dir=out.parent) as store, writing(out, "wb") as file:
+            writer = _Npz(store)
+            yield writer
+            writer.save(file)
+    except OSError as error:
+        if error.filename is None:
+            # On a full disk the store without a name fails once more when it is closed.
+            error.filename = str(out)
+        raise
 
 
 _WRITERS: dict[str, Any] = {".h5": _hdf5, ".npz": _npz}

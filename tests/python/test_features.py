@@ -89,6 +89,6 @@ def test_failure_on_the_way_leaves_the_old_file(setup, ending):
 def test_write_that_fails_is_an_error_and_leaves_nothing(setup, ending):
     inputs, out, _, _ = setup
     # The system refuses the write, as it does on a full disk.
-    with tiny.file_size_limit(1000), pytest.raises(OSError):
+    with tiny.file_size_limit(1000), pytest.raises(OSError, match=rf"f\.{ending}"):
         run(inputs, out / f"f.{ending}", blob="conv1")
     assert not list(out.iterdir())

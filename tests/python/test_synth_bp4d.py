@@ -21,6 +21,7 @@ from drml.errors import UserError
 from drml.labels import ALL_AUS
 from drml.synth import SynthSummary, bp4d_writer, subject_names, write_bp4d
 from drml.synth.mat_writer import write_fit
+from tiny_net import file_size_limit
 
 FOLDS = (
     "F001 F002 F008 F009 F010 F016 F018 F023 M001 M004 M007 M008 M012 M014",
@@ -156,6 +157,13 @@ def test_mat_file_is_matlabs(tmp_path: Path) -> None:
     assert np.array_equal(read[3], points.T + 1)
     with h5py.File(path) as file:
         assert file.userblock_size == 512 and file["fit/pred"].shape == (4, 1)
+
+
+def test_mat_file_that_does_not_fit_the_disk_is_an_error_with_its_name(tmp_path: Path) -> None:
+    # Not a crash of the process, which is what HDF5 makes of it.
+    with file_size_limit(1000), pytest.raises(OSError) as error:
+        write_fit(tmp_path / "F001_T1.mat", {1: np.zeros((49, 2))}, 1)
+    assert error.value.errno == errno.EFBIG
 
 
 def test_the_same_bytes_whatever_the_number_of_jobs(tmp_path: Path) -> None:

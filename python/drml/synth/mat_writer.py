@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -26,8 +27,15 @@ def write_fit(path: Path, landmarks: Mapping[int, np.ndarray], last_frame: int) 
         By frame number, from 1; pixel coordinates from 0 (MATLAB's count from 1).
     last_frame : int
         Length of the struct array.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
     """
-    with h5py.File(path, "w", userblock_size=_USERBLOCK) as file:
+    # In memory first: HDF5 does not survive a write that fails (on a full disk), its process crashes.
+    whole = io.BytesIO()
+    with h5py.File(whole, "w", userblock_size=_USERBLOCK) as file:
         pool = file.create_group("#refs#")
         # All frames without a fit share one empty array, or the file would be mostly empties.
         empty = pool.create_dataset("a", data=np.zeros(2, np.uint64))
@@ -42,5 +50,4 @@ def write_fit(path: Path, landmarks: Mapping[int, np.ndarray], last_frame: int) 
         fit = file.create_group("fit")
         fit.attrs["MATLAB_class"] = np.bytes_("struct")
         fit.create_dataset("pred", data=references, dtype=h5py.ref_dtype)
-    with path.open("r+b") as raw:
-        raw.write(_HEADER)
+    path.write_bytes(_HEADER + whole.getvalue()[len(_HEADER) :])
