@@ -130,7 +130,14 @@ def test_single_frames_of_a_wrong_count_are_skipped(root: Path) -> None:
 
 def test_a_whole_file_of_a_wrong_count_is_an_error(root: Path) -> None:
     factory.write_mat(root / MAT, [np.random.default_rng(0).random((66, 2)) * 90] * 6)
-    with pytest.raises(UserError, match=r"F001_T1\.mat: 66 landmarks in every frame, 49 needed"):
+    with pytest.raises(UserError, match=r"F001_T1\.mat: no frame .* frame 1: 66 landmarks, 49 needed"):
+        bp4d.read(root)
+
+
+@pytest.mark.parametrize(("value", "said"), [(np.nan, "not numbers"), (7.0, "degenerate")])
+def test_a_whole_file_of_no_use_is_an_error(root: Path, value: float, said: str) -> None:
+    factory.write_mat(root / MAT, [None, *[np.full((49, 2), value)] * 5])
+    with pytest.raises(UserError, match=rf"F001_T1\.mat: no frame with good landmarks; frame 2: .*{said}"):
         bp4d.read(root)
 
 

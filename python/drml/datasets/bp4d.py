@@ -161,27 +161,30 @@ def _add_video(
     if not wanted:
         return
     if landmark_file is None:
-        scan.skip("no landmarks", f"{subject}_{task} (whole video)", len(wanted))
+        scan.skip(_NONE, f"{subject}_{task} (whole video)", len(wanted))
         return
     landmarks = _Landmarks(landmark_file)
     try:
-        wrong_counts = []
+        faulty: list[tuple[str, int, str]] = []
         records = []
         for key, frame in wanted:
             points, reason = landmarks.of(frame)
             if points is not None:
                 records.append(Record(key, images[frame], subject, task, frame, rows[frame], points))
-            elif reason == _WRONG_COUNT:
-                wrong_counts.append(key)
             else:
-                scan.skip(reason, key)
-        if wrong_counts and not records:
-            count = landmarks.count(int(wrong_counts[0].rsplit("_", 1)[1]))
+                faulty.append((key, frame, reason))
+        # Single frames without good landmarks are part of the real set; a file without any is broken.
+        at_fault = [(frame, reason) for _, frame, reason in faulty if reason != _NONE]
+        if at_fault and not records:
+            frame, reason = at_fault[0]
+            if reason == _WRONG_COUNT:
+                reason = f"{landmarks.count(frame)} landmarks, 49 needed"
             raise UserError(
-                f"{landmark_file}: {count} landmarks in every frame, 49 needed; fetch this file again"
+                f"{landmark_file}: no frame with good landmarks; frame {frame}: {reason};"
+                " fetch this file again"
             )
-        for key in wrong_counts:
-            scan.skip(_WRONG_COUNT, key)
+        for key, _, reason in faulty:
+            scan.skip(reason, key)
         scan.records += records
     finally:
         landmarks.close()
@@ -241,6 +244,7 @@ def _read_coding(path: Path, aus: tuple[int, ...]) -> dict[int, np.ndarray]:
     return rows
 
 
+_NONE = "no landmarks"
 _WRONG_COUNT = "landmarks of a wrong count"
 
 
@@ -296,7 +300,7 @@ class _Landmarks:
         """Give a frame's points, or None and the reason."""
         points = self._raw(frame)
         if points is None:
-            return None, "no landmarks"
+            return None, _NONE
         if points.shape != (49, 2):
             return None, _WRONG_COUNT
         points = points.astype(np.float64) - 1  # MATLAB counts pixels from 1
