@@ -1,0 +1,16 @@
+// The run-time switch of the CPU engine.
+#ifndef CAFFE_EXT_ENGINES_SWITCH_HPP_
+#define CAFFE_EXT_ENGINES_SWITCH_HPP_
+
+namespace caffe_ext {
+
+/// Whether new layers and solver steps may use the engine: false where the environment says
+/// CAFFE_ENGINE=plain when the process first asks, or after SetEngineEnabled(false).
+bool EngineEnabled();
+
+/// For tests and comparisons in one process; layers made before keep what they are.
+void SetEngineEnabled(bool enabled);
+
+}  // namespace caffe_ext
+
+#endif  // CAFFE_EXT_ENGINES_SWITCH_HPP_
