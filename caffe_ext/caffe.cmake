@@ -10,6 +10,7 @@ set(CAFFE_PATCHED "${PROJECT_BINARY_DIR}/caffe/patched")
 include("${CMAKE_CURRENT_LIST_DIR}/substitute.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/compat/compat.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/proto/overlay.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/engines/hooks.cmake")
 caffe_write_patched()
 
 # --- What Caffe stands on, all from the distribution.
@@ -29,6 +30,27 @@ find_library(LEVELDB_LIBRARY leveldb REQUIRED)
 find_package(OpenMP REQUIRED)
 find_path(CBLAS_INCLUDE_DIR cblas.h REQUIRED HINTS ${BLAS_INCLUDE} PATH_SUFFIXES openblas-openmp openblas)
 find_library(CBLAS_LIBRARY NAMES openblas REQUIRED HINTS ${BLAS_LIB} PATH_SUFFIXES openblas-openmp)
+
+# The CPU engine's layers run on oneDNN, 2.6 or newer; without it, and with -DUSE_ONEDNN=OFF, all layers are Caffe's plain ones.
+option(USE_ONEDNN "Build the CPU engine's layers, where oneDNN is found" ON)
+set(ONEDNN_FOUND FALSE)
+if(USE_ONEDNN)
+  # Its own CMake package would want OpenCL's headers, which nothing here needs. ONEDNN_ROOT names another copy.
+  find_path(ONEDNN_INCLUDE_DIR oneapi/dnnl/dnnl.hpp HINTS ${ONEDNN_ROOT} PATH_SUFFIXES include)
+  find_library(ONEDNN_LIBRARY dnnl HINTS ${ONEDNN_ROOT} PATH_SUFFIXES lib)
+  if(ONEDNN_INCLUDE_DIR AND ONEDNN_LIBRARY)
+    file(STRINGS "${ONEDNN_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h" _version REGEX "define DNNL_VERSION_(MAJOR|MINOR)")
+    string(REGEX REPLACE "[^0-9]+([0-9]+)[^0-9]+([0-9]+).*" "\\1.\\2" ONEDNN_VERSION "${_version}")
+    if(ONEDNN_VERSION VERSION_GREATER_EQUAL 2.6)
+      set(ONEDNN_FOUND TRUE)
+    endif()
+  endif()
+  if(ONEDNN_FOUND)
+    message(STATUS "CPU engine: oneDNN ${ONEDNN_VERSION}")
+  else()
+    message(STATUS "CPU engine: off, no oneDNN 2.6 or newer (Debian's package libdnnl-dev); all layers are Caffe's plain ones")
+  endif()
+endif()
 
 # --- The messages, for C++ and for Python.
 caffe_file(_proto src/caffe/proto/caffe.proto)
@@ -52,7 +74,7 @@ add_custom_target(caffe_messages DEPENDS "${_generated}/caffe/proto/stock_caffe.
 # --- What every file of Caffe and of ours is compiled with.
 add_library(caffe_settings INTERFACE)
 target_include_directories(caffe_settings SYSTEM INTERFACE
-  "${CAFFE_SOURCE}/include" "${_generated}" "${CBLAS_INCLUDE_DIR}" ${HDF5_INCLUDE_DIRS} ${OpenCV_INCLUDE_DIRS})
+  "${CAFFE_PATCHED}/include" "${CAFFE_SOURCE}/include" "${_generated}" "${CBLAS_INCLUDE_DIR}" ${HDF5_INCLUDE_DIRS} ${OpenCV_INCLUDE_DIRS})
 # boost/bind's global placeholders and deprecated Boost headers announce themselves once per file.
 target_compile_definitions(caffe_settings INTERFACE
   CPU_ONLY USE_OPENCV USE_LMDB USE_LEVELDB USE_HDF5 CAFFE_VERSION=1.0.0
@@ -100,7 +122,23 @@ endfunction()
 
 caffe_add_objects(caffe_engines
   "${CMAKE_CURRENT_LIST_DIR}/engines/adam.cpp"
-  "${CMAKE_CURRENT_LIST_DIR}/engines/im2col.cpp")
+  "${CMAKE_CURRENT_LIST_DIR}/engines/blocked_tensor.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/factory.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/im2col.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/switch.cpp")
+if(ONEDNN_FOUND)
+  target_sources(caffe_engines PRIVATE
+    "${CMAKE_CURRENT_LIST_DIR}/engines/convolution.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/lrn.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/onednn.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/pooling.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/region.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/region_passes.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/relu.cpp")
+  target_compile_definitions(caffe_settings INTERFACE USE_ONEDNN)
+  target_include_directories(caffe_settings SYSTEM INTERFACE "${ONEDNN_INCLUDE_DIR}")
+  target_link_libraries(caffe_settings INTERFACE "${ONEDNN_LIBRARY}")
+endif()
 
 # --- The tools: caffe, extract_features, compute_image_mean, convert_imageset, upgrade_*.
 foreach(_tool IN LISTS CAFFE_TOOLS)

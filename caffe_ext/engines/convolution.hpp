@@ -1,0 +1,61 @@
+// Convolution on oneDNN.
+#ifndef CAFFE_EXT_ENGINES_CONVOLUTION_HPP_
+#define CAFFE_EXT_ENGINES_CONVOLUTION_HPP_
+
+#include <vector>
+
+#include "caffe/layers/conv_layer.hpp"
+#include "engines/onednn.hpp"
+
+namespace caffe_ext {
+
+/**
+ * @brief The stock Convolution, run by oneDNN on blocked memory.
+ *
+ * Shapes, parameters, blobs and results are those of caffe::ConvolutionLayer; the weights stay
+ * plain and are packed anew in every pass, so that whoever changes them need not tell. A bottom of
+ * few channels (an image) is read as it is. What oneDNN has no kernel for (dilation, groups that
+ * are no whole blocks of channels, other than two spatial axes, several bottoms) runs as stock.
+ */
+class EngineConvolution : public caffe::ConvolutionLayer<float> {
+ public:
+  typedef caffe::ConvolutionLayer<float> Plain;
+  typedef std::vector<caffe::Blob<float>*> Blobs;
+
+  explicit EngineConvolution(const caffe::LayerParameter& param) : Plain(param), threads_(0) {}
+  virtual void Reshape(const Blobs& bottom, const Blobs& top);
+
+ protected:
+  virtual void Forward_cpu(const Blobs& bottom, const Blobs& top);
+  virtual void Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
+                            const Blobs& bottom);
+
+ private:
+  /// Primitives for the present shape and number of threads; false: this one runs as stock.
+  bool Plan(const Blobs& bottom, const Blobs& top);
+  bool Supported(const Blobs& bottom) const;
+  void MakePrimitives(const caffe::Blob<float>& bottom, const caffe::Blob<float>& top);
+  dnnl::memory Source(const caffe::Blob<float>& bottom);
+  dnnl::memory Pack(const onednn::Desc& packed, std::vector<float>* memory);
+  void AddWeightDiff(const dnnl::memory& source, const dnnl::memory& top_diff);
+
+  /// What the primitives were made for; `usable_` tells whether there are any.
+  std::vector<int> shape_;
+  int threads_;
+  bool usable_, plain_source_;
+  int block_;
+  onednn::Desc plain_weights_;
+  dnnl::convolution_forward::primitive_desc forward_desc_;
+  dnnl::convolution_backward_weights::primitive_desc weights_desc_;
+  dnnl::convolution_backward_data::primitive_desc data_desc_;
+  dnnl::convolution_forward forward_;
+  dnnl::convolution_backward_weights backward_weights_;
+  dnnl::convolution_backward_data backward_data_;
+
+  BlockedPtr bottom_scratch_, top_scratch_, bottom_diff_scratch_, top_diff_scratch_;
+  std::vector<float> packed_, bias_diff_;
+};
+
+}  // namespace caffe_ext
+
+#endif  // CAFFE_EXT_ENGINES_CONVOLUTION_HPP_

@@ -1,0 +1,66 @@
+#include "engines/factory.hpp"
+
+#include <string>
+
+#include "caffe/layer.hpp"
+#include "caffe/proto/caffe.pb.h"
+#include "engines/switch.hpp"
+
+#ifdef USE_ONEDNN
+#include "engines/convolution.hpp"
+#include "engines/lrn.hpp"
+#include "engines/pooling.hpp"
+#include "engines/region.hpp"
+#include "engines/relu.hpp"
+#endif
+
+namespace caffe_ext {
+
+using caffe::Layer;
+using caffe::LayerParameter;
+using caffe::shared_ptr;
+
+#ifdef USE_ONEDNN
+
+template <>
+shared_ptr<Layer<float> > CreateEngineLayer(const LayerParameter& param) {
+  typedef shared_ptr<Layer<float> > LayerPtr;
+  if (!EngineEnabled()) {
+    return LayerPtr();
+  }
+  const std::string& type = param.type();
+  if (type == "Convolution" &&
+      param.convolution_param().engine() == caffe::ConvolutionParameter::DEFAULT) {
+    return LayerPtr(new EngineConvolution(param));
+  }
+  if (type == "ReLU" && param.relu_param().engine() == caffe::ReLUParameter::DEFAULT) {
+    return LayerPtr(new EngineReLU(param));
+  }
+  if (type == "Pooling" && param.pooling_param().engine() == caffe::PoolingParameter::DEFAULT) {
+    return LayerPtr(new EnginePooling(param));
+  }
+  if (type == "LRN" && param.lrn_param().engine() == caffe::LRNParameter::DEFAULT) {
+    return LayerPtr(new EngineLRN(param));
+  }
+  if (type == "Region") {
+    return LayerPtr(new EngineRegion(param));
+  }
+  return LayerPtr();
+}
+
+#else
+
+template <>
+shared_ptr<Layer<float> > CreateEngineLayer(const LayerParameter& param) {
+  return shared_ptr<Layer<float> >();
+}
+
+#endif  // USE_ONEDNN
+
+// oneDNN has no convolution in double.
+template <>
+shared_ptr<Layer<double> > CreateEngineLayer(const LayerParameter& param) {
+  return shared_ptr<Layer<double> >();
+}
+
+}  // namespace caffe_ext

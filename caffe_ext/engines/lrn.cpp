@@ -1,0 +1,73 @@
+#include "engines/lrn.hpp"
+
+#include "engines/log.hpp"
+
+namespace caffe_ext {
+
+using caffe::LRNParameter;
+using dnnl::memory;
+
+void EngineLRN::Reshape(const Blobs& bottom, const Blobs& top) {
+  Plain::Reshape(bottom, top);
+  if (bottom[0]->shape() == shape_) {
+    return;
+  }
+  shape_ = bottom[0]->shape();
+  usable_ = false;
+  if (layer_param_.lrn_param().norm_region() == LRNParameter::ACROSS_CHANNELS &&
+      bottom[0]->count() > 0) {
+    try {
+      MakePrimitives(*bottom[0]);
+      usable_ = onednn::IsOptimized(forward_desc_) && onednn::IsOptimized(backward_desc_);
+    } catch (const dnnl::error&) {
+      // No kernel for this shape.
+    }
+  }
+  LogEngine(layer_param_, usable_, usable_ ? onednn::Implementation(forward_desc_) : "");
+}
+
+void EngineLRN::MakePrimitives(const caffe::Blob<float>& bottom) {
+  block_ = onednn::ChannelBlock();
+  const onednn::LrnShape shape = {size_, alpha_, beta_, k_};
+  const onednn::Desc desc = onednn::BlockedDesc(bottom.shape(0), bottom.shape(1), bottom.shape(2),
+                                                bottom.shape(3), block_);
+  forward_desc_ = onednn::LrnForward(shape, desc);
+  backward_desc_ = onednn::LrnBackward(shape, desc, forward_desc_);
+  forward_ = dnnl::lrn_forward(forward_desc_);
+  backward_ = dnnl::lrn_backward(backward_desc_);
+  workspace_ = memory(forward_desc_.workspace_desc(), onednn::Engine());
+}
+
+void EngineLRN::Forward_cpu(const Blobs& bottom, const Blobs& top) {
+  if (!usable_) {
+    Plain::Forward_cpu(bottom, top);
+    return;
+  }
+  const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
+  const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
+  forward_.execute(onednn::Stream(), {{DNNL_ARG_SRC, onednn::Memory(in)},
+                                      {DNNL_ARG_DST, onednn::Memory(out)},
+                                      {DNNL_ARG_WORKSPACE, workspace_}});
+  PublishBlocked(out, top[0], kData, &top_scratch_);
+}
+
+void EngineLRN::Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
+                             const Blobs& bottom) {
+  if (!propagate_down[0]) {
+    return;
+  }
+  if (!usable_) {
+    Plain::Backward_cpu(top, propagate_down, bottom);
+    return;
+  }
+  const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
+  const BlockedPtr top_diff = ReadBlocked(*top[0], kDiff, block_, &top_diff_scratch_);
+  const BlockedPtr diff = OutputBlocked(*bottom[0], kDiff, block_, &bottom_diff_scratch_);
+  backward_.execute(onednn::Stream(), {{DNNL_ARG_SRC, onednn::Memory(in)},
+                                       {DNNL_ARG_DIFF_DST, onednn::Memory(top_diff)},
+                                       {DNNL_ARG_DIFF_SRC, onednn::Memory(diff)},
+                                       {DNNL_ARG_WORKSPACE, workspace_}});
+  PublishBlocked(diff, bottom[0], kDiff, &bottom_diff_scratch_);
+}
+
+}  // namespace caffe_ext

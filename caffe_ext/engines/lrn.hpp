@@ -1,0 +1,44 @@
+// Local response normalisation across channels on oneDNN.
+#ifndef CAFFE_EXT_ENGINES_LRN_HPP_
+#define CAFFE_EXT_ENGINES_LRN_HPP_
+
+#include <vector>
+
+#include "caffe/layers/lrn_layer.hpp"
+#include "engines/onednn.hpp"
+
+namespace caffe_ext {
+
+/// The stock LRN, run by oneDNN on blocked memory. WITHIN_CHANNEL, and what oneDNN has no kernel
+/// for (other than local_size 5, or too few channels), run as stock.
+class EngineLRN : public caffe::LRNLayer<float> {
+ public:
+  typedef caffe::LRNLayer<float> Plain;
+  typedef std::vector<caffe::Blob<float>*> Blobs;
+
+  explicit EngineLRN(const caffe::LayerParameter& param) : Plain(param), usable_(false) {}
+  virtual void Reshape(const Blobs& bottom, const Blobs& top);
+
+ protected:
+  virtual void Forward_cpu(const Blobs& bottom, const Blobs& top);
+  virtual void Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
+                            const Blobs& bottom);
+
+ private:
+  void MakePrimitives(const caffe::Blob<float>& bottom);
+
+  std::vector<int> shape_;
+  bool usable_;
+  int block_;
+  dnnl::lrn_forward::primitive_desc forward_desc_;
+  dnnl::lrn_backward::primitive_desc backward_desc_;
+  dnnl::lrn_forward forward_;
+  dnnl::lrn_backward backward_;
+  /// The powers that forward leaves for backward.
+  dnnl::memory workspace_;
+  BlockedPtr bottom_scratch_, top_scratch_, bottom_diff_scratch_, top_diff_scratch_;
+};
+
+}  // namespace caffe_ext
+
+#endif  // CAFFE_EXT_ENGINES_LRN_HPP_

@@ -1,0 +1,100 @@
+#include "engines/pooling.hpp"
+
+#include "engines/log.hpp"
+
+namespace caffe_ext {
+
+using caffe::PoolingParameter;
+using dnnl::memory;
+
+namespace {
+
+// How far the last window reaches beyond the image; below zero where the image is not all read.
+int Overhang(int in, int out, int kernel, int stride, int pad) {
+  return (out - 1) * stride + kernel - in - pad;
+}
+
+}  // namespace
+
+void EnginePooling::Reshape(const Blobs& bottom, const Blobs& top) {
+  Plain::Reshape(bottom, top);
+  if (bottom[0]->shape() == shape_) {
+    return;
+  }
+  shape_ = bottom[0]->shape();
+  usable_ = false;
+  if (Supported(bottom, top)) {
+    try {
+      MakePrimitives(bottom, top);
+      usable_ = onednn::IsOptimized(forward_desc_) && onednn::IsOptimized(backward_desc_);
+    } catch (const dnnl::error&) {
+      // No kernel for this shape.
+    }
+  }
+  LogEngine(layer_param_, usable_, usable_ ? onednn::Implementation(forward_desc_) : "");
+}
+
+bool EnginePooling::Supported(const Blobs& bottom, const Blobs& top) const {
+  const PoolingParameter::PoolMethod method = layer_param_.pooling_param().pool();
+  if (bottom[0]->count() == 0 || top.size() != 1 || channels_ < onednn::ChannelBlock() / 2) {
+    return false;
+  }
+  return method == PoolingParameter::MAX ||
+         (method == PoolingParameter::AVE &&
+          Overhang(height_, pooled_height_, kernel_h_, stride_h_, pad_h_) <= pad_h_ &&
+          Overhang(width_, pooled_width_, kernel_w_, stride_w_, pad_w_) <= pad_w_);
+}
+
+void EnginePooling::MakePrimitives(const Blobs& bottom, const Blobs& top) {
+  block_ = onednn::ChannelBlock();
+  onednn::PoolingShape shape;
+  shape.algorithm = layer_param_.pooling_param().pool() == PoolingParameter::MAX
+                        ? dnnl::algorithm::pooling_max
+                        : dnnl::algorithm::pooling_avg_include_padding;
+  shape.kernel = {kernel_h_, kernel_w_};
+  shape.stride = {stride_h_, stride_w_};
+  shape.pad_before = {pad_h_, pad_w_};
+  shape.pad_after = {Overhang(height_, pooled_height_, kernel_h_, stride_h_, pad_h_),
+                     Overhang(width_, pooled_width_, kernel_w_, stride_w_, pad_w_)};
+  const int num = bottom[0]->shape(0);
+  const onednn::Desc source = onednn::BlockedDesc(num, channels_, height_, width_, block_);
+  const onednn::Desc target =
+      onednn::BlockedDesc(num, channels_, pooled_height_, pooled_width_, block_);
+  forward_desc_ = onednn::PoolingForward(shape, source, target);
+  backward_desc_ = onednn::PoolingBackward(shape, source, target, forward_desc_);
+  forward_ = dnnl::pooling_forward(forward_desc_);
+  backward_ = dnnl::pooling_backward(backward_desc_);
+  workspace_ = memory(forward_desc_.workspace_desc(), onednn::Engine());
+}
+
+void EnginePooling::Forward_cpu(const Blobs& bottom, const Blobs& top) {
+  if (!usable_) {
+    Plain::Forward_cpu(bottom, top);
+    return;
+  }
+  const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
+  const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
+  forward_.execute(onednn::Stream(), {{DNNL_ARG_SRC, onednn::Memory(in)},
+                                      {DNNL_ARG_DST, onednn::Memory(out)},
+                                      {DNNL_ARG_WORKSPACE, workspace_}});
+  PublishBlocked(out, top[0], kData, &top_scratch_);
+}
+
+void EnginePooling::Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
+                                 const Blobs& bottom) {
+  if (!propagate_down[0]) {
+    return;
+  }
+  if (!usable_) {
+    Plain::Backward_cpu(top, propagate_down, bottom);
+    return;
+  }
+  const BlockedPtr top_diff = ReadBlocked(*top[0], kDiff, block_, &top_diff_scratch_);
+  const BlockedPtr diff = OutputBlocked(*bottom[0], kDiff, block_, &bottom_diff_scratch_);
+  backward_.execute(onednn::Stream(), {{DNNL_ARG_DIFF_DST, onednn::Memory(top_diff)},
+                                       {DNNL_ARG_DIFF_SRC, onednn::Memory(diff)},
+                                       {DNNL_ARG_WORKSPACE, workspace_}});
+  PublishBlocked(diff, bottom[0], kDiff, &bottom_diff_scratch_);
+}
+
+}  // namespace caffe_ext

@@ -1,0 +1,50 @@
+// Pooling on oneDNN.
+#ifndef CAFFE_EXT_ENGINES_POOLING_HPP_
+#define CAFFE_EXT_ENGINES_POOLING_HPP_
+
+#include <vector>
+
+#include "caffe/layers/pooling_layer.hpp"
+#include "engines/onednn.hpp"
+
+namespace caffe_ext {
+
+/**
+ * @brief The stock Pooling, run by oneDNN on blocked memory.
+ *
+ * Max pooling, and average pooling whose windows all lie inside the padded image (Caffe divides an
+ * overhanging one by the part inside). STOCHASTIC, a second top (the mask), and a bottom that is
+ * plain anyway and of fewer than half a block of channels run as stock.
+ */
+class EnginePooling : public caffe::PoolingLayer<float> {
+ public:
+  typedef caffe::PoolingLayer<float> Plain;
+  typedef std::vector<caffe::Blob<float>*> Blobs;
+
+  explicit EnginePooling(const caffe::LayerParameter& param) : Plain(param), usable_(false) {}
+  virtual void Reshape(const Blobs& bottom, const Blobs& top);
+
+ protected:
+  virtual void Forward_cpu(const Blobs& bottom, const Blobs& top);
+  virtual void Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
+                            const Blobs& bottom);
+
+ private:
+  bool Supported(const Blobs& bottom, const Blobs& top) const;
+  void MakePrimitives(const Blobs& bottom, const Blobs& top);
+
+  std::vector<int> shape_;
+  bool usable_;
+  int block_;
+  dnnl::pooling_forward::primitive_desc forward_desc_;
+  dnnl::pooling_backward::primitive_desc backward_desc_;
+  dnnl::pooling_forward forward_;
+  dnnl::pooling_backward backward_;
+  /// Where each maximum came from.
+  dnnl::memory workspace_;
+  BlockedPtr bottom_scratch_, top_scratch_, bottom_diff_scratch_, top_diff_scratch_;
+};
+
+}  // namespace caffe_ext
+
+#endif  // CAFFE_EXT_ENGINES_POOLING_HPP_

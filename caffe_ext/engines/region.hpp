@@ -1,0 +1,78 @@
+// The region layer on oneDNN.
+#ifndef CAFFE_EXT_ENGINES_REGION_HPP_
+#define CAFFE_EXT_ENGINES_REGION_HPP_
+
+#include <map>
+#include <utility>
+#include <vector>
+
+#include "caffe/layers/region_layer.hpp"
+#include "engines/onednn.hpp"
+#include "engines/region_passes.hpp"
+
+namespace caffe_ext {
+
+/**
+ * @brief caffe::RegionLayer on blocked memory, patch by patch.
+ *
+ * Patches have nothing in common but the map they lie in, so each thread takes patches of its own
+ * and does all of a patch's work, a few images at a time, in memory that stays in its cache:
+ * measure, normalise and clip, convolve (a oneDNN primitive on one thread), add into the top. The
+ * map itself is read and written once or twice from main memory, and nothing as large as it is
+ * kept for backward, which normalises again.
+ */
+class EngineRegion : public caffe::RegionLayer<float> {
+ public:
+  typedef caffe::RegionLayer<float> Plain;
+  typedef std::vector<caffe::Blob<float>*> Blobs;
+
+  explicit EngineRegion(const caffe::LayerParameter& param) : Plain(param), usable_(false) {}
+  virtual void Reshape(const Blobs& bottom, const Blobs& top);
+
+ protected:
+  virtual void Forward_cpu(const Blobs& bottom, const Blobs& top);
+  virtual void Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
+                            const Blobs& bottom);
+
+ private:
+  /// The convolution of patches of one size, in one number of images, for one thread.
+  struct Kernel {
+    Kernel(const caffe::RegionGeometry& geometry, const caffe::RegionPatch& patch, int images,
+           int block, bool bias);
+    bool IsOptimized() const;
+
+    onednn::Desc plain_weights, bias, source, target;
+    dnnl::convolution_forward::primitive_desc forward_desc;
+    dnnl::convolution_backward_weights::primitive_desc weights_desc;
+    dnnl::convolution_backward_data::primitive_desc data_desc;
+    dnnl::convolution_forward forward;
+    dnnl::convolution_backward_weights backward_weights;
+    dnnl::convolution_backward_data backward_data;
+    dnnl::reorder pack_forward, pack_data, unpack_diff;
+  };
+  struct Workspace;
+  struct Maps;
+
+  void Plan();
+  void MakeKernels();
+  int GroupSize(const caffe::RegionPatch& patch) const;
+  const Kernel& KernelOf(const caffe::RegionPatch& patch, int images) const;
+  void ForwardPatch(int g, const Maps& maps, Workspace* work);
+  void BackwardPatch(int g, const Maps& maps, Workspace* work);
+  void LoadChannels(int g, Workspace* work) const;
+  void Normalize(int g, int first, int images, const Maps& maps, Workspace* work) const;
+  void AddPatchDiffs(int g, const Workspace& work);
+  void SetBottomDiff(int g, const Maps& maps, Workspace* work) const;
+
+  caffe::RegionGeometry planned_;
+  int block_;
+  bool usable_;
+  /// By height and width of the patch, and images.
+  std::map<std::pair<std::pair<int, int>, int>, caffe::shared_ptr<Kernel> > kernels_;
+  BlockedPtr bottom_scratch_, top_scratch_, bottom_diff_scratch_, top_diff_scratch_;
+  bool first_plan_ = true;
+};
+
+}  // namespace caffe_ext
+
+#endif  // CAFFE_EXT_ENGINES_REGION_HPP_

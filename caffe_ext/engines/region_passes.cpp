@@ -1,0 +1,173 @@
+#include "engines/region_passes.hpp"
+
+#include <algorithm>
+
+#include "engines/clones.hpp"
+
+namespace caffe_ext {
+
+namespace {
+
+// Each row is summed in float, B lanes wide, and the rows in double: a row is too short for the
+// float sum to lose anything that matters.
+
+// With s near the mean, the mean square distance from it needs no second round over the patch.
+template <int B>
+CAFFE_EXT_INLINE void Measure(const ConstPatchRows& x, float* mean, float* variance) {
+  double shift_sum[B] = {0}, sum[B] = {0}, square[B] = {0};
+  float shift[B];
+  for (int y = 0; y < x.height; ++y) {
+    const float* row = x.row(0, y);
+    float part[B] = {0};
+    for (int i = 0; i < x.width; ++i) {
+      for (int c = 0; c < B; ++c) part[c] += row[i * B + c];
+    }
+    for (int c = 0; c < B; ++c) shift_sum[c] += part[c];
+  }
+  for (int c = 0; c < B; ++c) shift[c] = shift_sum[c] / (double(x.height) * x.width);
+  for (int n = 0; n < x.images; ++n) {
+    for (int y = 0; y < x.height; ++y) {
+      const float* row = x.row(n, y);
+      float part[B] = {0}, part_square[B] = {0};
+      for (int i = 0; i < x.width; ++i) {
+        for (int c = 0; c < B; ++c) {
+          const float d = row[i * B + c] - shift[c];
+          part[c] += d;
+          part_square[c] += d * d;
+        }
+      }
+      for (int c = 0; c < B; ++c) {
+        sum[c] += part[c];
+        square[c] += part_square[c];
+      }
+    }
+  }
+  const double values = double(x.images) * x.height * x.width;
+  for (int c = 0; c < B; ++c) {
+    const double offset = sum[c] / values;
+    mean[c] = shift[c] + offset;
+    variance[c] = std::max(0., square[c] / values - offset * offset);
+  }
+}
+
+template <int B>
+CAFFE_EXT_INLINE void Normalize(const ConstPatchRows& x, const float* mean, const float* slope,
+                                const float* shift, const PatchRows& z) {
+  for (int n = 0; n < x.images; ++n) {
+    for (int y = 0; y < x.height; ++y) {
+      const float* from = x.row(n, y);
+      float* to = z.row(n, y);
+      for (int i = 0; i < x.width; ++i) {
+        for (int c = 0; c < B; ++c) {
+          to[i * B + c] = std::max(0.f, (from[i * B + c] - mean[c]) * slope[c] + shift[c]);
+        }
+      }
+    }
+  }
+}
+
+template <int B>
+CAFFE_EXT_INLINE void Mask(const ConstPatchRows& x, const ConstPatchRows& z, const float* mean,
+                           const float* inv_std, const PatchRows& d, double* sum, double* dot) {
+  for (int n = 0; n < x.images; ++n) {
+    for (int y = 0; y < x.height; ++y) {
+      const float* in = x.row(n, y);
+      const float* out = z.row(n, y);
+      float* diff = d.row(n, y);
+      float part[B] = {0}, part_dot[B] = {0};
+      for (int i = 0; i < x.width; ++i) {
+        for (int c = 0; c < B; ++c) {
+          const float kept = out[i * B + c] > 0 ? diff[i * B + c] : 0.f;
+          diff[i * B + c] = kept;
+          part[c] += kept;
+          part_dot[c] += kept * ((in[i * B + c] - mean[c]) * inv_std[c]);
+        }
+      }
+      for (int c = 0; c < B; ++c) {
+        sum[c] += part[c];
+        dot[c] += part_dot[c];
+      }
+    }
+  }
+}
+
+template <int B>
+CAFFE_EXT_INLINE void Finish(const ConstPatchRows& x, const ConstPatchRows& d,
+                             const ConstPatchRows& t, const float* mean, const float* slope,
+                             const float* diff_mean, const float* diff_slope, const PatchRows& dx) {
+  for (int n = 0; n < x.images; ++n) {
+    for (int y = 0; y < x.height; ++y) {
+      const float* in = x.row(n, y);
+      const float* diff = d.row(n, y);
+      float* out = dx.row(n, y);
+      if (t.data) {
+        const float* top = t.row(n, y);
+        for (int i = 0; i < x.width; ++i) {
+          for (int c = 0; c < B; ++c) {
+            const int at = i * B + c;
+            out[at] =
+                slope[c] * (diff[at] - diff_mean[c] - (in[at] - mean[c]) * diff_slope[c]) + top[at];
+          }
+        }
+      } else {
+        for (int i = 0; i < x.width; ++i) {
+          for (int c = 0; c < B; ++c) {
+            const int at = i * B + c;
+            out[at] = slope[c] * (diff[at] - diff_mean[c] - (in[at] - mean[c]) * diff_slope[c]);
+          }
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+
+CAFFE_EXT_CLONES
+void MeasurePatch(int block, const ConstPatchRows& x, float* mean, float* variance) {
+  block == 16 ? Measure<16>(x, mean, variance) : Measure<8>(x, mean, variance);
+}
+
+CAFFE_EXT_CLONES
+void NormalizePatch(int block, const ConstPatchRows& x, const float* mean, const float* slope,
+                    const float* shift, const PatchRows& z) {
+  block == 16 ? Normalize<16>(x, mean, slope, shift, z) : Normalize<8>(x, mean, slope, shift, z);
+}
+
+CAFFE_EXT_CLONES
+void AddPatch(int block, const ConstPatchRows& x, const ConstPatchRows& o, const PatchRows& y) {
+  for (int n = 0; n < x.images; ++n) {
+    for (int row = 0; row < x.height; ++row) {
+      const float* a = x.row(n, row);
+      const float* b = o.row(n, row);
+      float* to = y.row(n, row);
+      for (int i = 0; i < x.width * block; ++i) to[i] = a[i] + b[i];
+    }
+  }
+}
+
+void CopyPatch(int block, const ConstPatchRows& x, const PatchRows& y) {
+  for (int n = 0; n < x.images; ++n) {
+    for (int row = 0; row < x.height; ++row) {
+      const float* from = x.row(n, row);
+      std::copy(from, from + x.width * block, y.row(n, row));
+    }
+  }
+}
+
+CAFFE_EXT_CLONES
+void MaskDiff(int block, const ConstPatchRows& x, const ConstPatchRows& z, const float* mean,
+              const float* inv_std, const PatchRows& d, double* sum, double* dot) {
+  block == 16 ? Mask<16>(x, z, mean, inv_std, d, sum, dot)
+              : Mask<8>(x, z, mean, inv_std, d, sum, dot);
+}
+
+CAFFE_EXT_CLONES
+void FinishDiff(int block, const ConstPatchRows& x, const ConstPatchRows& d,
+                const ConstPatchRows& t, const float* mean, const float* slope,
+                const float* diff_mean, const float* diff_slope, const PatchRows& dx) {
+  block == 16 ? Finish<16>(x, d, t, mean, slope, diff_mean, diff_slope, dx)
+              : Finish<8>(x, d, t, mean, slope, diff_mean, diff_slope, dx);
+}
+
+}  // namespace caffe_ext

@@ -1,0 +1,63 @@
+#include "engines/relu.hpp"
+
+#include <algorithm>
+
+#include "engines/onednn.hpp"
+
+namespace caffe_ext {
+
+namespace {
+
+// Zero stays zero, so the channels that fill up a block need no care.
+void Rectify(size_t size, float slope, const float* x, float* y) {
+  const long long count = size;
+#pragma omp parallel for simd schedule(static)
+  for (long long i = 0; i < count; ++i) {
+    y[i] = std::max(x[i], 0.f) + slope * std::min(x[i], 0.f);
+  }
+}
+
+void RectifyDiff(size_t size, float slope, const float* x, const float* dy, float* dx) {
+  const long long count = size;
+#pragma omp parallel for simd schedule(static)
+  for (long long i = 0; i < count; ++i) {
+    dx[i] = x[i] > 0 ? dy[i] : slope * dy[i];
+  }
+}
+
+}  // namespace
+
+EngineReLU::EngineReLU(const caffe::LayerParameter& param)
+    : caffe::ReLULayer<float>(param),
+      block_(onednn::ChannelBlock()),
+      slope_(param.relu_param().negative_slope()) {}
+
+void EngineReLU::Forward_cpu(const Blobs& bottom, const Blobs& top) {
+  const BlockedPtr in = PrivateBlocked(*bottom[0], kData, block_);
+  if (!in) {
+    Rectify(bottom[0]->count(), slope_, bottom[0]->cpu_data(), top[0]->mutable_cpu_data());
+    return;
+  }
+  const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &out_scratch_);
+  Rectify(in->size(), slope_, in->data(), out->data());
+  PublishBlocked(out, top[0], kData, &out_scratch_);
+}
+
+void EngineReLU::Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
+                              const Blobs& bottom) {
+  if (!propagate_down[0]) {
+    return;
+  }
+  if (!PrivateBlocked(*top[0], kDiff, block_)) {
+    RectifyDiff(bottom[0]->count(), slope_, bottom[0]->cpu_data(), top[0]->cpu_diff(),
+                bottom[0]->mutable_cpu_diff());
+    return;
+  }
+  const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &data_scratch_);
+  const BlockedPtr top_diff = ReadBlocked(*top[0], kDiff, block_, &top_diff_scratch_);
+  const BlockedPtr out = OutputBlocked(*bottom[0], kDiff, block_, &out_scratch_);
+  RectifyDiff(in->size(), slope_, in->data(), top_diff->data(), out->data());
+  PublishBlocked(out, bottom[0], kDiff, &out_scratch_);
+}
+
+}  // namespace caffe_ext
