@@ -62,3 +62,52 @@ caffe_substitute(include/caffe/layer_factory.hpp
   "    return registry[type](param);"
   "    shared_ptr<Layer<Dtype> > layer = caffe_ext::CreateEngineLayer<Dtype>(param);
     return layer ? layer : registry[type](param);")
+
+# A step of SGD is six passes over every parameter; engines/sgd.cpp makes one. The solvers that inherit from SGDSolver
+# keep upstream's.
+caffe_substitute(src/caffe/solvers/sgd_solver.cpp
+  "#include \"caffe/sgd_solvers.hpp\""
+  "#include <typeinfo>
+
+#include \"caffe/sgd_solvers.hpp\"
+#include \"engines/sgd.hpp\"")
+caffe_substitute(src/caffe/solvers/sgd_solver.cpp
+  "  ClipGradients();
+  for (int param_id = 0;"
+  "  ClipGradients();
+  const bool one_pass = typeid(*this) == typeid(SGDSolver<Dtype>) &&
+      caffe_ext::SgdUpdateServes(this->param_.regularization_type());
+  for (int param_id = 0;")
+caffe_substitute(src/caffe/solvers/sgd_solver.cpp
+  "    Normalize(param_id);
+    Regularize(param_id);
+    ComputeUpdateValue(param_id, rate);
+  }
+  this->net_->Update();"
+  "    if (one_pass) {
+      Blob<Dtype>* blob = this->net_->learnable_params()[param_id];
+      caffe_ext::SgdStep<Dtype> step;
+      step.rate = rate * this->net_->params_lr()[param_id];
+      step.momentum = this->param_.momentum();
+      step.scale = Dtype(1) / this->param_.iter_size();
+      step.decay = Dtype(this->param_.weight_decay()) * this->net_->params_weight_decay()[param_id];
+      step.l1 = this->param_.regularization_type() == \"L1\";
+      caffe_ext::SgdUpdate<Dtype>(blob->count(), step, blob->mutable_cpu_data(),
+          blob->mutable_cpu_diff(), history_[param_id]->mutable_cpu_data());
+      continue;
+    }
+    Normalize(param_id);
+    Regularize(param_id);
+    ComputeUpdateValue(param_id, rate);
+  }
+  if (!one_pass) {
+    this->net_->Update();
+  }")
+caffe_substitute(src/caffe/net.cpp
+  "#include \"caffe/net.hpp\""
+  "#include \"caffe/net.hpp\"
+#include \"engines/sgd.hpp\"")
+caffe_substitute(src/caffe/net.cpp
+  "      caffe_set(blob->count(), static_cast<Dtype>(0),
+                blob->mutable_cpu_diff());"
+  "      caffe_ext::ClearDiff<Dtype>(blob->count(), blob->mutable_cpu_diff());")

@@ -1,0 +1,40 @@
+// One pass of stochastic gradient descent with momentum over a parameter blob, on all cores.
+#ifndef CAFFE_EXT_ENGINES_SGD_HPP_
+#define CAFFE_EXT_ENGINES_SGD_HPP_
+
+#include <string>
+
+namespace caffe_ext {
+
+/// What a step does to one parameter blob; the names are the solver's.
+template <typename Dtype>
+struct SgdStep {
+  Dtype rate;      ///< learning rate times the blob's lr_mult
+  Dtype momentum;  ///< of the history
+  Dtype scale;     ///< of the gradient: 1 / iter_size
+  Dtype decay;     ///< weight_decay times the blob's decay_mult
+  bool l1;         ///< decay by the weight's sign, else by the weight
+};
+
+/// Whether SgdUpdate may take the place of the solver's own passes: the engine is on, Caffe runs on
+/// the CPU, and the regularisation is one that it knows ("L1", "L2").
+bool SgdUpdateServes(const std::string& regularization_type);
+
+/**
+ * @brief For each of n weights w with gradient g in `diff`:
+ *   g <- scale g + decay w  (or decay sign(w));  h <- rate g + momentum h;  w <- w - h;  diff <- h.
+ *
+ * Upstream makes these as up to six passes (Normalize, Regularize, ComputeUpdateValue,
+ * Net::Update), most of them on one thread. Each weight is computed by itself, so the number of
+ * threads changes nothing.
+ */
+template <typename Dtype>
+void SgdUpdate(int n, const SgdStep<Dtype>& step, Dtype* weight, Dtype* diff, Dtype* history);
+
+/// Sets n values to zero, on all cores.
+template <typename Dtype>
+void ClearDiff(int n, Dtype* diff);
+
+}  // namespace caffe_ext
+
+#endif  // CAFFE_EXT_ENGINES_SGD_HPP_
