@@ -8,6 +8,7 @@
 
 #ifdef USE_ONEDNN
 #include "engines/convolution.hpp"
+#include "engines/inner_product.hpp"
 #include "engines/lrn.hpp"
 #include "engines/pooling.hpp"
 #include "engines/region.hpp"
@@ -41,6 +42,9 @@ shared_ptr<Layer<float> > CreateEngineLayer(const LayerParameter& param) {
   }
   if (type == "LRN" && param.lrn_param().engine() == caffe::LRNParameter::DEFAULT) {
     return LayerPtr(new EngineLRN(param));
+  }
+  if (type == "InnerProduct") {
+    return LayerPtr(new EngineInnerProduct(param));
   }
   if (type == "Region") {
     return LayerPtr(new EngineRegion(param));

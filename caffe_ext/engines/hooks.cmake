@@ -12,14 +12,28 @@ caffe_substitute(include/caffe/syncedmem.hpp
   // The engine's view; see engines/private_form.hpp. Only allowed while !plain_seen().
   void set_private_form(const shared_ptr<caffe_ext::PrivateForm>& form);
   const shared_ptr<caffe_ext::PrivateForm>& private_form() const { return private_form_; }
-  bool plain_seen() const { return plain_seen_; }")
+  bool plain_seen() const { return plain_seen_; }
+
+  // Whether the values are zero for certain: nobody asked for them since set_zero, and no NumPy view exists.
+  bool known_zero() const { return known_zero_ && !has_view_; }
+  void set_zero();
+  void set_has_view() { has_view_ = true; }")
 caffe_substitute(include/caffe/syncedmem.hpp
   "  void to_cpu();"
   "  void reveal();
   shared_ptr<caffe_ext::PrivateForm> private_form_;
-  bool plain_seen_ = false;
+  bool plain_seen_ = false, known_zero_ = false, has_view_ = false;
 
   void to_cpu();")
+caffe_substitute(src/caffe/syncedmem.cpp
+  "#include \"caffe/syncedmem.hpp\""
+  "#include \"caffe/syncedmem.hpp\"
+#include \"engines/sgd.hpp\"")
+caffe_substitute(python/caffe/_caffe.cpp
+  "    void* data = PyArray_DATA("
+  "    blob->data()->set_has_view();
+    blob->diff()->set_has_view();
+    void* data = PyArray_DATA(")
 foreach(_access "const void* SyncedMemory::cpu_data() {" "void* SyncedMemory::mutable_cpu_data() {"
     "const void* SyncedMemory::gpu_data() {" "void* SyncedMemory::mutable_gpu_data() {")
   caffe_substitute(src/caffe/syncedmem.cpp "${_access}" "${_access}\n  reveal();")
@@ -27,7 +41,8 @@ endforeach()
 foreach(_replace "void SyncedMemory::set_cpu_data(void* data) {" "void SyncedMemory::set_gpu_data(void* data) {")
   caffe_substitute(src/caffe/syncedmem.cpp "${_replace}" "${_replace}
   private_form_.reset();
-  plain_seen_ = true;")
+  plain_seen_ = true;
+  known_zero_ = false;")
 endforeach()
 caffe_substitute(src/caffe/syncedmem.cpp
   "inline void SyncedMemory::to_cpu() {"
@@ -37,8 +52,14 @@ caffe_substitute(src/caffe/syncedmem.cpp
   head_ = HEAD_AT_CPU;
 }
 
+void SyncedMemory::set_zero() {
+  caffe_ext::Clear(mutable_cpu_data(), size_);
+  known_zero_ = true;
+}
+
 void SyncedMemory::reveal() {
   plain_seen_ = true;
+  known_zero_ = false;
   if (!private_form_) {
     return;
   }
@@ -104,10 +125,6 @@ caffe_substitute(src/caffe/solvers/sgd_solver.cpp
     this->net_->Update();
   }")
 caffe_substitute(src/caffe/net.cpp
-  "#include \"caffe/net.hpp\""
-  "#include \"caffe/net.hpp\"
-#include \"engines/sgd.hpp\"")
-caffe_substitute(src/caffe/net.cpp
   "      caffe_set(blob->count(), static_cast<Dtype>(0),
                 blob->mutable_cpu_diff());"
-  "      caffe_ext::ClearDiff<Dtype>(blob->count(), blob->mutable_cpu_diff());")
+  "      blob->diff()->set_zero();")

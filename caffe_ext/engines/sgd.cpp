@@ -1,5 +1,9 @@
 #include "engines/sgd.hpp"
 
+#include <string.h>
+
+#include <algorithm>
+
 #include "caffe/common.hpp"
 #include "engines/switch.hpp"
 
@@ -35,19 +39,16 @@ void SgdUpdate(int n, const SgdStep<Dtype>& step, Dtype* weight, Dtype* diff, Dt
   }
 }
 
-template <typename Dtype>
-void ClearDiff(int n, Dtype* diff) {
-#pragma omp parallel for simd schedule(static)
-  for (int i = 0; i < n; ++i) {
-    diff[i] = 0;
+void Clear(void* memory, size_t bytes) {
+  const size_t piece = 1 << 20;
+  char* const begin = static_cast<char*>(memory);
+#pragma omp parallel for schedule(static)
+  for (size_t at = 0; at < bytes; at += piece) {
+    memset(begin + at, 0, std::min(piece, bytes - at));
   }
 }
 
-#define INSTANTIATE(Dtype)                                                            \
-  template void SgdUpdate<Dtype>(int, const SgdStep<Dtype>&, Dtype*, Dtype*, Dtype*); \
-  template void ClearDiff<Dtype>(int, Dtype*)
-INSTANTIATE(float);
-INSTANTIATE(double);
-#undef INSTANTIATE
+template void SgdUpdate<float>(int, const SgdStep<float>&, float*, float*, float*);
+template void SgdUpdate<double>(int, const SgdStep<double>&, double*, double*, double*);
 
 }  // namespace caffe_ext

@@ -2,6 +2,8 @@
 #ifndef CAFFE_EXT_ENGINES_SGD_HPP_
 #define CAFFE_EXT_ENGINES_SGD_HPP_
 
+#include <stddef.h>
+
 #include <string>
 
 namespace caffe_ext {
@@ -31,9 +33,8 @@ bool SgdUpdateServes(const std::string& regularization_type);
 template <typename Dtype>
 void SgdUpdate(int n, const SgdStep<Dtype>& step, Dtype* weight, Dtype* diff, Dtype* history);
 
-/// Sets n values to zero, on all cores.
-template <typename Dtype>
-void ClearDiff(int n, Dtype* diff);
+/// Sets memory to zero, on all cores.
+void Clear(void* memory, size_t bytes);
 
 }  // namespace caffe_ext
 

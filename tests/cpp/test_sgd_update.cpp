@@ -101,7 +101,7 @@ TYPED_TEST(SgdUpdateTest, TestIsTheSameForAnyNumberOfThreads) {
       results.push_back(weight);
       results.back().insert(results.back().end(), history.begin(), history.end());
       EXPECT_EQ(results.back(), results.front()) << n << " values, " << threads << " threads";
-      caffe_ext::ClearDiff(n, diff.data());
+      caffe_ext::Clear(diff.data(), n * sizeof(TypeParam));
       EXPECT_EQ(diff, std::vector<TypeParam>(n, 0));
     }
   }
