@@ -28,12 +28,12 @@ bool SgdUpdateServes(const std::string& regularization_type);
  *
  * Upstream makes these as up to six passes (Normalize, Regularize, ComputeUpdateValue,
  * Net::Update), most of them on one thread. Each weight is computed by itself, so the number of
- * threads changes nothing.
+ * threads changes nothing. A rate or decay of 0 leaves its term out, even a term of NaN.
  */
 template <typename Dtype>
 void SgdUpdate(int n, const SgdStep<Dtype>& step, Dtype* weight, Dtype* diff, Dtype* history);
 
-/// Sets memory to zero, on all cores.
+/// Sets memory to zero, as fast as the machine stores.
 void Clear(void* memory, size_t bytes);
 
 }  // namespace caffe_ext

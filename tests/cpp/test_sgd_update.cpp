@@ -87,6 +87,26 @@ TYPED_TEST(SgdUpdateTest, TestFormula) {
   }
 }
 
+TYPED_TEST(SgdUpdateTest, TestZeroRateAndZeroDecayLeaveTheirTermsOut) {
+  const TypeParam nan = NAN, infinity = INFINITY;
+  for (const bool l1 : {false, true}) {
+    std::vector<TypeParam> weight(9, 2), diff(9, nan), history(9, 4);
+    caffe_ext::SgdUpdate<TypeParam>(9, {0, .5, 1, 1, l1}, weight.data(), diff.data(),
+                                    history.data());
+    EXPECT_EQ(history, std::vector<TypeParam>(9, 2));
+    EXPECT_EQ(diff, history);
+    EXPECT_EQ(weight, std::vector<TypeParam>(9, 0));
+
+    weight.assign(9, infinity);
+    diff.assign(9, 8);
+    caffe_ext::SgdUpdate<TypeParam>(9, {.5, .5, .25, 0, l1}, weight.data(), diff.data(),
+                                    history.data());
+    EXPECT_EQ(history, std::vector<TypeParam>(9, 2));
+    EXPECT_EQ(diff, history);
+    EXPECT_EQ(weight, std::vector<TypeParam>(9, infinity));
+  }
+}
+
 TYPED_TEST(SgdUpdateTest, TestIsTheSameForAnyNumberOfThreads) {
   const caffe_ext::SgdStep<TypeParam> step = {TypeParam(.1), TypeParam(.9), 1, TypeParam(.01),
                                               false};
