@@ -23,7 +23,7 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
-.PHONY: all system configure demo data train runtest test-cpp pytest lint format clean
+.PHONY: all system configure demo data train bench bench-layers runtest test-cpp pytest lint format clean
 
 all: configure
 	$(NINJA)
@@ -47,6 +47,16 @@ data: all
 train: all
 	@test -f $(DATA)/summary.json || tools/make_data.sh $(DATA) $(BP4D_ROOT)
 	$(VENV)/bin/caffe train -solver $(SOLVER)
+
+# Training and inference against other frameworks, in an environment of their own; BENCH holds options.
+bench: all
+	tools/bench/setup.sh $(BUILD_DIR)/bench/venv
+	BENCH_VENV=$(BUILD_DIR)/bench/venv $(VENV)/bin/python tools/bench/bench.py --out $(BUILD_DIR)/bench $(BENCH)
+
+# models/drml layer by layer against the machine's ceilings.
+bench-layers: all
+	$(NINJA) --target bench_probes
+	$(VENV)/bin/python tools/bench/layers.py --build $(BUILD_DIR) $(BENCH)
 
 runtest: test-cpp pytest
 

@@ -1,0 +1,106 @@
+"""From seconds to tables: medians, quartiles, ratios to the best peer, Markdown."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+OURS = "caffe"
+# At most this share of the best peer's time.
+GOALS = {
+    ("drml", "train"): 0.45,
+    ("drml", "inference"): 0.95,
+    ("convnet", "train"): 0.8,
+    ("convnet", "inference"): 1.0,
+    ("alexnet", "train"): 0.9,
+}
+TITLES = {
+    "caffe": "Caffe, CPU engine",
+    "caffe-plain": "Caffe, engine off",
+    "caffe-stock": "Caffe, Slice...Concat graph, engine off",
+    "torch": "PyTorch, NCHW",
+    "torch-channels-last": "PyTorch, channels_last",
+    "tensorflow": "TensorFlow",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+}
+PEERS = ("torch", "torch-channels-last", "tensorflow", "onnxruntime", "openvino")
+
+
+def summarize(seconds: list[float]) -> dict[str, float]:
+    """Return median and quartiles in milliseconds of at least two times."""
+    low, median, high = (1e3 * q for q in statistics.quantiles(seconds, n=4, method="inclusive"))
+    return {"median_ms": median, "low_ms": low, "high_ms": high}
+
+
+def best_peer(systems: dict[str, dict[str, Any]]) -> str | None:
+    """Return the fastest system that is no Caffe, None where none was measured."""
+    measured = [name for name in PEERS if "median_ms" in systems.get(name, {})]
+    return min(measured, key=lambda name: systems[name]["median_ms"], default=None)
+
+
+def ratio_to_best_peer(systems: dict[str, dict[str, Any]]) -> float | None:
+    """Return our median over the best peer's."""
+    peer = best_peer(systems)
+    if peer is None or "median_ms" not in systems.get(OURS, {}):
+        return None
+    return systems[OURS]["median_ms"] / systems[peer]["median_ms"]
+
+
+def cell_markdown(cell: dict[str, Any], peak_gflops: float) -> str:
+    """Return the table of one network, mode and batch size."""
+    systems = cell["systems"]
+    peer = best_peer(systems)
+    lines = [
+        f"### {cell['model']} {cell['mode']}, batch {cell['batch']}, {cell['threads']} threads",
+        "",
+        "| system | median ms | quartiles | images/s | share of FMA peak | against the best peer |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, result in systems.items():
+        title = f"{TITLES[name]} ({result['version']})" if "version" in result else TITLES[name]
+        if "median_ms" not in result:
+            lines.append(f"| {title} | missing: {result['missing']} | | | | |")
+            continue
+        median = result["median_ms"]
+        share = cell["gflop"] / (median / 1e3) / peak_gflops
+        against = f"{median / systems[peer]['median_ms']:.2f}" if peer else "-"
+        lines.append(
+            f"| {title} | {median:.1f} | {result['low_ms']:.1f} - {result['high_ms']:.1f} "
+            f"| {cell['batch'] * 1e3 / median:.1f} | {share:.0%} | {against} |"
+        )
+    ratio = ratio_to_best_peer(systems)
+    goal = GOALS.get((cell["model"], cell["mode"]))
+    if ratio is not None and peer is not None:
+        verdict = f", goal at most {goal}: {'met' if ratio <= goal else 'missed'}" if goal else ""
+        lines += ["", f"{ratio:.2f} of {TITLES[peer]}{verdict}."]
+    return "\n".join([*lines, ""])
+
+
+def memory_markdown(memory: dict[str, Any]) -> str:
+    """Return the table of peak memory."""
+    lines = [
+        f"### Peak memory of DRML training, batch {memory['batch']}",
+        "",
+        "| system | GB |",
+        "|---|---|",
+    ]
+    for name, size in memory["bytes"].items():
+        lines.append(f"| {TITLES[name]} | {size / 1e9:.2f} |" if size else f"| {TITLES[name]} | missing |")
+    return "\n".join([*lines, ""])
+
+
+def report_markdown(report: dict[str, Any]) -> str:
+    """Return the whole report."""
+    lines = [
+        "# Benchmark",
+        "",
+        f"{report['cpu']}, {report['cores']} processors, {report['threads']} threads each, float32. FMA peak "
+        f"{report['peak_gflops']:.0f} GFLOP/s (numpy sgemm 2048^3, best of 5). {report['environment']}",
+        "Random weights and images; medians of alternating rounds.",
+        "",
+    ]
+    lines += [cell_markdown(cell, report["peak_gflops"]) for cell in report["cells"]]
+    if "memory" in report:
+        lines.append(memory_markdown(report["memory"]))
+    return "\n".join(lines)
