@@ -104,3 +104,46 @@ def report_markdown(report: dict[str, Any]) -> str:
     if "memory" in report:
         lines.append(memory_markdown(report["memory"]))
     return "\n".join(lines)
+
+
+def _held(name: str, ours: float, other: float, goal: float) -> str:
+    ratio = ours / other
+    return f"{name}: {ours:.1f} ms against {other:.1f}, {ratio:.2f}x (goal at most {goal:.1f}x)."
+
+
+def layers_markdown(report: dict[str, Any]) -> str:
+    """Return the table of layers, and Region and the update against their bare parts."""
+    probes, bare = report["probes"], report["bare"]
+    copy = f"{probes['copy_gb_per_second']:.1f} GB/s" if probes else "not measured"
+    lines = [
+        f"### {report['model']} layer by layer, batch {report['batch']}, {report['threads']} threads",
+        "",
+        f"{report['cpu']}. Ceilings: {report['peak_gflops']:.0f} GFLOP/s (numpy sgemm 2048^3), copy {copy}. "
+        "GB/s counts each blob once: caches may exceed the copy.",
+        "",
+        "| layer | forward ms | backward ms | forward GFLOP/s | backward GFLOP/s | forward GB/s |",
+        "|---|---|---|---|---|---|",
+    ]
+    for row in report["rows"]:
+        forward, backward = row["forward_ms"], row["backward_ms"]
+        # Below this a layer does nothing that a clock could hold against the machine.
+        rates = ["-", "-", f"{row['gb'] / forward * 1e3:.1f}" if forward > 0.1 else "-"]
+        if row["gflop"]:
+            rates[:2] = [
+                f"{row['gflop'] / forward * 1e3:.0f}",
+                f"{row['backward_gflop'] / backward * 1e3:.0f}",
+            ]
+        lines.append(f"| {row['layer']} | {forward:.2f} | {backward:.2f} | {' | '.join(rates)} |")
+    lines += ["", f"Forward and backward: {report['total_ms']:.1f} ms.", ""]
+    region = next((row for row in report["rows"] if row["layer"] == "region2"), None)
+    if bare and region:
+        forward = bare["forward_milliseconds"]
+        both = forward + bare["weights_milliseconds"] + bare["data_milliseconds"]
+        ours = region["forward_ms"] + region["backward_ms"]
+        lines += [_held("Region forward, bare grouped convolution", region["forward_ms"], forward, 2)]
+        lines += ["", _held("Region forward and backward", ours, both, 2), ""]
+    if probes and report["model"] == "drml":
+        lines += [
+            _held("SGD update, its memory traffic", report["update_ms"], probes["update_milliseconds"], 1.5)
+        ]
+    return "\n".join([*lines, ""])

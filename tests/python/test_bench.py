@@ -1,0 +1,107 @@
+"""tools/bench: its networks are the models', and its tables' arithmetic. Nothing here is timed."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from drml.net import import_caffe
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tools/bench"))
+caffe = import_caffe()
+
+import architecture  # noqa: E402  (tools/bench is no package)
+import caffe_nets  # noqa: E402
+import numpy as np  # noqa: E402
+import table  # noqa: E402
+from caffe_system import set_weights  # noqa: E402
+
+
+def deploy(model):
+    return ROOT / "models" / model / "deploy.prototxt"
+
+
+@pytest.mark.parametrize("model", architecture.MODELS)
+def test_traced_shapes_are_caffes(model):
+    layers = architecture.read_layers(deploy(model))
+    net = caffe.Net(str(deploy(model)), caffe.TEST)
+    for layer, shape in zip(layers, architecture.trace_shapes(layers), strict=True):
+        if layer["name"] in net.blobs:
+            assert net.blobs[layer["name"]].data.shape[1:] == shape, layer["name"]
+
+
+@pytest.mark.parametrize(("model", "learned"), [("convnet", 56_271_564), ("alexnet", 56_917_388)])
+def test_baselines_have_the_papers_parameters(model, learned):
+    for path, phase in ((deploy(model), caffe.TEST),):
+        net = caffe.Net(str(path), phase)
+        assert sum(blob.count for blobs in net.params.values() for blob in blobs) == learned
+
+
+def test_multiply_adds_of_drml_and_training_leaves_out_the_images_gradient():
+    layers = architecture.read_layers(deploy("drml"))
+    counts = architecture.multiply_adds(layers)
+    assert counts["conv1"] == 32 * 160 * 160 * 3 * 11 * 11
+    assert counts["region2"] == 32 * 160 * 160 * 32 * 9
+    assert counts["fc10"] == 2048 * 12
+    assert architecture.training_flops(layers) == 2 * (3 * sum(counts.values()) - counts["conv1"])
+
+
+def test_stock_graph_computes_what_region_computes(tmp_path):
+    """Uneven values, two images; the first layers only, as the rest is the same."""
+    layers = architecture.read_layers(deploy("drml"))[:3]
+    weights = architecture.draw_weights(layers)
+    images = architecture.draw_images(layers, 2)
+    outputs = []
+    for stock in (False, True):
+        param = caffe_nets.test_net(deploy("drml"), 2, stock)
+        last = next(i for i, layer in enumerate(param.layer) if layer.name == "relu2")
+        del param.layer[last:]
+        path = tmp_path / f"{stock}.prototxt"
+        path.write_text(str(param))
+        net = caffe.Net(str(path), caffe.TEST)
+        for layer in layers:
+            set_weights(net, layer, weights, stock)
+        net.blobs["data"].data[...] = images
+        net.forward()
+        outputs.append(net.blobs["region2"].data.copy())
+    np.testing.assert_allclose(*outputs, rtol=1e-4, atol=1e-4)
+    assert outputs[0].std() > 0.1
+
+
+def test_training_net_has_inputs_in_place_of_data():
+    path = ROOT / "models/drml/train_val.prototxt"
+    plain, stock = (caffe_nets.training_net(path, 3, [3, 170, 170], 12, stock) for stock in (False, True))
+    assert list(plain.layer[0].input_param.shape[0].dim) == [3, 3, 170, 170]
+    assert list(plain.layer[0].input_param.shape[1].dim) == [3, 12]
+    assert {layer.type for layer in plain.layer} - {layer.type for layer in stock.layer} == {"Region"}
+    assert sum(layer.type == "BatchNorm" for layer in stock.layer) == 64
+
+
+def test_summary_and_ratio():
+    result = table.summarize([0.004, 0.001, 0.003, 0.002, 0.005])
+    assert result == pytest.approx({"median_ms": 3, "low_ms": 2, "high_ms": 4})
+    systems = {
+        "caffe": {"median_ms": 40.0},
+        "caffe-plain": {"median_ms": 10.0},
+        "torch": {"median_ms": 100.0},
+        "tensorflow": {"median_ms": 80.0},
+        "openvino": {"missing": "No module named 'openvino'"},
+    }
+    assert table.best_peer(systems) == "tensorflow"
+    assert table.ratio_to_best_peer(systems) == pytest.approx(0.5)
+    assert table.ratio_to_best_peer({"caffe": {"median_ms": 1.0}}) is None
+
+
+def test_a_cell_names_what_is_missing_and_says_whether_the_goal_is_met():
+    result = {"version": "1", "median_ms": 40.0, "low_ms": 39.0, "high_ms": 41.0}
+    cell = {"model": "drml", "mode": "train", "batch": 16, "threads": 2, "gflop": 20.0}
+    cell["systems"] = {
+        "caffe": result,
+        "torch": result | {"median_ms": 100.0},
+        "tensorflow": {"missing": "No module named 'tensorflow'"},
+    }
+    text = table.cell_markdown(cell, 1000)
+    assert "missing: No module named 'tensorflow'" in text
+    assert "goal at most 0.45: met" in text
+    assert "| 400.0 | 50% | 0.40 |" in text
