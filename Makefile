@@ -7,6 +7,7 @@ VENV := .venv
 JOBS ?= $(shell nproc)
 DEBUG ?= 0
 CPU_ONLY ?= 1
+USE_ONEDNN ?= 1
 INSTALL_PACKAGES ?= 1
 SOLVER ?= models/drml/solver.prototxt
 DATA := data/drml
@@ -18,6 +19,7 @@ endif
 
 CMAKE_OPTIONS := -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(VENV)/bin/python \
   -DCMAKE_BUILD_TYPE=$(if $(filter 1,$(DEBUG)),Debug,Release) -DCAFFE_SOURCE_DIR=$(CAFFE_SOURCE_DIR) \
+  -DUSE_ONEDNN=$(if $(filter 1,$(USE_ONEDNN)),ON,OFF) \
   -DBLAS_INCLUDE=$(BLAS_INCLUDE) -DBLAS_LIB=$(BLAS_LIB)
 NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 
