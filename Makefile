@@ -57,7 +57,7 @@ bench: all
 
 # models/drml layer by layer against the machine's ceilings.
 bench-layers: all
-	$(NINJA) --target bench_probes
+	$(NINJA) --target bench_programs
 	$(VENV)/bin/python tools/bench/layers.py --build $(BUILD_DIR) $(BENCH)
 
 runtest: test-cpp pytest
