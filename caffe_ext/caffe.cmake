@@ -130,6 +130,7 @@ caffe_add_objects(caffe_engines
 if(ONEDNN_FOUND)
   target_sources(caffe_engines PRIVATE
     "${CMAKE_CURRENT_LIST_DIR}/engines/convolution.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/few_images_product.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/inner_product.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/lrn.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/onednn.cpp"

@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include "caffe/util/math_functions.hpp"
+#include "engines/few_images_product.hpp"
 #include "engines/log.hpp"
 
 namespace caffe_ext {
@@ -38,6 +39,16 @@ bool EngineInnerProduct::Plan() {
   }
   LogEngine(layer_param_, usable_, kernel);
   return usable_;
+}
+
+void EngineInnerProduct::Forward_cpu(const Blobs& bottom, const Blobs& top) {
+  if (transpose_ || M_ == 0 || M_ > kFewImages || !FewImagesProductServes()) {
+    Plain::Forward_cpu(bottom, top);
+    return;
+  }
+  FewImagesProduct(M_, K_, N_, bottom[0]->cpu_data(), blobs_[0]->cpu_data(),
+                   bias_term_ ? blobs_[1]->cpu_data() : NULL, top[0]->mutable_cpu_data(),
+                   &columns_);
 }
 
 void EngineInnerProduct::AddWeightDiff(const float* bottom_data, const float* top_diff) {

@@ -12,9 +12,10 @@ namespace caffe_ext {
 /**
  * @brief The stock InnerProduct, its gradients run by oneDNN on plain memory.
  *
- * The forward product is the stock one, which measured faster than oneDNN's. The weights' gradient
- * is written, not added, where the diff is known to be zero (the first backward after
- * Net::ClearParamDiffs); else, and with `transpose`, the stock code runs.
+ * The forward product reads the weights once where the images are few (few_images_product.hpp),
+ * else it is the stock one, which measured faster than oneDNN's. The weights' gradient is written,
+ * not added, where the diff is known to be zero (the first backward after Net::ClearParamDiffs);
+ * else, and with `transpose`, the stock code runs.
  */
 class EngineInnerProduct : public caffe::InnerProductLayer<float> {
  public:
@@ -25,6 +26,7 @@ class EngineInnerProduct : public caffe::InnerProductLayer<float> {
       : Plain(param), planned_images_(-1), threads_(0), usable_(false) {}
 
  protected:
+  virtual void Forward_cpu(const Blobs& bottom, const Blobs& top);
   virtual void Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
                             const Blobs& bottom);
 
@@ -38,6 +40,7 @@ class EngineInnerProduct : public caffe::InnerProductLayer<float> {
   onednn::Desc source_, weights_, target_;
   dnnl::inner_product_backward_weights backward_weights_;
   dnnl::inner_product_backward_data backward_data_;
+  std::vector<float> columns_;
 };
 
 }  // namespace caffe_ext

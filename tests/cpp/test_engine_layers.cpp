@@ -317,6 +317,12 @@ TEST_F(EngineLayerTest, TestInnerProduct) {
           {{3, 5, 2, 3}, {1, 5, 2, 3}, {4, 5, 2, 3}});
   Compare("type: 'InnerProduct' inner_product_param { num_output: 8 bias_term: false }", {{2, 30}});
   Compare("type: 'InnerProduct' inner_product_param { num_output: 8 transpose: true }", {{2, 30}});
+  // Batches of fewer images than a register holds, of several registers, and too many for those;
+  // more inputs than are summed at a time.
+  for (const int images : {1, 8, 9, 16, 33, 64, 65}) {
+    Compare("type: 'InnerProduct' inner_product_param { num_output: 19 }", {{images, 37}});
+  }
+  Compare("type: 'InnerProduct' inner_product_param { num_output: 9 }", {{3, 4100}});
 }
 
 // The gradient is written over zeros that are known, and added to everything else.

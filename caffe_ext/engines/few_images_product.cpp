@@ -1,0 +1,113 @@
+#include "engines/few_images_product.hpp"
+
+#include <stddef.h>
+
+#include <algorithm>
+
+#include "caffe/common.hpp"
+#include "engines/onednn.hpp"
+
+namespace caffe_ext {
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+
+namespace {
+
+// Outputs at a time: as many sums in registers.
+const int kRows = 8;
+// Inputs at a time: the images' share of them stays in the nearest caches.
+const int kChunk = 2048;
+
+// sums[r][lane] = sum over k of w[r][k] * x[k][lane]. Function by macro, since the vectors must be
+// of the size that the function's own target has.
+#define CAFFE_EXT_FEW_IMAGES_KERNEL(name, isa, lanes)                                       \
+  __attribute__((target(isa))) void name(int inputs, const float* x, const float* const* w, \
+                                         float* sums) {                                     \
+    typedef float Vector __attribute__((vector_size(lanes * 4), aligned(4), may_alias));    \
+    Vector s0 = {}, s1 = {}, s2 = {}, s3 = {}, s4 = {}, s5 = {}, s6 = {}, s7 = {};          \
+    const float *w0 = w[0], *w1 = w[1], *w2 = w[2], *w3 = w[3];                             \
+    const float *w4 = w[4], *w5 = w[5], *w6 = w[6], *w7 = w[7];                             \
+    for (int k = 0; k < inputs; ++k) {                                                      \
+      const Vector v = *reinterpret_cast<const Vector*>(x + ptrdiff_t(k) * lanes);          \
+      s0 += w0[k] * v;                                                                      \
+      s1 += w1[k] * v;                                                                      \
+      s2 += w2[k] * v;                                                                      \
+      s3 += w3[k] * v;                                                                      \
+      s4 += w4[k] * v;                                                                      \
+      s5 += w5[k] * v;                                                                      \
+      s6 += w6[k] * v;                                                                      \
+      s7 += w7[k] * v;                                                                      \
+    }                                                                                       \
+    Vector* out = reinterpret_cast<Vector*>(sums);                                          \
+    out[0] = s0, out[1] = s1, out[2] = s2, out[3] = s3;                                     \
+    out[4] = s4, out[5] = s5, out[6] = s6, out[7] = s7;                                     \
+  }
+
+CAFFE_EXT_FEW_IMAGES_KERNEL(SumAvx512, "avx512f,fma,prefer-vector-width=512", 16)
+CAFFE_EXT_FEW_IMAGES_KERNEL(SumAvx2, "avx2,fma", 8)
+
+}  // namespace
+
+bool FewImagesProductServes() {
+  const int avx2 = static_cast<int>(dnnl::cpu_isa::avx2);  // each later set has these bits, too
+  return (static_cast<int>(dnnl::get_effective_cpu_isa()) & avx2) == avx2;
+}
+
+void FewImagesProduct(int images, int inputs, int outputs, const float* x, const float* w,
+                      const float* bias, float* y, std::vector<float>* scratch) {
+  const bool wide = onednn::ChannelBlock() == 16;
+  const int lanes = wide ? 16 : 8;
+  const auto sum_up = wide ? SumAvx512 : SumAvx2;
+  const int groups = (images + lanes - 1) / lanes;
+  // Lanes beyond the last image are zero.
+  scratch->resize(size_t(groups) * inputs * lanes);
+  float* const columns = scratch->data();
+#pragma omp parallel for schedule(static) collapse(2)
+  for (int group = 0; group < groups; ++group) {
+    for (int k = 0; k < inputs; ++k) {
+      float* const column = columns + (size_t(group) * inputs + k) * lanes;
+      for (int lane = 0; lane < lanes; ++lane) {
+        const int image = group * lanes + lane;
+        column[lane] = image < images ? x[size_t(image) * inputs + k] : 0;
+      }
+    }
+  }
+  const int blocks = (outputs + kRows - 1) / kRows;
+#pragma omp parallel for schedule(static)
+  for (int block = 0; block < blocks; ++block) {
+    const int first = block * kRows;
+    const int rows = std::min(kRows, outputs - first);
+    float sums[kRows * 16];
+    for (int from = 0; from == 0 || from < inputs; from += kChunk) {
+      const float* weights[kRows];
+      for (int r = 0; r < kRows; ++r) {
+        weights[r] = w + size_t(first + std::min(r, rows - 1)) * inputs + from;
+      }
+      for (int group = 0; group < groups; ++group) {
+        sum_up(std::min(kChunk, inputs - from), columns + (size_t(group) * inputs + from) * lanes,
+               weights, sums);
+        const int end = std::min(lanes, images - group * lanes);
+        for (int lane = 0; lane < end; ++lane) {
+          float* const out = y + size_t(group * lanes + lane) * outputs + first;
+          for (int r = 0; r < rows; ++r) {
+            const float before = from > 0 ? out[r] : bias ? bias[first + r] : 0;
+            out[r] = before + sums[r * lanes + lane];
+          }
+        }
+      }
+    }
+  }
+}
+
+#else
+
+bool FewImagesProductServes() { return false; }
+
+void FewImagesProduct(int, int, int, const float*, const float*, const float*, float*,
+                      std::vector<float>*) {
+  LOG(FATAL) << "no kernel for this processor; ask FewImagesProductServes first";
+}
+
+#endif
+
+}  // namespace caffe_ext

@@ -1,0 +1,33 @@
+// The product of an inner product layer for batches of few images.
+#ifndef CAFFE_EXT_ENGINES_FEW_IMAGES_PRODUCT_HPP_
+#define CAFFE_EXT_ENGINES_FEW_IMAGES_PRODUCT_HPP_
+
+#include <vector>
+
+namespace caffe_ext {
+
+/// Images up to which FewImagesProduct beat OpenBLAS's sgemm.
+const int kFewImages = 64;
+
+/// Whether this processor (and DNNL_MAX_CPU_ISA) has what FewImagesProduct needs: AVX2 or AVX-512.
+bool FewImagesProductServes();
+
+/**
+ * @brief y = x * transpose(w) + bias, reading the weights once, in Caffe's own order.
+ *
+ * With few images the product is as long as the reading of its weights (fc8 of models/drml: 191
+ * MB), which sgemm copies into blocks first. Here the images lie across a vector register, and each
+ * weight is broadcast. Sums do not depend on the number of threads.
+ *
+ * @param x images x inputs
+ * @param w outputs x inputs
+ * @param bias outputs, or null
+ * @param y images x outputs, overwritten
+ * @param scratch memory kept from call to call: the images, transposed
+ */
+void FewImagesProduct(int images, int inputs, int outputs, const float* x, const float* w,
+                      const float* bias, float* y, std::vector<float>* scratch);
+
+}  // namespace caffe_ext
+
+#endif  // CAFFE_EXT_ENGINES_FEW_IMAGES_PRODUCT_HPP_
