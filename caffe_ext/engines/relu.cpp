@@ -24,8 +24,8 @@ void RectifyDiff(size_t size, float slope, const float* x, const float* dy, floa
   const long long count = size;
 #pragma omp parallel for simd schedule(static)
   for (long long i = 0; i < count; ++i) {
-    const float diff = dy[i];
-    dx[i] = x[i] > 0 ? diff : slope * diff;
+    const float factor = x[i] > 0 ? 1 : slope;
+    dx[i] = factor * dy[i];
   }
 }
 
