@@ -23,7 +23,10 @@ from typing import Any
 UNSET = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 # Parameters and nothing else, so that a step is the solver's own work.
 UPDATE_NET = """
-layer {{ name: "weights" type: "Parameter" top: "weights" parameter_param {{ shape {{ dim: {parameters} }} }} }}
+layer {{
+  name: "weights" type: "Parameter" top: "weights"
+  parameter_param {{ shape {{ dim: {parameters} }} }}
+}}
 layer {{ name: "end" type: "Silence" bottom: "weights" }}
 """
 PARAMETERS = 56_863_436  # of models/drml
