@@ -125,6 +125,7 @@ caffe_add_objects(caffe_engines
   "${CMAKE_CURRENT_LIST_DIR}/engines/blocked_tensor.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/factory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/im2col.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/large_memory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/sgd.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/switch.cpp")
 if(ONEDNN_FOUND)

@@ -4,11 +4,14 @@
 
 #include <algorithm>
 
+#include "engines/large_memory.hpp"
+
 namespace caffe_ext {
 
 namespace {
 
-const size_t kAlignment = 64;
+// NaN stays NaN.
+inline float Rectified(float x) { return x < 0 ? 0 : x; }
 
 caffe::SyncedMemory* Memory(const caffe::Blob<float>& blob, BlobPart part) {
   return part == kData ? blob.data().get() : blob.diff().get();
@@ -17,12 +20,17 @@ caffe::SyncedMemory* Memory(const caffe::Blob<float>& blob, BlobPart part) {
 }  // namespace
 
 BlockedTensor::BlockedTensor(int num, int channels, int height, int width, int block)
-    : num_(num), channels_(channels), height_(height), width_(width), block_(block), data_(NULL) {
-  void* memory = NULL;
-  const size_t bytes = std::max(size() * sizeof(float), kAlignment);
-  CHECK_EQ(posix_memalign(&memory, kAlignment, bytes), 0)
-      << "no memory for " << bytes << " bytes of activations; a smaller batch_size needs less";
-  data_ = static_cast<float*>(memory);
+    : num_(num),
+      channels_(channels),
+      height_(height),
+      width_(width),
+      block_(block),
+      rectify_later_(false),
+      data_(NULL) {
+  const size_t bytes = size() * sizeof(float);
+  data_ = static_cast<float*>(AllocateLarge(bytes));
+  CHECK(data_) << "no memory for " << bytes
+               << " bytes of activations; a smaller batch_size needs less";
 }
 
 BlockedTensor::~BlockedTensor() { free(data_); }
@@ -30,6 +38,19 @@ BlockedTensor::~BlockedTensor() { free(data_); }
 bool BlockedTensor::Fits(const caffe::Blob<float>& blob, int block) const {
   return blob.num_axes() == 4 && blob.shape(0) == num_ && blob.shape(1) == channels_ &&
          blob.shape(2) == height_ && blob.shape(3) == width_ && block == block_;
+}
+
+void BlockedTensor::Settle() {
+  if (!rectify_later_) {
+    return;
+  }
+  rectify_later_ = false;
+  const long long count = size();
+  float* x = data_;
+#pragma omp parallel for simd schedule(static)
+  for (long long i = 0; i < count; ++i) {
+    x[i] = Rectified(x[i]);
+  }
 }
 
 void BlockedTensor::WritePlain(void* plain, size_t bytes) const {
@@ -45,7 +66,8 @@ void BlockedTensor::WritePlain(void* plain, size_t bytes) const {
     float* to = out + (size_t(n) * channels_ + first) * area;
     for (size_t i = 0; i < area; ++i) {
       for (int lane = 0; lane < lanes; ++lane) {
-        to[lane * area + i] = from[i * block_ + lane];
+        const float x = from[i * block_ + lane];
+        to[lane * area + i] = rectify_later_ ? Rectified(x) : x;
       }
     }
   }
@@ -69,10 +91,18 @@ void BlockedTensor::ReadPlain(const float* plain) {
   }
 }
 
-BlockedPtr PrivateBlocked(const caffe::Blob<float>& blob, BlobPart part, int block) {
+BlockedPtr PrivateUnsettled(const caffe::Blob<float>& blob, BlobPart part, int block) {
   BlockedPtr tensor =
       boost::dynamic_pointer_cast<BlockedTensor>(Memory(blob, part)->private_form());
   return tensor && tensor->Fits(blob, block) ? tensor : BlockedPtr();
+}
+
+BlockedPtr PrivateBlocked(const caffe::Blob<float>& blob, BlobPart part, int block) {
+  const BlockedPtr tensor = PrivateUnsettled(blob, part, block);
+  if (tensor) {
+    tensor->Settle();
+  }
+  return tensor;
 }
 
 static void MakeFit(const caffe::Blob<float>& blob, int block, BlockedPtr* tensor) {
@@ -96,12 +126,13 @@ BlockedPtr ReadBlocked(const caffe::Blob<float>& blob, BlobPart part, int block,
 
 BlockedPtr OutputBlocked(const caffe::Blob<float>& blob, BlobPart part, int block,
                          BlockedPtr* scratch) {
-  BlockedPtr tensor = PrivateBlocked(blob, part, block);
-  if (tensor) {
-    return tensor;
+  BlockedPtr tensor = PrivateUnsettled(blob, part, block);
+  if (!tensor) {
+    MakeFit(blob, block, scratch);
+    tensor = *scratch;
   }
-  MakeFit(blob, block, scratch);
-  return *scratch;
+  tensor->Forget();
+  return tensor;
 }
 
 void PublishBlocked(const BlockedPtr& tensor, caffe::Blob<float>* blob, BlobPart part,

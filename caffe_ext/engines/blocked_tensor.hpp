@@ -40,11 +40,21 @@ class BlockedTensor : public PrivateForm {
   const float* data() const { return data_; }
   bool Fits(const caffe::Blob<float>& blob, int block) const;
 
+  /// From now on the values are max(0, x) of what the memory holds. Nothing is touched: the next
+  /// pass over the memory does it, or Settle.
+  void RectifyLater() { rectify_later_ = true; }
+  bool rectify_later() const { return rectify_later_; }
+  /// Makes the memory hold the values.
+  void Settle();
+  /// To be called before all values are written anew.
+  void Forget() { rectify_later_ = false; }
+
  private:
   BlockedTensor(const BlockedTensor&);
   BlockedTensor& operator=(const BlockedTensor&);
 
   int num_, channels_, height_, width_, block_;
+  bool rectify_later_;
   float* data_;
 };
 
@@ -52,6 +62,9 @@ typedef caffe::shared_ptr<BlockedTensor> BlockedPtr;
 
 /// The blob's private form, null where it has none or one of another shape.
 BlockedPtr PrivateBlocked(const caffe::Blob<float>& blob, BlobPart part, int block);
+
+/// The same, for a layer that minds rectify_later() itself.
+BlockedPtr PrivateUnsettled(const caffe::Blob<float>& blob, BlobPart part, int block);
 
 /// The blob's values, blocked: its private form, or a copy of the plain values in *scratch.
 BlockedPtr ReadBlocked(const caffe::Blob<float>& blob, BlobPart part, int block,

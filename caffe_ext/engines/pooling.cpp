@@ -73,11 +73,22 @@ void EnginePooling::Forward_cpu(const Blobs& bottom, const Blobs& top) {
     Plain::Forward_cpu(bottom, top);
     return;
   }
-  const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
+  // The maximum of rectified values is the rectified maximum, of fewer values. Where nothing in a
+  // window is positive another pixel may be its maximum; the ReLU's gradient is zero at both.
+  BlockedPtr in;
+  if (layer_param_.pooling_param().pool() == PoolingParameter::MAX) {
+    in = PrivateUnsettled(*bottom[0], kData, block_);
+  }
+  if (!in) {
+    in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
+  }
   const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
   forward_.execute(onednn::Stream(), {{DNNL_ARG_SRC, onednn::Memory(in)},
                                       {DNNL_ARG_DST, onednn::Memory(out)},
                                       {DNNL_ARG_WORKSPACE, workspace_}});
+  if (in->rectify_later()) {
+    out->RectifyLater();
+  }
   PublishBlocked(out, top[0], kData, &top_scratch_);
 }
 

@@ -37,6 +37,13 @@ EngineReLU::EngineReLU(const caffe::LayerParameter& param)
       slope_(param.relu_param().negative_slope()) {}
 
 void EngineReLU::Forward_cpu(const Blobs& bottom, const Blobs& top) {
+  if (slope_ == 0 && bottom[0] == top[0]) {
+    // What reads it next passes over the values anyway.
+    if (const BlockedPtr values = PrivateUnsettled(*bottom[0], kData, block_)) {
+      values->RectifyLater();
+      return;
+    }
+  }
   const BlockedPtr in = PrivateBlocked(*bottom[0], kData, block_);
   if (!in) {
     Rectify(bottom[0]->count(), slope_, bottom[0]->cpu_data(), top[0]->mutable_cpu_data());
@@ -57,7 +64,11 @@ void EngineReLU::Backward_cpu(const Blobs& top, const std::vector<bool>& propaga
                 bottom[0]->mutable_cpu_diff());
     return;
   }
-  const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &data_scratch_);
+  // Only the sign is read, which rectifying does not change where it matters.
+  BlockedPtr in = PrivateUnsettled(*bottom[0], kData, block_);
+  if (!in) {
+    in = ReadBlocked(*bottom[0], kData, block_, &data_scratch_);
+  }
   const BlockedPtr top_diff = ReadBlocked(*top[0], kDiff, block_, &top_diff_scratch_);
   const BlockedPtr out = OutputBlocked(*bottom[0], kDiff, block_, &out_scratch_);
   RectifyDiff(in->size(), slope_, in->data(), top_diff->data(), out->data());

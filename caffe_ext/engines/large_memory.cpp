@@ -1,0 +1,31 @@
+#include "engines/large_memory.hpp"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+namespace caffe_ext {
+
+namespace {
+
+const size_t kVector = 64, kHugePage = 2 << 20;
+// Below, rounding up to whole pages would cost more than it brings.
+const size_t kLarge = 4 * kHugePage;
+
+}  // namespace
+
+void* AllocateLarge(size_t bytes) {
+  const bool large = bytes >= kLarge;
+  void* memory = NULL;
+  if (posix_memalign(&memory, large ? kHugePage : kVector, bytes > kVector ? bytes : kVector)) {
+    return NULL;
+  }
+#ifdef MADV_HUGEPAGE
+  if (large) {
+    // The last, unfilled page stays a small one. What the kernel answers changes no value.
+    (void)madvise(memory, bytes / kHugePage * kHugePage, MADV_HUGEPAGE);
+  }
+#endif
+  return memory;
+}
+
+}  // namespace caffe_ext
