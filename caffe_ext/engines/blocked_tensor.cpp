@@ -91,6 +91,11 @@ void BlockedTensor::ReadPlain(const float* plain) {
   }
 }
 
+BlockedPtr EmptyBlocked(const caffe::Blob<float>& blob, int block) {
+  return BlockedPtr(
+      new BlockedTensor(blob.shape(0), blob.shape(1), blob.shape(2), blob.shape(3), block));
+}
+
 BlockedPtr PrivateUnsettled(const caffe::Blob<float>& blob, BlobPart part, int block) {
   BlockedPtr tensor =
       boost::dynamic_pointer_cast<BlockedTensor>(Memory(blob, part)->private_form());
@@ -108,8 +113,7 @@ BlockedPtr PrivateBlocked(const caffe::Blob<float>& blob, BlobPart part, int blo
 static void MakeFit(const caffe::Blob<float>& blob, int block, BlockedPtr* tensor) {
   if (!*tensor || !(*tensor)->Fits(blob, block)) {
     tensor->reset();  // before the new one is allocated
-    tensor->reset(
-        new BlockedTensor(blob.shape(0), blob.shape(1), blob.shape(2), blob.shape(3), block));
+    *tensor = EmptyBlocked(blob, block);
   }
 }
 

@@ -60,6 +60,9 @@ class BlockedTensor : public PrivateForm {
 
 typedef caffe::shared_ptr<BlockedTensor> BlockedPtr;
 
+/// A new tensor of the blob's shape.
+BlockedPtr EmptyBlocked(const caffe::Blob<float>& blob, int block);
+
 /// The blob's private form, null where it has none or one of another shape.
 BlockedPtr PrivateBlocked(const caffe::Blob<float>& blob, BlobPart part, int block);
 

@@ -6,6 +6,7 @@ namespace caffe_ext {
 
 using caffe::LRNParameter;
 using dnnl::memory;
+using dnnl::prop_kind;
 
 void EngineLRN::Reshape(const Blobs& bottom, const Blobs& top) {
   Plain::Reshape(bottom, top);
@@ -31,11 +32,29 @@ void EngineLRN::MakePrimitives(const caffe::Blob<float>& bottom) {
   const onednn::LrnShape shape = {size_, alpha_, beta_, k_};
   const onednn::Desc desc = onednn::BlockedDesc(bottom.shape(0), bottom.shape(1), bottom.shape(2),
                                                 bottom.shape(3), block_);
-  forward_desc_ = onednn::LrnForward(shape, desc);
+  forward_desc_ = onednn::LrnForward(prop_kind::forward_training, shape, desc);
+  inference_desc_ = onednn::LrnForward(prop_kind::forward_inference, shape, desc);
   backward_desc_ = onednn::LrnBackward(shape, desc, forward_desc_);
   forward_ = dnnl::lrn_forward(forward_desc_);
+  inference_ = dnnl::lrn_forward(inference_desc_);
   backward_ = dnnl::lrn_backward(backward_desc_);
-  workspace_ = memory(forward_desc_.workspace_desc(), onednn::Engine());
+  workspace_ = memory();
+  workspace_filled_ = false;
+}
+
+void EngineLRN::RunForward(bool fill_workspace, const BlockedPtr& in, const BlockedPtr& out) {
+  std::unordered_map<int, memory> arguments = {{DNNL_ARG_SRC, onednn::Memory(in)},
+                                               {DNNL_ARG_DST, onednn::Memory(out)}};
+  workspace_filled_ = fill_workspace;
+  if (!fill_workspace) {
+    inference_.execute(onednn::Stream(), arguments);
+    return;
+  }
+  if (!workspace_) {
+    workspace_ = memory(forward_desc_.workspace_desc(), onednn::Engine());
+  }
+  arguments[DNNL_ARG_WORKSPACE] = workspace_;
+  forward_.execute(onednn::Stream(), arguments);
 }
 
 void EngineLRN::Forward_cpu(const Blobs& bottom, const Blobs& top) {
@@ -45,9 +64,7 @@ void EngineLRN::Forward_cpu(const Blobs& bottom, const Blobs& top) {
   }
   const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
   const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
-  forward_.execute(onednn::Stream(), {{DNNL_ARG_SRC, onednn::Memory(in)},
-                                      {DNNL_ARG_DST, onednn::Memory(out)},
-                                      {DNNL_ARG_WORKSPACE, workspace_}});
+  RunForward(phase_ == caffe::TRAIN, in, out);
   PublishBlocked(out, top[0], kData, &top_scratch_);
 }
 
@@ -61,6 +78,9 @@ void EngineLRN::Backward_cpu(const Blobs& top, const std::vector<bool>& propagat
     return;
   }
   const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
+  if (!workspace_filled_) {
+    RunForward(true, in, EmptyBlocked(*top[0], block_));
+  }
   const BlockedPtr top_diff = ReadBlocked(*top[0], kDiff, block_, &top_diff_scratch_);
   const BlockedPtr diff = OutputBlocked(*bottom[0], kDiff, block_, &bottom_diff_scratch_);
   backward_.execute(onednn::Stream(), {{DNNL_ARG_SRC, onednn::Memory(in)},

@@ -25,17 +25,20 @@ class EngineLRN : public caffe::LRNLayer<float> {
                             const Blobs& bottom);
 
  private:
+  void RunForward(bool fill_workspace, const BlockedPtr& in, const BlockedPtr& out);
   void MakePrimitives(const caffe::Blob<float>& bottom);
 
   std::vector<int> shape_;
   bool usable_;
   int block_;
-  dnnl::lrn_forward::primitive_desc forward_desc_;
+  dnnl::lrn_forward::primitive_desc forward_desc_, inference_desc_;
   dnnl::lrn_backward::primitive_desc backward_desc_;
-  dnnl::lrn_forward forward_;
+  dnnl::lrn_forward forward_, inference_;
   dnnl::lrn_backward backward_;
-  /// The powers that forward leaves for backward.
+  /// The powers that forward leaves for backward. In the test phase it is only made, from the
+  /// bottom, where somebody asks for gradients.
   dnnl::memory workspace_;
+  bool workspace_filled_;
   BlockedPtr bottom_scratch_, top_scratch_, bottom_diff_scratch_, top_diff_scratch_;
 };
 

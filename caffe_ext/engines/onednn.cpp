@@ -136,9 +136,8 @@ dnnl::pooling_backward::primitive_desc PoolingBackward(
 #endif
 }
 
-dnnl::lrn_forward::primitive_desc LrnForward(const LrnShape& s, const Desc& desc) {
+dnnl::lrn_forward::primitive_desc LrnForward(prop_kind kind, const LrnShape& s, const Desc& desc) {
   typedef dnnl::lrn_forward Op;
-  const prop_kind kind = prop_kind::forward_training;
   const dnnl::algorithm across = dnnl::algorithm::lrn_across_channels;
 #if DNNL_VERSION_MAJOR >= 3
   return Op::primitive_desc(Engine(), kind, across, desc, desc, s.size, s.alpha, s.beta, s.k);

@@ -66,7 +66,9 @@ struct LrnShape {
   float alpha, beta, k;
 };
 
-dnnl::lrn_forward::primitive_desc LrnForward(const LrnShape& shape, const Desc& desc);
+// forward_training fills a workspace for the backward pass, forward_inference has none.
+dnnl::lrn_forward::primitive_desc LrnForward(dnnl::prop_kind kind, const LrnShape& shape,
+                                             const Desc& desc);
 dnnl::lrn_backward::primitive_desc LrnBackward(const LrnShape& shape, const Desc& desc,
                                                const dnnl::lrn_forward::primitive_desc& hint);
 

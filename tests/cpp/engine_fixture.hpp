@@ -62,8 +62,10 @@ class EngineTest : public ::testing::Test {
 
 inline LayerParameter ParseLayer(const string& text) {
   LayerParameter param;
-  CHECK(google::protobuf::TextFormat::ParseFromString("name: 'layer' phase: TRAIN " + text, &param))
-      << text;
+  CHECK(google::protobuf::TextFormat::ParseFromString("name: 'layer' " + text, &param)) << text;
+  if (!param.has_phase()) {
+    param.set_phase(TRAIN);
+  }
   return param;
 }
 

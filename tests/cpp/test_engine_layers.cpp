@@ -255,6 +255,42 @@ TEST_F(EngineLayerTest, TestReLU) {
   }
 }
 
+// Where all of a window is negative, in place, with a second pooling that takes what the first
+// left.
+TEST_F(EngineLayerTest, TestReLUThenPooling) {
+  const vector<float> data = Random(2 * 17 * 9 * 8);
+  vector<float> diffs[2], values[2];
+  for (int engine = 0; engine < 2; ++engine) {
+    const shared_ptr<Blob<float> > maps = MakeBlob({2, 17, 9, 8}, data, vector<float>(data.size()),
+                                                   engine ? kBlockedForm : kPlainForm);
+    Blob<float> pooled, twice;
+    const shared_ptr<Layer<float> > relu = Create(ParseLayer("type: 'ReLU'"), engine);
+    const shared_ptr<Layer<float> > pool =
+        Create(ParseLayer(Pooling("pool: MAX kernel_size: 2")), engine);
+    const shared_ptr<Layer<float> > mean =
+        Create(ParseLayer(Pooling("pool: AVE kernel_size: 2")), engine);
+    relu->SetUp({maps.get()}, {maps.get()});
+    pool->SetUp({maps.get()}, {&pooled});
+    mean->SetUp({&pooled}, {&twice});
+    relu->Forward({maps.get()}, {maps.get()});
+    pool->Forward({maps.get()}, {&pooled});
+    mean->Forward({&pooled}, {&twice});
+    for (int i = 0; i < twice.count(); ++i) {
+      twice.mutable_cpu_diff()[i] = i % 5 - 2;
+    }
+    mean->Backward({&twice}, {true}, {&pooled});
+    pool->Backward({&pooled}, {true}, {maps.get()});
+    relu->Backward({maps.get()}, {true}, {maps.get()});
+    diffs[engine].assign(maps->cpu_diff(), maps->cpu_diff() + maps->count());
+    for (const Blob<float>* const blob : {&twice, &pooled, maps.get()}) {
+      values[engine].insert(values[engine].end(), blob->cpu_data(),
+                            blob->cpu_data() + blob->count());
+    }
+  }
+  ExpectClose(values[1].data(), values[0].data(), values[0].size(), "values");
+  ExpectClose(diffs[1].data(), diffs[0].data(), diffs[0].size(), "diffs");
+}
+
 TEST_F(EngineLayerTest, TestPooling) {
   const char* const cases[] = {
       "kernel_size: 2 stride: 2",
@@ -310,6 +346,14 @@ TEST_F(EngineLayerTest, TestLRN) {
               {{2, channels, 7, 6}, {3, channels, 5, 5}});
     }
   }
+}
+
+// Gradients in a test phase, which keeps nothing for them.
+TEST_F(EngineLayerTest, TestGradientsInTheTestPhase) {
+  const vector<vector<int> > shapes = {{2, 16, 7, 6}, {3, 16, 5, 8}};
+  Compare("phase: TEST type: 'LRN' lrn_param { local_size: 5 alpha: 0.1 beta: 0.75 }", shapes);
+  Compare("phase: TEST " + Pooling("pool: MAX kernel_size: 3 stride: 2"), shapes);
+  Compare("phase: TEST " + Pooling("pool: AVE kernel_size: 3 stride: 2"), shapes);
 }
 
 TEST_F(EngineLayerTest, TestInnerProduct) {
