@@ -20,8 +20,8 @@ using std::vector;
 
 namespace {
 
-// The convolution's input and output of one group of images: about half a second-level cache.
-const size_t kGroupBytes = 512 << 10;
+// The convolution's input and output of one group of images: about a second-level cache.
+const size_t kGroupBytes = 1 << 20;
 
 struct FreeMemory {
   void operator()(float* data) const { free(data); }

@@ -11,6 +11,19 @@ namespace {
 // Each row is summed in float, B lanes wide, and the rows in double: a row is too short for the
 // float sum to lose anything that matters.
 
+// Fetches the row that is due three rows after row (n, y), for `write` or for reading: the rows of
+// a patch lie far apart and are too short for the processor to see them coming.
+template <int write, typename Rows>
+CAFFE_EXT_INLINE void FetchAhead(int block, const Rows& x, int n, int y) {
+  const int kLine = 64 / sizeof(float);
+  const int later = n * x.height + y + 3;
+  if (later >= x.images * x.height) {
+    return;
+  }
+  const float* row = x.row(later / x.height, later % x.height);
+  for (int i = 0; i < x.width * block; i += kLine) __builtin_prefetch(row + i, write);
+}
+
 // With s near the mean, the mean square distance from it needs no second round over the patch.
 template <int B>
 CAFFE_EXT_INLINE void Measure(const ConstPatchRows& x, float* mean, float* variance) {
@@ -28,6 +41,7 @@ CAFFE_EXT_INLINE void Measure(const ConstPatchRows& x, float* mean, float* varia
   for (int n = 0; n < x.images; ++n) {
     for (int y = 0; y < x.height; ++y) {
       const float* row = x.row(n, y);
+      FetchAhead<0>(B, x, n, y);
       float part[B] = {0}, part_square[B] = {0};
       for (int i = 0; i < x.width; ++i) {
         for (int c = 0; c < B; ++c) {
@@ -57,6 +71,7 @@ CAFFE_EXT_INLINE void Normalize(const ConstPatchRows& x, const float* mean, cons
     for (int y = 0; y < x.height; ++y) {
       const float* from = x.row(n, y);
       float* to = z.row(n, y);
+      FetchAhead<0>(B, x, n, y);
       for (int i = 0; i < x.width; ++i) {
         for (int c = 0; c < B; ++c) {
           to[i * B + c] = std::max(0.f, (from[i * B + c] - mean[c]) * slope[c] + shift[c]);
@@ -100,7 +115,10 @@ CAFFE_EXT_INLINE void Finish(const ConstPatchRows& x, const ConstPatchRows& d,
       const float* in = x.row(n, y);
       const float* diff = d.row(n, y);
       float* out = dx.row(n, y);
+      FetchAhead<0>(B, x, n, y);
+      FetchAhead<1>(B, dx, n, y);
       if (t.data) {
+        FetchAhead<0>(B, t, n, y);
         const float* top = t.row(n, y);
         for (int i = 0; i < x.width; ++i) {
           for (int c = 0; c < B; ++c) {
@@ -141,6 +159,7 @@ void AddPatch(int block, const ConstPatchRows& x, const ConstPatchRows& o, const
       const float* a = x.row(n, row);
       const float* b = o.row(n, row);
       float* to = y.row(n, row);
+      FetchAhead<1>(block, y, n, row);
       for (int i = 0; i < x.width * block; ++i) to[i] = a[i] + b[i];
     }
   }
@@ -150,6 +169,7 @@ void CopyPatch(int block, const ConstPatchRows& x, const PatchRows& y) {
   for (int n = 0; n < x.images; ++n) {
     for (int row = 0; row < x.height; ++row) {
       const float* from = x.row(n, row);
+      FetchAhead<0>(block, x, n, row);
       std::copy(from, from + x.width * block, y.row(n, row));
     }
   }
