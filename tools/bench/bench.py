@@ -16,6 +16,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -72,7 +73,8 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             text = Path(self.log.name).read_text().strip().splitlines()
-            return {"missing": text[-1] if text else f"exit status {self.process.wait()}"}
+            faults = [line for line in text if re.match(r"[\w.]+(Error|Exception)\b", line)]
+            return {"missing": (faults or text or [f"exit status {self.process.wait()}"])[-1]}
         return json.loads(line)
 
     def _pause(self) -> None:
