@@ -116,7 +116,7 @@ def check_outputs(workers: dict[str, Worker], case: Path) -> None:
             raise SystemExit(f"{name} failed: {answer['missing']}")
         outputs[name] = np.load(path)
     reference = outputs["caffe-plain"] if "caffe-plain" in outputs else next(iter(outputs.values()))
-    if np.ptp(reference, axis=0).max() < 10 * TOLERANCE:
+    if len(reference) > 1 and np.ptp(reference, axis=0).max() < 10 * TOLERANCE:
         raise SystemExit("the outputs hardly differ between images: they would prove nothing")
     for name, output in outputs.items():
         difference = float(np.abs(output - reference).max())
