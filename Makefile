@@ -7,25 +7,28 @@ VENV := .venv
 JOBS ?= $(shell nproc)
 DEBUG ?= 0
 CPU_ONLY ?= 1
+USE_CUDA ?= $(if $(filter 1,$(CPU_ONLY)),0,1)
+USE_NCCL ?= 0
 USE_ONEDNN ?= 1
 INSTALL_PACKAGES ?= 1
 SOLVER ?= models/drml/solver.prototxt
 DATA := data/drml
-export INSTALL_PACKAGES PYTHON
+export INSTALL_PACKAGES PYTHON USE_CUDA USE_NCCL CUDA_DIR
 
-ifneq ($(CPU_ONLY),1)
-  $(error CPU_ONLY := 0: this version builds for the CPU only; set CPU_ONLY := 1 or remove the line)
+ifeq ($(USE_CUDNN),1)
+  $(error USE_CUDNN := 1: Caffe's code for cuDNN does not build with cuDNN 8 or newer, so it is left out; remove the line)
 endif
 
 CMAKE_OPTIONS := -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(VENV)/bin/python \
   -DCMAKE_BUILD_TYPE=$(if $(filter 1,$(DEBUG)),Debug,Release) -DCAFFE_SOURCE_DIR=$(CAFFE_SOURCE_DIR) \
-  -DUSE_ONEDNN=$(if $(filter 1,$(USE_ONEDNN)),ON,OFF) \
+  -DUSE_ONEDNN=$(if $(filter 1,$(USE_ONEDNN)),ON,OFF) -DUSE_CUDA=$(if $(filter 1,$(USE_CUDA)),ON,OFF) \
+  -DUSE_NCCL=$(if $(filter 1,$(USE_NCCL)),ON,OFF) -DCUDA_DIR=$(CUDA_DIR) -DCUDA_ARCH="$(CUDA_ARCH)" \
   -DBLAS_INCLUDE=$(BLAS_INCLUDE) -DBLAS_LIB=$(BLAS_LIB)
 NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
-.PHONY: all system configure demo data train bench bench-layers runtest test-cpp pytest lint format clean
+.PHONY: all system configure demo data train bench bench-layers runtest test-cpp pytest cuda-check lint format clean
 
 all: configure
 	$(NINJA)
@@ -34,6 +37,7 @@ all: configure
 # Missing system packages, and the Python environment.
 system:
 	tools/setup.sh $(VENV)
+	$(if $(filter 1,$(USE_CUDA)),tools/cuda_libraries.sh $(VENV))
 
 configure: system
 	cmake -S . -B $(BUILD_DIR) $(CMAKE_OPTIONS)
@@ -70,7 +74,12 @@ pytest: all
 	$(VENV)/bin/python -m pytest
 	cd $(BUILD_DIR)/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q -c /dev/null -p no:cacheprovider caffe/test
 
-CPP_FILES = $(shell git ls-files '*.cpp' '*.hpp')
+# Compiles all of the CUDA code without a GPU: see tools/cuda_check.py.
+cuda-check: system
+	$(VENV)/bin/python tools/cuda_check.py --build $(BUILD_DIR)/cuda-check --jobs $(JOBS) \
+	  $(if $(CUDA_ARCH),--arch "$(CUDA_ARCH)")
+
+CPP_FILES = $(shell git ls-files '*.cpp' '*.hpp' '*.h' '*.cu' '*.cuh')
 
 lint: system
 	$(VENV)/bin/ruff check

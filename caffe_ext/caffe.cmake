@@ -4,7 +4,8 @@
 find_package(Python3 REQUIRED COMPONENTS Interpreter Development NumPy)
 include("${CMAKE_CURRENT_LIST_DIR}/files.cmake")
 set(CAFFE_KNOWN_FILES
-  src/caffe/proto/caffe.proto ${CAFFE_LIBRARY_SOURCES} ${CAFFE_HEADERS} ${CAFFE_TEST_SOURCES} ${CAFFE_TEST_DATA})
+  src/caffe/proto/caffe.proto ${CAFFE_LIBRARY_SOURCES} ${CAFFE_HEADERS} ${CAFFE_TEST_SOURCES} ${CAFFE_TEST_DATA}
+  ${CAFFE_CUDA_SOURCES} ${CAFFE_CUDA_TEST_SOURCES})
 include("${CMAKE_CURRENT_LIST_DIR}/source.cmake")
 set(CAFFE_PATCHED "${PROJECT_BINARY_DIR}/caffe/patched")
 include("${CMAKE_CURRENT_LIST_DIR}/substitute.cmake")
@@ -52,75 +53,102 @@ if(USE_ONEDNN)
   endif()
 endif()
 
+option(USE_CUDA "Build for NVIDIA GPUs as well" OFF)
+if(USE_CUDA)
+  include("${CMAKE_CURRENT_LIST_DIR}/cuda.cmake")
+endif()
+
 # --- The messages, for C++ and for Python.
 caffe_file(_proto src/caffe/proto/caffe.proto)
-set(_generated "${PROJECT_BINARY_DIR}/caffe/generated")
-file(MAKE_DIRECTORY "${_generated}/caffe/proto")
+set(CAFFE_GENERATED "${PROJECT_BINARY_DIR}/caffe/generated")
+file(MAKE_DIRECTORY "${CAFFE_GENERATED}/caffe/proto")
 get_filename_component(_proto_dir "${_proto}" DIRECTORY)
 add_custom_command(
-  OUTPUT "${_generated}/caffe/proto/caffe.pb.cc" "${_generated}/caffe/proto/caffe.pb.h"
-         "${_generated}/caffe/proto/caffe.desc"
-  COMMAND protobuf::protoc "--proto_path=${_proto_dir}" "--cpp_out=${_generated}/caffe/proto"
-          "--descriptor_set_out=${_generated}/caffe/proto/caffe.desc" "${_proto}"
+  OUTPUT "${CAFFE_GENERATED}/caffe/proto/caffe.pb.cc" "${CAFFE_GENERATED}/caffe/proto/caffe.pb.h"
+         "${CAFFE_GENERATED}/caffe/proto/caffe.desc"
+  COMMAND protobuf::protoc "--proto_path=${_proto_dir}" "--cpp_out=${CAFFE_GENERATED}/caffe/proto"
+          "--descriptor_set_out=${CAFFE_GENERATED}/caffe/proto/caffe.desc" "${_proto}"
   DEPENDS "${_proto}" COMMENT "Generating Caffe's messages")
 # The untouched messages, for the test that stock Caffe reads what we write.
 add_custom_command(
-  OUTPUT "${_generated}/caffe/proto/stock_caffe.desc"
+  OUTPUT "${CAFFE_GENERATED}/caffe/proto/stock_caffe.desc"
   COMMAND protobuf::protoc "--proto_path=${CAFFE_SOURCE}/src/caffe/proto"
-          "--descriptor_set_out=${_generated}/caffe/proto/stock_caffe.desc" "${CAFFE_SOURCE}/src/caffe/proto/caffe.proto"
+          "--descriptor_set_out=${CAFFE_GENERATED}/caffe/proto/stock_caffe.desc" "${CAFFE_SOURCE}/src/caffe/proto/caffe.proto"
   DEPENDS "${CAFFE_SOURCE}/src/caffe/proto/caffe.proto" COMMENT "Generating stock Caffe's messages")
-add_custom_target(caffe_messages DEPENDS "${_generated}/caffe/proto/stock_caffe.desc" "${_generated}/caffe/proto/caffe.pb.h")
+add_custom_target(caffe_messages DEPENDS "${CAFFE_GENERATED}/caffe/proto/stock_caffe.desc" "${CAFFE_GENERATED}/caffe/proto/caffe.pb.h")
 
-# --- What every file of Caffe and of ours is compiled with.
-add_library(caffe_settings INTERFACE)
-target_include_directories(caffe_settings SYSTEM INTERFACE
-  "${CAFFE_PATCHED}/include" "${CAFFE_SOURCE}/include" "${_generated}" "${CBLAS_INCLUDE_DIR}" ${HDF5_INCLUDE_DIRS} ${OpenCV_INCLUDE_DIRS})
+# --- What every file of Caffe and of ours is compiled with: caffe_common on any device, caffe_settings for this build's.
+add_library(caffe_common INTERFACE)
+target_include_directories(caffe_common SYSTEM INTERFACE
+  "${CAFFE_PATCHED}/include" "${CAFFE_SOURCE}/include" "${CAFFE_GENERATED}" "${CBLAS_INCLUDE_DIR}" ${HDF5_INCLUDE_DIRS} ${OpenCV_INCLUDE_DIRS})
 # boost/bind's global placeholders and deprecated Boost headers announce themselves once per file.
-target_compile_definitions(caffe_settings INTERFACE
-  CPU_ONLY USE_OPENCV USE_LMDB USE_LEVELDB USE_HDF5 CAFFE_VERSION=1.0.0
+target_compile_definitions(caffe_common INTERFACE
+  USE_OPENCV USE_LMDB USE_LEVELDB USE_HDF5 CAFFE_VERSION=1.0.0
   BOOST_BIND_GLOBAL_PLACEHOLDERS BOOST_ALLOW_DEPRECATED_HEADERS)
-target_link_libraries(caffe_settings INTERFACE
+target_link_libraries(caffe_common INTERFACE
   protobuf::libprotobuf PkgConfig::glog PkgConfig::gflags PkgConfig::lmdb "${LEVELDB_LIBRARY}"
   "${CBLAS_LIBRARY}" ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES} ${OpenCV_LIBS}
   Boost::system Boost::thread Boost::filesystem Threads::Threads)
+# Files of the engine find each other from this folder: "engines/adam.hpp".
+target_include_directories(caffe_common INTERFACE "${CMAKE_CURRENT_LIST_DIR}" "${PROJECT_SOURCE_DIR}/include")
+add_library(caffe_settings INTERFACE)
+target_link_libraries(caffe_settings INTERFACE caffe_common)
+if(USE_CUDA)
+  target_link_libraries(caffe_settings INTERFACE caffe_cuda)
+else()
+  target_compile_definitions(caffe_settings INTERFACE CPU_ONLY)
+endif()
 # For the `Python` layer and pycaffe.
 set(CAFFE_PYTHON_LIBRARIES Boost::python${Python3_VERSION_MAJOR}${Python3_VERSION_MINOR} Python3::Python)
 
 # --- The library. Our layers join it as objects (caffe_add_objects), so that the layer registry knows all.
-add_library(caffe SHARED "${_generated}/caffe/proto/caffe.pb.cc" "${_generated}/caffe/proto/caffe.pb.h")
+add_library(caffe_proto OBJECT "${CAFFE_GENERATED}/caffe/proto/caffe.pb.cc" "${CAFFE_GENERATED}/caffe/proto/caffe.pb.h")
+target_compile_options(caffe_proto PRIVATE -w)
+target_link_libraries(caffe_proto PRIVATE caffe_common)
+set_target_properties(caffe_proto PROPERTIES POSITION_INDEPENDENT_CODE ON)
+add_library(caffe SHARED $<TARGET_OBJECTS:caffe_proto>)
+add_dependencies(caffe_proto caffe_messages)
 add_dependencies(caffe caffe_messages)
 add_library(caffe::caffe ALIAS caffe)
 foreach(_source IN LISTS CAFFE_LIBRARY_SOURCES)
-  caffe_file(_path "${_source}")
+  caffe_source(_path "${_source}")
   target_sources(caffe PRIVATE "${_path}")
-  if(_source IN_LIST CAFFE_FILES_WITH_OPENCV_C_NAMES)
-    set_source_files_properties("${_path}" PROPERTIES COMPILE_DEFINITIONS "${CAFFE_OPENCV_C_NAMES}")
-  elseif(_source STREQUAL src/caffe/util/im2col.cpp)
-    set_source_files_properties("${_path}" PROPERTIES COMPILE_DEFINITIONS "${CAFFE_IM2COL_RENAMES}"
-                                SKIP_PRECOMPILE_HEADERS ON)
-  endif()
 endforeach()
 # The code of 2017 warns under the compilers of today; it is not ours to change.
 target_compile_options(caffe PRIVATE -w)
 target_compile_definitions(caffe PRIVATE WITH_PYTHON_LAYER)
 target_link_libraries(caffe PUBLIC caffe_settings PRIVATE ${CAFFE_PYTHON_LIBRARIES} OpenMP::OpenMP_CXX)
-# Files of the engine find each other from this folder: "engines/adam.hpp".
-target_include_directories(caffe_settings INTERFACE "${CMAKE_CURRENT_LIST_DIR}")
 set_target_properties(caffe PROPERTIES VERSION 1.0.0 SOVERSION 1.0)
 # Half of a file's compile time goes into these headers.
 target_precompile_headers(caffe PRIVATE "<caffe/caffe.hpp>")
+
+if(USE_CUDA)
+  add_library(caffe_kernels OBJECT)
+  foreach(_source IN LISTS CAFFE_CUDA_SOURCES)
+    caffe_file(_path "${_source}")
+    target_sources(caffe_kernels PRIVATE "${_path}")
+  endforeach()
+  target_link_libraries(caffe_kernels PRIVATE caffe_settings)
+  target_compile_options(caffe_kernels PRIVATE -w -Xcompiler=-w)
+  set_target_properties(caffe_kernels PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  add_dependencies(caffe_kernels caffe_messages)
+  target_sources(caffe PRIVATE $<TARGET_OBJECTS:caffe_kernels>)
+endif()
 
 # caffe_add_objects(NAME SOURCE...): compile sources of ours with all warnings and put them into the library.
 function(caffe_add_objects name)
   add_library(${name} OBJECT ${ARGN})
   target_link_libraries(${name} PRIVATE caffe_settings OpenMP::OpenMP_CXX)
-  target_compile_options(${name} PRIVATE -Wall -Wextra -Wno-unused-parameter)
+  target_compile_options(${name} PRIVATE
+    "$<$<COMPILE_LANGUAGE:CXX>:-Wall;-Wextra;-Wno-unused-parameter>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-Wall>")
   set_target_properties(${name} PROPERTIES POSITION_INDEPENDENT_CODE ON)
   add_dependencies(${name} caffe_messages)
   target_sources(caffe PRIVATE $<TARGET_OBJECTS:${name}>)
 endfunction()
 
-caffe_add_objects(caffe_engines
+# What the engine is without oneDNN.
+set(CAFFE_ENGINE_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/engines/adam.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/blocked_tensor.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/factory.cpp"
@@ -128,6 +156,7 @@ caffe_add_objects(caffe_engines
   "${CMAKE_CURRENT_LIST_DIR}/engines/large_memory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/sgd.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/switch.cpp")
+caffe_add_objects(caffe_engines ${CAFFE_ENGINE_SOURCES})
 if(ONEDNN_FOUND)
   target_sources(caffe_engines PRIVATE
     "${CMAKE_CURRENT_LIST_DIR}/engines/convolution.cpp"
@@ -145,6 +174,7 @@ if(ONEDNN_FOUND)
 endif()
 
 # --- The tools: caffe, extract_features, compute_image_mean, convert_imageset, upgrade_*.
+add_custom_target(caffe_tools)
 foreach(_tool IN LISTS CAFFE_TOOLS)
   set(_target "${_tool}")
   if(_tool STREQUAL caffe)
@@ -154,6 +184,7 @@ foreach(_tool IN LISTS CAFFE_TOOLS)
   add_executable(${_target} "${_path}")
   target_compile_options(${_target} PRIVATE -w)
   target_link_libraries(${_target} PRIVATE caffe::caffe)
+  add_dependencies(caffe_tools ${_target})
   set_target_properties(${_target} PROPERTIES OUTPUT_NAME "${_tool}" RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 endforeach()
 target_compile_definitions(caffe.bin PRIVATE WITH_PYTHON_LAYER)
@@ -177,4 +208,4 @@ configure_file("${CMAKE_CURRENT_LIST_DIR}/pycaffe/caffe_pb2.py" "${PYCAFFE_DIR}/
 configure_file("${CMAKE_CURRENT_LIST_DIR}/pycaffe/conftest.py" "${PYCAFFE_DIR}/caffe/test/conftest.py" COPYONLY)
 add_dependencies(pycaffe caffe_messages)
 add_custom_command(TARGET pycaffe POST_BUILD COMMAND "${CMAKE_COMMAND}" -E copy_if_different
-  "${_generated}/caffe/proto/caffe.desc" "${_generated}/caffe/proto/stock_caffe.desc" "${PYCAFFE_DIR}/caffe/proto")
+  "${CAFFE_GENERATED}/caffe/proto/caffe.desc" "${CAFFE_GENERATED}/caffe/proto/stock_caffe.desc" "${PYCAFFE_DIR}/caffe/proto")

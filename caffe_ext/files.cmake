@@ -1,4 +1,5 @@
-# The files of BVLC Caffe that we compile (CPU), ship or test with, named one by one.
+# The files of BVLC Caffe that we compile, ship or test with, named one by one. Its code for cuDNN is left out: it
+# does not build with cuDNN 8 or newer.
 set(CAFFE_LIBRARY_SOURCES
   src/caffe/blob.cpp
   src/caffe/common.cpp
@@ -93,6 +94,63 @@ set(CAFFE_LIBRARY_SOURCES
   src/caffe/util/math_functions.cpp
   src/caffe/util/signal_handler.cpp
   src/caffe/util/upgrade_proto.cpp
+)
+# With -DUSE_CUDA=ON as well.
+set(CAFFE_CUDA_SOURCES
+  src/caffe/layers/absval_layer.cu
+  src/caffe/layers/accuracy_layer.cu
+  src/caffe/layers/base_data_layer.cu
+  src/caffe/layers/batch_norm_layer.cu
+  src/caffe/layers/batch_reindex_layer.cu
+  src/caffe/layers/bias_layer.cu
+  src/caffe/layers/bnll_layer.cu
+  src/caffe/layers/clip_layer.cu
+  src/caffe/layers/concat_layer.cu
+  src/caffe/layers/contrastive_loss_layer.cu
+  src/caffe/layers/conv_layer.cu
+  src/caffe/layers/crop_layer.cu
+  src/caffe/layers/deconv_layer.cu
+  src/caffe/layers/dropout_layer.cu
+  src/caffe/layers/eltwise_layer.cu
+  src/caffe/layers/elu_layer.cu
+  src/caffe/layers/embed_layer.cu
+  src/caffe/layers/euclidean_loss_layer.cu
+  src/caffe/layers/exp_layer.cu
+  src/caffe/layers/filter_layer.cu
+  src/caffe/layers/hdf5_data_layer.cu
+  src/caffe/layers/hdf5_output_layer.cu
+  src/caffe/layers/im2col_layer.cu
+  src/caffe/layers/inner_product_layer.cu
+  src/caffe/layers/log_layer.cu
+  src/caffe/layers/lrn_layer.cu
+  src/caffe/layers/lstm_unit_layer.cu
+  src/caffe/layers/mvn_layer.cu
+  src/caffe/layers/pooling_layer.cu
+  src/caffe/layers/power_layer.cu
+  src/caffe/layers/prelu_layer.cu
+  src/caffe/layers/recurrent_layer.cu
+  src/caffe/layers/reduction_layer.cu
+  src/caffe/layers/relu_layer.cu
+  src/caffe/layers/scale_layer.cu
+  src/caffe/layers/sigmoid_cross_entropy_loss_layer.cu
+  src/caffe/layers/sigmoid_layer.cu
+  src/caffe/layers/silence_layer.cu
+  src/caffe/layers/slice_layer.cu
+  src/caffe/layers/softmax_layer.cu
+  src/caffe/layers/softmax_loss_layer.cu
+  src/caffe/layers/split_layer.cu
+  src/caffe/layers/swish_layer.cu
+  src/caffe/layers/tanh_layer.cu
+  src/caffe/layers/threshold_layer.cu
+  src/caffe/layers/tile_layer.cu
+  src/caffe/solvers/adadelta_solver.cu
+  src/caffe/solvers/adagrad_solver.cu
+  src/caffe/solvers/adam_solver.cu
+  src/caffe/solvers/nesterov_solver.cu
+  src/caffe/solvers/rmsprop_solver.cu
+  src/caffe/solvers/sgd_solver.cu
+  src/caffe/util/im2col.cu
+  src/caffe/util/math_functions.cu
 )
 set(CAFFE_HEADERS
   include/caffe/blob.hpp
@@ -311,6 +369,7 @@ set(CAFFE_TEST_SOURCES
   src/caffe/test/test_util_blas.cpp
   src/gtest/gtest-all.cpp
 )
+set(CAFFE_CUDA_TEST_SOURCES src/caffe/test/test_im2col_kernel.cu)
 set(CAFFE_TEST_DATA
   src/caffe/test/test_data/generate_sample_data.py
   src/caffe/test/test_data/sample_data.h5

@@ -41,3 +41,49 @@ caffe_substitute(src/caffe/solvers/adam_solver.cpp
         val_m->mutable_cpu_data(), val_v->mutable_cpu_data(),
         net_params[param_id]->mutable_cpu_diff());
     break;")
+
+# CUDA 13 dropped three fields of cudaDeviceProp that are only printed; every CUDA tells them as attributes.
+caffe_substitute(include/caffe/util/device_alternate.hpp
+  "#include <driver_types.h>  // cuda driver types"
+  "#include <driver_types.h>  // cuda driver types
+namespace caffe {
+inline int CurrentDeviceAttribute(cudaDeviceAttr attribute) {
+  int device = 0, value = 0;
+  cudaGetDevice(&device);
+  cudaDeviceGetAttribute(&value, attribute, device);
+  return value;
+}
+}  // namespace caffe")
+foreach(_field "clockRate cudaDevAttrClockRate" "deviceOverlap cudaDevAttrGpuOverlap"
+    "kernelExecTimeoutEnabled cudaDevAttrKernelExecTimeout")
+  string(REPLACE " " ";" _field "${_field}")
+  list(GET _field 0 _old)
+  list(GET _field 1 _attribute)
+  caffe_substitute(src/caffe/common.cpp "prop.${_old}" "CurrentDeviceAttribute(${_attribute})")
+  caffe_substitute(src/caffe/test/test_platform.cpp "CAFFE_TEST_CUDA_PROP.${_old}" "CurrentDeviceAttribute(${_attribute})")
+endforeach()
+
+# A build for GPUs is tested on machines without one, too: what runs on the CPU is.
+caffe_substitute(src/caffe/test/test_caffe_main.cpp
+  "  int device;
+  cudaGetDeviceCount(&device);"
+  "  int device = 0;
+  if (cudaGetDeviceCount(&device) != cudaSuccess || device == 0) {
+    cout << \"No GPU here: the cases that run on one are left out.\" << endl;
+    const std::string filter = ::testing::GTEST_FLAG(filter);
+    ::testing::GTEST_FLAG(filter) = filter + (filter.find('-') == std::string::npos ? \"-\" : \":\") +
+        \"*GPU*:*/2.*:*/3.*:Im2colKernelTest*:PlatformTest*\";
+    return RUN_ALL_TESTS();
+  }")
+
+# caffe_source(VARIABLE FILE): the path to compile, with the definitions from above set for the calling folder.
+function(caffe_source variable file)
+  caffe_file(path "${file}")
+  if(file IN_LIST CAFFE_FILES_WITH_OPENCV_C_NAMES)
+    set_source_files_properties("${path}" PROPERTIES COMPILE_DEFINITIONS "${CAFFE_OPENCV_C_NAMES}")
+  elseif(file STREQUAL src/caffe/util/im2col.cpp)
+    set_source_files_properties("${path}" PROPERTIES COMPILE_DEFINITIONS "${CAFFE_IM2COL_RENAMES}"
+                                SKIP_PRECOMPILE_HEADERS ON)
+  endif()
+  set(${variable} "${path}" PARENT_SCOPE)
+endfunction()

@@ -26,7 +26,8 @@ using caffe::shared_ptr;
 template <>
 shared_ptr<Layer<float> > CreateEngineLayer(const LayerParameter& param) {
   typedef shared_ptr<Layer<float> > LayerPtr;
-  if (!EngineEnabled()) {
+  // A net for the GPU is made of plain layers, which have their kernels.
+  if (!EngineEnabled() || caffe::Caffe::mode() == caffe::Caffe::GPU) {
     return LayerPtr();
   }
   const std::string& type = param.type();

@@ -96,7 +96,7 @@ caffe_substitute(src/caffe/solvers/sgd_solver.cpp
   "  ClipGradients();
   for (int param_id = 0;"
   "  ClipGradients();
-  const bool one_pass = typeid(*this) == typeid(SGDSolver<Dtype>) &&
+  const bool one_pass = Caffe::mode() == Caffe::CPU && typeid(*this) == typeid(SGDSolver<Dtype>) &&
       caffe_ext::SgdUpdateServes(this->param_.regularization_type());
   for (int param_id = 0;")
 caffe_substitute(src/caffe/solvers/sgd_solver.cpp
