@@ -398,6 +398,29 @@ void MultiLabelDataLayer<Dtype>::load_batch(Batch<Dtype>* batch) {
   position_ += items;
 }
 
+#ifdef CPU_ONLY
+STUB_GPU_FORWARD(MultiLabelDataLayer, Forward);
+#else
+template <typename Dtype>
+void MultiLabelDataLayer<Dtype>::Forward_gpu(const vector<Blob<Dtype>*>& bottom,
+                                             const vector<Blob<Dtype>*>& top) {
+  if (this->prefetch_current_) {
+    // The prefetch thread fills this batch anew on a stream of its own. Backward may still be
+    // reading it.
+    CUDA_CHECK(cudaStreamSynchronize(cudaStreamDefault));
+    this->prefetch_free_.push(this->prefetch_current_);
+  }
+  this->prefetch_current_ = this->prefetch_full_.pop("Waiting for data");
+  Blob<Dtype>* const blobs[] = {&this->prefetch_current_->data_, &this->prefetch_current_->label_};
+  for (int i = 0; i < 2; ++i) {
+    top[i]->ReshapeLike(*blobs[i]);
+    // Asked for as something to write to (as upstream's data layers do), the batch would be copied
+    // back to the host before it is filled again.
+    top[i]->set_gpu_data(const_cast<Dtype*>(blobs[i]->gpu_data()));
+  }
+}
+#endif
+
 INSTANTIATE_CLASS(MultiLabelDataLayer);
 REGISTER_LAYER_CLASS(MultiLabelData);
 

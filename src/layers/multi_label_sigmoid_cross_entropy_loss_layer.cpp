@@ -5,20 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "multi_label_terms.hpp"
+
 namespace caffe {
-
-namespace {
-
-// 1 / (1 + exp(-x)); the exponent is never positive, so nothing overflows.
-inline double Sigmoid(double x) {
-  const double e = std::exp(-std::abs(x));
-  return x >= 0 ? 1 / (1 + e) : e / (1 + e);
-}
-
-// log(1 + exp(x)) = -log(sigmoid(-x)), for any x.
-inline double Softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
-
-}  // namespace
 
 template <typename Dtype>
 string MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Title() const {
@@ -51,13 +40,13 @@ void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::LayerSetUp(const vector<Blob
   }
 
   const MultiLabelLossParameter& param = this->layer_param_.multi_label_loss_param();
-  pos_weight_.assign(param.pos_weight().begin(), param.pos_weight().end());
-  for (size_t c = 0; c < pos_weight_.size(); ++c) {
-    CHECK(pos_weight_[c] > 0 && std::isfinite(pos_weight_[c]))
-        << Title() << ": pos_weight " << c << " is " << pos_weight_[c] << "; it must be positive.";
-  }
-  if (pos_weight_.empty()) {
-    pos_weight_.push_back(1);
+  pos_weight_.Reshape(vector<int>(1, std::max(1, param.pos_weight_size())));
+  pos_weight_.mutable_cpu_data()[0] = 1;
+  for (int c = 0; c < param.pos_weight_size(); ++c) {
+    const double weight = param.pos_weight(c);
+    CHECK(weight > 0 && std::isfinite(weight))
+        << Title() << ": pos_weight " << c << " is " << weight << "; it must be positive.";
+    pos_weight_.mutable_cpu_data()[c] = weight;
   }
 }
 
@@ -71,8 +60,8 @@ void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Reshape(const vector<Blob<Dt
       << bottom[0]->shape_string() << " and the labels " << bottom[1]->shape_string() << ".";
   LossLayer<Dtype>::Reshape(bottom, top);
   const int classes = bottom[0]->count(1);
-  CHECK(pos_weight_.size() == 1 || static_cast<int>(pos_weight_.size()) == classes)
-      << Title() << ": " << pos_weight_.size() << " values of pos_weight for " << classes
+  CHECK(pos_weight_.count() == 1 || pos_weight_.count() == classes)
+      << Title() << ": " << pos_weight_.count() << " values of pos_weight for " << classes
       << " classes; give one for each class, or one for all.";
   if (top.size() == 2) {
     top[1]->ReshapeLike(*bottom[0]);
@@ -102,36 +91,47 @@ double MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Normalizer(int samples, in
 }
 
 template <typename Dtype>
+void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::FailAtLabel(int index, int classes,
+                                                                double value) const {
+  LOG(FATAL) << Title() << ": the label of sample " << index / classes << ", class "
+             << index % classes << " is " << value
+             << "; labels are -1 (absent), 0 (unknown) or 1 (present).";
+}
+
+template <typename Dtype>
+void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::StopAtBadLabel(int classes) const {
+  if (bad_label_) {
+    const int index = *static_cast<volatile int*>(&bad_label_->index);
+    if (index >= 0) {
+      FailAtLabel(index, classes, bad_label_->value);
+    }
+  }
+}
+
+template <typename Dtype>
 void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Forward_cpu(const vector<Blob<Dtype>*>& bottom,
                                                                 const vector<Blob<Dtype>*>& top) {
-  const int samples = bottom[0]->shape(0);
+  const int count = bottom[0]->count();
   const int classes = bottom[0]->count(1);
   const Dtype* scores = bottom[0]->cpu_data();
   const Dtype* labels = bottom[1]->cpu_data();
+  const double* weights = pos_weight_.cpu_data();
   double loss = 0;
   int known = 0;
-  for (int n = 0; n < samples; ++n) {
-    for (int c = 0; c < classes; ++c) {
-      const int i = n * classes + c;
-      // Written so that a NaN fails too.
-      CHECK(labels[i] == 1 || labels[i] == -1 || labels[i] == 0)
-          << Title() << ": the label of sample " << n << ", class " << c << " is " << labels[i]
-          << "; labels are -1 (absent), 0 (unknown) or 1 (present).";
-      if (labels[i] > 0) {
-        loss += PosWeight(c) * Softplus(-static_cast<double>(scores[i]));
-        ++known;
-      } else if (labels[i] < 0) {
-        loss += Softplus(scores[i]);
-        ++known;
-      }
+  for (int i = 0; i < count; ++i) {
+    if (!caffe_ext::IsLabel(labels[i])) {
+      FailAtLabel(i, classes, labels[i]);
     }
+    loss += caffe_ext::LossTerm(scores[i], labels[i], weights[i % pos_weight_.count()]);
+    known += labels[i] != 0;
   }
-  normalizer_ = Normalizer(samples, classes, known);
-  top[0]->mutable_cpu_data()[0] = static_cast<Dtype>(loss / normalizer_);
+  const double normalizer = Normalizer(bottom[0]->shape(0), classes, known);
+  normalizer_.mutable_cpu_data()[0] = normalizer;
+  top[0]->mutable_cpu_data()[0] = static_cast<Dtype>(loss / normalizer);
   if (top.size() == 2) {
     Dtype* probabilities = top[1]->mutable_cpu_data();
-    for (int i = 0; i < bottom[0]->count(); ++i) {
-      probabilities[i] = static_cast<Dtype>(Sigmoid(scores[i]));
+    for (int i = 0; i < count; ++i) {
+      probabilities[i] = static_cast<Dtype>(caffe_ext::Sigmoid(scores[i]));
     }
   }
 }
@@ -144,26 +144,20 @@ void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Backward_cpu(
   if (!propagate_down[0]) {
     return;
   }
-  const int samples = bottom[0]->shape(0);
-  const int classes = bottom[0]->count(1);
   const Dtype* scores = bottom[0]->cpu_data();
   const Dtype* labels = bottom[1]->cpu_data();
+  const double* weights = pos_weight_.cpu_data();
   Dtype* diff = bottom[0]->mutable_cpu_diff();
-  const double scale = top[0]->cpu_diff()[0] / normalizer_;
-  for (int n = 0; n < samples; ++n) {
-    for (int c = 0; c < classes; ++c) {
-      const int i = n * classes + c;
-      double gradient = 0;
-      if (labels[i] > 0) {
-        // p - 1, without the cancellation at large scores
-        gradient = -PosWeight(c) * Sigmoid(-static_cast<double>(scores[i]));
-      } else if (labels[i] < 0) {
-        gradient = Sigmoid(scores[i]);
-      }
-      diff[i] = static_cast<Dtype>(scale * gradient);
-    }
+  const double scale = top[0]->cpu_diff()[0] / normalizer_.cpu_data()[0];
+  for (int i = 0; i < bottom[0]->count(); ++i) {
+    const double weight = weights[i % pos_weight_.count()];
+    diff[i] = static_cast<Dtype>(scale * caffe_ext::GradientTerm(scores[i], labels[i], weight));
   }
 }
+
+#ifdef CPU_ONLY
+STUB_GPU(MultiLabelSigmoidCrossEntropyLossLayer);
+#endif
 
 INSTANTIATE_CLASS(MultiLabelSigmoidCrossEntropyLossLayer);
 REGISTER_LAYER_CLASS(MultiLabelSigmoidCrossEntropyLoss);

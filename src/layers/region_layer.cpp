@@ -678,6 +678,10 @@ void RegionLayer<Dtype>::Backward_cpu(const vector<Blob<Dtype>*>& top,
   }
 }
 
+#ifdef CPU_ONLY
+STUB_GPU(RegionLayer);
+#endif
+
 INSTANTIATE_CLASS(RegionLayer);
 REGISTER_LAYER_CLASS(Region);
 

@@ -68,6 +68,8 @@ class MultiLabelDataLayer : public BasePrefetchingDataLayer<Dtype> {
 
   /// Called on the prefetch thread.
   virtual void load_batch(Batch<Dtype>* batch);
+  /// The batch is on the GPU already: the prefetch thread has sent it there.
+  virtual void Forward_gpu(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
 
   void CheckParameters() const;
   /// Reads a record into worker.datum and worker.image; returns what is wrong with it, or "".

@@ -8,6 +8,11 @@
 #include "caffe/layers/loss_layer.hpp"
 #include "caffe/proto/caffe.pb.h"
 
+namespace caffe_ext {
+class DeviceBuffer;
+struct BadLabel;
+}  // namespace caffe_ext
+
 namespace caffe {
 
 /**
@@ -26,7 +31,8 @@ namespace caffe {
  *
  * Bottoms:
  *   -# N x C (or any shape of N samples with C values each, such as N x C x 1 x 1): scores x
- *   -# the same N and C: labels Y in {-1, 0, 1}; anything else stops the run
+ *   -# the same N and C: labels Y in {-1, 0, 1}; anything else stops the run (in GPU mode at the
+ *      backward pass, before a weight changes, or at the next forward pass; the loss is NaN)
  * Tops:
  *   -# scalar: L
  *   -# (optional) the scores' shape: probabilities p, for reading only: no gradient flows back
@@ -52,7 +58,7 @@ class MultiLabelSigmoidCrossEntropyLossLayer : public LossLayer<Dtype> {
   explicit MultiLabelSigmoidCrossEntropyLossLayer(const LayerParameter& param)
       : LossLayer<Dtype>(param),
         normalization_(LossParameter_NormalizationMode_BATCH_SIZE),
-        normalizer_(1) {}
+        normalizer_(vector<int>(1, 1)) {}
   virtual void LayerSetUp(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
   virtual void Reshape(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
 
@@ -66,21 +72,28 @@ class MultiLabelSigmoidCrossEntropyLossLayer : public LossLayer<Dtype> {
   /// Sets the scores' gradient, scaled by the loss weight that top[0]'s diff holds.
   virtual void Backward_cpu(const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
                             const vector<Blob<Dtype>*>& bottom);
+  virtual void Forward_gpu(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
+  virtual void Backward_gpu(const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
+                            const vector<Blob<Dtype>*>& bottom);
 
-  /// Weight of class c's positive term.
-  double PosWeight(int c) const {
-    return pos_weight_.size() == 1 ? pos_weight_[0] : pos_weight_[c];
-  }
   /// Z, given how many labels of the batch are known.
   double Normalizer(int samples, int classes, int known) const;
+  /// Stops the run at a label that is none.
+  void FailAtLabel(int index, int classes, double value) const;
+  /// Stops the run where the GPU has reported a label since the last forward pass.
+  void StopAtBadLabel(int classes) const;
   /// "MultiLabelSigmoidCrossEntropyLoss layer 'name'", the start of every message.
   string Title() const;
 
   LossParameter_NormalizationMode normalization_;
-  /// Z of the last forward pass.
-  double normalizer_;
-  /// One value, or one per class.
-  vector<double> pos_weight_;
+  /// Z of the last forward pass, where that ran.
+  Blob<double> normalizer_;
+  /// Weight of the positive terms: one value, or one per class.
+  Blob<double> pos_weight_;
+  /// Partial sums of a forward pass on the GPU.
+  shared_ptr<caffe_ext::DeviceBuffer> scratch_;
+  /// In host memory that the GPU writes to, so that no iteration waits for a copy.
+  shared_ptr<caffe_ext::BadLabel> bad_label_;
 };
 
 }  // namespace caffe

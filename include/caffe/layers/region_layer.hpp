@@ -17,6 +17,10 @@
 #define CAFFE_REGION_INLINE inline
 #endif
 
+namespace caffe_ext {
+class DeviceBuffer;
+}
+
 namespace caffe {
 
 /// @brief One cell of the grid: rows [y0, y1) and columns [x0, x1) of every plane.
@@ -132,6 +136,9 @@ class RegionLayer : public Layer<Dtype> {
   virtual void Forward_cpu(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
   virtual void Backward_cpu(const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
                             const vector<Blob<Dtype>*>& bottom);
+  virtual void Forward_gpu(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
+  virtual void Backward_gpu(const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
+                            const vector<Blob<Dtype>*>& bottom);
 
   // Set-up.
   string Where() const;
@@ -190,6 +197,8 @@ class RegionLayer : public Layer<Dtype> {
   vector<double> diff_sum_, diff_dot_;
   /// One partial sum per pixel column of a patch (see the .cpp).
   vector<double> lanes_, dot_lanes_;
+  /// Partial sums of a backward pass on the GPU (see the .cu).
+  shared_ptr<caffe_ext::DeviceBuffer> scratch_;
 };
 
 }  // namespace caffe

@@ -1,0 +1,53 @@
+#ifndef DRML_LAYERS_MULTI_LABEL_TERMS_HPP_
+#define DRML_LAYERS_MULTI_LABEL_TERMS_HPP_
+
+#include <cmath>
+
+#ifdef __CUDACC__
+#define DRML_HOST_DEVICE __host__ __device__
+#else
+#define DRML_HOST_DEVICE
+#endif
+
+namespace caffe_ext {
+
+/// What a GPU found wrong with the labels: the first bad one's place in its blob (-1: none) and
+/// value.
+struct BadLabel {
+  int index;
+  double value;
+};
+
+// What one score x and its label (1, -1, 0: unknown) add to the multi-label loss and its gradient,
+// for the CPU and the GPU. weight is that of a positive label.
+
+/// 1 / (1 + exp(-x)); the exponent is never positive, so nothing overflows.
+DRML_HOST_DEVICE inline double Sigmoid(double x) {
+  const double e = std::exp(-std::fabs(x));
+  return x >= 0 ? 1 / (1 + e) : e / (1 + e);
+}
+
+/// log(1 + exp(x)) = -log(sigmoid(-x)), for any x.
+DRML_HOST_DEVICE inline double Softplus(double x) {
+  return (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)));
+}
+
+DRML_HOST_DEVICE inline double LossTerm(double x, double label, double weight) {
+  return label > 0 ? weight * Softplus(-x) : label < 0 ? Softplus(x) : 0;
+}
+
+/// Its derivative by x; for a positive label p - 1 without the cancellation at large scores.
+DRML_HOST_DEVICE inline double GradientTerm(double x, double label, double weight) {
+  return label > 0 ? -weight * Sigmoid(-x) : label < 0 ? Sigmoid(x) : 0;
+}
+
+/// Written so that a NaN is none, too.
+DRML_HOST_DEVICE inline bool IsLabel(double value) {
+  return value == 1 || value == -1 || value == 0;
+}
+
+}  // namespace caffe_ext
+
+#undef DRML_HOST_DEVICE
+
+#endif  // DRML_LAYERS_MULTI_LABEL_TERMS_HPP_
