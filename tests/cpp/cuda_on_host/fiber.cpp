@@ -1,0 +1,120 @@
+#include "fiber.hpp"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdint>
+#include <cstdlib>
+
+#include "asan.hpp"
+#include "report.hpp"
+
+#ifndef CUDA_ON_HOST_USES_UCONTEXT
+// Saves the registers that a call preserves and the stack pointer, and takes the other's.
+extern "C" void cuda_on_host_switch(void** save, void* load);
+asm(R"(
+.text
+.globl cuda_on_host_switch
+.type cuda_on_host_switch, @function
+cuda_on_host_switch:
+  pushq %rbp
+  pushq %rbx
+  pushq %r12
+  pushq %r13
+  pushq %r14
+  pushq %r15
+  movq %rsp, (%rdi)
+  movq %rsi, %rsp
+  popq %r15
+  popq %r14
+  popq %r13
+  popq %r12
+  popq %rbx
+  popq %rbp
+  ret
+.size cuda_on_host_switch, .-cuda_on_host_switch
+)");
+#endif
+
+namespace cuda_on_host {
+namespace {
+
+constexpr size_t kStackBytes = 256
+                               << 10;  // Instrumented frames are large; unused pages cost nothing.
+Fiber* entering = nullptr;
+
+}  // namespace
+
+Fiber::Fiber() {
+  const size_t page = sysconf(_SC_PAGESIZE);
+  void* const mapping = mmap(nullptr, kStackBytes + page, PROT_READ | PROT_WRITE,
+                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (mapping == MAP_FAILED || mprotect(mapping, page, PROT_NONE) != 0) {
+    Report("no memory for the stack of another thread");
+  }
+  stack_ = static_cast<char*>(mapping) + page;
+}
+
+void Fiber::Start(void (*function)(Fiber*)) {
+  function_ = function;
+  inside_fake_stack_ = nullptr;
+  ASAN_UNPOISON_MEMORY_REGION(stack_, kStackBytes);
+#ifdef CUDA_ON_HOST_USES_UCONTEXT
+  getcontext(&inside_);
+  inside_.uc_stack.ss_sp = stack_;
+  inside_.uc_stack.ss_size = kStackBytes;
+  inside_.uc_link = nullptr;
+  makecontext(&inside_, &Fiber::Enter, 0);
+#else
+  // As cuda_on_host_switch leaves a stack: six registers, the address to return to, and above it
+  // (at an address that a call would leave, 8 below a multiple of 16) nowhere to return to.
+  void** const top = reinterpret_cast<void**>(stack_ + kStackBytes);
+  for (int i = 1; i <= 8; ++i) {
+    top[-i] = nullptr;
+  }
+  top[-2] = reinterpret_cast<void*>(&Fiber::Enter);
+  inside_ = top - 8;
+#endif
+}
+
+void Fiber::Enter() { entering->Run(); }
+
+void Fiber::Run() {
+#ifdef CUDA_ON_HOST_ASAN
+  __sanitizer_finish_switch_fiber(nullptr, &outside_stack_, &outside_stack_bytes_);
+#endif
+  function_(this);
+  abort();
+}
+
+void Fiber::Resume() {
+  entering = this;
+#ifdef CUDA_ON_HOST_ASAN
+  void* fake_stack;
+  __sanitizer_start_switch_fiber(&fake_stack, stack_, kStackBytes);
+#endif
+#ifdef CUDA_ON_HOST_USES_UCONTEXT
+  swapcontext(&outside_, &inside_);
+#else
+  cuda_on_host_switch(&outside_, inside_);
+#endif
+#ifdef CUDA_ON_HOST_ASAN
+  __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
+#endif
+}
+
+void Fiber::Suspend() {
+#ifdef CUDA_ON_HOST_ASAN
+  __sanitizer_start_switch_fiber(&inside_fake_stack_, outside_stack_, outside_stack_bytes_);
+#endif
+#ifdef CUDA_ON_HOST_USES_UCONTEXT
+  swapcontext(&inside_, &outside_);
+#else
+  cuda_on_host_switch(&inside_, outside_);
+#endif
+#ifdef CUDA_ON_HOST_ASAN
+  __sanitizer_finish_switch_fiber(inside_fake_stack_, &outside_stack_, &outside_stack_bytes_);
+#endif
+}
+
+}  // namespace cuda_on_host

@@ -1,0 +1,1 @@
+// Empty: the mathematics that kernels use are in cuda_on_host/device.hpp.

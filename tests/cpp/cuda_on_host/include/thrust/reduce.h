@@ -1,0 +1,1 @@
+// Empty: Caffe includes this and uses nothing of it.
