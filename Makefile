@@ -58,6 +58,7 @@ train: all
 bench: all
 	tools/bench/setup.sh $(BUILD_DIR)/bench/venv
 	BENCH_VENV=$(BUILD_DIR)/bench/venv $(VENV)/bin/python tools/bench/bench.py --out $(BUILD_DIR)/bench $(BENCH)
+	BENCH_VENV=$(BUILD_DIR)/bench/venv $(VENV)/bin/python tools/bench/gpu.py --out $(BUILD_DIR)/bench
 
 # models/drml layer by layer against the machine's ceilings.
 bench-layers: all
@@ -69,6 +70,7 @@ runtest: test-cpp pytest
 test-cpp: all
 	$(NINJA) --target cpp_tests
 	cd $(BUILD_DIR) && ctest --output-on-failure
+	@$(if $(filter 1,$(USE_CUDA)),,echo "GPU: this build is for the CPU, so the GPUDevice cases of our layers ran on the host.")
 
 pytest: all
 	$(VENV)/bin/python -m pytest

@@ -78,6 +78,18 @@ def load(folder: Path) -> None:
     run(VENV / "bin/python", "-c", code, env={**os.environ, "PYTHONPATH": str(folder / "python")}, **quiet)
 
 
+def readable(names: list[str]) -> list[str]:
+    """Return the kernels' names as the source writes them."""
+    text = subprocess.run(
+        ["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True
+    ).stdout
+    shown = []
+    for line in text.splitlines():
+        line = line.replace("(anonymous namespace)::", "").replace("caffe::", "")
+        shown.append(re.sub(r"^void |\(.*$", "", line).replace(" >", ">"))
+    return shown
+
+
 def resources(folder: Path, architecture: str) -> dict[str, tuple[int, int, int]]:
     """Return registers, spilled bytes and shared bytes of each kernel of ours, by its name."""
     found: dict[str, tuple[int, int, int]] = {}
@@ -115,31 +127,20 @@ def resources(folder: Path, architecture: str) -> dict[str, tuple[int, int, int]
                 spilled = int(match[2]) + int(match[3])
             elif (match := USED.search(line)) and name:
                 found[name] = (int(match[1]), spilled, int(match[2] or 0))
-    return found
-
-
-def readable(names: list[str]) -> dict[str, str]:
-    """Return the kernels' names as the source writes them."""
-    text = subprocess.run(
-        ["c++filt"], input="\n".join(names), capture_output=True, text=True, check=True
-    ).stdout
-    shown = {}
-    for name, line in zip(names, text.splitlines(), strict=True):
-        line = line.replace("(anonymous namespace)::", "").replace("caffe::", "")
-        shown[name] = re.sub(r"^void |\(.*$", "", line).replace(" >", ">")
-    return shown
+    # The compiler's own names differ from one compilation to the next.
+    return dict(zip(readable(list(found)), found.values(), strict=True))
 
 
 def table(architectures: list[str], usage: dict[str, dict[str, tuple[int, int, int]]]) -> str:
     """Return the kernels as a Markdown table: registers / spilled bytes / shared bytes by architecture."""
-    names = readable(sorted({name for kernels in usage.values() for name in kernels}))
+    names = sorted({name for kernels in usage.values() for name in kernels})
     rows = [
         "| kernel | " + " | ".join(f"sm_{a}" for a in architectures) + " |",
         "|---" * (len(architectures) + 1) + "|",
     ]
-    for name, shown in sorted(names.items(), key=lambda item: item[1]):
+    for name in names:
         cells = (" / ".join(map(str, usage[a][name])) for a in architectures)
-        rows.append(f"| `{shown}` | " + " | ".join(cells) + " |")
+        rows.append(f"| `{name}` | " + " | ".join(cells) + " |")
     return "\n".join(rows)
 
 

@@ -171,13 +171,13 @@ __global__ void LoadRunning(const int count, const Dtype* running_mean,
 // ---------------------------------------------------------------------------------------------
 // Convolution, forward and through to its input
 
-// What the four warps do with one step's tiles in shared memory, depth values deep.
-template <int Columns, typename Dtype>
-__device__ void MultiplyTiles(int depth, const Dtype* rows, const Dtype* columns,
-                              Dtype (*result)[Columns]) {
+// What the four warps do with one step's tiles in shared memory, Depth values deep.
+template <int Depth, int Columns, typename Dtype>
+__device__ void MultiplyTiles(const Dtype* rows, const Dtype* columns, Dtype (*result)[Columns]) {
   const int first_row = threadIdx.x / kWarp * kRowsPerWarp;
   const int lane = threadIdx.x % kWarp;
-  for (int k = 0; k < depth; ++k) {
+#pragma unroll
+  for (int k = 0; k < Depth; ++k) {
     Dtype row[kRowsPerWarp];
     Dtype column[Columns];
 #pragma unroll
@@ -376,7 +376,7 @@ __global__ void __launch_bounds__(kTileThreads)
       }
     }
     if (first >= 0) {
-      MultiplyTiles<kConvolveColumns>(kConvolveDepth, weights, inputs, result);
+      MultiplyTiles<kConvolveDepth, kConvolveColumns>(weights, inputs, result);
       __syncthreads();
     }
   }
@@ -474,7 +474,7 @@ __global__ void __launch_bounds__(kTileThreads)
     }
     __syncthreads();
     if (partial_weight) {
-      MultiplyTiles<kWeightColumns>(kWeightDepth, diffs, inputs, result);
+      MultiplyTiles<kWeightDepth, kWeightColumns>(diffs, inputs, result);
     }
     if (sums_bias && bias_row < kRows) {
       Dtype sum = 0;

@@ -13,6 +13,7 @@ caffe = import_caffe()
 
 import architecture  # noqa: E402  (tools/bench is no package)
 import caffe_nets  # noqa: E402
+import gpu  # noqa: E402
 import numpy as np  # noqa: E402
 import table  # noqa: E402
 from caffe_system import set_weights  # noqa: E402
@@ -105,3 +106,37 @@ def test_a_cell_names_what_is_missing_and_says_whether_the_goal_is_met():
     assert "missing: No module named 'tensorflow'" in text
     assert "goal at most 0.45: met" in text
     assert "| 400.0 | 50% | 0.40 |" in text
+
+
+# --- gpu.py
+
+
+def test_without_a_gpu_one_line_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["gpu.py", "--out", str(tmp_path)])
+    gpu.main()
+    assert capsys.readouterr().out == "GPU: none here, so nothing was timed on one.\n"
+
+
+def fake_caffe(tmp_path: Path, text: str, status: int) -> Path:
+    program = tmp_path / "caffe"
+    program.write_text(f"#!/bin/sh\necho '{text}' >&2\nexit {status}\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_caffe_time_is_read(tmp_path: Path) -> None:
+    text = (
+        "I1125 caffe.cpp:408] Average Forward pass: 12.5 ms.\n"
+        "I1125 caffe.cpp:410] Average Backward pass: 20.25 ms.\n"
+        "I1125 caffe.cpp:412] Average Forward-Backward: 33 ms."
+    )
+    found = gpu.time_caffe(fake_caffe(tmp_path, text, 0), "drml", 2, 1, "cuda", tmp_path)
+    assert found == {"Forward pass": 12.5, "Backward pass": 20.25, "Forward-Backward": 33.0}
+
+
+def test_a_caffe_that_fails_is_named_with_its_last_word(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"caffe time .*-gpu 0 failed: F1125 out of memory"):
+        gpu.time_caffe(fake_caffe(tmp_path, "F1125 out of memory", 1), "drml", 2, 1, "cuda", tmp_path)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -143,3 +144,71 @@ def test_no_line_of_caffe_stands_in_the_repository() -> None:
         ["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     assert not set(tracked) & set(known_files())
+
+
+# --- the GPU path's errors, each with its way out
+
+
+def make(tmp_path: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run make's own part: -n prints what a recipe would do."""
+    return subprocess.run(
+        ["make", "-n", "-C", str(ROOT), f"BUILD_DIR={tmp_path}", "configure", *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("option", ["CPU_ONLY=0", "USE_CUDA=1"])
+def test_either_name_asks_for_the_gpu_build(tmp_path: Path, option: str) -> None:
+    done = make(tmp_path, option, "CUDA_ARCH=-gencode arch=compute_80,code=sm_80")
+    assert done.returncode == 0, done.stderr
+    assert "-DUSE_CUDA=ON" in done.stdout
+    assert '-DCUDA_ARCH="-gencode arch=compute_80,code=sm_80"' in done.stdout
+    assert "tools/cuda_libraries.sh" in done.stdout
+
+
+def test_the_ordinary_build_asks_for_no_gpu(tmp_path: Path) -> None:
+    done = make(tmp_path)
+    assert "-DUSE_CUDA=OFF" in done.stdout
+    assert "cuda_libraries" not in done.stdout
+
+
+def test_cudnn_is_refused(tmp_path: Path) -> None:
+    done = make(tmp_path, "USE_CUDNN=1")
+    assert done.returncode != 0
+    assert "does not build with cuDNN 8 or newer" in done.stderr
+
+
+def cuda(tmp_path: Path, nvcc: str) -> subprocess.CompletedProcess[str]:
+    """Run the part of the build that looks for nvcc, with a program that says this for its version."""
+    program = tmp_path / "bin/nvcc"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{nvcc}\n")
+    program.chmod(0o755)
+    return cmake(f"-DCUDA_DIR={tmp_path}", "-P", ROOT / "caffe_ext/cuda.cmake")
+
+
+def test_an_old_cuda_is_refused(tmp_path: Path) -> None:
+    done = cuda(tmp_path, "echo Cuda compilation tools, release 10.2, V10.2.89")
+    assert done.returncode != 0
+    assert "CUDA 10.2 is too old; 11.8 or newer is needed." in " ".join(done.stderr.split())
+
+
+def test_a_program_that_is_no_nvcc_is_named(tmp_path: Path) -> None:
+    done = cuda(tmp_path, "echo hello")
+    assert done.returncode != 0
+    assert "bin/nvcc --version does not say which release it is" in " ".join(done.stderr.split())
+
+
+def test_the_cuda_check_says_that_there_is_no_nvcc(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "tools/cuda_check.py", "--build", tmp_path],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "CUDA_DIR": str(tmp_path)},
+        check=False,
+    )
+    assert done.returncode == 0
+    assert done.stdout == "cuda-check: no nvcc here, so the CUDA code was not compiled\n"

@@ -51,7 +51,9 @@ TOLERANCE = 1e-3
 class Worker:
     """One system in a process that is stopped whenever it has nothing to do."""
 
-    def __init__(self, system: str, mode: str, model: str, batch: int, threads: int, case: Path) -> None:
+    def __init__(
+        self, system: str, mode: str, model: str, batch: int, threads: int, case: Path, device: str = "cpu"
+    ) -> None:
         python = sys.executable if system.startswith("caffe") else str(args_venv() / "bin/python")
         env = {name: value for name, value in os.environ.items() if name not in UNSET}
         env |= {"OMP_NUM_THREADS": str(threads), "MKL_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "2"}
@@ -60,6 +62,7 @@ class Worker:
             env["CAFFE_ENGINE"] = "plain"
         command = [python, str(Path(__file__).with_name("worker.py")), "--system", system, "--mode", mode]
         command += ["--model", model, "--batch", str(batch), "--threads", str(threads), "--case", str(case)]
+        command += ["--device", device]
         # A file, not a pipe: nobody reads it before the end, and a full pipe would block the worker.
         self.log = (case / f"{system}.log").open("w+")
         self.process = subprocess.Popen(

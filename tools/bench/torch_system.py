@@ -13,7 +13,10 @@ from architecture import Layer
 def build_torch(
     args: argparse.Namespace, layers: list[Layer], weights: dict[str, np.ndarray], images: np.ndarray
 ) -> tuple[Callable[[], object], Callable[[], np.ndarray] | None, str]:
-    """Return the step, the outputs and the version; args.system is torch or torch-channels-last."""
+    """Return the step, the outputs and the version; args.system is torch or torch-channels-last.
+
+    On a GPU (args.device cuda) a step waits until it is done, and all is in float32 as in Caffe.
+    """
     import torch
     from torch import nn
     from torch.nn import functional as F
@@ -81,27 +84,33 @@ def build_torch(
             modules.append(load(nn.Linear(weight.shape[1], weight.shape[0]), weight, weights[f"{name}.1"]))
         elif kind == "Dropout":
             modules.append(nn.Dropout(0.5))
-    net = nn.Sequential(*modules)
-    x = torch.from_numpy(images)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    net = nn.Sequential(*modules).to(args.device)
+    x = torch.from_numpy(images).to(args.device)
+    wait = torch.cuda.synchronize if args.device == "cuda" else (lambda: None)
     if args.system == "torch-channels-last":
         net = net.to(memory_format=torch.channels_last)
         x = x.contiguous(memory_format=torch.channels_last)
     version = f"PyTorch {torch.__version__}"
-    if args.mode == "train":
-        target = torch.ones(args.batch, layers[-2]["out"])
+    if args.mode != "inference":
+        target = torch.ones(args.batch, layers[-2]["out"], device=args.device)
         optimizer = torch.optim.SGD(net.parameters(), 1e-3, momentum=0.9, weight_decay=5e-4)
 
         def step() -> None:
             optimizer.zero_grad()
             loss = F.binary_cross_entropy_with_logits(net(x), target, reduction="sum") / args.batch
             loss.backward()
-            optimizer.step()
+            if args.mode == "train":
+                optimizer.step()
+            wait()
 
         return step, None, version
     net.eval()
 
     def infer() -> Any:
         with torch.inference_mode():
-            return net(x)
+            y = net(x)
+        wait()
+        return y
 
-    return infer, (lambda: infer().numpy()), version
+    return infer, (lambda: infer().cpu().numpy()), version

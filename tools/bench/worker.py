@@ -56,7 +56,9 @@ def main() -> None:
     """Answer requests until standard input ends."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--system", required=True)
-    parser.add_argument("--mode", choices=("train", "inference"), required=True)
+    # gradient: training without the update, as `caffe time` measures it; PyTorch only.
+    parser.add_argument("--mode", choices=("train", "inference", "gradient"), required=True)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="of PyTorch")
     parser.add_argument("--model", required=True)
     parser.add_argument("--batch", type=int, required=True)
     parser.add_argument("--threads", type=int, required=True)
