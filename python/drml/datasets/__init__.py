@@ -12,6 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
+from drml.datasets.video import VideoFrame
+
 __all__ = ["Record", "Scan"]
 
 _EXAMPLES = 5  # names kept for each reason: enough to look one up, short enough to print
@@ -24,13 +26,15 @@ class Record:
     Attributes
     ----------
     key : str
-        ``subject_task_frame``, the frame in at least four digits (``F001_T1_0123``).
-    image : Path
-        The image file.
+        ``subject_task_frame``, the frame in at least four digits (``F001_T1_0123``); ``subject_frame``
+        in a set with one video a subject (``SN001_0123``).
+    image : Path or VideoFrame
+        The image file, or the place in a video.
     subject, task : str
-        Who and in which recording; the two together name a video.
+        Who and in which recording; the two together name a video. The task is empty where a subject has
+        but one.
     frame : int
-        The frame's number in its file name.
+        The frame's number in the data set's own count.
     labels : ndarray of int8, shape (K,)
         +1 present, -1 absent, 0 unknown; one for each AU asked for.
     landmarks : ndarray of float64, shape (49, 2)
@@ -38,7 +42,7 @@ class Record:
     """
 
     key: str
-    image: Path
+    image: Path | VideoFrame
     subject: str
     task: str
     frame: int
@@ -47,8 +51,8 @@ class Record:
 
     @property
     def video(self) -> str:
-        """``subject_task``."""
-        return f"{self.subject}_{self.task}"
+        """``subject_task``, or the subject alone."""
+        return f"{self.subject}_{self.task}" if self.task else self.subject
 
 
 @dataclasses.dataclass
@@ -63,20 +67,30 @@ class Scan:
         In the order subject, task, frame.
     skipped : Counter
         Reason -> number of frames.
+    incomplete : Counter
+        Reason -> number of frames that are records, but have an unknown label where the set is to have one.
     examples : dict
-        Reason -> a few names of skipped frames or videos.
+        Reason -> a few names of such frames or videos.
     """
 
     aus: tuple[int, ...]
     records: list[Record] = dataclasses.field(default_factory=list)
     skipped: Counter[str] = dataclasses.field(default_factory=Counter)
+    incomplete: Counter[str] = dataclasses.field(default_factory=Counter)
     examples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def skip(self, reason: str, name: str, count: int = 1) -> None:
         """Count ``count`` frames as skipped for ``reason``; ``name`` says where to look."""
+        self._count(self.skipped, reason, name, count)
+
+    def lack(self, reason: str, name: str, count: int = 1) -> None:
+        """Count ``count`` frames as incomplete for ``reason``."""
+        self._count(self.incomplete, reason, name, count)
+
+    def _count(self, counter: Counter[str], reason: str, name: str, count: int) -> None:
         if count <= 0:
             return
-        self.skipped[reason] += count
+        counter[reason] += count
         names = self.examples.setdefault(reason, [])
         if len(names) < _EXAMPLES:
             names.append(name)

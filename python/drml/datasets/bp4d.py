@@ -21,8 +21,7 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from drml import registration
-from drml.datasets import Record, Scan
+from drml.datasets import Record, Scan, images, landmarks
 from drml.errors import UserError
 from drml.labels import ABSENT, BP4D_AUS, PRESENT, UNKNOWN
 
@@ -30,7 +29,7 @@ __all__ = ["read"]
 
 _SEQUENCES = ("Sequences(2D+3D)", "2D+3D", "Sequences")
 _VIDEO = re.compile(r"([FM]\d{3})_(T\d+)", re.IGNORECASE)
-_IMAGE_KINDS = {".jpg", ".jpeg", ".png"}
+_NUMBER = re.compile(r"([0-9]+)")
 _CODES = {"1": PRESENT, "0": ABSENT, "9": UNKNOWN}
 
 
@@ -67,10 +66,12 @@ def read(root: Path | str, *, aus: Sequence[int] = BP4D_AUS, progress: bool = Fa
 
     for video in tqdm(sorted(codings), desc="reading", unit="video", disable=not progress):
         rows = _read_coding(codings[video], scan.aus)
-        images = _images(folders[video]) if video in folders else {}
-        _add_video(scan, video, rows, images, landmark_files.get(video))
+        found = images.numbered(folders[video], _NUMBER) if video in folders else {}
+        _add_video(scan, video, rows, found, landmark_files.get(video))
     for video in sorted(folders.keys() - codings.keys()):
-        scan.skip("no coding", "{}_{} (whole video)".format(*video), len(_images(folders[video])))
+        scan.skip(
+            "no coding", "{}_{} (whole video)".format(*video), len(images.numbered(folders[video], _NUMBER))
+        )
     return scan
 
 
@@ -126,68 +127,38 @@ def _videos_of_folders(sequences: Path) -> dict[_Video, Path]:
     return found
 
 
-def _images(folder: Path) -> dict[int, Path]:
-    """Map frame number -> image; ``0042.jpg`` and ``42.jpg`` are both frame 42."""
-    found: dict[int, Path] = {}
-    for path in folder.iterdir():
-        if path.suffix.lower() not in _IMAGE_KINDS or not (path.stem.isascii() and path.stem.isdigit()):
-            continue
-        frame = int(path.stem)
-        if frame in found:
-            names = sorted((found[frame].name, path.name))
-            raise UserError(f"{folder}: frame {frame} has two images, {names[0]} and {names[1]}; remove one")
-        found[frame] = path
-    return found
-
-
 def _add_video(
     scan: Scan,
     video: _Video,
     rows: dict[int, np.ndarray],
-    images: dict[int, Path],
+    found: dict[int, Path],
     landmark_file: Path | None,
 ) -> None:
     subject, task = video
-    scan.skip("no coding", f"{subject}_{task}", len(images.keys() - rows.keys()))
+    scan.skip("no coding", f"{subject}_{task}", len(found.keys() - rows.keys()))
     wanted = []
     for frame in sorted(rows):
         key = f"{subject}_{task}_{frame:04d}"
         if not rows[frame].any():
             scan.skip("no known label", key)
-        elif frame not in images:
+        elif frame not in found:
             scan.skip("no image", key)
         else:
             wanted.append((key, frame))
     if not wanted:
         return
     if landmark_file is None:
-        scan.skip(_NONE, f"{subject}_{task} (whole video)", len(wanted))
+        scan.skip(landmarks.NONE, f"{subject}_{task} (whole video)", len(wanted))
         return
-    landmarks = _Landmarks(landmark_file)
-    try:
-        faulty: list[tuple[str, int, str]] = []
-        records = []
-        for key, frame in wanted:
-            points, reason = landmarks.of(frame)
-            if points is not None:
-                records.append(Record(key, images[frame], subject, task, frame, rows[frame], points))
-            else:
-                faulty.append((key, frame, reason))
-        # Single frames without good landmarks are part of the real set; a file without any is broken.
-        at_fault = [(frame, reason) for _, frame, reason in faulty if reason != _NONE]
-        if at_fault and not records:
-            frame, reason = at_fault[0]
-            if reason == _WRONG_COUNT:
-                reason = f"{landmarks.count(frame)} landmarks, 49 needed"
-            raise UserError(
-                f"{landmark_file}: no frame with good landmarks; frame {frame}: {reason};"
-                " fetch this file again"
-            )
-        for key, _, reason in faulty:
-            scan.skip(reason, key)
-        scan.records += records
-    finally:
-        landmarks.close()
+    with landmarks.opened(landmark_file) as contents:
+        points_of = _landmarks(landmark_file, contents)
+        raw = ((frame, points_of(frame)) for _, frame in wanted)
+        good, faulty = landmarks.collect(landmark_file, raw, (49,))
+    for key, frame in wanted:
+        if frame in good:
+            scan.records.append(Record(key, found[frame], subject, task, frame, rows[frame], good[frame]))
+        else:
+            scan.skip(faulty[frame], key)
 
 
 def _read_coding(path: Path, aus: tuple[int, ...]) -> dict[int, np.ndarray]:
@@ -244,90 +215,37 @@ def _read_coding(path: Path, aus: tuple[int, ...]) -> dict[int, np.ndarray]:
     return rows
 
 
-_NONE = "no landmarks"
-_WRONG_COUNT = "landmarks of a wrong count"
+def _landmarks(path: Path, contents: Any) -> Callable[[int], np.ndarray | None]:
+    """Find a landmark file's entries: frame -> what MATLAB holds for it, None where that is nothing."""
+    with landmarks.blamed(path, "cannot be read as a MATLAB file"):
+        of_index = _of_hdf5(path, contents) if isinstance(contents, h5py.File) else _of_old(path, contents)
+
+    def of_frame(frame: int) -> np.ndarray | None:
+        with landmarks.blamed(path, f"landmarks of frame {frame} cannot be read"):
+            return of_index(frame - 1) if frame > 0 else None
+
+    return of_frame
 
 
-class _Landmarks:
-    """One landmark file: MATLAB's 7.3 (HDF5) or an older format."""
+def _of_hdf5(path: Path, file: h5py.File) -> Callable[[int], np.ndarray | None]:
+    pred = file.get("fit/pred")
+    if not isinstance(pred, h5py.Dataset):
+        raise UserError(f"{path}: no fit/pred in it; the landmarks are expected there")
+    if pred.dtype != h5py.ref_dtype:  # a single frame: MATLAB stores the array itself
+        return lambda index: pred[()] if index == 0 else None
+    references = pred[()].ravel()
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: Any = None
-        try:
-            if h5py.is_hdf5(path):
-                self._file = h5py.File(path, "r")
-                self._of_index = self._from_hdf5(self._file)
-            else:
-                # Only the older format needs it, and it takes longer to import than all the rest.
-                import scipy.io
-
-                self._of_index = self._from_old(scipy.io.loadmat(path))
-        except UserError:
-            self.close()
-            raise
-        # The two libraries raise whatever their parsers trip over; the file is at fault each time.
-        except Exception as error:
-            self.close()
-            raise UserError(
-                f"{path}: cannot be read as a MATLAB file ({error or type(error).__name__})"
-            ) from None
-
-    def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
-
-    def _raw(self, frame: int) -> np.ndarray | None:
-        try:
-            array = self._of_index(frame - 1) if frame > 0 else None
-        except Exception as error:
-            raise UserError(
-                f"{self._path}: landmarks of frame {frame} cannot be read ({error or type(error).__name__})"
-            ) from None
-        # HDF5 keeps MATLAB's [] as the list of its dimensions; every other matrix has two axes.
-        if array is None or array.size == 0 or array.ndim != 2:
+    def of_index(index: int) -> np.ndarray | None:
+        if index >= len(references) or not references[index]:
             return None
-        # MATLAB's 49 x 2 arrives transposed from HDF5.
-        return array.T if array.shape[0] == 2 else array
+        return file[references[index]][()]
 
-    def count(self, frame: int) -> int:
-        """Give the number of points of a frame."""
-        array = self._raw(frame)
-        return 0 if array is None else max(array.shape)
+    return of_index
 
-    def of(self, frame: int) -> tuple[np.ndarray | None, str]:
-        """Give a frame's points, or None and the reason."""
-        points = self._raw(frame)
-        if points is None:
-            return None, _NONE
-        if points.shape != (49, 2):
-            return None, _WRONG_COUNT
-        points = points.astype(np.float64) - 1  # MATLAB counts pixels from 1
-        if not np.isfinite(points).all():
-            return None, "landmarks that are not numbers"  # as some trackers write a lost face
-        if registration.fault(points):
-            return None, "degenerate landmarks"
-        return points, ""
 
-    def _from_hdf5(self, file: Any) -> Callable[[int], np.ndarray | None]:
-        pred = file.get("fit/pred")
-        if not isinstance(pred, h5py.Dataset):
-            raise UserError(f"{self._path}: no fit/pred in it; the landmarks are expected there")
-        if pred.dtype != h5py.ref_dtype:  # a single frame: MATLAB stores the array itself
-            return lambda index: pred[()] if index == 0 else None
-        references = pred[()].ravel()
-
-        def of_index(index: int) -> np.ndarray | None:
-            if index >= len(references) or not references[index]:
-                return None
-            return file[references[index]][()]
-
-        return of_index
-
-    def _from_old(self, contents: dict[str, Any]) -> Callable[[int], np.ndarray | None]:
-        fit = contents.get("fit")
-        if fit is None or fit.dtype.names is None or "pred" not in fit.dtype.names:
-            raise UserError(f"{self._path}: no fit.pred in it; the landmarks are expected there")
-        entries = fit["pred"].ravel()
-        return lambda index: np.asarray(entries[index]) if index < len(entries) else None
+def _of_old(path: Path, contents: dict[str, Any]) -> Callable[[int], np.ndarray | None]:
+    fit = contents.get("fit")
+    if fit is None or fit.dtype.names is None or "pred" not in fit.dtype.names:
+        raise UserError(f"{path}: no fit.pred in it; the landmarks are expected there")
+    entries = fit["pred"].ravel()
+    return lambda index: np.asarray(entries[index]) if index < len(entries) else None

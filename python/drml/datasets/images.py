@@ -1,20 +1,93 @@
-"""Image files -> BGR arrays of 8 bits, whatever the file holds; what was converted is said."""
+"""Image files and frames of videos -> BGR arrays of 8 bits; what was converted is said."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from drml.datasets.video import VideoFrame, VideoReader
 from drml.errors import UserError
 
-__all__ = ["decode_bgr", "is_cut_jpeg", "load_bgr"]
+__all__ = ["ImageReader", "decode_bgr", "is_cut_jpeg", "load_bgr", "numbered"]
 
+_KINDS = {".jpg", ".jpeg", ".png"}
 _JPEG = b"\xff\xd8"
 
 # A broken file raises an error of ours that names it; OpenCV's own warnings name no file.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+
+class ImageReader:
+    """Reads images one after the other, out of files and out of videos.
+
+    The last video stays open: its frames, asked for in their order, are decoded in one go.
+    """
+
+    def __init__(self) -> None:
+        self._video: VideoReader | None = None
+
+    def __enter__(self) -> ImageReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the video that is open, if any."""
+        if self._video is not None:
+            self._video.close()
+            self._video = None
+
+    def load(self, image: Path | VideoFrame) -> tuple[np.ndarray, str | None]:
+        """Read an image as BGR, 8 bits; see :func:`load_bgr`, also for what it returns and raises."""
+        if isinstance(image, Path):
+            return load_bgr(image)
+        try:
+            return self._opened(image.video).read(image.index), None
+        except UserError as error:
+            raise UserError(f"{image}: {str(error).removeprefix(f'{image.video}: ')}") from None
+
+    def finish(self, video: Path) -> None:
+        """Check a video that was read to its last frame in use; see `VideoReader.finish`."""
+        self._opened(video).finish()
+        self.close()
+
+    def _opened(self, video: Path) -> VideoReader:
+        if self._video is None or self._video.path != video:
+            self.close()
+            self._video = VideoReader(video)
+        return self._video
+
+
+def numbered(folder: Path, number: re.Pattern[str]) -> dict[int, Path]:
+    """Map frame number -> image of a folder; ``0042.jpg`` and ``42.jpg`` are both frame 42.
+
+    Parameters
+    ----------
+    folder : Path
+    number : pattern
+        Must match a whole name but for its ending; its only group is the number. Other files are passed
+        over, hidden ones among them.
+
+    Raises
+    ------
+    UserError
+        Two images have one number.
+    """
+    found: dict[int, Path] = {}
+    for path in folder.iterdir():
+        match = number.fullmatch(path.stem)
+        if path.suffix.lower() not in _KINDS or path.name.startswith(".") or not match:
+            continue
+        frame = int(match[1])
+        if frame in found:
+            names = sorted((found[frame].name, path.name))
+            raise UserError(f"{folder}: frame {frame} has two images, {names[0]} and {names[1]}; remove one")
+        found[frame] = path
+    return found
 
 
 def load_bgr(path: Path | str) -> tuple[np.ndarray, str | None]:

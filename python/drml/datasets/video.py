@@ -1,0 +1,197 @@
+"""Frames inside a video file, by their place in it, decoded in order and never sought.
+
+Seeking lands where the codec's key frames or the container's index say, which is not always the frame
+asked for; so a reader counts frames as it decodes them. A frame that cannot be decoded leaves a gap in
+the time stamps and is told by it. Where the count does not come out as the file's header has it, the
+numbers of the frames are not to be trusted, and `VideoReader.finish` says so.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drml.errors import UserError
+
+# Errors of ours name the file; FFmpeg's own lines do not. It reads this when the first video is opened.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+import cv2
+
+__all__ = ["VideoFrame", "VideoReader", "frame_count"]
+
+_ON_GRID = 0.05  # frames: how far a time stamp may lie off a whole frame
+
+
+@dataclasses.dataclass(frozen=True, slots=True, order=True)
+class VideoFrame:
+    """One frame of a video file.
+
+    Attributes
+    ----------
+    video : Path
+    index : int
+        Its place in the video, from 0.
+    """
+
+    video: Path
+    index: int
+
+    def absolute(self) -> VideoFrame:
+        """Return the same frame with the absolute path of its video."""
+        return VideoFrame(self.video.absolute(), self.index)
+
+    def __str__(self) -> str:
+        return f"{self.video}#{self.index}"
+
+
+class VideoReader:
+    """Reads chosen frames of one video, in ascending order.
+
+    Parameters
+    ----------
+    path : Path
+
+    Attributes
+    ----------
+    path : Path
+    frames : int
+        How many frames the file's header tells of; 0 where it tells nothing.
+
+    Raises
+    ------
+    UserError
+        The file is missing, or no video that OpenCV can read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._begin()
+
+    def _begin(self) -> None:
+        self._capture = _open(self.path)
+        self.frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self._rate = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self._start = 0.0
+        self._at = -1  # the frame that was grabbed last
+        self._ended = False
+        self._timed = self._rate > 0
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._capture.release()
+
+    def read(self, index: int) -> np.ndarray:
+        """Decode frame `index` (from 0).
+
+        Parameters
+        ----------
+        index : int
+            Not less than in the call before; less starts again from the beginning.
+
+        Returns
+        -------
+        ndarray of uint8, shape (H, W, 3)
+            BGR.
+
+        Raises
+        ------
+        UserError
+            The frame cannot be decoded, or the video ends before it. Names no file.
+        """
+        if index < self._at:
+            self.close()
+            self._begin()
+        while self._at < index and not self._ended:
+            self._grab()
+        if self._at < index:
+            raise UserError(f"the video ends after {self._at + 1} frames")
+        # A frame that was decoded already can be had again; one that was jumped over, cannot.
+        done, image = self._capture.retrieve() if self._at == index else (False, None)
+        if not done or image is None:
+            raise UserError("the frame cannot be decoded (damaged)")
+        return np.asarray(image, np.uint8)
+
+    def finish(self) -> int:
+        """Decode the rest and check that the count comes out.
+
+        Returns
+        -------
+        int
+            Number of frames.
+
+        Raises
+        ------
+        UserError
+            The file holds more or fewer frames than its header says.
+        """
+        while not self._ended:
+            self._grab()
+        found = self._at + 1
+        if self.frames and found != self.frames:
+            raise UserError(
+                f"{self.path}: {found} frames can be decoded, its header says {self.frames}: which is which"
+                " is not known; fetch this file again, or extract its frames into a folder"
+            )
+        return found
+
+    def _grab(self) -> None:
+        following = self._at + 1
+        # A frame that cannot be decoded may look like the end: what the header tells of is tried for.
+        while not self._capture.grab():
+            following += 1
+            if following >= self.frames:
+                self._ended = True
+                return
+        self._at = self._by_time(following) if self._timed else following
+
+    def _by_time(self, following: int) -> int:
+        """Which frame was grabbed: `following`, or a later one where some before it were lost."""
+        time = self._capture.get(cv2.CAP_PROP_POS_MSEC) * self._rate / 1000
+        if self._at < 0:
+            self._start = time - following
+            return following
+        place = time - self._start
+        whole = round(place)
+        # Time stamps that are no plain count of frames (as of a variable rate) say nothing of losses.
+        if abs(place - whole) > _ON_GRID or whole < following or (self.frames and whole >= self.frames):
+            self._timed = False
+            return following
+        return whole
+
+
+def _open(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"{path}: no such video")
+    capture = cv2.VideoCapture(str(path))
+    if not capture.isOpened():
+        raise UserError(
+            f"{path}: cannot be read as a video (damaged, or of a codec that OpenCV lacks);"
+            " fetch it again, or extract its frames into a folder"
+        )
+    return capture
+
+
+def frame_count(path: Path, at_least: int = 0) -> int:
+    """Count the frames of a video: from its header, where that tells of as many as are needed.
+
+    Parameters
+    ----------
+    path : Path
+    at_least : int
+        So many are expected; a header that tells of fewer is not believed, the frames are counted.
+
+    Raises
+    ------
+    UserError
+        As `VideoReader`, and where header and frames do not agree.
+    """
+    reader = VideoReader(path)
+    try:
+        return reader.frames if reader.frames >= max(at_least, 1) else reader.finish()
+    finally:
+        reader.close()
