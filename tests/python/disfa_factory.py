@@ -1,7 +1,7 @@
 """Tiny data sets in DISFA's layout, made of noise, with each frame's number drawn into it.
 
-The number is written as blocks of black and white below the face, coarse enough to survive any codec: a
-frame that comes back says which one it is.
+The number is written as blocks of black and white, coarse enough to survive any codec, and where the face
+is cut out: a frame that comes back, and a registered face, say which one they are of.
 """
 
 from __future__ import annotations
@@ -23,32 +23,36 @@ SUBJECTS = ("SN001", "SN002", "SN006", "SN011", "SN003", "SN004")
 """Two subjects of each fold."""
 
 WIDTH, HEIGHT = 160, 128
-_BITS, _BLOCK = 12, 12
-_CODE_TOP = 108
+_COLUMNS, _ROWS, _BLOCK = 6, 2, 12
+_LEFT, _TOP = 30, 52
 
 
 def picture(subject: str, frame: int, camera: str = "left") -> np.ndarray:
-    """A pattern of the subject's and camera's, and `frame` in binary along its lower edge."""
+    """A pattern of the subject's and camera's, and `frame` in binary in the middle of it."""
     image = bp4d_factory.picture(subject, camera, height=HEIGHT, width=WIDTH)
-    image[_CODE_TOP - 6 :] = 0
-    for bit in range(_BITS):
-        image[_CODE_TOP:HEIGHT, bit * _BLOCK : (bit + 1) * _BLOCK] = 255 if frame >> bit & 1 else 0
+    for bit in range(_COLUMNS * _ROWS):
+        x, y = _LEFT + bit % _COLUMNS * _BLOCK, _TOP + bit // _COLUMNS * _BLOCK
+        image[y : y + _BLOCK, x : x + _BLOCK] = 255 if frame >> bit & 1 else 0
     return image
 
 
-def number_in(image: np.ndarray) -> int:
-    """The frame number drawn into a picture."""
-    blocks = [
-        image[_CODE_TOP + 4 : HEIGHT - 4, bit * _BLOCK + 3 : (bit + 1) * _BLOCK - 3].mean()
-        for bit in range(_BITS)
-    ]
-    assert all(block < 60 or block > 195 for block in blocks), blocks
-    return sum(1 << bit for bit, block in enumerate(blocks) if block > 128)
+def number_in(image: np.ndarray, matrix: np.ndarray | None = None) -> int:
+    """The frame number drawn into a picture, or into what `matrix` (2 x 3) made of it."""
+    number = 0
+    for bit in range(_COLUMNS * _ROWS):
+        centre = np.array([bit % _COLUMNS, bit // _COLUMNS]) * _BLOCK + (_LEFT, _TOP) + (_BLOCK - 1) / 2
+        if matrix is not None:
+            centre = matrix[:, :2] @ centre + matrix[:, 2]
+        x, y = np.round(centre).astype(int)
+        block = image[y - 2 : y + 3, x - 2 : x + 3].mean()
+        assert block < 60 or block > 195, (bit, block)
+        number |= int(block > 128) << bit
+    return number
 
 
 def landmarks(subject: str, frame: int) -> np.ndarray:
     """66 points in 0-based pixels; their mean tells of the frame."""
-    inner = REFERENCE * 0.4 + (12 + 0.25 * (frame % 64), 6)
+    inner = REFERENCE * 0.6 + (4 + 0.25 * (frame % 64), 4)
     jaw = np.stack([np.linspace(20, 76, 17), 60 + 30 * np.sin(np.linspace(0, np.pi, 17))], axis=1)
     return np.concatenate([jaw, inner + bp4d_factory.rng_of(subject, frame).normal(0, 0.1, (49, 2))])
 
