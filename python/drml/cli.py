@@ -85,6 +85,17 @@ def _folds(text: str) -> tuple[int, ...]:
     return folds
 
 
+def _only(parser: Parser, which: str, value: str, names: Sequence[str]) -> None:
+    """Refuse options as wrong usage where argument `which` is not `value`; they default to None."""
+
+    def check(args: argparse.Namespace) -> None:
+        for name in names:
+            if getattr(args, name) is not None and getattr(args, which) != value:
+                parser.error(f"--{name.replace('_', '-')} is for {value} alone")
+
+    parser.set_defaults(check=check)
+
+
 _folds.__name__ = "folds"
 _share.__name__ = _finite.__name__ = "number"
 
@@ -192,9 +203,9 @@ def build_parser() -> Parser:
         "register faces, split folds, sample, write LMDBs, mean image and manifest",
         "Reads ROOT and writes OUT/fold1 (train_lmdb, val_lmdb, test_lmdb, mean.binaryproto, a manifest of\n"
         "each), the other folds, and OUT/summary.json with what was skipped and why.",
-        "  drml prepare bp4d /data/BP4D data/drml",
+        "  drml prepare bp4d /data/BP4D data/drml\n  drml prepare disfa /data/DISFA data/disfa --threshold 2",
     )
-    prepare.add_argument("kind", choices=["bp4d"], metavar="KIND", help="data set: bp4d")
+    prepare.add_argument("kind", choices=["bp4d", "disfa"], metavar="KIND", help="data set: bp4d or disfa")
     prepare.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
     prepare.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     prepare.add_argument("--folds", type=_folds, default=(1, 2, 3), help="folds to write (default 1,2,3)")
@@ -205,10 +216,14 @@ def build_parser() -> Parser:
         help="training subjects held out for validation (default 0.2)",
     )
     prepare.add_argument(
-        "--positives", type=_integer(0), default=100, help="frames per AU and video with it (default 100)"
+        "--positives",
+        type=_integer(0),
+        help="training frames per AU and video with it (default 100; disfa 800)",
     )
     prepare.add_argument(
-        "--negatives", type=_integer(0), default=200, help="frames per AU and video without it (default 200)"
+        "--negatives",
+        type=_integer(0),
+        help="training frames per AU and video without it (default 200; disfa 1600)",
     )
     prepare.add_argument(
         "--unsampled",
@@ -228,6 +243,28 @@ def build_parser() -> Parser:
         help="share of broken images that is put up with (default 0.05)",
     )
     prepare.add_argument("--overwrite", action="store_true", help="replace OUT where it is not empty")
+    disfa = prepare.add_argument_group("disfa alone")
+    disfa.add_argument(
+        "--threshold",
+        type=int,
+        choices=range(1, 6),
+        help="intensity from which an AU is present (default 3, as in the paper)",
+    )
+    disfa.add_argument("--camera", choices=["left", "right"], help="whose videos (default left)")
+    disfa.add_argument(
+        "--landmark-folder",
+        type=Path,
+        metavar="DIR",
+        help="landmarks in the layout of Landmark_Points, where those do not suit the camera",
+    )
+    disfa.add_argument(
+        "--first-frame",
+        type=int,
+        choices=[0, 1],
+        help="number of the first one in folders of extracted frames (default: 0 where there is such an"
+        " image, else 1)",
+    )
+    _only(prepare, "kind", "disfa", ("threshold", "camera", "landmark_folder", "first_frame"))
     _add_seed(prepare)
     _add_jobs(prepare)
     _add_json(prepare)
@@ -372,6 +409,8 @@ def _termination_as_interrupt() -> Iterator[None]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``drml`` and return its exit status."""
     args = build_parser().parse_args(arguments)
+    if "check" in args:
+        args.check(args)
     try:
         with _termination_as_interrupt():
             args.run(args)

@@ -53,19 +53,22 @@ def synth(args: argparse.Namespace) -> None:
 
 def prepare(args: argparse.Namespace) -> None:
     """Prepare a data set for training."""
-    from drml.prepare import prepare_bp4d
+    from drml.prepare import prepare_bp4d, prepare_disfa
 
     options: dict[str, Any] = {}
     if args.aus:
         options["aus"] = parse_aus(args.aus)
-    summary = prepare_bp4d(
+    for name in ("positives", "negatives", "threshold", "camera", "landmark_folder", "first_frame"):
+        # Left out, they are what suits the kind; those of another kind are left out.
+        if getattr(args, name) is not None:
+            options[name] = getattr(args, name)
+    of_kind = {"bp4d": prepare_bp4d, "disfa": prepare_disfa}[args.kind]
+    summary = of_kind(
         args.root,
         args.out,
         folds=args.folds,
         seed=args.seed,
         val_share=args.val_share,
-        positives=args.positives,
-        negatives=args.negatives,
         unsampled=args.unsampled,
         encoding=args.encoding,
         size=args.size,
@@ -77,9 +80,13 @@ def prepare(args: argparse.Namespace) -> None:
     )
     if args.json:
         _print_json(summary)
-    _note(
-        args, f"{args.out}: prepared; what was taken and what was skipped is in {args.out / 'summary.json'}"
-    )
+    lines = [f"{args.out}: {summary['images']} faces of {summary['frames']} frames"]
+    for what in ("skipped", "incomplete"):
+        if summary[what]:
+            counts = ", ".join(f"{reason} {count}" for reason, count in summary[what].items())
+            lines.append(f"{what}: {counts}")
+    lines.append(f"more in {args.out / 'summary.json'}")
+    _note(args, "\n".join(lines))
 
 
 def verify(args: argparse.Namespace) -> None:

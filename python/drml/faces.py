@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -23,13 +23,24 @@ from tqdm import tqdm
 
 from drml import registration
 from drml.datasets import images
+from drml.datasets.video import VideoFrame
 from drml.errors import UserError
 
-__all__ = ["CHUNK", "Faces", "Task", "encode", "register_all"]
+__all__ = ["CHUNK", "Broken", "Faces", "Task", "encode", "register_all"]
 
 CHUNK = 32  # frames a task: some 400 ms of work, some 500 kB of answer
 _PRINTED = 10  # broken images named on the terminal; the summary names all
 _QUALITY = 95
+_AHEAD = 3  # tasks that a process has before it
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Broken:
+    """An image that could not be used: its record's number, its name, what is wrong with it."""
+
+    index: int
+    image: str
+    fault: str
 
 
 class Faces:
@@ -40,8 +51,8 @@ class Faces:
     sums : dict of str to ndarray of int64, shape (size, size, 3)
         Sums of the sampled faces by subject, BGR. Every fold's mean image is a sum over its training
         subjects, exact and independent of the order in which processes answer.
-    broken : list of (Path, str)
-        Images that could not be used, and their faults.
+    broken : list of Broken
+        Images that could not be used, and their faults, in the order of the records.
     converted : Counter
         Conversion (``"greyscale"``, ``"CMYK"``, ...) -> number of images.
     converted_examples : dict
@@ -53,7 +64,7 @@ class Faces:
         self._place: dict[int, tuple[int, int]] = {}
         self._end = 0
         self.sums: dict[str, np.ndarray] = {}
-        self.broken: list[tuple[Path, str]] = []
+        self.broken: list[Broken] = []
         self.converted: Counter[str] = Counter()
         self.converted_examples: dict[str, list[str]] = {}
 
@@ -92,48 +103,58 @@ class Faces:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A worker's portion: frames of one subject.
+    """A worker's portion: frames of one subject, and of one video file where they come from one.
 
     Attributes
     ----------
     subject : str
     frames : list of (index, image, landmarks, sampled)
-        Record number, file, ndarray (49, 2), and whether the face counts in `Faces.sums`.
+        Record number, file or frame of a video (in ascending order), ndarray (49, 2), and whether the
+        face counts in `Faces.sums`.
     encoding : {"jpg", "png"}
     size : int
         Side of the face in pixels.
+    last : bool
+        No other task follows for this video file: what is left of it is then checked.
     """
 
     subject: str
-    frames: list[tuple[int, Path, np.ndarray, bool]]
+    frames: list[tuple[int, Path | VideoFrame, np.ndarray, bool]]
     encoding: str
     size: int
+    last: bool = True
+
+    @property
+    def video(self) -> Path | None:
+        """The video file that the frames come from, if any."""
+        image = self.frames[0][1]
+        return image.video if isinstance(image, VideoFrame) else None
 
 
 @dataclasses.dataclass(frozen=True)
 class _Answer:
     subject: str
     faces: list[tuple[int, bytes]]
-    notes: list[tuple[Path, str]]
-    broken: list[tuple[Path, str]]
+    notes: list[tuple[str, str]]
+    broken: list[Broken]
     total: np.ndarray | None  # sum of the sampled faces as decoded again, uint32 (size, size, 3)
 
 
-def _register_task(task: Task) -> _Answer:
+def _register_task(task: Task, reader: images.ImageReader) -> _Answer:
     faces: list[tuple[int, bytes]] = []
-    notes: list[tuple[Path, str]] = []
-    broken: list[tuple[Path, str]] = []
+    notes: list[tuple[str, str]] = []
+    broken: list[Broken] = []
     total: np.ndarray | None = None
-    for index, path, landmarks, sampled in task.frames:
+    for index, image, landmarks, sampled in task.frames:
         try:
-            image, note = images.load_bgr(path)
-            face = registration.register(image, landmarks, task.size)
+            picture, note = reader.load(image)
+            face = registration.register(picture, landmarks, task.size)
         # OpenCV warps no image with a side beyond 32,767.
         except (UserError, cv2.error) as error:
-            broken.append((path, str(error).removeprefix(f"{path}: ")))
+            broken.append(Broken(index, str(image), str(error).removeprefix(f"{image}: ")))
             continue
         if note:
-            notes.append((path, note))
+            notes.append((str(image), note))
         data = encode(face, task.encoding)
         faces.append((index, data))
         if sampled:
@@ -141,6 +162,8 @@ def _register_task(task: Task) -> _Answer:
                 total = np.zeros(face.shape, np.uint32)
             # The mean is that of the images which training will see, so after the loss of encoding.
             total += cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    if task.last and task.video is not None:
+        reader.finish(task.video)
     return _Answer(task.subject, faces, notes, broken, total)
 
 
@@ -151,6 +174,13 @@ def encode(image: np.ndarray, encoding: str = "jpg") -> bytes:
     if not done:
         raise ValueError(f"OpenCV cannot encode as {encoding}")
     return bytes(data)
+
+
+_reader = images.ImageReader()  # a worker process's own: it lasts from task to task
+
+
+def _work(task: Task) -> _Answer:
+    return _register_task(task, _reader)
 
 
 def _start_worker() -> None:
@@ -203,16 +233,16 @@ def register_all(
                 faces.converted[note] += 1
                 examples = faces.converted_examples.setdefault(note, [])
                 if len(examples) < 5:
-                    examples.append(str(path))
-            for path, fault in answer.broken:
-                faces.broken.append((path, fault))
+                    examples.append(path)
+            for one in answer.broken:
+                faces.broken.append(one)
                 if len(faces.broken) <= _PRINTED:
-                    tqdm.write(f"skipped: {path}: {fault}", file=sys.stderr)
+                    tqdm.write(f"skipped: {one.image}: {one.fault}", file=sys.stderr)
             if len(faces.broken) > max_broken * wanted:
-                path, fault = faces.broken[0]
+                first = faces.broken[0]
                 raise UserError(
-                    f"{path}: {fault}; {len(faces.broken)} of {wanted} images are broken so far, more than "
-                    f"{max_broken:.0%}: mend the data set, or allow more with --max-broken"
+                    f"{first.image}: {first.fault}; {len(faces.broken)} of {wanted} images are broken"
+                    f" so far, more than {max_broken:.0%}: mend the data set, or allow more with --max-broken"
                 )
             bar.update(len(answer.faces) + len(answer.broken))
     faces.broken.sort()
@@ -229,25 +259,55 @@ def register_all(
 def _answers(tasks: Sequence[Task], jobs: int) -> Generator[_Answer]:
     """Work through the tasks, a bounded number of them at a time."""
     if jobs == 1:
-        yield from map(_register_task, tasks)
+        with images.ImageReader() as reader:
+            for task in tasks:
+                yield _register_task(task, reader)
         return
-    # Forking a process that already runs threads (OpenCV's, tqdm's) can hang: start afresh.
+    # Forking a process that already runs threads (OpenCV's, tqdm's) can hang: start afresh. A pool for
+    # each process, since the tasks of a video go to one and the same, in their order: it decodes the video
+    # once, and from front to back.
     context = multiprocessing.get_context("spawn")
-    pool = concurrent.futures.ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker)
+    pools = [
+        concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker)
+        for _ in range(jobs)
+    ]
     try:
-        waiting: set[concurrent.futures.Future[_Answer]] = set()
-        left = iter(tasks)
+        groups = _by_video(tasks)
+        own: list[list[Task]] = [[] for _ in pools]  # what is left of each pool's video, last task first
+        waiting: dict[concurrent.futures.Future[_Answer], int] = {}
+        load = [0] * jobs
         while True:
-            for task in left:
-                waiting.add(pool.submit(_register_task, task))
-                if len(waiting) >= 3 * jobs:
-                    break
+            # Round by round, so that none is kept waiting while another gets its third.
+            for depth in range(1, _AHEAD + 1):
+                for lane, pool in enumerate(pools):
+                    if load[lane] >= depth:
+                        continue
+                    own[lane] = own[lane] or next(groups, [])[::-1]
+                    if own[lane]:
+                        waiting[pool.submit(_work, own[lane].pop())] = lane
+                        load[lane] += 1
             if not waiting:
                 return
-            done, waiting = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
+            done, _ = concurrent.futures.wait(waiting, return_when=concurrent.futures.FIRST_COMPLETED)
             for future in done:
+                load[waiting.pop(future)] -= 1
                 yield future.result()
     except concurrent.futures.process.BrokenProcessPool:
         raise UserError("a worker process was ended from outside (out of memory?); try fewer jobs") from None
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in pools:
+            pool.shutdown(wait=True)
+
+
+def _by_video(tasks: Sequence[Task]) -> Iterator[list[Task]]:
+    """Group the tasks that one process must do in their order: those of a video; any other stands alone."""
+    group: list[Task] = []
+    for task in tasks:
+        if group and (task.video is None or task.video != group[-1].video):
+            yield group
+            group = []
+        group.append(task)
+    if group:
+        yield group

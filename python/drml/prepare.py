@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import random
 import re
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,17 @@ from tqdm import tqdm
 
 import drml
 from drml import lmdb_io, registration, sampling
-from drml.datasets import Record, Scan, bp4d
+from drml.datasets import Record, Scan, disfa
 from drml.datasets import folds as fold_lists
+from drml.datasets.kinds import KINDS
+from drml.datasets.video import VideoFrame
 from drml.errors import UserError
 from drml.faces import CHUNK, Faces, Task, register_all
-from drml.labels import BP4D_AUS, PRESENT, UNKNOWN
+from drml.labels import PRESENT, UNKNOWN
 from drml.manifest import Row, write_manifest
 from drml.prepared import SYNTHETIC_FILE
 
-__all__ = ["prepare_bp4d"]
+__all__ = ["prepare", "prepare_bp4d", "prepare_disfa"]
 
 _SCRATCH, _SUMMARY = "faces.scratch", "summary.json"
 _LARGEST = 4096  # side of a face in pixels: far beyond use, and within what JPEG and Caffe can hold
@@ -53,30 +56,34 @@ class _Options:
     max_broken: float
 
 
-def prepare_bp4d(
+def prepare(
+    kind: str,
     root: Path | str,
     out: Path | str,
     *,
     folds: Sequence[int] = (1, 2, 3),
     seed: int = 0,
     val_share: float = 0.2,
-    positives: int = 100,
-    negatives: int = 200,
+    positives: int | None = None,
+    negatives: int | None = None,
     unsampled: str = "keep",
     encoding: str = "jpg",
     size: int = registration.SIZE,
     jobs: int = 0,
     progress: bool = True,
-    aus: Sequence[int] = BP4D_AUS,
+    aus: Sequence[int] | None = None,
     max_broken: float = 0.05,
     overwrite: bool = False,
+    reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Prepare BP4D: register, split into folds, sample, write LMDBs, mean images and manifests.
+    """Prepare a data set: register, split into folds, sample, write LMDBs, mean images and manifests.
 
     Parameters
     ----------
+    kind : {"bp4d", "disfa"}
+        Which data set (see :mod:`drml.datasets.kinds`).
     root : path-like
-        BP4D's root (see :mod:`drml.datasets.bp4d`).
+        Its folder.
     out : path-like
         The folder to make. It appears when everything in it is complete, and not before.
     folds : sequence of int, keyword-only
@@ -85,8 +92,8 @@ def prepare_bp4d(
         Fixes the validation subjects, the sampled frames and the order of the training set.
     val_share : float, keyword-only
         Share of the training subjects held out for validation; 0 writes no validation set.
-    positives, negatives : int, keyword-only
-        Training frames for each AU and video.
+    positives, negatives : int, optional, keyword-only
+        Training frames for each AU and video; by default the kind's.
     unsampled : {"keep", "mask"}, keyword-only
         Labels of a training frame for which it was not drawn stay, or become unknown.
     encoding : {"jpg", "png"}, keyword-only
@@ -97,12 +104,14 @@ def prepare_bp4d(
         Processes; 0 takes one for each core at hand.
     progress : bool, keyword-only
         Show progress bars.
-    aus : sequence of int, keyword-only
-        AUs of the labels, in order.
+    aus : sequence of int, optional, keyword-only
+        AUs of the labels, in order; by default the kind's.
     max_broken : float, keyword-only
         Broken images are skipped and named; beyond this share of all frames the run stops.
     overwrite : bool, keyword-only
         Replace a non-empty ``out``.
+    reading : mapping, optional, keyword-only
+        Options of this kind's reader alone, such as DISFA's ``threshold`` and ``camera``.
 
     Returns
     -------
@@ -114,6 +123,13 @@ def prepare_bp4d(
     UserError
         Input is at fault, a split would be empty, or ``out`` cannot be written. ``out`` is then as it was.
     """
+    if kind not in KINDS:
+        raise UserError(f"data set {kind!r}: it is one of {', '.join(KINDS)}")
+    of_kind = KINDS[kind]
+    aus = of_kind.aus if aus is None else aus
+    positives = of_kind.positives if positives is None else positives
+    negatives = of_kind.negatives if negatives is None else negatives
+    reading = dict(reading or {})
     options = _Options(
         tuple(folds), seed, val_share, positives, negatives, unsampled, encoding, size, max_broken
     )
@@ -122,8 +138,8 @@ def prepare_bp4d(
         out = out.resolve()
     _check(options, root, out, overwrite)
     started = time.monotonic()
-    scan = bp4d.read(root, aus=aus, progress=progress)
-    run = _plan("bp4d", root, scan, fold_lists.BP4D_FOLDS, options, progress)
+    scan = of_kind.read(root, aus=aus, progress=progress, **reading)
+    run = _plan(kind, root, scan, of_kind.folds, options, reading, progress)
     partial = out.with_name(out.name + ".partial")
     if partial.exists() and not (partial.is_dir() and all(map(_is_ours, partial.iterdir()))):
         raise UserError(f"{partial}: is in the way and not of our making; move it elsewhere")
@@ -144,6 +160,31 @@ def prepare_bp4d(
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return summary
+
+
+def prepare_bp4d(root: Path | str, out: Path | str, **options: Any) -> dict[str, Any]:
+    """Prepare BP4D; see :func:`prepare` for the options."""
+    return prepare("bp4d", root, out, **options)
+
+
+def prepare_disfa(
+    root: Path | str,
+    out: Path | str,
+    *,
+    threshold: int = disfa.THRESHOLD,
+    camera: str = disfa.CAMERAS[0],
+    landmark_folder: Path | str | None = None,
+    first_frame: int | None = None,
+    **options: Any,
+) -> dict[str, Any]:
+    """Prepare DISFA; see :func:`drml.datasets.disfa.read` and, for the other options, :func:`prepare`."""
+    reading = {
+        "threshold": threshold,
+        "camera": camera,
+        "landmark_folder": None if landmark_folder is None else str(landmark_folder),
+        "first_frame": first_frame,
+    }
+    return prepare("disfa", root, out, reading=reading, **options)
 
 
 def _is_ours(path: Path) -> bool:
@@ -190,6 +231,7 @@ class _Run:
     splits: dict[int, fold_lists.Split]
     drawn: np.ndarray  # bool, records x AUs: which record trains for which AU
     options: _Options
+    reading: dict[str, Any]
     progress: bool
 
     @property
@@ -204,6 +246,7 @@ def _plan(
     scan: Scan,
     lists: tuple[tuple[str, ...], ...],
     options: _Options,
+    reading: dict[str, Any],
     progress: bool,
 ) -> _Run:
     known = {name for names in lists for name in names}
@@ -228,7 +271,7 @@ def _plan(
         negatives=options.negatives,
         seed=options.seed,
     )
-    return _Run(kind, root, scan, records, splits, drawn, options, progress)
+    return _Run(kind, root, scan, records, splits, drawn, options, reading, progress)
 
 
 def _write(run: _Run, folder: Path, jobs: int) -> dict[str, Any]:
@@ -255,13 +298,14 @@ def _write(run: _Run, folder: Path, jobs: int) -> dict[str, Any]:
         "root": str(run.root),
         "synthetic": mark.is_file(),
         "aus": list(run.scan.aus),
-        "options": {**dataclasses.asdict(run.options), "folds": list(run.options.folds)},
+        "options": {**dataclasses.asdict(run.options), "folds": list(run.options.folds), **run.reading},
         "versions": _versions(),
         "frames": len(run.records) + run.scan.skipped.total(),
         "images": faces.count,
         "skipped": dict((+skipped).most_common()),
+        "incomplete": dict(run.scan.incomplete.most_common()),
         "skipped_examples": run.scan.examples,
-        "broken": [{"image": str(path), "fault": fault} for path, fault in faces.broken],
+        "broken": [{"image": one.image, "fault": one.fault} for one in faces.broken],
         "converted": dict(faces.converted.most_common()),
         "converted_examples": faces.converted_examples,
         "folds": written,
@@ -301,18 +345,25 @@ def _tasks(run: _Run) -> Iterator[Task]:
     whole = {name for split in run.splits.values() for name in (*split.val, *split.test)}
     part = {name for split in run.splits.values() for name in split.train}
     sampled = run.sampled
-    frames: list[tuple[int, Path, np.ndarray, bool]] = []
-    subject = ""
-    for index, record in enumerate(run.records):
-        if record.subject not in whole and not (record.subject in part and sampled[index]):
-            continue
-        if frames and (len(frames) == CHUNK or record.subject != subject):
-            yield Task(subject, frames, run.options.encoding, run.options.size)
-            frames = []
-        subject = record.subject
-        frames.append((index, record.image, record.landmarks, bool(sampled[index])))
-    if frames:
-        yield Task(subject, frames, run.options.encoding, run.options.size)
+    needed = [
+        index
+        for index, record in enumerate(run.records)
+        if record.subject in whole or (record.subject in part and sampled[index])
+    ]
+
+    def source(index: int) -> tuple[str, Path | None]:
+        image = run.records[index].image
+        return run.records[index].subject, image.video if isinstance(image, VideoFrame) else None
+
+    for (subject, _), group in itertools.groupby(needed, key=source):
+        indices = list(group)
+        for start in range(0, len(indices), CHUNK):
+            frames = [
+                (index, run.records[index].image, run.records[index].landmarks, bool(sampled[index]))
+                for index in indices[start : start + CHUNK]
+            ]
+            last = start + CHUNK >= len(indices)
+            yield Task(subject, frames, run.options.encoding, run.options.size, last)
 
 
 def _write_fold(run: _Run, fold: int, faces: Faces, folder: Path) -> dict[str, Any]:

@@ -40,9 +40,11 @@ def test_help_has_an_example_and_exit_0(command, capsys):
 def test_examples_in_help_are_valid_usage(command, capsys):
     with pytest.raises(SystemExit):
         cli.main([command, "--help"])
-    example = capsys.readouterr().out.split("example:\n")[1].replace("\\\n", " ").split()
-    assert example.pop(0) == "drml"
-    assert cli.build_parser().parse_args(example).run
+    examples = capsys.readouterr().out.split("example:\n")[1].replace("\\\n", " ").strip()
+    for example in examples.split("\n"):
+        program, *arguments = example.split()
+        assert program == "drml"
+        assert cli.build_parser().parse_args(arguments).run
 
 
 def test_help_of_all_lists_every_command_without_heavy_imports():
@@ -77,6 +79,11 @@ def test_version(capsys):
         ["prepare", "mnist", "a", "b"],
         ["prepare", "bp4d", "a", "b", "--folds", "4"],
         ["prepare", "bp4d", "a", "b", "--val-share", "1.5"],
+        ["prepare", "bp4d", "a", "b", "--threshold", "2"],
+        ["prepare", "bp4d", "a", "b", "--camera", "left"],
+        ["prepare", "disfa", "a", "b", "--threshold", "6"],
+        ["prepare", "disfa", "a", "b", "--camera", "top"],
+        ["prepare", "disfa", "a", "b", "--first-frame", "2"],
         ["score", "--model", "m"],
         ["score", "--model", "m", "--weights", "w", "--data", "d", "--batch", "none"],
         ["score", "--model", "m", "--weights", "w", "--data", "d", "--scale", "nan"],

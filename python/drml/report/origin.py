@@ -15,6 +15,11 @@ from typing import Any
 from drml.report.markup import escaped
 from drml.training import SOLVER_FILE
 
+# Options of drml prepare as its summary names them; the last four are of DISFA alone.
+_OPTIONS = (
+    *("seed", "val_share", "positives", "negatives", "unsampled", "encoding", "size"),
+    *("threshold", "camera", "landmark_folder", "first_frame"),
+)
 _PACKAGES = ("drml", "numpy", "opencv-python", "lmdb", "protobuf", "h5py")
 
 
@@ -49,8 +54,9 @@ def _commands(
         command = ["drml", "prepare", str(summary["kind"]), str(summary["root"]), str(data_dir)]
         command += ["--folds", ",".join(map(str, options["folds"]))]
         command += ["--aus", ",".join(map(str, summary["aus"]))]
-        for name in ("seed", "val_share", "positives", "negatives", "unsampled", "encoding", "size"):
-            command += [f"--{name.replace('_', '-')}", str(options[name])]
+        for name in _OPTIONS:
+            if options.get(name) is not None:
+                command += [f"--{name.replace('_', '-')}", str(options[name])]
         commands.append(shlex.join(command))
     if train_dir is not None:
         commands.append(shlex.join(["caffe", "train", "-solver", str(Path(train_dir) / SOLVER_FILE)]))

@@ -1,0 +1,41 @@
+"""The data sets that can be prepared, and what is peculiar to each."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+from drml.datasets import Scan, bp4d, disfa
+from drml.datasets.folds import BP4D_FOLDS, DISFA_FOLDS
+from drml.labels import BP4D_AUS, DISFA_AUS
+
+__all__ = ["KINDS", "Kind"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Kind:
+    """A data set.
+
+    Attributes
+    ----------
+    read : callable
+        ``read(root, aus=..., progress=..., **options) -> Scan``.
+    folds : tuple of tuple of str
+        Test subjects of each fold.
+    aus : tuple of int
+        The AUs of its labels, unless others are asked for.
+    positives, negatives : int
+        Training frames for each AU and video. DISFA has one video a subject where BP4D has eight.
+    """
+
+    read: Callable[..., Scan]
+    folds: tuple[tuple[str, ...], ...]
+    aus: tuple[int, ...]
+    positives: int
+    negatives: int
+
+
+KINDS: dict[str, Kind] = {
+    "bp4d": Kind(bp4d.read, BP4D_FOLDS, BP4D_AUS, 100, 200),
+    "disfa": Kind(disfa.read, DISFA_FOLDS, DISFA_AUS, 800, 1600),
+}

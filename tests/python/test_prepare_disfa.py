@@ -1,0 +1,215 @@
+"""DISFA through `prepare`: from videos to verified databases, frame by frame the right one."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+import disfa_factory as factory
+from drml import cli, registration
+from drml.datasets import disfa
+from drml.datasets.folds import DISFA_FOLDS
+from drml.errors import UserError
+from drml.faces import CHUNK
+from drml.lmdb_io import read_lmdb
+from drml.prepare import prepare, prepare_disfa
+from drml.report.origin import _commands
+from drml.verify import verify
+
+QUIET: dict[str, Any] = {"jobs": 1, "progress": False}
+FRAMES = CHUNK + 8  # two portions of each video
+SPLITS = ("train", "val", "test")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return factory.write_set(tmp_path_factory.mktemp("set") / "DISFA", FRAMES)
+
+
+@pytest.fixture(scope="module")
+def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("out") / "disfa"
+    return out, prepare_disfa(root, out, positives=2, negatives=1, **QUIET)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def faces(lmdb: Path) -> Iterator[tuple[str, np.ndarray, tuple[int, ...]]]:
+    for key, data, labels in read_lmdb(lmdb):
+        yield key, cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), tuple(labels)
+
+
+def check_numbers(root: Path, lmdb: Path) -> int:
+    """Check that each face is of the frame that its key names, cut out by that frame's landmarks."""
+    records = {record.key: record for record in disfa.read(root).records}
+    count = 0
+    for key, face, labels in faces(lmdb):
+        record = records[key[9:]]
+        matrix = registration.transform(factory.landmarks(record.subject, record.frame)[17:])
+        assert factory.number_in(face, matrix) == record.frame == int(key[-4:])
+        assert labels == tuple(record.labels.tolist())
+        count += 1
+    return count
+
+
+def test_the_folder_holds_what_it_holds_for_bp4d(prepared: tuple[Path, dict[str, Any]]) -> None:
+    out, summary = prepared
+    names = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
+    expected = ["summary.json"]
+    for fold in (1, 2, 3):
+        expected += [f"fold{fold}/mean.binaryproto"]
+        expected += [f"fold{fold}/{split}.csv" for split in SPLITS]
+        expected += [f"fold{fold}/{split}_lmdb/data.mdb" for split in SPLITS]
+    assert names == sorted(expected)
+    assert json.loads((out / "summary.json").read_text()) == summary
+    assert summary["kind"] == "disfa" and summary["aus"] == [1, 2, 4, 6, 9, 12, 25, 26]
+    options = summary["options"]
+    assert (options["threshold"], options["camera"], options["positives"]) == (3, "left", 2)
+    assert summary["images"] == len(factory.SUBJECTS) * FRAMES and not summary["skipped"]
+    for path in out.glob("fold*/*_lmdb"):
+        assert verify(path)["records"] == summary["folds"][path.parent.name[4:]][path.name[:-5]]["images"]
+
+
+def test_every_face_is_of_the_frame_that_its_key_names(
+    root: Path, prepared: tuple[Path, dict[str, Any]]
+) -> None:
+    out, summary = prepared
+    checked = sum(check_numbers(root, out / f"fold{fold}/test_lmdb") for fold in (1, 2, 3))
+    assert checked == summary["images"]
+    assert check_numbers(root, out / "fold1/train_lmdb") == summary["folds"]["1"]["train"]["images"]
+
+
+def test_processes_and_sampled_frames_change_nothing(
+    root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    out, summary = prepared
+    # One fold alone needs a part of the training subjects' frames only: frames are passed over.
+    again = prepare_disfa(root, tmp_path / "o", folds=(2,), positives=2, negatives=1, jobs=3, progress=False)
+    assert again["images"] < summary["images"]
+    for name in ("train", "val", "test"):
+        one, two = (list(read_lmdb(place / f"fold2/{name}_lmdb")) for place in (out, tmp_path / "o"))
+        assert one == two
+    mean = "fold2/mean.binaryproto"
+    assert (out / mean).read_bytes() == (tmp_path / "o" / mean).read_bytes()
+
+
+def test_subjects_are_in_one_split_and_tested_once(prepared: tuple[Path, dict[str, Any]]) -> None:
+    out, _ = prepared
+    tested: Counter[str] = Counter()
+    for fold in (1, 2, 3):
+        of = {split: {row["subject"] for row in rows(out / f"fold{fold}/{split}.csv")} for split in SPLITS}
+        assert of["test"] == set(factory.SUBJECTS) & set(DISFA_FOLDS[fold - 1])
+        assert sorted([*of["train"], *of["val"], *of["test"]]) == sorted(factory.SUBJECTS)
+        tested.update(of["test"])
+    assert set(tested.values()) == {1}
+
+
+def test_manifests_name_the_place_in_the_video(root: Path, prepared: tuple[Path, dict[str, Any]]) -> None:
+    row = rows(prepared[0] / "fold1/test.csv")[4]
+    video = root / "Videos_LeftCamera/LeftVideoSN001_comp.avi"
+    assert row["key"] == "00000004_SN001_0005" and row["source"] == f"{video}#4"
+    assert (row["subject"], row["task"], row["frame"]) == ("SN001", "", "5")
+
+
+def test_sampling_is_the_papers_and_of_training_data_alone(root: Path, tmp_path: Path) -> None:
+    summary = prepare("disfa", root, tmp_path / "o", folds=(1,), unsampled="mask", **QUIET)
+    assert (summary["options"]["positives"], summary["options"]["negatives"]) == (800, 1600)
+    few = prepare_disfa(
+        root, tmp_path / "few", folds=(1,), positives=1, negatives=2, unsampled="mask", **QUIET
+    )
+    for split in ("val", "test"):
+        assert few["folds"]["1"][split] == summary["folds"]["1"][split]
+    drawn = Counter(
+        (key[9:14], column, label)
+        for key, _, labels in read_lmdb(tmp_path / "few/fold1/train_lmdb")
+        for column, label in enumerate(labels)
+        if label
+    )
+    assert set(drawn.values()) == {1, 2}
+    assert all(count == (1 if label == 1 else 2) for (_, _, label), count in drawn.items())
+
+
+def test_the_threshold_changes_base_rates(root: Path, tmp_path: Path) -> None:
+    rates = {}
+    for threshold in (2, 3):
+        summary = prepare_disfa(root, tmp_path / str(threshold), folds=(1,), threshold=threshold, **QUIET)
+        rates[threshold] = summary["folds"]["1"]["test"]["base_rate"]
+    # Intensities 0 to 5 are equally frequent: four or three of six count.
+    assert np.mean(list(rates[2].values())) == pytest.approx(4 / 6, abs=0.05)
+    assert np.mean(list(rates[3].values())) == pytest.approx(3 / 6, abs=0.05)
+
+
+def test_labels_of_aus_that_disfa_does_not_code_are_unknown(root: Path, tmp_path: Path) -> None:
+    summary = prepare_disfa(root, tmp_path / "o", folds=(1,), aus=(1, 7, 12), **QUIET)
+    assert summary["folds"]["1"]["test"]["known"]["AU7"] == 0
+    assert summary["folds"]["1"]["test"]["base_rate"]["AU7"] is None
+    assert verify(tmp_path / "o/fold1/test_lmdb")["unknown"]["AU7"] > 0
+
+
+@pytest.fixture
+def spoilt(root: Path, tmp_path: Path) -> Path:
+    """A copy of the set that a test may spoil."""
+    return shutil.copytree(root, tmp_path / "DISFA")
+
+
+def test_a_video_that_lost_frames_stops_the_run(spoilt: Path, tmp_path: Path) -> None:
+    path = spoilt / "Videos_LeftCamera/LeftVideoSN002_comp.avi"
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    for jobs in (1, 2):
+        with pytest.raises(UserError, match=r"LeftVideoSN002_comp\.avi: \d+ frames can be decoded, its head"):
+            prepare_disfa(spoilt, tmp_path / "o", max_broken=1, jobs=jobs, progress=False)
+    assert not (tmp_path / "o").exists() and not (tmp_path / "o.partial").exists()
+
+
+def test_a_frame_that_is_damaged_is_skipped_and_named(
+    spoilt: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = spoilt / "Videos_LeftCamera/LeftVideoSN001_comp.avi"
+    data = bytearray(path.read_bytes())
+    at = data.index(b"00dc", data.index(b"movi"))
+    for _ in range(5):
+        at = data.index(b"00dc", at + 4)
+    length = int.from_bytes(data[at + 4 : at + 8], "little")
+    data[at + 8 : at + 8 + length] = bytes(length)
+    path.write_bytes(data)
+    summary = prepare_disfa(spoilt, tmp_path / "o", folds=(1,), **QUIET)
+    assert summary["broken"] == [{"image": f"{path}#5", "fault": "the frame cannot be decoded (damaged)"}]
+    assert f"skipped: {path}#5: the frame cannot be decoded" in capsys.readouterr().err
+    assert check_numbers(spoilt, tmp_path / "o/fold1/test_lmdb") == 2 * FRAMES - 1
+
+
+def test_what_a_set_lacks_is_in_the_summary(spoilt: Path, tmp_path: Path) -> None:
+    (spoilt / "ActionUnit_Labels/SN001/SN001_au9.txt").unlink()
+    (spoilt / "Landmark_Points/SN001/tmp_frame_lm/SN001_0002_lm.mat").unlink()
+    summary = prepare_disfa(spoilt, tmp_path / "o", folds=(1,), **QUIET)
+    assert summary["incomplete"] == {"no label of AU9": FRAMES}
+    assert summary["skipped"] == {"no landmarks": 1}
+    assert summary["frames"] == len(factory.SUBJECTS) * FRAMES
+
+
+def test_the_report_tells_the_command_with_what_is_disfas_alone(
+    prepared: tuple[Path, dict[str, Any]],
+) -> None:
+    scores = {"model": "m", "folds": [], "options": {}}
+    command = _commands(scores, prepared[1], None, "o")[0]
+    assert " prepare disfa " in command and "--threshold 3 --camera left" in command
+    arguments = command.split()[1:]
+    assert cli.build_parser().parse_args(arguments).threshold == 3
+
+
+def test_kinds_are_known() -> None:
+    with pytest.raises(UserError, match="data set 'mmi': it is one of bp4d, disfa"):
+        prepare("mmi", "a", "b")
