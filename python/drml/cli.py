@@ -31,7 +31,7 @@ Facial action unit (AU) detection with DRML on Caffe.
 """
 EPILOG = """\
 example, from nothing to a table of scores:
-  drml synth build/bp4d --layout bp4d
+  drml synth build/bp4d
   drml prepare bp4d build/bp4d data/drml
   drml train --solver models/drml/quick_solver.prototxt --out build/train
   drml score --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\
@@ -183,14 +183,18 @@ def build_parser() -> Parser:
         commands.synth,
         "write a synthetic data set in a real one's folder layout",
         "Faces are drawn: subjects differ, each AU changes its own region. BP4D's codes, frame names and\n"
-        "landmark files are written as the real ones are.",
-        "  drml synth build/bp4d --layout bp4d --subjects 41 --tasks 8 --frames 24",
+        "landmark files are written as the real ones are, and so are DISFA's intensities and videos.",
+        "  drml synth build/bp4d --layout bp4d --subjects 41 --tasks 8 --frames 24\n"
+        "  drml synth build/disfa --layout disfa --subjects 27 --frames 120",
     )
     synth.add_argument("out", type=Path, metavar="OUT", help="folder to write")
-    synth.add_argument("--layout", choices=["bp4d"], default="bp4d", help="whose layout (default bp4d)")
-    synth.add_argument("--subjects", type=_integer(1), default=41, help="subjects (default 41, as BP4D)")
-    synth.add_argument("--tasks", type=_integer(1), default=8, help="videos per subject (default 8)")
-    synth.add_argument("--frames", type=_integer(1), default=24, help="frames per video (default 24)")
+    synth.add_argument(
+        "--layout", choices=["bp4d", "disfa"], default="bp4d", help="whose layout (default bp4d)"
+    )
+    synth.add_argument("--subjects", type=_integer(1), help="subjects (default 41, as BP4D; disfa 27)")
+    synth.add_argument("--tasks", type=_integer(1), help="videos per subject (default 8; disfa has one)")
+    synth.add_argument("--frames", type=_integer(1), help="frames per video (default 24; disfa 120)")
+    _only(synth, "layout", "bp4d", ("tasks",))
     synth.add_argument("--size", type=_integer(64), help="width of the pictures in pixels")
     _add_seed(synth)
     _add_jobs(synth)

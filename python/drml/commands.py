@@ -29,19 +29,15 @@ def _note(args: argparse.Namespace, text: str) -> None:
 
 def synth(args: argparse.Namespace) -> None:
     """Draw a data set and write it."""
-    from drml.synth import write_bp4d
+    from drml.synth import write_bp4d, write_disfa
 
-    options: dict[str, Any] = {} if args.size is None else {"size": args.size}
-    done = write_bp4d(
-        args.out,
-        subjects=args.subjects,
-        tasks=args.tasks,
-        frames=args.frames,
-        seed=args.seed,
-        jobs=args.jobs,
-        progress=not args.quiet,
-        **options,
-    )
+    write = {"bp4d": write_bp4d, "disfa": write_disfa}[args.layout]
+    options: dict[str, Any] = {
+        name: getattr(args, name)
+        for name in ("subjects", "tasks", "frames", "size")
+        if getattr(args, name) is not None
+    }
+    done = write(args.out, seed=args.seed, jobs=args.jobs, progress=not args.quiet, **options)
     if args.json:
         _print_json(dataclasses.asdict(done))
     _note(

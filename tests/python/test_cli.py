@@ -76,6 +76,7 @@ def test_version(capsys):
         ["synth"],
         ["synth", "out", "--subjects", "0"],
         ["synth", "out", "--layout", "imagenet"],
+        ["synth", "out", "--layout", "disfa", "--tasks", "2"],
         ["prepare", "mnist", "a", "b"],
         ["prepare", "bp4d", "a", "b", "--folds", "4"],
         ["prepare", "bp4d", "a", "b", "--val-share", "1.5"],
@@ -249,3 +250,26 @@ def test_faces_are_drawn_and_prepared(tmp_path, capsys):
     assert cli.main(["verify", "-q", str(out / "fold2" / "test_lmdb")]) == 0
     assert cli.main(["prepare", "bp4d", str(root), str(out), *common]) == 1
     assert "not empty" in capsys.readouterr().err
+
+
+def test_disfa_is_drawn_prepared_and_verified(tmp_path, capsys):
+    root, out = tmp_path / "disfa", tmp_path / "data"
+    common = ["--jobs", "1", "--quiet"]
+    drawing = ["--layout", "disfa", "--subjects", "6", "--frames", "12", "--size", "128"]
+    assert cli.main(["synth", str(root), *drawing, *common]) == 0
+    arguments = ["prepare", "disfa", str(root), str(out), "--folds", "1", *common]
+    assert cli.main([*arguments, "--threshold", "2", "--camera", "right", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out)
+    assert summary["options"]["threshold"] == 2 and summary["options"]["camera"] == "right"
+    assert summary["options"]["positives"] == 800
+    assert cli.main(["verify", "-q", str(out / "fold1" / "test_lmdb")]) == 0
+    assert cli.main([*arguments[:-1], "--overwrite"]) == 0
+    said = capsys.readouterr().out
+    assert f"{out}: {summary['images']} faces of {summary['frames']} frames" in said
+    labels = root / "ActionUnit_Labels/SN001/SN001_au4.txt"
+    labels.write_text("1,0\n2,7\n")
+    assert cli.main([*arguments, "--overwrite"]) == 1
+    error = capsys.readouterr().err
+    assert error == f"drml: error: {labels}: line 2: '7' is not an intensity, a whole number from 0 to 5\n"
+    assert cli.main(["prepare", "disfa", str(tmp_path / "none"), str(out), "--overwrite", *common]) == 1
+    assert capsys.readouterr().err.count("\n") == 1

@@ -1,8 +1,9 @@
-"""A procedural data set: coloured faces whose action units are known, in BP4D's folder layout.
+"""A procedural data set: coloured faces whose action units are known, in BP4D's or DISFA's folder layout.
 
 `render` draws one frame from three things: a `Subject` (who: fixed by a seed and a name), the
 intensities 0 to 5 of the 15 action units, and a `View` (pose, light, camera, chance). `write_bp4d`
-draws videos of subjects whose action units are as frequent and as entangled as in BP4D.
+draws videos of subjects whose action units are as frequent and as entangled as in BP4D; `write_disfa`
+draws longer ones, of two cameras, with intensities.
 
 The modules, in the order in which a frame is made:
 
@@ -12,7 +13,7 @@ The modules, in the order in which a frame is made:
 - `paint`: flat colours; `relief`: soft light and shadow; `creases`: lines of the skin;
 - `render`: the three laid over each other, tone, blur and noise;
 - `behaviour`: action units over a video;
-- `bp4d_writer`, `mat_writer`: the folder.
+- `bp4d_writer`, `disfa_writer`: the folders; with `folder`, `mat_writer`, `video_writer`.
 
 An action unit has one entry in each of `geometry`, `relief` and `creases` that needs one, and stays in
 its own region of the face there.
@@ -25,7 +26,9 @@ Examples
 ((348, 260, 3), (49, 2))
 """
 
-from drml.synth.bp4d_writer import SynthSummary, subject_names, write_bp4d
+from drml.synth.bp4d_writer import subject_names, write_bp4d
+from drml.synth.disfa_writer import write_disfa
+from drml.synth.folder import SynthSummary
 from drml.synth.geometry import face_shape, strengths
 from drml.synth.identity import Subject
 from drml.synth.render import render
@@ -40,4 +43,5 @@ __all__ = [
     "strengths",
     "subject_names",
     "write_bp4d",
+    "write_disfa",
 ]

@@ -1,9 +1,12 @@
-"""What a face does: action units over a video, as frequent and as entangled as in BP4D.
+"""What a face does: action units over a video, as frequent and as entangled as in BP4D; or as in DISFA.
 
 Every action unit has a hidden standard normal value that follows a fixed correlation matrix
 (`CORRELATION`) and is smooth in time; the unit is present while the value is above a threshold,
 and the further above, the stronger. Tasks shift the values (`TASK_SHIFTS`), and the thresholds are
 solved such that the rates over all tasks in use come out as `RATES`, whatever the shifts.
+
+A video of DISFA's goes through all tasks, as its subjects watched one clip after the other; its
+intensities are graded from a trace on (`watching_intensities`), where BP4D's are clear-cut.
 """
 
 from __future__ import annotations
@@ -14,9 +17,16 @@ import numpy as np
 from scipy.special import ndtr
 
 from drml.labels import ALL_AUS, BP4D_BASE_RATES
+from drml.synth.view import LATENT, View
 
 # BP4D's rates; it does not code 25 and 26 and has few of 9, so those three are of our choosing.
 RATES: dict[int, float] = {**BP4D_BASE_RATES, 9: 0.06, 25: 0.35, 26: 0.15}
+
+# Of our choosing for people who watch alone: present is what DISFA's coders give 3 or more.
+WATCHING_RATES: dict[int, float] = {
+    **{1: 0.10, 2: 0.08, 4: 0.16, 6: 0.15, 7: 0.14, 9: 0.08, 10: 0.10, 12: 0.24, 14: 0.10, 15: 0.06},
+    **{17: 0.10, 23: 0.05, 24: 0.06, 25: 0.30, 26: 0.16},
+}
 
 # Lips that are tightened or pressed are not parted: 25 excludes these.
 EXCLUDED_BY_25 = (23, 24)
@@ -86,6 +96,8 @@ _PERSISTENCE = 0.85
 # A present unit starts at this intensity; an absent one may leave a trace below _TRACE.
 _ONSET = 2.0
 _TRACE = 0.6
+# A graded one is at this intensity where it begins to be present, and gone so far below.
+_MIDDLE, _FADE = 2.5, 0.6
 
 
 def _correlation() -> np.ndarray:
@@ -105,13 +117,15 @@ CORRELATION = _correlation()
 TASK_SHIFTS = _task_shifts()
 
 
-def thresholds(tasks: int) -> np.ndarray:
-    """Thresholds of the hidden values that give `RATES` over the first `tasks` tasks.
+def thresholds(tasks: int, rates: Mapping[int, float] = RATES) -> np.ndarray:
+    """Thresholds of the hidden values that give `rates` over the first `tasks` tasks.
 
     Parameters
     ----------
     tasks : int
         Number of tasks in use.
+    rates : mapping of int to float
+        Share of present per AU.
 
     Returns
     -------
@@ -123,7 +137,7 @@ def thresholds(tasks: int) -> np.ndarray:
     parted = ALL_AUS.index(25)
     for k, au in enumerate(ALL_AUS):
         if au not in EXCLUDED_BY_25:
-            out[k] = _solve(lambda t, k=k: ndtr(shifts[:, k] - t).mean(), RATES[au])  # type: ignore[misc]
+            out[k] = _solve(lambda t, k=k: ndtr(shifts[:, k] - t).mean(), rates[au])  # type: ignore[misc]
     # Present and not excluded: integrate over the hidden value of 25 below its threshold.
     grid = np.linspace(-8, 8, 3201)
     density = np.exp(-0.5 * grid**2)
@@ -137,7 +151,7 @@ def thresholds(tasks: int) -> np.ndarray:
             closed = grid + shifts[:, parted : parted + 1] <= out[parted]
             return float((above * closed * density).sum(1).mean())
 
-        out[k] = _solve(rate, RATES[au])
+        out[k] = _solve(rate, rates[au])
     return out
 
 
@@ -187,17 +201,61 @@ def video_intensities(
         Intensities 0 to 5 in the order of `ALL_AUS`: `_ONSET` and more where present, less than 1
         (a trace) or 0 where absent.
     """
+    above = _above(rng, habit, TASK_SHIFTS[task], frames, limits)
+    strong = _ONSET + (5 - _ONSET) * (1 - np.exp(-np.maximum(above, 0) / 0.6))
+    trace = _TRACE * np.clip(1 + above / 0.3, 0, 1)
+    return np.where(above > 0, strong, trace)
+
+
+def watching_intensities(
+    rng: np.random.Generator, habit: np.ndarray, frames: int, limits: np.ndarray
+) -> np.ndarray:
+    """Draw the intensities of all action units over a video that goes through all tasks.
+
+    Parameters
+    ----------
+    rng, habit, limits
+        As in `video_intensities`.
+    frames : int
+        Length of the video.
+
+    Returns
+    -------
+    ndarray of shape (frames, 15)
+        Intensities 0 to 5 in the order of `ALL_AUS`: 2.5 and more where present, anything less elsewhere.
+    """
+    shifts = TASK_SHIFTS[np.arange(frames) * MAX_TASKS // frames]
+    above = _above(rng, habit, shifts, frames, limits)
+    strong = _MIDDLE + (5 - _MIDDLE) * (1 - np.exp(-np.maximum(above, 0) / 0.7))
+    return np.where(above > 0, strong, _MIDDLE * np.clip(1 + above / _FADE, 0, 1))
+
+
+def _above(
+    rng: np.random.Generator, habit: np.ndarray, shifts: np.ndarray, frames: int, limits: np.ndarray
+) -> np.ndarray:
+    """How far the hidden values are above their limits, shape (frames, 15)."""
     size = len(ALL_AUS)
     hidden = np.sqrt(_HABIT) * habit + np.sqrt(_VIDEO) * rng.normal(size=size)
     hidden = hidden + np.sqrt(_MOMENT) * smooth_noise(rng, frames, size, _PERSISTENCE)
-    above = hidden @ np.linalg.cholesky(CORRELATION).T + TASK_SHIFTS[task] - limits
+    above = hidden @ np.linalg.cholesky(CORRELATION).T + shifts - limits
     parted = above[:, ALL_AUS.index(25)] > 0
     for au in EXCLUDED_BY_25:
         column = above[:, ALL_AUS.index(au)]
         column[parted] = np.minimum(column[parted], -1.0)
-    strong = _ONSET + (5 - _ONSET) * (1 - np.exp(-np.maximum(above, 0) / 0.6))
-    trace = _TRACE * np.clip(1 + above / 0.3, 0, 1)
-    return np.where(above > 0, strong, trace)
+    return above
+
+
+def habit(seed: int, subject: str) -> np.ndarray:
+    """Draw what a person does more or less than others: standard normal values, shape (15,)."""
+    return np.random.default_rng([seed, *subject.encode(), 2]).normal(size=len(ALL_AUS))
+
+
+def video_views(rng: np.random.Generator, frames: int) -> list[View]:
+    """Draw how the frames of a video are taken: pose and light around a place of its own."""
+    place, moment = rng.normal(size=LATENT), smooth_noise(rng, frames, LATENT, 0.8)
+    latent = np.sqrt(0.5) * (place + moment)
+    seeds = rng.integers(2**31, size=frames)
+    return [View.from_latent(latent[t], int(seeds[t])) for t in range(frames)]
 
 
 def as_mapping(row: Sequence[float] | np.ndarray) -> Mapping[int, float]:

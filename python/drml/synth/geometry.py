@@ -95,6 +95,14 @@ class Shape:
             ]
         )
 
+    def jaw(self) -> np.ndarray:
+        """Give the 17 points of the jaw, evenly from the image's left temple over the chin, (17, 2)."""
+        # The outline starts at the chin: up to eye height on either side.
+        line = smooth(np.concatenate([self.head[-6:], self.head[:7]]))
+        length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
+        at = np.linspace(0, length[-1], 17)
+        return np.stack([np.interp(at, length, line[:, axis]) for axis in (0, 1)], axis=1)
+
 
 def strengths(subject: Subject, intensities: Mapping[int, float]) -> dict[int, np.ndarray]:
     """Strength of every action unit on both sides, 0 to about 1.2, for intensities 0 to 5."""

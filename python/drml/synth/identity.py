@@ -50,6 +50,7 @@ class Subject:
 
     name: str
     seed: int
+    female: bool
     skin: np.ndarray
     hair: np.ndarray
     brow: np.ndarray
@@ -81,22 +82,24 @@ class Subject:
     shift: dict[int, np.ndarray]  # AU -> offset (x outward, y down) of its lines
 
     @classmethod
-    def draw(cls, name: str, seed: int = 0) -> Subject:
+    def draw(cls, name: str, seed: int = 0, *, female: bool | None = None) -> Subject:
         """Draw a person.
 
         Parameters
         ----------
         name : str
-            Subject name, such as ``F001``; a name that starts with F makes a woman's face.
+            Subject name, such as ``F001``.
         seed : int
             The same name and seed always give the same person.
+        female : bool, optional, keyword-only
+            Whether it is a woman's face; by default where the name starts with F.
 
         Returns
         -------
         Subject
         """
         rng = np.random.default_rng([seed, *name.encode()])
-        female = name.startswith("F")
+        female = name.startswith("F") if female is None else female
 
         def about(mean: float, spread: float) -> float:
             # Two standard deviations at most, so that no face falls apart.
@@ -111,6 +114,7 @@ class Subject:
         return cls(
             name=name,
             seed=seed,
+            female=female,
             skin=np.clip(0.95 * skin, 30, 245),
             hair=hair,
             brow=hair * rng.uniform(0.55, 0.85),

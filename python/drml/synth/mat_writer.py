@@ -1,4 +1,4 @@
-"""BP4D's landmark files: MATLAB 7.3 files (HDF5 behind a MATLAB header) with a struct array `fit`."""
+"""Landmark files of MATLAB's: BP4D's of version 7.3 (HDF5 behind a header), DISFA's of the older format."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 _TEXT = "MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: Thu Jan  1 00:00:00 1970 HDF5 schema 1.00 ."
 _HEADER = _TEXT.encode().ljust(116) + bytes(8) + b"\x00\x02IM"
 _USERBLOCK = 512
+_OLD_TEXT = b"MATLAB 5.0 MAT-file, Platform: GLNXA64, Created on: Thu Jan  1 00:00:00 1970"
 
 
 def write_fit(path: Path, landmarks: Mapping[int, np.ndarray], last_frame: int) -> None:
@@ -51,3 +52,26 @@ def write_fit(path: Path, landmarks: Mapping[int, np.ndarray], last_frame: int) 
         fit.attrs["MATLAB_class"] = np.bytes_("struct")
         fit.create_dataset("pred", data=references, dtype=h5py.ref_dtype)
     path.write_bytes(_HEADER + whole.getvalue()[len(_HEADER) :])
+
+
+def write_pts(path: Path, landmarks: np.ndarray) -> None:
+    """Write one frame's landmarks as ``pts``.
+
+    Parameters
+    ----------
+    path : Path
+        The file to write.
+    landmarks : ndarray of shape (N, 2)
+        Pixel coordinates from 0 (MATLAB's count from 1).
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    import scipy.io
+
+    whole = io.BytesIO()
+    scipy.io.savemat(whole, {"pts": np.asarray(landmarks, float) + 1})
+    # Its own text holds the time of day.
+    path.write_bytes(_OLD_TEXT.ljust(116) + whole.getvalue()[116:])

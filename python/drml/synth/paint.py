@@ -183,7 +183,7 @@ def _eye(canvas: Canvas, shape: Shape, subject: Subject, view: View, side: int) 
     canvas.lines((beside(upper, 0, -0.4))[None], 0.35 * shade, 1.7)
     fold = smooth(eye[:4] + np.array([(sign * 1, -1.5), (0, -3.6), (0, -3.6), (0, -2.2)]))
     canvas.lines(fold[None], shade, 0.9)
-    if subject.name.startswith("F"):
+    if subject.female:
         lashes = np.stack([upper[1:11:2], beside(upper[1:11:2], sign * 1.4, -2.4)], axis=1)
         canvas.lines(lashes, _BLACK, 0.7)
 

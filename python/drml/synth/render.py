@@ -1,4 +1,4 @@
-"""One frame: a person, action units and a view become an image and its 49 landmarks."""
+"""One frame: a person, action units and a view become an image and its landmarks."""
 
 from __future__ import annotations
 
@@ -27,6 +27,8 @@ def render(
     view: View | None = None,
     *,
     width: int = DEFAULT_WIDTH,
+    height: int | None = None,
+    jaw: bool = False,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one face.
 
@@ -39,13 +41,17 @@ def render(
     view : View, optional
         Pose, light and noise; frontal and even by default.
     width : int
-        Width of the image in pixels; its height follows from BP4D's 1040x1392.
+        Width of the image in pixels.
+    height : int, optional
+        Its height; by default in the proportions of BP4D's 1040x1392.
+    jaw : bool
+        Whether to give 66 landmarks: 17 of the jaw come before the 49.
 
     Returns
     -------
     image : ndarray of shape (H, W, 3), uint8
         Blue, green, red.
-    landmarks : ndarray of shape (49, 2), float64
+    landmarks : ndarray of shape (49, 2) or (66, 2), float64
         Pixel coordinates, x and y from 0.
 
     Examples
@@ -55,7 +61,7 @@ def render(
     ((348, 260, 3), (49, 2))
     """
     view = View() if view is None else view
-    camera = Camera(view, width)
+    camera = Camera(view, width, height)
     e = strengths(subject, intensities or {})
     shape = face_shape(subject, e, view.lids)
     rng = np.random.default_rng([subject.seed, view.seed])
@@ -69,11 +75,13 @@ def render(
     light = shading(shape, subject, e, view, camera)
     image = cv2.multiply(image, light, dtype=cv2.CV_8U)
     image = cv2.LUT(image, _tone_curve(view))
-    image = cv2.GaussianBlur(image, (0, 0), max(0.3, view.blur * width / DEFAULT_WIDTH))
+    image = cv2.GaussianBlur(image, (0, 0), max(0.3, view.blur * camera.portrait / DEFAULT_WIDTH))
     image = _add_noise(image, view)
 
-    landmarks = camera.project(shape.landmarks() + rng.normal(0, _LANDMARK_NOISE, (49, 2)))
-    return image, landmarks
+    points = shape.landmarks() + rng.normal(0, _LANDMARK_NOISE, (49, 2))
+    if jaw:
+        points = np.concatenate([shape.jaw() + rng.normal(0, _LANDMARK_NOISE, (17, 2)), points])
+    return image, camera.project(points)
 
 
 @lru_cache(maxsize=1)

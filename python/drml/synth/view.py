@@ -106,12 +106,20 @@ class Camera:
         Pose.
     width : int
         Width of the image in pixels.
+    height : int, optional
+        Its height; by default in BP4D's proportions. The face is as large as in BP4D's image of this height.
+
+    Attributes
+    ----------
+    portrait : float
+        Width of BP4D's image of this height.
     """
 
-    def __init__(self, view: View, width: int) -> None:
+    def __init__(self, view: View, width: int, height: int | None = None) -> None:
         self.width = width
-        self.height = image_height(width)
-        self.pixels_per_mm = PIXELS_PER_MM * width / DEFAULT_WIDTH * view.scale
+        self.height = image_height(width) if height is None else height
+        self.portrait = width if height is None else height / ASPECT
+        self.pixels_per_mm = PIXELS_PER_MM * self.portrait / DEFAULT_WIDTH * view.scale
         self._yaw = np.sin(np.radians(view.yaw)), np.cos(np.radians(view.yaw))
         self._pitch = np.sin(np.radians(view.pitch)), np.cos(np.radians(view.pitch))
         roll = np.radians(view.roll)

@@ -1,0 +1,81 @@
+"""Videos of Motion JPEG in AVI, which OpenCV reads and writes by itself; each is read back at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+__all__ = ["write_video"]
+
+_QUALITY = 85.0
+_CODEC = "MJPG"
+
+
+def write_video(path: Path, images: Iterable[np.ndarray], size: tuple[int, int], rate: float) -> int:
+    """Write a video, and check that it can be read again.
+
+    Parameters
+    ----------
+    path : Path
+        An .avi file to write.
+    images : iterable of ndarray of uint8, shape (H, W, 3)
+        Blue, green, red.
+    size : tuple of int
+        W and H.
+    rate : float
+        Frames a second.
+
+    Returns
+    -------
+    int
+        Number of frames.
+
+    Raises
+    ------
+    OSError
+        It cannot be written, or does not come back as it was (on a full disk, of which the writer says
+        nothing).
+    """
+    # OpenCV's own writer: the same bytes on every machine, whatever FFmpeg it was built with.
+    backend, codec = cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter.fourcc(*_CODEC)
+    with path.open("wb"):  # the writer does not say why it cannot
+        pass
+    writer = cv2.VideoWriter(str(path), backend, codec, rate, size)
+    if not writer.isOpened():
+        raise OSError(errno.EIO, "OpenCV cannot write Motion JPEG videos here", str(path))
+    writer.set(cv2.VIDEOWRITER_PROP_QUALITY, _QUALITY)
+    count = 0
+    try:
+        for image in images:
+            writer.write(image)
+            count += 1
+    finally:
+        writer.release()
+    _check(path, count, size)
+    return count
+
+
+def _check(path: Path, count: int, size: tuple[int, int]) -> None:
+    capture = cv2.VideoCapture(str(path))
+    try:
+        codec = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin1")
+        found = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))
+        frames = 0
+        while capture.grab():
+            frames += 1
+    finally:
+        capture.release()
+    if (codec, found, frames) != (_CODEC, size, count):
+        free = os.statvfs(path.parent).f_bavail
+        number = errno.EIO if free else errno.ENOSPC
+        raise OSError(
+            number,
+            f"{os.strerror(number)} (the video comes back as {frames} of {count} frames,"
+            f" {found[0]}x{found[1]}, {codec!r})",
+            str(path),
+        )
