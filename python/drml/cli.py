@@ -26,7 +26,7 @@ DESCRIPTION = """\
 Facial action unit (AU) detection with DRML on Caffe.
 
   data      synth, prepare, verify
-  network   train, score, features
+  network   train, score, features, transfer
   results   report
 """
 EPILOG = """\
@@ -136,21 +136,16 @@ def _add_json(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
-def _add_net(parser: Parser, several: bool) -> None:
+def _add_net(
+    parser: Parser, several: bool = False, data: str = "LMDB folder, or the manifest beside it"
+) -> None:
     parser.add_argument("--model", type=Path, required=True, metavar="DEPLOY", help="deploy.prototxt")
     nargs: dict[str, Any] = {"nargs": "+"} if several else {}
     each = "; several for folds, in the order of --data" if several else ""
     parser.add_argument(
         "--weights", type=Path, required=True, metavar="WEIGHTS", help=f".caffemodel or .h5{each}", **nargs
     )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        required=True,
-        metavar="DATA",
-        help="LMDB folder, or the manifest beside it",
-        **nargs,
-    )
+    parser.add_argument("--data", type=Path, required=True, metavar="DATA", help=data, **nargs)
     parser.add_argument(
         "--mean",
         type=Path,
@@ -164,6 +159,17 @@ def _add_net(parser: Parser, several: bool) -> None:
         " the net kept in a .caffemodel, else transform.json beside the weights, else 1)",
     )
     parser.add_argument("--batch", type=_integer(1), default=32, help="pictures per pass (default 32)")
+
+
+def _add_figures(parser: Parser) -> None:
+    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures here as well")
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        metavar="FILE.csv",
+        help="write every probability and label (p_AU1, y_AU1)",
+    )
+    _add_json(parser)
 
 
 def build_parser() -> Parser:
@@ -334,14 +340,7 @@ def build_parser() -> Parser:
         help="AUs of the net's outputs, such as 1,2,4 (default: the data's); only shared ones are scored",
     )
     score.add_argument("--threshold", type=_finite, default=0.5, help="for F1-frame (default 0.5)")
-    score.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures here as well")
-    score.add_argument(
-        "--predictions",
-        type=Path,
-        metavar="FILE.csv",
-        help="write every probability and label (p_AU1, y_AU1)",
-    )
-    _add_json(score)
+    _add_figures(score)
 
     features = _add(
         subparsers,
@@ -352,9 +351,24 @@ def build_parser() -> Parser:
         "  drml features --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
         "      --data data/drml/fold1/test_lmdb --out build/fc9.npz",
     )
-    _add_net(features, several=False)
+    _add_net(features)
     features.add_argument("--blob", default="fc9", help="blob to write (default fc9)")
     features.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .npz or .h5")
+
+    transfer = _add(
+        subparsers,
+        "transfer",
+        commands.transfer,
+        "fit a linear classifier per AU on a net's features, on another data set's folds, and score it",
+        "For each fold in DATA: features of its training, validation and test faces, a linear SVM per AU\n"
+        "whose C is chosen by F1 on the validation faces, and the table of drml score.",
+        "  drml transfer --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
+        "      --data data/disfa --out build/transfer.json",
+    )
+    _add_net(transfer, data="folder that drml prepare wrote")
+    transfer.add_argument("--blob", default="fc9", help="blob to take as features (default fc9)")
+    transfer.add_argument("--folds", type=_folds, help="folds of DATA (default: all that it has)")
+    _add_figures(transfer)
 
     report = _add(
         subparsers,

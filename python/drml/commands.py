@@ -9,12 +9,15 @@ import argparse
 import dataclasses
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drml.errors import UserError
 from drml.labels import parse_aus
 
-__all__ = ["features", "prepare", "report", "score", "synth", "train", "verify"]
+if TYPE_CHECKING:
+    from drml.scoring import TestResult
+
+__all__ = ["features", "prepare", "report", "score", "synth", "train", "transfer", "verify"]
 
 
 def _print_json(value: Any) -> None:
@@ -120,6 +123,13 @@ def score(args: argparse.Namespace) -> None:
         threshold=args.threshold,
         progress=not args.quiet,
     )
+    _figures(args, result)
+
+
+def _figures(args: argparse.Namespace, result: TestResult) -> None:
+    """Write and print what a scoring command found."""
+    from drml import scoring
+
     if args.out:
         scoring.write_scores(args.out, result)
     if args.predictions:
@@ -128,6 +138,26 @@ def score(args: argparse.Namespace) -> None:
         _print_json(result.to_dict())
     else:
         print(result.to_text(), end="")
+
+
+def transfer(args: argparse.Namespace) -> None:
+    """Score a linear classifier on a net's features; print the table, write the files."""
+    from drml.transfer import transfer as fit_and_score
+
+    for path in (args.out, args.predictions):
+        _check_parent(path)
+    result = fit_and_score(
+        args.model,
+        args.weights,
+        args.data,
+        blob=args.blob,
+        folds=args.folds,
+        mean=args.mean,
+        scale=args.scale,
+        batch=args.batch,
+        progress=not args.quiet,
+    )
+    _figures(args, result)
 
 
 def _check_parent(path: Path | None) -> None:

@@ -19,6 +19,85 @@ from drml.net import CaffeNet
 from drml.net_input import find_input
 from drml.prepared import open_data
 
+__all__ = ["BlobReader", "Extracted", "extract"]
+
+
+class BlobReader:
+    """A net that runs over a data set and gives one of its blobs, batch by batch.
+
+    Parameters
+    ----------
+    deploy, weights, data, mean, scale, batch, probe
+        As in `drml.scoring.score`.
+    blob : str
+        A blob of the net with one row per picture.
+
+    Attributes
+    ----------
+    source : Data
+    settings : Input
+        How pictures become the net's input.
+    weights : path
+    blob : str
+
+    Raises
+    ------
+    UserError
+        As in `score`, or the blob is unknown.
+    """
+
+    def __init__(
+        self,
+        deploy: str | Path,
+        weights: str | Path,
+        data: str | Path,
+        *,
+        blob: str = "fc9",
+        mean: str | Path | None = None,
+        scale: float | None = None,
+        batch: int = 32,
+        probe: bool = True,
+    ) -> None:
+        self.source = open_data(data)
+        self.settings = find_input(weights, self.source.lmdb, mean=mean, scale=scale)
+        self.weights = weights
+        self.blob = blob
+        self._batch = batch
+        settings = self.settings
+        self._net = CaffeNet(
+            deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe
+        )
+        if blob not in self._net.blob_names:
+            raise UserError(f"{deploy}: no blob '{blob}'; it has {', '.join(self._net.blob_names)}")
+
+    def batches(
+        self, *, progress: bool = True
+    ) -> Iterator[tuple[list[str], NDArray[np.float32], NDArray[np.int8]]]:
+        """Run the net.
+
+        Yields
+        ------
+        keys : list of str
+            Of a few records, N of them.
+        features : ndarray of float32
+            N x the blob's shape.
+        labels : ndarray of int8, N x K
+
+        Raises
+        ------
+        UserError
+            A record is at fault, or there is none.
+        """
+        empty = True
+        name = str(self.source.name)
+        with tqdm(total=self.source.size, desc=name, unit="img", disable=not progress) as bar:
+            for keys, images, labels in self.source.batches(self._batch):
+                yield keys, self._net.forward(images, [self.blob])[self.blob], labels
+                bar.update(len(keys))
+                empty = False
+        if empty:
+            raise UserError(f"{name}: no record in it")
+
 
 @dataclass(frozen=True)
 class Extracted:
@@ -73,23 +152,12 @@ def extract(
         raise UserError(f"{out}: ending '{out.suffix}' is unknown; give a name that ends in .npz or .h5")
     if not out.parent.is_dir():
         raise UserError(f"{out}: folder {out.parent} does not exist; make it first")
-    source = open_data(data)
-    settings = find_input(weights, source.lmdb, mean=mean, scale=scale)
-    net = CaffeNet(deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe)
-    if blob not in net.blob_names:
-        raise UserError(f"{deploy}: no blob '{blob}'; it has {', '.join(net.blob_names)}")
+    reader = BlobReader(deploy, weights, data, blob=blob, mean=mean, scale=scale, batch=batch, probe=probe)
     rows, shape = 0, ()
-    with (
-        _WRITERS[out.suffix](out) as writer,
-        tqdm(total=source.size, desc=str(data), unit="img", disable=not progress) as bar,
-    ):
-        for keys, images, labels in source.batches(batch):
-            features = net.forward(images, [blob])[blob]
+    with _WRITERS[out.suffix](out) as writer:
+        for keys, features, labels in reader.batches(progress=progress):
             writer.append(keys, features, labels)
             rows, shape = rows + len(keys), features.shape[1:]
-            bar.update(len(keys))
-        if not rows:
-            raise UserError(f"{data}: no record in it")
     return Extracted(out, rows, shape)
 
 

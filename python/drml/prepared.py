@@ -59,6 +59,11 @@ class Data:
             return len(self.manifest.rows)
         return lmdb_io.check_lmdb(self.lmdb)
 
+    def subjects(self, keys: Sequence[str]) -> int | None:
+        """Return of how many subjects these records are, where the manifest tells."""
+        rows = self.manifest.rows if self.manifest else {}
+        return len({rows[key].subject for key in keys if key in rows}) or None
+
     def records(self) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.int8]]]:
         """Read record by record, in the order of the keys.
 

@@ -26,7 +26,16 @@ from drml.net import CaffeNet, Net
 from drml.net_input import find_input
 from drml.prepared import VERIFY, Data, open_data
 
-__all__ = ["Predictions", "TestResult", "predict", "score", "write_predictions", "write_scores"]
+__all__ = [
+    "Predictions",
+    "TestResult",
+    "aus_of",
+    "predict",
+    "result",
+    "score",
+    "write_predictions",
+    "write_scores",
+]
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class Predictions:
         The AUs of the columns: those that both the net and the data have.
     keys : list of str
     labels : ndarray of int8, N x K
-    probabilities : ndarray of float32, N x K
+    probabilities : ndarray of float32 or float64, N x K
     subjects : int or None
         Number of subjects, where the manifest tells.
     synthetic : bool
@@ -49,6 +58,10 @@ class Predictions:
         Mean and scale, and where they come from.
     seconds : float
         Time it took, decoding included.
+    not_scored : dict
+        ``"net"`` and ``"data"``: the AUs that only one of the two has.
+    classifier : dict or None
+        What was fitted on the net's features, where the probabilities are not the net's own.
     """
 
     weights: str
@@ -56,15 +69,17 @@ class Predictions:
     aus: tuple[int, ...]
     keys: list[str]
     labels: NDArray[np.int8]
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.floating[Any]]
     subjects: int | None
     synthetic: bool
     input: dict[str, Any]
     seconds: float
+    not_scored: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    classifier: dict[str, Any] | None = None
 
 
-def _data_aus(data: Data, count: int, net_aus: Sequence[int] | None) -> tuple[int, ...]:
-    """Return the AUs of the data's `count` labels."""
+def aus_of(data: Data, count: int, net_aus: Sequence[int] | None = None) -> tuple[int, ...]:
+    """Return the AUs of the data's `count` labels; `net_aus` may be a hint where no manifest tells."""
     if data.manifest is not None:
         if len(data.manifest.aus) != count:
             raise UserError(
@@ -77,13 +92,22 @@ def _data_aus(data: Data, count: int, net_aus: Sequence[int] | None) -> tuple[in
     raise UserError(f"{data.lmdb}: which AUs its {count} labels are is unknown; give --aus, or its manifest")
 
 
+@dataclass(frozen=True)
+class _Shared:
+    """The AUs that net and data share, their columns in the outputs and the labels, and the other AUs."""
+
+    aus: tuple[int, ...]
+    outputs: list[int]
+    columns: list[int]
+    others: dict[str, tuple[int, ...]]
+
+
 def _shared_aus(
     deploy: str | Path, outputs: int, net_aus: Sequence[int] | None, data: Data, labels: int
-) -> tuple[tuple[int, ...], list[int], list[int]]:
-    """Return the AUs that net and data share, their columns in the outputs and in the labels."""
+) -> _Shared:
     if net_aus is not None and len(net_aus) != outputs:
         raise UserError(f"{deploy}: {outputs} outputs, but {len(net_aus)} AUs given ({_list(net_aus)})")
-    data_aus = _data_aus(data, labels, net_aus)
+    data_aus = aus_of(data, labels, net_aus)
     if net_aus is None:
         if outputs != len(data_aus):
             raise UserError(
@@ -94,7 +118,16 @@ def _shared_aus(
     shared = tuple(au for au in net_aus if au in data_aus)
     if not shared:
         raise UserError(f"{data.name}: has none of the net's AUs ({_list(net_aus)}), only {_list(data_aus)}")
-    return shared, [list(net_aus).index(au) for au in shared], [data_aus.index(au) for au in shared]
+    others = {
+        "net": tuple(au for au in net_aus if au not in shared),
+        "data": tuple(au for au in data_aus if au not in shared),
+    }
+    return _Shared(
+        shared,
+        [list(net_aus).index(au) for au in shared],
+        [data_aus.index(au) for au in shared],
+        {side: aus for side, aus in others.items() if aus},
+    )
 
 
 def _list(aus: Sequence[int]) -> str:
@@ -132,14 +165,12 @@ def predict(
     keys: list[str] = []
     labels: list[NDArray[np.int8]] = []
     probabilities: list[NDArray[np.float32]] = []
-    shared: tuple[int, ...] = ()
+    shared: _Shared | None = None
     with tqdm(total=source.size, desc=str(data), unit="img", disable=not progress) as bar:
         for some_keys, images, some_labels in source.batches(batch):
             output = net.forward(images, [blob])[blob].reshape(len(images), -1)
-            if not shared:  # at the first batch: what does not fit is told before the long work
-                shared, outputs, columns = _shared_aus(
-                    deploy, output.shape[1], aus, source, some_labels.shape[1]
-                )
+            if shared is None:  # at the first batch: what does not fit is told before the long work
+                shared = _shared_aus(deploy, output.shape[1], aus, source, some_labels.shape[1])
             wrong = ~(output >= 0) | ~(output <= 1)
             if wrong.any():
                 row, column = np.argwhere(wrong)[0]
@@ -148,24 +179,23 @@ def predict(
                     " not a probability; the training has diverged, or the net does not end in a Sigmoid"
                 )
             keys += some_keys
-            labels.append(some_labels[:, columns])
-            probabilities.append(output[:, outputs])
+            labels.append(some_labels[:, shared.columns])
+            probabilities.append(output[:, shared.outputs])
             bar.update(len(images))
-    if not keys:
+    if shared is None:
         raise UserError(f"{data}: no record to score")
-    rows = source.manifest.rows if source.manifest else {}
-    subjects = {rows[key].subject for key in keys if key in rows}
     return Predictions(
         weights=str(weights),
         data=str(data),
-        aus=shared,
+        aus=shared.aus,
         keys=keys,
         labels=np.concatenate(labels),
         probabilities=np.concatenate(probabilities),
-        subjects=len(subjects) or None,
+        subjects=source.subjects(keys),
         synthetic=source.synthetic,
         input=settings.to_dict(),
         seconds=time.perf_counter() - start,
+        not_scored=shared.others,
     )
 
 
@@ -185,7 +215,9 @@ class TestResult:
         Mean of the folds' figures; None with one fold.
     threshold : float
     options : dict
-        The options of ``drml score`` that were given, as text: mean, scale, aus, threshold; else None.
+        The options of the command that were given, as text, such as mean, scale, aus, threshold; else None.
+    command : {"score", "transfer"}
+        The ``drml`` command that gave this.
     """
 
     model: str
@@ -195,6 +227,7 @@ class TestResult:
     mean: metrics.Scores | None
     threshold: float = metrics.THRESHOLD
     options: dict[str, str | None] = field(default_factory=dict)
+    command: str = "score"
 
     @property
     def synthetic(self) -> bool:
@@ -204,6 +237,7 @@ class TestResult:
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the single predictions as plain values, for JSON."""
         return {
+            "command": self.command,
             "model": self.model,
             "threshold": self.threshold,
             "options": self.options,
@@ -219,6 +253,8 @@ class TestResult:
                     "frames": len(fold.keys),
                     "subjects": fold.subjects,
                     "input": fold.input,
+                    "not_scored": {side: list(aus) for side, aus in fold.not_scored.items()},
+                    **({"classifier": fold.classifier} if fold.classifier else {}),
                     "seconds": round(fold.seconds, 3),
                     "scores": scores.to_dict(),
                 }
@@ -237,6 +273,14 @@ class TestResult:
                 f"  weights {fold.weights}, mean: {fold.input['mean_from']},"
                 f" scale {fold.input['scale']:.6g} ({fold.input['scale_from']})"
             )
+            for side, aus in fold.not_scored.items():
+                lines.append(f"  not scored, since only the {side} has them: {_list(aus)}")
+            if fold.classifier:
+                chosen = ", ".join(
+                    f"{au} {'-' if c is None else c}" for au, c in fold.classifier["c"].items()
+                )
+                lines.append(f"  {fold.classifier['kind']} on {fold.classifier['blob']}, C: {chosen}")
+                lines += [f"  {au}: {note}" for au, note in fold.classifier["notes"].items()]
         if self.mean is None:
             lines += ["", *_table(self.pooled)]
         else:
@@ -349,20 +393,32 @@ def score(
                 f"{one_data}: AUs ({_list(folds[-1].aus)}) differ from those of {all_data[0]}"
                 f" ({_list(folds[0].aus)})"
             )
-    fold_scores = [
-        metrics.evaluate(fold.labels, fold.probabilities, fold.aus, threshold=threshold) for fold in folds
-    ]
-    pooled = metrics.pool(
-        [(fold.labels, fold.probabilities) for fold in folds], folds[0].aus, threshold=threshold
-    )
-    mean_scores = metrics.mean_of_folds(fold_scores) if len(folds) > 1 else None
     options = {
         "mean": None if mean is None else str(mean),
         "scale": None if scale is None else repr(scale),
         "aus": None if aus is None else ",".join(map(str, aus)),
         "threshold": None if threshold == metrics.THRESHOLD else repr(threshold),
     }
-    return TestResult(str(deploy), folds, fold_scores, pooled, mean_scores, threshold, options)
+    return result(str(deploy), folds, threshold=threshold, options=options)
+
+
+def result(
+    model: str,
+    folds: list[Predictions],
+    *,
+    threshold: float = metrics.THRESHOLD,
+    options: dict[str, str | None],
+    command: str = "score",
+) -> TestResult:
+    """Score predictions; see `TestResult` for the parameters."""
+    fold_scores = [
+        metrics.evaluate(fold.labels, fold.probabilities, fold.aus, threshold=threshold) for fold in folds
+    ]
+    pooled = metrics.pool(
+        [(fold.labels, fold.probabilities) for fold in folds], folds[0].aus, threshold=threshold
+    )
+    mean = metrics.mean_of_folds(fold_scores) if len(folds) > 1 else None
+    return TestResult(model, folds, fold_scores, pooled, mean, threshold, options, command)
 
 
 def write_predictions(path: str | Path, folds: Sequence[Predictions]) -> None:

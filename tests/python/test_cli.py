@@ -11,7 +11,7 @@ import tiny_net as tiny
 from drml import cli, commands
 from drml.errors import UserError
 
-COMMANDS = ("synth", "prepare", "verify", "train", "score", "features", "report")
+COMMANDS = ("synth", "prepare", "verify", "train", "score", "features", "transfer", "report")
 
 
 @pytest.fixture

@@ -61,9 +61,13 @@ def _commands(
     if train_dir is not None:
         commands.append(shlex.join(["caffe", "train", "-solver", str(Path(train_dir) / SOLVER_FILE)]))
     folds = scores["folds"]
-    command = ["drml", "score", "--model", scores["model"]]
-    command += ["--weights", *(fold["weights"] for fold in folds)]
-    command += ["--data", *(fold["data"] for fold in folds)]
+    if scores.get("command") == "transfer":  # one net, and the folder that holds the folds
+        command = ["drml", "transfer", "--model", scores["model"], "--weights", folds[0]["weights"]]
+        command += ["--data", str(Path(folds[0]["data"]).parents[1])]
+    else:
+        command = ["drml", "score", "--model", scores["model"]]
+        command += ["--weights", *(fold["weights"] for fold in folds)]
+        command += ["--data", *(fold["data"] for fold in folds)]
     for name, value in scores["options"].items():
         if value is not None:
             command += [f"--{name}", value]

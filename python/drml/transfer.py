@@ -1,0 +1,273 @@
+"""Features of a net trained on one data set, and a linear classifier for each AU fitted on another's folds.
+
+The paper uses the best model from BP4D on DISFA, three of whose AUs that model has no output for. Its
+features know of no AU in particular: for each fold, the net's features of the training subjects are fitted by
+a linear support vector machine per AU, which is then scored on the test subjects. The net itself is not
+trained any further.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drml import metrics, scoring
+from drml.errors import UserError
+from drml.features import BlobReader
+from drml.labels import ABSENT, PRESENT, UNKNOWN
+from drml.net_input import Input
+from drml.prepared import VERIFY, Data
+from drml.scoring import Predictions, TestResult
+
+__all__ = ["CS", "LinearFit", "fit_linear", "transfer"]
+
+CS: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+"""Weights of the training errors that are tried."""
+
+_SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class LinearFit:
+    """A linear classifier of one AU; present where its decision is 0 or more.
+
+    Attributes
+    ----------
+    weights : ndarray of float64, shape (D,)
+    bias : float
+    c : float or None
+        The C that was chosen; None where nothing could be fitted.
+    note : str
+        What could not be done as it should be, if anything.
+    """
+
+    weights: NDArray[np.float64]
+    bias: float
+    c: float | None
+    note: str = ""
+
+    def decide(self, features: NDArray[Any]) -> NDArray[np.float64]:
+        """Return the decisions for features of shape (N, D), shape (N,)."""
+        return np.asarray(features @ self.weights + self.bias, np.float64)
+
+
+def fit_linear(
+    features: NDArray[Any],
+    labels: NDArray[Any],
+    val_features: NDArray[Any],
+    val_labels: NDArray[Any],
+    cs: Sequence[float] = CS,
+) -> LinearFit:
+    """Fit a linear support vector machine (squared hinge, L2), its C chosen by F1 on validation data.
+
+    Parameters
+    ----------
+    features, val_features : ndarray, shape (N, D) and (M, D)
+        Standardised.
+    labels, val_labels : ndarray, shape (N,) and (M,)
+        1, -1 or 0; rows with 0 are left out.
+    cs : sequence of float
+        The C to try, ascending. Of those with the best F1 the one with the best ROC-AUC is taken, and of
+        these the smallest.
+
+    Returns
+    -------
+    LinearFit
+        With training labels of one kind alone it says that kind always. Without validation frames of both
+        kinds it has the middle one of `cs`.
+    """
+    from sklearn.svm import LinearSVC
+
+    known = labels != UNKNOWN
+    kinds = set(labels[known].tolist())
+    if len(kinds) < 2:
+        bias = 1.0 if kinds == {PRESENT} else -1.0
+        return LinearFit(
+            np.zeros(features.shape[1]), bias, None, "the training frames do not hold both kinds"
+        )
+    note = ""
+    if not {PRESENT, ABSENT} <= set(val_labels.tolist()):
+        cs, note = [sorted(cs)[len(cs) // 2]], "the validation frames do not hold both kinds: C is not chosen"
+    best: tuple[tuple[float, float], LinearFit] | None = None
+    for c in sorted(cs):
+        # In the primal there is no chance, and far more frames than features.
+        machine = LinearSVC(C=c, dual=False).fit(features[known], labels[known] == PRESENT)
+        fit = LinearFit(machine.coef_[0].astype(np.float64), float(machine.intercept_[0]), c, note)
+        decisions = fit.decide(val_features)
+        quality = (
+            metrics.f1_frame(val_labels, decisions, threshold=0.0),
+            metrics.roc_auc(val_labels, decisions),
+        )
+        if best is None or quality > best[0]:
+            best = quality, fit
+    if best is None:
+        raise ValueError("no C to try")
+    return best[1]
+
+
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """Features and labels of one split, and where they come from."""
+
+    keys: list[str]
+    features: NDArray[np.float32]
+    labels: NDArray[np.int8]
+    source: Data
+    settings: Input
+
+    @property
+    def aus(self) -> tuple[int, ...]:
+        return scoring.aus_of(self.source, self.labels.shape[1])
+
+
+def _read(reader: BlobReader, progress: bool) -> _Split:
+    keys: list[str] = []
+    features: list[NDArray[np.float32]] = []
+    labels: list[NDArray[np.int8]] = []
+    for some_keys, some_features, some_labels in reader.batches(progress=progress):
+        keys += some_keys
+        features.append(some_features.reshape(len(some_keys), -1))
+        labels.append(some_labels)
+    whole = np.concatenate(features)
+    broken = ~np.isfinite(whole).all(axis=1)
+    if broken.any():
+        raise UserError(
+            f"{reader.weights}: the features of record {keys[int(np.argmax(broken))]} are not finite numbers;"
+            " the training has diverged"
+        )
+    return _Split(keys, whole, np.concatenate(labels), reader.source, reader.settings)
+
+
+def _standardise(splits: Sequence[NDArray[np.float32]]) -> None:
+    """Take off the first one's mean and divide by its deviation, feature by feature, in place."""
+    first = splits[0]
+    mean = first.mean(axis=0, dtype=np.float64)
+    deviation = first.std(axis=0, dtype=np.float64)
+    # A feature that is the same in all training frames gets no weight, whatever it is elsewhere.
+    deviation[deviation <= 1e-7 * np.maximum(1.0, np.abs(mean))] = math.inf
+    for split in splits:
+        split -= mean.astype(np.float32)
+        split /= deviation.astype(np.float32)
+
+
+def transfer(
+    deploy: str | Path,
+    weights: str | Path,
+    data: str | Path,
+    *,
+    blob: str = "fc9",
+    folds: Sequence[int] | None = None,
+    mean: str | Path | None = None,
+    scale: float | None = None,
+    batch: int = 32,
+    cs: Sequence[float] = CS,
+    progress: bool = True,
+    probe: bool = True,
+) -> TestResult:
+    """Fit linear classifiers on a net's features, fold by fold, and score them.
+
+    Parameters
+    ----------
+    deploy, weights, mean, scale, batch, probe
+        As in `drml.scoring.score`; the net may have been trained on other AUs.
+    data : path
+        What ``drml prepare`` wrote, with validation sets.
+    blob : str
+        A blob of the net with one row per picture.
+    folds : sequence of int, optional
+        Of those in `data`; by default all.
+    cs : sequence of float
+        As in `fit_linear`.
+    progress : bool
+        Show progress bars.
+
+    Returns
+    -------
+    TestResult
+        Its probabilities are decisions through a sigmoid: 0.5 is the machine's own threshold, and the order
+        is right, but 0.9 does not mean nine of ten.
+
+    Raises
+    ------
+    UserError
+        Net, weights and data do not fit each other, or one of them is at fault: named.
+    """
+    if not cs or not all(math.isfinite(c) and c > 0 for c in cs):
+        raise UserError(f"C {list(cs)}: give numbers above 0")
+
+    def run(lmdb: Path) -> _Split:
+        reader = BlobReader(
+            deploy, weights, lmdb, blob=blob, mean=mean, scale=scale, batch=batch, probe=probe
+        )
+        return _read(reader, progress)
+
+    predictions = [_fold(folder, run, cs, str(weights), blob) for folder in _folds(Path(data), folds)]
+    given = {
+        "mean": None if mean is None else str(mean),
+        "scale": None if scale is None else repr(scale),
+        "blob": None if blob == "fc9" else blob,
+        "folds": None if folds is None else ",".join(map(str, folds)),
+    }
+    return scoring.result(str(deploy), predictions, options=given, command="transfer")
+
+
+def _folds(data: Path, folds: Sequence[int] | None) -> list[Path]:
+    there = {int(path.name[4:]): path for path in data.glob("fold[0-9]") if path.is_dir()}
+    if not there:
+        raise UserError(f"{data}: no fold1 in it; give a folder that drml prepare wrote")
+    wanted = sorted(there) if folds is None else list(folds)
+    for fold in wanted:
+        if fold not in there:
+            raise UserError(f"{data}: no fold {fold}; it has {', '.join(map(str, sorted(there)))}")
+        for name in _SPLITS:
+            if not (there[fold] / f"{name}_lmdb").is_dir():
+                more = "; prepare the data with a --val-share above 0" if name == "val" else f"; {VERIFY}"
+                raise UserError(f"{there[fold]}: no {name}_lmdb{more}")
+    return [there[fold] for fold in wanted]
+
+
+def _fold(
+    folder: Path, run: Callable[[Path], _Split], cs: Sequence[float], weights: str, blob: str
+) -> Predictions:
+    start = time.perf_counter()
+    train, val, test = (run(folder / f"{name}_lmdb") for name in _SPLITS)
+    for split in (train, val):
+        if split.aus != test.aus:
+            raise UserError(f"{split.source.name}: other AUs than in {test.source.name}; {VERIFY}")
+    _standardise([train.features, val.features, test.features])
+    fits = {
+        au: fit_linear(train.features, train.labels[:, k], val.features, val.labels[:, k], cs)
+        for k, au in enumerate(test.aus)
+    }
+    decisions = np.stack([fit.decide(test.features) for fit in fits.values()], axis=1)
+    return Predictions(
+        weights=weights,
+        data=str(test.source.name),
+        aus=test.aus,
+        keys=test.keys,
+        labels=test.labels,
+        probabilities=_sigmoid(decisions),
+        subjects=test.source.subjects(test.keys),
+        synthetic=test.source.synthetic,
+        input=test.settings.to_dict(),
+        seconds=time.perf_counter() - start,
+        classifier={
+            "kind": "linear SVM",
+            "blob": blob,
+            "c": {f"AU{au}": fit.c for au, fit in fits.items()},
+            "notes": {f"AU{au}": fit.note for au, fit in fits.items() if fit.note},
+        },
+    )
+
+
+def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """1 / (1 + exp(-x)), for any x."""
+    small = np.exp(-np.abs(values))
+    return np.asarray(np.where(values >= 0, 1.0, small) / (1.0 + small))

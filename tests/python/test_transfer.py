@@ -1,0 +1,274 @@
+"""drml.transfer: features of a tiny net, a linear classifier for each AU, against scikit-learn by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import LinearSVC
+
+import tiny_net as tiny
+from drml import cli, lmdb_io, metrics, scoring
+from drml.errors import UserError
+from drml.labels import BP4D_AUS, DISFA_AUS
+from drml.manifest import Row, write_manifest
+from drml.report.origin import _commands
+from drml.transfer import CS, _sigmoid, _standardise, fit_linear, transfer
+
+SCALE = 0.02
+COUNTS = {"train": 90, "val": 40, "test": 50}
+
+
+class Fold:
+    """One fold: pictures at random, labels that follow the features, some unknown."""
+
+    def __init__(
+        self, root: Path, number: int, parameters: dict, spoilt: dict[str, int] | None = None
+    ) -> None:
+        self.folder = root / f"fold{number}"
+        self.folder.mkdir(parents=True)
+        self.features, self.labels = {}, {}
+        rng = np.random.default_rng(number)
+        # The same for all folds: what is learnt is the same relation.
+        directions = np.random.default_rng(99).standard_normal((6, len(DISFA_AUS)))
+        for place, (name, count) in enumerate(COUNTS.items()):
+            images = tiny.draw_images(count, seed=10 * number + place)
+            features = tiny.compute(parameters, tiny.transform(images, None, SCALE))["fc9"]
+            values = StandardScaler().fit_transform(features) @ directions
+            values += rng.normal(0, 0.6, values.shape)
+            labels = np.where(values > 0.5, 1, -1)
+            labels[rng.random(labels.shape) < 0.1] = 0
+            for what, au in (spoilt or {}).items():
+                if what in (name, "all"):
+                    labels[:, DISFA_AUS.index(au)] = -1
+            keys = [f"{i:08d}_SN{number:03d}_{i:04d}" for i in range(count)]
+            lmdb_io.write_lmdb(
+                self.folder / f"{name}_lmdb",
+                (
+                    (key, cv2.imencode(".png", image)[1].tobytes(), row.tolist())
+                    for key, image, row in zip(keys, images, labels, strict=True)
+                ),
+                shape=(3, tiny.IMAGE, tiny.IMAGE),
+            )
+            rows = [
+                Row(key, f"v.avi#{i}", f"SN{number:03d}", "", str(i + 1), tuple(labels[i].tolist()))
+                for i, key in enumerate(keys)
+            ]
+            write_manifest(self.folder / f"{name}.csv", DISFA_AUS, rows)
+            self.features[name], self.labels[name] = features, labels
+
+
+@pytest.fixture
+def setup(tmp_path: Path) -> tuple[Path, Path, Path, list[Fold]]:
+    """A net with BP4D's outputs, trained without a mean image, and two folds with DISFA's AUs."""
+    parameters = tiny.draw_parameters(outputs=len(BP4D_AUS))
+    deploy = tiny.write_deploy(tmp_path, outputs=len(BP4D_AUS))
+    weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", parameters, scale=SCALE, mean_file="")
+    folds = [Fold(tmp_path / "disfa", number, parameters) for number in (1, 2)]
+    return deploy, weights, tmp_path / "disfa", folds
+
+
+QUIET = {"progress": False, "probe": False}
+
+
+def by_hand(fold: Fold, column: int) -> tuple[float, np.ndarray]:
+    """The C of the best F1 on the validation set, and the decisions on the test set."""
+    scaler = StandardScaler().fit(fold.features["train"])
+    data = {name: scaler.transform(features) for name, features in fold.features.items()}
+    known = {name: labels[:, column] != 0 for name, labels in fold.labels.items()}
+    found = []
+    for c in CS:
+        machine = LinearSVC(C=c, dual=False)
+        machine.fit(data["train"][known["train"]], fold.labels["train"][known["train"], column])
+        guess = machine.predict(data["val"][known["val"]])
+        truth = fold.labels["val"][known["val"], column]
+        decisions = machine.decision_function(data["val"])
+        quality = f1_score(truth, guess), metrics.roc_auc(fold.labels["val"][:, column], decisions)
+        found.append((quality, -c, machine))
+    _, c, machine = max(found, key=lambda one: one[:2])
+    return -c, machine.decision_function(data["test"])
+
+
+def test_it_is_what_scikit_learn_gives_by_hand(setup: tuple) -> None:
+    deploy, weights, data, folds = setup
+    result = transfer(deploy, weights, data, **QUIET)
+    assert [Path(fold.data) for fold in result.folds] == [data / f"fold{n}" / "test_lmdb" for n in (1, 2)]
+    for fold, predictions in zip(folds, result.folds, strict=True):
+        assert predictions.aus == DISFA_AUS and predictions.subjects == 1
+        np.testing.assert_array_equal(predictions.labels, fold.labels["test"])
+        assert predictions.classifier is not None
+        for column, au in enumerate(DISFA_AUS):
+            c, decisions = by_hand(fold, column)
+            assert predictions.classifier["c"][f"AU{au}"] == c
+            probabilities = 1 / (1 + np.exp(-decisions))
+            np.testing.assert_allclose(predictions.probabilities[:, column], probabilities, atol=2e-3)
+    assert result.mean == metrics.mean_of_folds(result.fold_scores)
+    assert result.pooled == metrics.pool(
+        [(fold.labels, fold.probabilities) for fold in result.folds], DISFA_AUS
+    )
+    assert result.pooled.average("auc") > 0.85  # the labels follow the features
+
+
+def test_table_and_json_are_those_of_score(setup: tuple, tmp_path: Path) -> None:
+    deploy, weights, data, _ = setup
+    result = transfer(deploy, weights, data, **QUIET)
+    text = result.to_text()
+    for part in (
+        "Pooled over 2 folds",
+        "Mean of 2 folds",
+        "all positive (trivial)",
+        "linear SVM on fc9, C: AU1",
+    ):
+        assert part in text
+    scoring.write_scores(tmp_path / "s.json", result)
+    scores = json.loads((tmp_path / "s.json").read_text())
+    plain = scoring.score(deploy, weights, data / "fold1/test_lmdb", aus=BP4D_AUS, **QUIET).to_dict()
+    assert scores.keys() == plain.keys()
+    assert (scores["command"], plain["command"]) == ("transfer", "score")
+    assert scores["pooled"]["aus"][0].keys() == plain["pooled"]["aus"][0].keys()
+    assert scores["folds"][0]["classifier"]["c"]["AU9"] in CS
+    command = _commands(scores, None, None, None)[-1].split()
+    assert cli.build_parser().parse_args(command[1:]).data == data
+
+
+def test_folds_and_blob_can_be_chosen(setup: tuple) -> None:
+    deploy, weights, data, _ = setup
+    both = transfer(deploy, weights, data, **QUIET)
+    one = transfer(deploy, weights, data, folds=(2,), **QUIET)
+    assert one.mean is None and one.fold_scores[0] == both.fold_scores[1]
+    assert one.options["folds"] == "2"
+    other = transfer(deploy, weights, data, folds=(2,), blob="fc10", cs=(0.1,), **QUIET)
+    assert other.folds[0].classifier is not None
+    assert other.folds[0].classifier["blob"] == "fc10" and other.fold_scores != one.fold_scores
+
+
+def test_an_au_without_both_kinds_is_told(tmp_path: Path) -> None:
+    parameters = tiny.draw_parameters()
+    deploy = tiny.write_deploy(tmp_path)
+    weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", parameters, scale=SCALE, mean_file="")
+    Fold(tmp_path / "d", 1, parameters, {"train": 9, "val": 26})
+    result = transfer(deploy, weights, tmp_path / "d", **QUIET)
+    (fold,) = result.folds
+    assert fold.classifier is not None
+    assert fold.classifier["c"]["AU9"] is None and fold.classifier["c"]["AU26"] == sorted(CS)[len(CS) // 2]
+    assert sorted(fold.classifier["notes"]) == ["AU26", "AU9"]
+    assert (fold.probabilities[:, DISFA_AUS.index(9)] < 0.5).all()
+    assert "AU9: the training frames do not hold both kinds" in result.to_text()
+
+
+def test_only_known_labels_are_fitted() -> None:
+    rng = np.random.default_rng(0)
+    features, val = rng.standard_normal((60, 4)), rng.standard_normal((30, 4))
+    labels, val_labels = np.where(features[:, 0] > 0, 1, -1), np.where(val[:, 0] > 0, 1, -1)
+    whole = fit_linear(features, labels, val, val_labels)
+    # Rows of unknown labels that would turn everything round change nothing.
+    more = np.concatenate([features, -9 * features[:20]])
+    unknown = np.concatenate([labels, np.zeros(20, int)])
+    again = fit_linear(
+        more, unknown, np.concatenate([val, -val]), np.concatenate([val_labels, 0 * val_labels])
+    )
+    np.testing.assert_allclose(whole.weights, again.weights)
+    assert whole.c == again.c and whole.weights[0] > 0
+    assert fit_linear(features, np.ones(60), val, val_labels).decide(val).tolist() == [1.0] * 30
+    assert fit_linear(features, np.zeros(60), val, val_labels).decide(val).tolist() == [-1.0] * 30
+
+
+def test_features_are_standardised_by_the_training_set() -> None:
+    rng = np.random.default_rng(1)
+    train, test = (rng.normal(5, 3, (80, 6)).astype(np.float32) for _ in range(2))
+    train[:, 2] = 7.0  # the same in all training frames: no weight
+    expected = StandardScaler().fit(train.astype(np.float64))
+    done = [train.copy(), test.copy()]
+    _standardise(done)
+    for raw, one in zip((train, test), done, strict=True):
+        reference = expected.transform(raw.astype(np.float64))
+        reference[:, 2] = 0
+        np.testing.assert_allclose(one, reference, atol=1e-5)
+
+
+def test_sigmoid_stands_any_decision() -> None:
+    values = np.array([-1e4, -1.0, 0.0, 1.0, 1e4])
+    np.testing.assert_allclose(_sigmoid(values), [0, 1 / (1 + np.e), 0.5, np.e / (1 + np.e), 1])
+
+
+def test_a_bp4d_net_is_scored_on_the_shared_aus_alone(
+    setup: tuple, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy, weights, data, folds = setup
+    net = ["--model", str(deploy), "--weights", str(weights)]
+    aus = ["--aus", ",".join(map(str, BP4D_AUS))]
+    lmdb = data / "fold1" / "test_lmdb"
+    assert cli.main(["score", "-q", "--json", *net, "--data", str(lmdb), *aus]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert [row["au"] for row in scores["pooled"]["aus"]] == [1, 2, 4, 6, 12]
+    assert scores["folds"][0]["not_scored"] == {"net": [7, 10, 14, 15, 17, 23, 24], "data": [9, 25, 26]}
+    # Each output against its own AU's labels.
+    parameters = tiny.draw_parameters(outputs=len(BP4D_AUS))
+    images = tiny.draw_images(COUNTS["test"], seed=12)
+    probabilities = tiny.compute(parameters, tiny.transform(images, None, SCALE))["prob"]
+    for row in scores["pooled"]["aus"]:
+        labels = folds[0].labels["test"][:, DISFA_AUS.index(row["au"])]
+        expected = metrics.roc_auc(labels, probabilities[:, BP4D_AUS.index(row["au"])])
+        assert row["auc"] == pytest.approx(expected, abs=1e-6)
+    assert cli.main(["score", "-q", *net, "--data", str(lmdb), *aus]) == 0
+    assert "not scored, since only the data has them: AU9, AU25, AU26" in capsys.readouterr().out
+    # Unasked, nothing is guessed.
+    assert cli.main(["score", "-q", *net, "--data", str(lmdb)]) == 1
+    error = capsys.readouterr().err
+    assert "12 outputs, but" in error and "--aus" in error and error.count("\n") == 1
+
+
+def test_the_command_prints_and_writes(
+    setup: tuple, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy, weights, data, _ = setup
+    files = ["--out", str(tmp_path / "s.json"), "--predictions", str(tmp_path / "p.csv")]
+    net = ["--model", str(deploy), "--weights", str(weights), "--data", str(data)]
+    assert cli.main(["transfer", "-q", *net, *files]) == 0
+    assert "Mean of 2 folds" in capsys.readouterr().out
+    assert json.loads((tmp_path / "s.json").read_text())["frames"] == 2 * COUNTS["test"]
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 1 + 2 * COUNTS["test"]
+    assert cli.main(["transfer", "-q", *net, "--json", "--folds", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["mean_of_folds"] is None
+
+
+def remove(path: Path) -> None:
+    for file in path.iterdir():
+        file.unlink()
+    path.rmdir()
+
+
+def test_faults_are_named_in_one_line(
+    setup: tuple, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deploy, weights, data, _ = setup
+
+    def said(*arguments: str, model: Path = deploy) -> str:
+        net = ["--model", str(model), "--weights", str(weights)]
+        assert cli.main(["transfer", "-q", *net, *arguments]) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    assert "no fold1 in it; give a folder that drml prepare wrote" in said("--data", str(tmp_path))
+    assert "no fold 3; it has 1, 2" in said("--data", str(data), "--folds", "3")
+    assert "no blob 'fc7'" in said("--data", str(data), "--blob", "fc7")
+    assert "does not exist" in said("--data", str(data), "--out", str(tmp_path / "none" / "s.json"))
+    remove(data / "fold2" / "val_lmdb")
+    assert "fold2: no val_lmdb; prepare the data with a --val-share above 0" in said("--data", str(data))
+    with pytest.raises(UserError, match=r"C \[0\]: give numbers above 0"):
+        transfer(deploy, weights, data, cs=(0,), **QUIET)
+
+
+def test_features_of_a_net_that_diverged_are_refused(setup: tuple, tmp_path: Path) -> None:
+    deploy, _, data, _ = setup
+    parameters = tiny.draw_parameters(outputs=len(BP4D_AUS))
+    parameters["fc9"][1][:] = np.inf
+    weights = tiny.write_caffemodel(tmp_path / "inf.caffemodel", parameters, scale=SCALE, mean_file="")
+    with pytest.raises(UserError, match="the features of record 00000000_SN001_0000 are not finite numbers"):
+        transfer(deploy, weights, data, **QUIET)
