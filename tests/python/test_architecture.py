@@ -93,7 +93,7 @@ def test_nobody_imports_the_command_line() -> None:
 
 
 def test_nothing_shipped_imports_tests() -> None:
-    frameworks = ("tests", "pytest", "hypothesis", "unittest", "bp4d_factory")
+    frameworks = ("tests", "pytest", "hypothesis", "unittest", "bp4d_factory", "disfa_factory")
     assert not [n for n, names in MODULES.items() if any(uses(names, f) for f in frameworks)]
 
 

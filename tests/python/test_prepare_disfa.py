@@ -22,6 +22,7 @@ from drml.errors import UserError
 from drml.faces import CHUNK
 from drml.lmdb_io import read_lmdb
 from drml.prepare import prepare, prepare_disfa
+from drml.report.data import data_section
 from drml.report.origin import _commands
 from drml.verify import verify
 
@@ -198,6 +199,8 @@ def test_what_a_set_lacks_is_in_the_summary(spoilt: Path, tmp_path: Path) -> Non
     assert summary["incomplete"] == {"no label of AU9": FRAMES}
     assert summary["skipped"] == {"no landmarks": 1}
     assert summary["frames"] == len(factory.SUBJECTS) * FRAMES
+    page = data_section(summary)
+    assert "Frames kept with an unknown label" in page and "no label of AU9" in page
 
 
 def test_the_report_tells_the_command_with_what_is_disfas_alone(

@@ -14,6 +14,7 @@ from drml.datasets.video import VideoFrame, VideoReader, frame_count
 from drml.errors import UserError
 
 FRAMES = 40
+CODECS = ("MJPG", "XVID", "PIM1")
 
 
 @pytest.fixture(scope="module")
@@ -21,14 +22,15 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("videos")
     pictures = [factory.picture("SN001", frame) for frame in range(1, FRAMES + 1)]
     found = {}
-    # XVID has frames that depend on earlier ones.
-    for codec in ("MJPG", "XVID"):
+    # XVID has frames that depend on earlier ones; those of MPEG-1 depend on later ones as well, are stored
+    # in another order than they are shown in, and in an AVI bear time stamps that do not count them.
+    for codec in CODECS:
         found[codec] = folder / f"{codec}.avi"
         factory.write_avi(found[codec], pictures, codec)
     return found
 
 
-@pytest.mark.parametrize("codec", ["MJPG", "XVID"])
+@pytest.mark.parametrize("codec", CODECS)
 def test_each_index_is_the_frame_that_was_written_there(videos: dict[str, Path], codec: str) -> None:
     reader = VideoReader(videos[codec])
     assert reader.frames == FRAMES
@@ -38,7 +40,7 @@ def test_each_index_is_the_frame_that_was_written_there(videos: dict[str, Path],
     reader.close()
 
 
-@pytest.mark.parametrize("codec", ["MJPG", "XVID"])
+@pytest.mark.parametrize("codec", CODECS)
 def test_frames_may_be_passed_over_asked_again_and_asked_backwards(
     videos: dict[str, Path], codec: str
 ) -> None:
@@ -129,9 +131,21 @@ def test_files_that_are_no_videos(tmp_path: Path, capfd: pytest.CaptureFixture[s
     assert capfd.readouterr().err == ""
 
 
-def test_a_header_that_tells_of_too_few_frames_is_not_believed(videos: dict[str, Path]) -> None:
+def test_a_header_that_tells_of_too_few_frames_is_not_believed(
+    videos: dict[str, Path], tmp_path: Path
+) -> None:
     assert frame_count(videos["MJPG"]) == frame_count(videos["MJPG"], 10) == FRAMES
     assert frame_count(videos["MJPG"], FRAMES + 3) == FRAMES  # counted: there are no more
+    data = bytearray(videos["MJPG"].read_bytes())
+    length = data.index(b"strh") + 8 + 32
+    assert int.from_bytes(data[length : length + 4], "little") == FRAMES
+    data[length : length + 4] = (25).to_bytes(4, "little")
+    path = tmp_path / "less.avi"
+    path.write_bytes(data)
+    assert frame_count(path, 20) == 25
+    assert frame_count(path, FRAMES) == FRAMES
+    reader = VideoReader(path)
+    assert [factory.number_in(reader.read(index)) for index in (3, 24, 30, 39)] == [4, 25, 31, 40]
 
 
 def test_a_frame_has_a_name_and_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

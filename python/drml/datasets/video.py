@@ -1,9 +1,10 @@
 """Frames inside a video file, by their place in it, decoded in order and never sought.
 
 Seeking lands where the codec's key frames or the container's index say, which is not always the frame
-asked for; so a reader counts frames as it decodes them. A frame that cannot be decoded leaves a gap in
-the time stamps and is told by it. Where the count does not come out as the file's header has it, the
-numbers of the frames are not to be trusted, and `VideoReader.finish` says so.
+asked for, and time stamps are no better guide: some codecs' do not count frames. So a reader counts frames
+as it decodes them, those among them that the decoder says it cannot decode. Where fewer come out in the end
+than the file's header tells of, some were lost in silence, the numbers of the others are not to be trusted,
+and `VideoReader.finish` says so.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 import cv2
 
 __all__ = ["VideoFrame", "VideoReader", "frame_count"]
-
-_ON_GRID = 0.05  # frames: how far a time stamp may lie off a whole frame
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -75,11 +74,9 @@ class VideoReader:
     def _begin(self) -> None:
         self._capture = _open(self.path)
         self.frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
-        self._rate = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self._start = 0.0
         self._at = -1  # the frame that was grabbed last
+        self._refused = 0  # frames that the decoder gave up
         self._ended = False
-        self._timed = self._rate > 0
 
     def close(self) -> None:
         """Let go of the file."""
@@ -110,7 +107,7 @@ class VideoReader:
             self._grab()
         if self._at < index:
             raise UserError(f"the video ends after {self._at + 1} frames")
-        # A frame that was decoded already can be had again; one that was jumped over, cannot.
+        # The frame grabbed last can be had again; one that was passed over since it is damaged, cannot.
         done, image = self._capture.retrieve() if self._at == index else (False, None)
         if not done or image is None:
             raise UserError("the frame cannot be decoded (damaged)")
@@ -127,41 +124,29 @@ class VideoReader:
         Raises
         ------
         UserError
-            The file holds more or fewer frames than its header says.
+            The count is not what the file's header tells of: some were lost, it is not known which.
         """
         while not self._ended:
             self._grab()
         found = self._at + 1
-        if self.frames and found != self.frames:
+        # More than the header tells of, all of them sound, are a fault of the header alone.
+        if found < self.frames or (found > self.frames > 0 and self._refused):
             raise UserError(
-                f"{self.path}: {found} frames can be decoded, its header says {self.frames}: which is which"
+                f"{self.path}: {found} frames can be decoded, its header says {self.frames}: which are lost"
                 " is not known; fetch this file again, or extract its frames into a folder"
             )
         return found
 
     def _grab(self) -> None:
         following = self._at + 1
-        # A frame that cannot be decoded may look like the end: what the header tells of is tried for.
+        # A frame that cannot be decoded looks like the end: what the header tells of is tried for.
         while not self._capture.grab():
             following += 1
             if following >= self.frames:
                 self._ended = True
                 return
-        self._at = self._by_time(following) if self._timed else following
-
-    def _by_time(self, following: int) -> int:
-        """Which frame was grabbed: `following`, or a later one where some before it were lost."""
-        time = self._capture.get(cv2.CAP_PROP_POS_MSEC) * self._rate / 1000
-        if self._at < 0:
-            self._start = time - following
-            return following
-        place = time - self._start
-        whole = round(place)
-        # Time stamps that are no plain count of frames (as of a variable rate) say nothing of losses.
-        if abs(place - whole) > _ON_GRID or whole < following or (self.frames and whole >= self.frames):
-            self._timed = False
-            return following
-        return whole
+        self._refused += following - self._at - 1
+        self._at = following
 
 
 def _open(path: Path) -> Any:

@@ -39,6 +39,9 @@ def data_section(summary: dict[str, Any]) -> str:
         parts.append(html_table("Frames skipped", ["reason", "frames"], skipped))
     else:
         parts.append("<p>No frame was skipped.</p>")
+    incomplete = [[reason, str(count)] for reason, count in summary.get("incomplete", {}).items()]
+    if incomplete:
+        parts.append(html_table("Frames kept with an unknown label", ["reason", "frames"], incomplete))
     lists = []
     for fold, splits in summary["folds"].items():
         for name, split in splits.items():
