@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,8 +29,10 @@ from drml.scoring import Predictions, TestResult
 
 __all__ = ["CS", "LinearFit", "fit_linear", "transfer"]
 
-CS: tuple[float, ...] = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Weights of the training errors that are tried."""
+CS: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+"""The C that are tried. With 2048 standardised features, 0.1 is next to a hard margin."""
+
+_STEPS = 10_000  # of the solver: more than it needs, as a rule
 
 _SPLITS = ("train", "val", "test")
 
@@ -45,7 +48,7 @@ class LinearFit:
     c : float or None
         The C that was chosen; None where nothing could be fitted.
     note : str
-        What could not be done as it should be, if anything.
+        What could not be done as it should be, if anything, for the reader.
     """
 
     weights: NDArray[np.float64]
@@ -83,6 +86,7 @@ def fit_linear(
         With training labels of one kind alone it says that kind always. Without validation frames of both
         kinds it has the middle one of `cs`.
     """
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.svm import LinearSVC
 
     known = labels != UNKNOWN
@@ -97,9 +101,16 @@ def fit_linear(
         cs, note = [sorted(cs)[len(cs) // 2]], "the validation frames do not hold both kinds: C is not chosen"
     best: tuple[tuple[float, float], LinearFit] | None = None
     for c in sorted(cs):
-        # In the primal there is no chance, and far more frames than features.
-        machine = LinearSVC(C=c, dual=False).fit(features[known], labels[known] == PRESENT)
-        fit = LinearFit(machine.coef_[0].astype(np.float64), float(machine.intercept_[0]), c, note)
+        # "auto" is the dual, which takes turns by chance, where there are fewer frames than features.
+        machine = LinearSVC(C=c, dual="auto", max_iter=_STEPS, random_state=0)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", ConvergenceWarning
+            )  # its line names no AU: the note is told with it
+            machine.fit(features[known], labels[known] == PRESENT)
+        late = f"not converged after {_STEPS} steps" if np.max(machine.n_iter_) >= _STEPS else ""
+        notes = "; ".join(part for part in (note, late) if part)
+        fit = LinearFit(machine.coef_[0].astype(np.float64), float(machine.intercept_[0]), c, notes)
         decisions = fit.decide(val_features)
         quality = (
             metrics.f1_frame(val_labels, decisions, threshold=0.0),

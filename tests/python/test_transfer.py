@@ -83,7 +83,7 @@ def by_hand(fold: Fold, column: int) -> tuple[float, np.ndarray]:
     known = {name: labels[:, column] != 0 for name, labels in fold.labels.items()}
     found = []
     for c in CS:
-        machine = LinearSVC(C=c, dual=False)
+        machine = LinearSVC(C=c, dual="auto", max_iter=10_000)
         machine.fit(data["train"][known["train"]], fold.labels["train"][known["train"], column])
         guess = machine.predict(data["val"][known["val"]])
         truth = fold.labels["val"][known["val"], column]
@@ -176,6 +176,21 @@ def test_only_known_labels_are_fitted() -> None:
     assert whole.c == again.c and whole.weights[0] > 0
     assert fit_linear(features, np.ones(60), val, val_labels).decide(val).tolist() == [1.0] * 30
     assert fit_linear(features, np.zeros(60), val, val_labels).decide(val).tolist() == [-1.0] * 30
+
+
+def test_fewer_frames_than_features_are_fitted_the_same_each_time(
+    monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+) -> None:
+    rng = np.random.default_rng(2)
+    features, val = rng.standard_normal((40, 90)), rng.standard_normal((30, 90))
+    labels, val_labels = np.where(features[:, 0] > 0, 1, -1), np.where(val[:, 0] > 0, 1, -1)
+    one, two = (fit_linear(features, labels, val, val_labels) for _ in range(2))
+    np.testing.assert_array_equal(one.weights, two.weights)
+    assert not one.note
+    # What does not converge is told as a note, for an AU, and not as a warning of no AU's.
+    monkeypatch.setattr("drml.transfer._STEPS", 1)
+    assert fit_linear(features, labels, val, val_labels).note == "not converged after 1 steps"
+    assert not recwarn.list
 
 
 def test_features_are_standardised_by_the_training_set() -> None:
