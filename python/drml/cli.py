@@ -211,8 +211,8 @@ def build_parser() -> Parser:
         "prepare",
         commands.prepare,
         "register faces, split folds, sample, write LMDBs, mean image and manifest",
-        "Reads ROOT and writes OUT/fold1 (train_lmdb, val_lmdb, test_lmdb, mean.binaryproto, a manifest of\n"
-        "each), the other folds, and OUT/summary.json with what was skipped and why.",
+        "Reads ROOT and writes OUT/fold1 (train_lmdb, val_lmdb, test_lmdb, mean.binaryproto, manifest and\n"
+        "landmarks of each), the other folds, and OUT/summary.json with what was skipped and why.",
         "  drml prepare bp4d /data/BP4D data/drml\n  drml prepare disfa /data/DISFA data/disfa --threshold 2",
     )
     prepare.add_argument("kind", choices=["bp4d", "disfa"], metavar="KIND", help="data set: bp4d or disfa")

@@ -62,6 +62,7 @@ class Faces:
     def __init__(self, path: Path) -> None:
         self._file: IO[bytes] = path.open("w+b")
         self._place: dict[int, tuple[int, int]] = {}
+        self._landmarks: dict[int, np.ndarray] = {}
         self._end = 0
         self.sums: dict[str, np.ndarray] = {}
         self.broken: list[Broken] = []
@@ -82,10 +83,11 @@ class Faces:
         """Number of faces."""
         return len(self._place)
 
-    def add(self, index: int, data: bytes) -> None:
-        """Append the encoded face of record `index`."""
+    def add(self, index: int, data: bytes, landmarks: np.ndarray) -> None:
+        """Append the encoded face of record `index` and keep its landmarks, float32 (49, 2)."""
         self._file.write(data)
         self._place[index] = (self._end, len(data))
+        self._landmarks[index] = landmarks
         self._end += len(data)
 
     def get(self, index: int) -> bytes:
@@ -95,6 +97,10 @@ class Faces:
         if len(data) != length:
             raise OSError("the scratch file has become shorter")
         return data
+
+    def landmarks(self, index: int) -> np.ndarray:
+        """Give the landmarks of record `index` in pixels of its face."""
+        return self._landmarks[index]
 
     def flush(self) -> None:
         """Make what was added readable."""
@@ -134,14 +140,14 @@ class Task:
 @dataclasses.dataclass(frozen=True)
 class _Answer:
     subject: str
-    faces: list[tuple[int, bytes]]
+    faces: list[tuple[int, bytes, np.ndarray]]  # record, encoded face, landmarks in it
     notes: list[tuple[str, str]]
     broken: list[Broken]
     total: np.ndarray | None  # sum of the sampled faces as decoded again, uint32 (size, size, 3)
 
 
 def _register_task(task: Task, reader: images.ImageReader) -> _Answer:
-    faces: list[tuple[int, bytes]] = []
+    faces: list[tuple[int, bytes, np.ndarray]] = []
     notes: list[tuple[str, str]] = []
     broken: list[Broken] = []
     total: np.ndarray | None = None
@@ -149,6 +155,7 @@ def _register_task(task: Task, reader: images.ImageReader) -> _Answer:
         try:
             picture, note = reader.load(image)
             face = registration.register(picture, landmarks, task.size)
+            points = registration.place(landmarks, task.size).astype(np.float32)
         # OpenCV warps no image with a side beyond 32,767.
         except (UserError, cv2.error) as error:
             broken.append(Broken(index, str(image), str(error).removeprefix(f"{image}: ")))
@@ -156,7 +163,7 @@ def _register_task(task: Task, reader: images.ImageReader) -> _Answer:
         if note:
             notes.append((str(image), note))
         data = encode(face, task.encoding)
-        faces.append((index, data))
+        faces.append((index, data, points))
         if sampled:
             if total is None:
                 total = np.zeros(face.shape, np.uint32)
@@ -224,8 +231,8 @@ def register_all(
         contextlib.closing(_answers(tasks, jobs)) as answers,
     ):
         for answer in answers:
-            for index, data in answer.faces:
-                faces.add(index, data)
+            for index, data, points in answer.faces:
+                faces.add(index, data, points)
             if answer.total is not None:
                 known = faces.sums.setdefault(answer.subject, np.zeros(answer.total.shape, np.int64))
                 known += answer.total

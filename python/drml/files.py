@@ -1,13 +1,16 @@
-"""Files that appear whole or not at all."""
+"""Files and folders that appear whole or not at all."""
 
 from __future__ import annotations
 
+import contextlib
+import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["writing"]
+__all__ = ["put_folder_in_place", "writing"]
 
 
 @contextmanager
@@ -44,3 +47,29 @@ def writing(path: str | Path, mode: str = "w", **options: Any) -> Iterator[IO[An
             # A write that fails does not know its file's name.
             error.filename = str(path)
         raise
+
+
+def put_folder_in_place(partial: Path, out: Path) -> None:
+    """Let the folder `partial` become `out`, in place of an earlier `out`, which goes.
+
+    Raises
+    ------
+    OSError
+        It cannot; `out` is then as it was.
+    """
+    if not out.is_dir():
+        partial.rename(out)
+        return
+    # Moved aside under a name of its own, not away: should a step fail, the old folder is taken back.
+    old = Path(tempfile.mkdtemp(prefix=f"{out.name}.old-", dir=out.parent))
+    try:
+        out.rename(old)
+        partial.rename(out)
+    except BaseException:
+        if out.exists():
+            with contextlib.suppress(OSError):
+                old.rmdir()
+        else:
+            old.rename(out)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

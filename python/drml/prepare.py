@@ -7,14 +7,12 @@ scratch file; the folds are then written from there. Everything grows in ``OUT.p
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import itertools
 import json
 import random
 import re
 import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -33,7 +31,9 @@ from drml.datasets.kinds import KINDS
 from drml.datasets.video import VideoFrame
 from drml.errors import UserError
 from drml.faces import CHUNK, Faces, Task, register_all
+from drml.files import put_folder_in_place
 from drml.labels import PRESENT, UNKNOWN
+from drml.landmarks import landmarks_beside, write_landmarks
 from drml.manifest import Row, write_manifest
 from drml.prepared import SYNTHETIC_FILE
 
@@ -76,7 +76,7 @@ def prepare(
     overwrite: bool = False,
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Prepare a data set: register, split into folds, sample, write LMDBs, mean images and manifests.
+    """Prepare a data set: register, split, sample; write LMDBs, mean images, manifests, landmarks.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def prepare(
         summary = _write(run, partial, jobs)
         summary["seconds"] = round(time.monotonic() - started, 1)
         (partial / _SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
-        _put_in_place(partial, out)
+        put_folder_in_place(partial, out)
     except OSError as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise UserError(
@@ -321,25 +321,6 @@ def _versions() -> dict[str, str]:
     }
 
 
-def _put_in_place(partial: Path, out: Path) -> None:
-    if not out.is_dir():
-        partial.rename(out)
-        return
-    # Moved aside under a name of its own, not away: should a step fail, the old folder is taken back.
-    old = Path(tempfile.mkdtemp(prefix=f"{out.name}.old-", dir=out.parent))
-    try:
-        out.rename(old)
-        partial.rename(out)
-    except BaseException:
-        if out.exists():
-            with contextlib.suppress(OSError):
-                old.rmdir()
-        else:
-            old.rename(out)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
-
-
 def _tasks(run: _Run) -> Iterator[Task]:
     """Cut the frames that any fold needs into portions."""
     whole = {name for split in run.splits.values() for name in (*split.val, *split.test)}
@@ -399,7 +380,7 @@ def _write_fold(run: _Run, fold: int, faces: Faces, folder: Path) -> dict[str, A
 def _write_split(
     run: _Run, faces: Faces, folder: Path, name: str, chosen: list[int], labels: np.ndarray
 ) -> None:
-    """Write a split's database and manifest: the records ``chosen``, in this order."""
+    """Write a split's database, manifest and landmarks: the records ``chosen``, in this order."""
     records = [run.records[index] for index in chosen]
     keys = [f"{position:08d}_{record.key}" for position, record in enumerate(records)]
     write_manifest(
@@ -417,7 +398,9 @@ def _write_split(
         for key, index, row in zip(keys, bar, labels.tolist(), strict=True):
             yield key, faces.get(index), row
 
-    lmdb_io.write_lmdb(folder / f"{name}_lmdb", items(), shape=(3, run.options.size, run.options.size))
+    database = folder / f"{name}_lmdb"
+    lmdb_io.write_lmdb(database, items(), shape=(3, run.options.size, run.options.size))
+    write_landmarks(landmarks_beside(database), keys, np.stack([faces.landmarks(index) for index in chosen]))
 
 
 def _describe(

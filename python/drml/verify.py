@@ -1,4 +1,4 @@
-"""Check an LMDB against its manifest: keys, order, labels, and that every image decodes."""
+"""Check an LMDB against its manifest and landmarks: keys, order, labels, and that every image decodes."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tqdm import tqdm
 from drml import lmdb_io
 from drml.datasets import images
 from drml.errors import UserError
+from drml.landmarks import landmarks_beside, read_landmarks
 from drml.manifest import Row, manifest_beside, read_manifest
 from drml.registration import SIZE
 
@@ -31,7 +32,7 @@ def verify(
     size: int | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Check a prepared LMDB record by record.
+    """Check a prepared LMDB record by record, and that its landmarks, where there are any, are of its keys.
 
     Parameters
     ----------
@@ -78,6 +79,9 @@ def verify(
             f"{lmdb_dir}: {checked} records, {manifest} has {len(rows)}; "
             f"the first missing one is {rows[checked].key}"
         )
+    landmarks = landmarks_beside(lmdb_dir)
+    if landmarks.is_file() and list(read_landmarks(landmarks)) != list(listed.rows):
+        raise UserError(f"{landmarks}: its keys are not those of {manifest}; prepare the data again")
     return {
         "lmdb": str(lmdb_dir),
         "manifest": str(manifest),

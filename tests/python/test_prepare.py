@@ -20,6 +20,7 @@ from drml import registration
 from drml.datasets import bp4d
 from drml.datasets.folds import BP4D_FOLDS
 from drml.errors import UserError
+from drml.landmarks import read_landmarks
 from drml.lmdb_io import read_lmdb, read_mean
 from drml.prepare import prepare_bp4d
 from drml.synth import write_bp4d
@@ -78,6 +79,7 @@ def test_the_folder_holds_what_is_promised(prepared: tuple[Path, dict[str, Any]]
                 f"fold{fold}/{split}.csv",
                 f"fold{fold}/{split}_lmdb",
                 f"fold{fold}/{split}_lmdb/data.mdb",
+                f"fold{fold}/{split}_landmarks.npz",
             ]
     assert names == sorted(expected)
     assert [path.name for path in out.parent.iterdir()] == [out.name]
@@ -140,6 +142,21 @@ def test_faces_are_the_registered_sources(root: Path, prepared: tuple[Path, dict
         assert np.abs(face.astype(float) - expected).mean() < 2
 
 
+def test_landmarks_are_those_of_the_registered_faces(
+    root: Path, prepared: tuple[Path, dict[str, Any]]
+) -> None:
+    out, _ = prepared
+    records = {record.key: record for record in bp4d.read(root).records}
+    for split in SPLITS:
+        found = read_landmarks(out / f"fold1/{split}_landmarks.npz")
+        assert list(found) == [row["key"] for row in rows(out / f"fold1/{split}.csv")]
+        for key, points in found.items():
+            original = records[key[9:]].landmarks
+            matrix = registration.similarity(original, registration.REFERENCE)
+            np.testing.assert_allclose(points, original @ matrix[:, :2].T + matrix[:, 2], atol=1e-4)
+            assert np.abs(points - registration.REFERENCE).max() < 5
+
+
 def test_training_is_sampled_and_shuffled_and_the_rest_is_not(prepared: tuple[Path, dict[str, Any]]) -> None:
     out, summary = prepared
     train = [row["key"][9:] for row in rows(out / "fold1/train.csv")]
@@ -166,8 +183,8 @@ def test_processes_change_nothing(root: Path, prepared: tuple[Path, dict[str, An
     out, summary = prepared
     again = prepare_bp4d(root, tmp_path / "o", **FEW, jobs=2, progress=False)
     assert contents(tmp_path / "o") == contents(out)
-    for mean in out.glob("fold*/mean.binaryproto"):
-        assert (tmp_path / "o" / mean.relative_to(out)).read_bytes() == mean.read_bytes()
+    for file in (*out.glob("fold*/mean.binaryproto"), *out.glob("fold*/*_landmarks.npz")):
+        assert (tmp_path / "o" / file.relative_to(out)).read_bytes() == file.read_bytes()
     assert {**again, "seconds": 0} == {**summary, "seconds": 0}
 
 
@@ -212,6 +229,8 @@ def test_png_other_sizes_aus_and_no_validation(root: Path, tmp_path: Path) -> No
     record = next(r for r in bp4d.read(root).records if r.key == key[9:])
     expected = registration.register(cv2.imread(str(record.image)), record.landmarks, 48)
     np.testing.assert_array_equal(cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR), expected)
+    points = read_landmarks(out / "fold3/test_landmarks.npz")[key]
+    assert np.abs(points - ((registration.REFERENCE + 0.5) * 48 / 200 - 0.5)).max() < 1.2
     assert verify(out / "fold3/train_lmdb")["aus"] == ["AU12", "AU28"]
 
 

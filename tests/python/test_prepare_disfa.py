@@ -73,6 +73,7 @@ def test_the_folder_holds_what_it_holds_for_bp4d(prepared: tuple[Path, dict[str,
         expected += [f"fold{fold}/mean.binaryproto"]
         expected += [f"fold{fold}/{split}.csv" for split in SPLITS]
         expected += [f"fold{fold}/{split}_lmdb/data.mdb" for split in SPLITS]
+        expected += [f"fold{fold}/{split}_landmarks.npz" for split in SPLITS]
     assert names == sorted(expected)
     assert json.loads((out / "summary.json").read_text()) == summary
     assert summary["kind"] == "disfa" and summary["aus"] == [1, 2, 4, 6, 9, 12, 25, 26]

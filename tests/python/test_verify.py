@@ -10,6 +10,7 @@ import bp4d_factory as factory
 from drml import lmdb_io
 from drml.errors import UserError
 from drml.faces import encode
+from drml.landmarks import write_landmarks
 from drml.verify import verify
 
 AUS = ["AU1", "AU2", "AU12"]
@@ -50,6 +51,15 @@ def test_a_good_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     (tmp_path / "other.csv").rename(tmp_path / "train.csv")
     monkeypatch.chdir(path)
     assert verify(".")["records"] == 6
+
+
+def test_landmarks_are_of_the_same_keys(tmp_path: Path) -> None:
+    path = write(tmp_path)
+    write_landmarks(tmp_path / "train_landmarks.npz", KEYS, np.zeros((6, 49, 2)))
+    assert verify(path)["records"] == 6
+    write_landmarks(tmp_path / "train_landmarks.npz", KEYS[:5], np.zeros((5, 49, 2)))
+    with pytest.raises(UserError, match=r"train_landmarks\.npz: its keys are not those of .*train\.csv"):
+        verify(path)
 
 
 SMALL = encode(factory.picture("small", height=100, width=200))
