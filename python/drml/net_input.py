@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,15 @@ from drml import lmdb_io
 from drml.errors import UserError
 from drml.net import Transform, read_weights
 
-__all__ = ["MEAN_FILE", "TRANSFORM_FILE", "Input", "find_input", "read_transform_file", "transform_to_json"]
+__all__ = [
+    "MEAN_FILE",
+    "TRANSFORM_FILE",
+    "Input",
+    "describe_input",
+    "find_input",
+    "read_transform_file",
+    "transform_to_json",
+]
 
 TRANSFORM_FILE = "transform.json"
 MEAN_FILE = "mean.binaryproto"
@@ -74,6 +83,21 @@ class Input:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values."""
         return {"scale": self.scale, "scale_from": self.scale_from, "mean_from": self.mean_from}
+
+
+def describe_input(settings: Mapping[str, Any]) -> str:
+    """Put into words what `Input.to_dict` gave, or what a model without a net says of its features.
+
+    Examples
+    --------
+    >>> describe_input({"scale": 0.5, "scale_from": "default", "mean_from": "none"})
+    'mean: none, scale 0.5 (default)'
+    >>> describe_input({"features": "SIFT"})
+    'features: SIFT'
+    """
+    if "features" in settings:
+        return f"features: {settings['features']}"
+    return f"mean: {settings['mean_from']}, scale {settings['scale']:.6g} ({settings['scale_from']})"
 
 
 def find_input(

@@ -23,15 +23,15 @@ from drml.errors import UserError
 from drml.files import writing
 from drml.labels import AU_NAMES, BP4D_AUS, DISFA_AUS
 from drml.net import CaffeNet, Net
-from drml.net_input import find_input
+from drml.net_input import describe_input, find_input
 from drml.prepared import VERIFY, Data, open_data
 
 __all__ = [
     "Predictions",
     "TestResult",
+    "assess",
     "aus_of",
     "predict",
-    "result",
     "score",
     "write_predictions",
     "write_scores",
@@ -55,7 +55,7 @@ class Predictions:
         Number of subjects, where the manifest tells.
     synthetic : bool
     input : dict
-        Mean and scale, and where they come from.
+        Mean and scale, and where they come from; of a model that is no net, its features.
     seconds : float
         Time it took, decoding included.
     not_scored : dict
@@ -215,9 +215,9 @@ class TestResult:
         Mean of the folds' figures; None with one fold.
     threshold : float
     options : dict
-        The options of the command that were given, as text, such as mean, scale, aus, threshold; else None.
-    command : {"score", "transfer"}
-        The ``drml`` command that gave this.
+        The options of ``drml score`` that were given, as text: mean, scale, aus, threshold; else None.
+    command : list of str or None
+        The command that gives this again, where it is not ``drml score``.
     """
 
     model: str
@@ -227,7 +227,7 @@ class TestResult:
     mean: metrics.Scores | None
     threshold: float = metrics.THRESHOLD
     options: dict[str, str | None] = field(default_factory=dict)
-    command: str = "score"
+    command: list[str] | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -237,10 +237,10 @@ class TestResult:
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the single predictions as plain values, for JSON."""
         return {
-            "command": self.command,
             "model": self.model,
             "threshold": self.threshold,
             "options": self.options,
+            "command": self.command,
             "synthetic": self.synthetic,
             "frames": sum(len(fold.keys) for fold in self.folds),
             "pooled": self.pooled.to_dict(),
@@ -269,10 +269,7 @@ class TestResult:
             subjects = f" of {fold.subjects} subjects" if fold.subjects else ""
             note = ", SYNTHETIC DATA (drawn faces)" if fold.synthetic else ""
             lines.append(f"{fold.data}: {len(fold.keys)} frames{subjects}{note}")
-            lines.append(
-                f"  weights {fold.weights}, mean: {fold.input['mean_from']},"
-                f" scale {fold.input['scale']:.6g} ({fold.input['scale_from']})"
-            )
+            lines.append(f"  weights {fold.weights}, {describe_input(fold.input)}")
             for side, aus in fold.not_scored.items():
                 lines.append(f"  not scored, since only the {side} has them: {_list(aus)}")
             if fold.classifier:
@@ -399,18 +396,18 @@ def score(
         "aus": None if aus is None else ",".join(map(str, aus)),
         "threshold": None if threshold == metrics.THRESHOLD else repr(threshold),
     }
-    return result(str(deploy), folds, threshold=threshold, options=options)
+    return assess(str(deploy), folds, threshold=threshold, options=options)
 
 
-def result(
+def assess(
     model: str,
-    folds: list[Predictions],
+    folds: Sequence[Predictions],
     *,
     threshold: float = metrics.THRESHOLD,
-    options: dict[str, str | None],
-    command: str = "score",
+    options: dict[str, str | None] | None = None,
+    command: list[str] | None = None,
 ) -> TestResult:
-    """Score predictions; see `TestResult` for the parameters."""
+    """Score predictions, one set per fold, of the same AUs; the parameters are as in `TestResult`."""
     fold_scores = [
         metrics.evaluate(fold.labels, fold.probabilities, fold.aus, threshold=threshold) for fold in folds
     ]
@@ -418,7 +415,7 @@ def result(
         [(fold.labels, fold.probabilities) for fold in folds], folds[0].aus, threshold=threshold
     )
     mean = metrics.mean_of_folds(fold_scores) if len(folds) > 1 else None
-    return TestResult(model, folds, fold_scores, pooled, mean, threshold, options, command)
+    return TestResult(model, list(folds), fold_scores, pooled, mean, threshold, options or {}, command)
 
 
 def write_predictions(path: str | Path, folds: Sequence[Predictions]) -> None:

@@ -220,13 +220,17 @@ def transfer(
         return _read(reader, progress)
 
     predictions = [_fold(folder, run, cs, str(weights), blob) for folder in _folds(Path(data), folds)]
+    command = ["drml", "transfer", "--model", str(deploy), "--weights", str(weights), "--data", str(data)]
     given = {
-        "mean": None if mean is None else str(mean),
+        "mean": mean,
         "scale": None if scale is None else repr(scale),
         "blob": None if blob == "fc9" else blob,
         "folds": None if folds is None else ",".join(map(str, folds)),
     }
-    return scoring.result(str(deploy), predictions, options=given, command="transfer")
+    for name, value in given.items():
+        if value is not None:
+            command += [f"--{name}", str(value)]
+    return scoring.assess(str(deploy), predictions, command=command)
 
 
 def _folds(data: Path, folds: Sequence[int] | None) -> list[Path]:

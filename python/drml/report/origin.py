@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from drml.net_input import describe_input
 from drml.report.markup import escaped
 from drml.training import SOLVER_FILE
 
@@ -60,14 +61,12 @@ def _commands(
         commands.append(shlex.join(command))
     if train_dir is not None:
         commands.append(shlex.join(["caffe", "train", "-solver", str(Path(train_dir) / SOLVER_FILE)]))
+    if scores.get("command"):
+        return [*commands, shlex.join(scores["command"])]
     folds = scores["folds"]
-    if scores.get("command") == "transfer":  # one net, and the folder that holds the folds
-        command = ["drml", "transfer", "--model", scores["model"], "--weights", folds[0]["weights"]]
-        command += ["--data", str(Path(folds[0]["data"]).parents[1])]
-    else:
-        command = ["drml", "score", "--model", scores["model"]]
-        command += ["--weights", *(fold["weights"] for fold in folds)]
-        command += ["--data", *(fold["data"] for fold in folds)]
+    command = ["drml", "score", "--model", scores["model"]]
+    command += ["--weights", *(fold["weights"] for fold in folds)]
+    command += ["--data", *(fold["data"] for fold in folds)]
     for name, value in scores["options"].items():
         if value is not None:
             command += [f"--{name}", value]
@@ -87,18 +86,14 @@ def origin_section(
         f"{platform.system()} {platform.release()}, {platform.machine()}; {_cpu()}, {cores} cores",
         f"Python {sys.version.split()[0]}; {', '.join(_versions())}",
     ]
-    settings = [
-        f"{fold['weights']}: scale {fold['input']['scale']:.6g} ({fold['input']['scale_from']}),"
-        f" mean {fold['input']['mean_from']}"
-        for fold in scores["folds"]
-    ]
+    settings = [f"{fold['weights']}: {describe_input(fold['input'])}" for fold in scores["folds"]]
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     commands = "\n".join(_commands(scores, summary, train_dir, data_dir))
     return "\n".join(
         [
             "<section><h2>How it was made</h2>",
             f"<pre>{escaped(commands)}</pre>",
-            f"<p>Input of the network: {escaped('; '.join(settings))}.</p>",
+            f"<p>Input of the model: {escaped('; '.join(settings))}.</p>",
             *(f'<p class="soft">{escaped(line)}</p>' for line in lines),
             f'<p class="soft">Page written {now}.</p></section>',
         ]
