@@ -27,6 +27,7 @@ Facial action unit (AU) detection with DRML on Caffe.
 
   data      synth, prepare, verify
   network   train, score, features, transfer
+  others    baseline
   results   report
 """
 EPILOG = """\
@@ -123,8 +124,8 @@ def _add(
     return parser
 
 
-def _add_jobs(parser: Parser) -> None:
-    parser.add_argument("--jobs", type=_integer(0), default=0, help="processes; 0: one per core (default)")
+def _add_jobs(parser: Parser, what: str = "processes") -> None:
+    parser.add_argument("--jobs", type=_integer(0), default=0, help=f"{what}; 0: one per core (default)")
 
 
 def _add_seed(parser: Parser, default: int | None = 0) -> None:
@@ -342,6 +343,43 @@ def build_parser() -> Parser:
     score.add_argument("--threshold", type=_finite, default=0.5, help="for F1-frame (default 0.5)")
     _add_figures(score)
 
+    baseline = _add(
+        subparsers,
+        "baseline",
+        commands.baseline,
+        "fit and score a linear method: SIFT at 49 landmarks, and LSVM, APL or JPML",
+        "Fits on FOLD/train_lmdb, chooses on val_lmdb, scores on test_lmdb. Leaves OUT/scores.json,\n"
+        "predictions.csv, model.npz, fit.json, and for apl and jpml a picture of each AU's patches.\n"
+        "SIFT is computed once and kept beside the LMDBs.",
+        "  drml baseline apl --data data/drml/fold1 --out build/apl",
+    )
+    baseline.add_argument(
+        "method", choices=["lsvm", "apl", "jpml"], metavar="METHOD", help="lsvm, apl or jpml"
+    )
+    baseline.add_argument(
+        "--data", type=Path, required=True, metavar="FOLD", help="fold folder of drml prepare"
+    )
+    baseline.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder to write")
+    baseline.add_argument(
+        "--features", type=Path, metavar="DIR", help="folder that keeps the SIFT features (default FOLD)"
+    )
+    baseline.add_argument(
+        "--sift-size",
+        type=_finite,
+        default=32.0,
+        metavar="PIXELS",
+        help="size of the SIFT key points as OpenCV counts it: a sixth of the side they see (default 32)",
+    )
+    baseline.add_argument(
+        "--solver",
+        choices=["gradient", "liblinear"],
+        help="of lsvm: the two find the same minimum; liblinear copies the features (default gradient)",
+    )
+    baseline.add_argument("--overwrite", action="store_true", help="replace OUT where it is not empty")
+    _add_seed(baseline)
+    _add_jobs(baseline, "threads")
+    _add_json(baseline)
+
     features = _add(
         subparsers,
         "features",
@@ -429,6 +467,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = build_parser().parse_args(arguments)
     if "check" in args:
         args.check(args)
+    args.given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with _termination_as_interrupt():
             args.run(args)

@@ -17,7 +17,7 @@ from drml.labels import parse_aus
 if TYPE_CHECKING:
     from drml.scoring import TestResult
 
-__all__ = ["features", "prepare", "report", "score", "synth", "train", "transfer", "verify"]
+__all__ = ["baseline", "features", "prepare", "report", "score", "synth", "train", "transfer", "verify"]
 
 
 def _print_json(value: Any) -> None:
@@ -134,6 +134,10 @@ def _figures(args: argparse.Namespace, result: TestResult) -> None:
         scoring.write_scores(args.out, result)
     if args.predictions:
         scoring.write_predictions(args.predictions, result.folds)
+    _print_result(args, result)
+
+
+def _print_result(args: argparse.Namespace, result: TestResult) -> None:
     if args.json:
         _print_json(result.to_dict())
     else:
@@ -158,6 +162,31 @@ def transfer(args: argparse.Namespace) -> None:
         progress=not args.quiet,
     )
     _figures(args, result)
+
+
+def baseline(args: argparse.Namespace) -> None:
+    """Fit a linear baseline, score it, write its folder."""
+    from drml.baselines.run import run
+
+    options: dict[str, Any] = {}
+    if args.solver is not None:
+        if args.method != "lsvm":
+            raise UserError(f"--solver {args.solver}: only lsvm has a choice of solvers")
+        options["solver"] = args.solver
+    result = run(
+        args.method,
+        args.data,
+        args.out,
+        features=args.features,
+        size=args.sift_size,
+        seed=args.seed,
+        jobs=args.jobs,
+        progress=not args.quiet,
+        overwrite=args.overwrite,
+        command=["drml", *args.given],
+        **options,
+    )
+    _print_result(args, result)
 
 
 def _check_parent(path: Path | None) -> None:

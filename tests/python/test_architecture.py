@@ -88,6 +88,14 @@ def test_only_net_imports_caffe() -> None:
     assert {n for n, names in MODULES.items() if uses(names, "caffe")} <= {"drml.net"}
 
 
+def test_the_estimators_know_arrays_alone() -> None:
+    estimators = [
+        f"baselines.{name}" for name in ("base", "design", "proximal", "patches", "lsvm", "apl", "jpml")
+    ]
+    for what in ("cv2", "lmdb", "drml.prepared", "drml.lmdb_io", "drml.net", "drml.scoring"):
+        assert not [n for n, names in MODULES.items() if room(n, *estimators) and uses(names, what)]
+
+
 def test_nobody_imports_the_command_line() -> None:
     assert {n for n, names in MODULES.items() if uses(names, "drml.cli")} <= {"drml.__main__"}
 
@@ -99,7 +107,21 @@ def test_nothing_shipped_imports_tests() -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["datasets.folds", "labels", "metrics", "registration", "report.charts", "report.faces", "sampling"],
+    [
+        "baselines.apl",
+        "baselines.base",
+        "baselines.jpml",
+        "baselines.lsvm",
+        "baselines.proximal",
+        "datasets.folds",
+        "net_input",
+        "labels",
+        "metrics",
+        "registration",
+        "report.charts",
+        "report.faces",
+        "sampling",
+    ],
 )
 def test_examples_in_docstrings_are_true(name: str) -> None:
     module = importlib.import_module(f"drml.{name}")

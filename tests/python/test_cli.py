@@ -11,7 +11,7 @@ import tiny_net as tiny
 from drml import cli, commands
 from drml.errors import UserError
 
-COMMANDS = ("synth", "prepare", "verify", "train", "score", "features", "transfer", "report")
+COMMANDS = ("synth", "prepare", "verify", "train", "score", "features", "transfer", "baseline", "report")
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ def test_help_of_all_lists_every_command_without_heavy_imports():
         "import sys, drml.cli\n"
         "try: drml.cli.main(['--help'])\n"
         "except SystemExit as end: assert end.code == 0\n"
-        "heavy = {'cv2', 'caffe', 'sklearn', 'numpy', 'matplotlib', 'h5py'} & set(sys.modules)\n"
+        "heavy = {'cv2', 'caffe', 'sklearn', 'numpy', 'scipy', 'matplotlib', 'h5py'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -89,6 +89,8 @@ def test_version(capsys):
         ["score", "--model", "m", "--weights", "w", "--data", "d", "--batch", "none"],
         ["score", "--model", "m", "--weights", "w", "--data", "d", "--scale", "nan"],
         ["train", "--solver", "s", "--out", "o", "--max-iter", "0"],
+        ["baseline", "forest", "--data", "d", "--out", "o"],
+        ["baseline", "apl", "--data", "d"],
     ],
 )
 def test_wrong_usage_is_2(arguments, capsys):

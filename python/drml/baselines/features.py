@@ -1,0 +1,241 @@
+"""SIFT at the landmarks of registered faces: the features of the linear baselines.
+
+Each of the 49 landmarks of the grey face gives one SIFT descriptor of 128 values (Lowe, *Distinctive Image
+Features from Scale-Invariant Keypoints*, IJCV 2004; OpenCV's implementation) of fixed size and angle 0, 6272
+values a face: landmark 0's 128, then landmark 1's, and so on. They are computed once, into an ``.npy`` that
+is read memory-mapped, with a JSON beside it that says what it was made from.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from drml.errors import UserError
+from drml.files import writing
+from drml.landmarks import POINTS, landmarks_beside, read_landmarks
+from drml.manifest import LMDB_SUFFIX
+from drml.prepared import Data, open_data
+
+__all__ = ["LENGTH", "SIFT_SIZE", "Features", "sift", "sift_features"]
+
+LENGTH = 128
+"""Values of one descriptor."""
+
+SIFT_SIZE = 32.0
+"""Size of the key points in pixels, as OpenCV counts it (``KeyPoint.size``)."""
+
+_BATCH = 16  # faces a task
+
+_own = threading.local()
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of one prepared split, with its labels.
+
+    Attributes
+    ----------
+    path : Path
+        The ``.npy``.
+    X : ndarray of float32, shape (N, 6272)
+        Memory-mapped, read only.
+    Y : ndarray of int8, shape (N, K)
+        1, -1 or 0.
+    keys : list of str
+        N keys of the LMDB, in its order.
+    aus : tuple of int
+    subjects : int
+    synthetic : bool
+    """
+
+    path: Path
+    X: NDArray[np.float32]
+    Y: NDArray[np.int8]
+    keys: list[str]
+    aus: tuple[int, ...]
+    subjects: int
+    synthetic: bool
+
+
+def sift(grey: NDArray[np.uint8], landmarks: NDArray[Any], size: float = SIFT_SIZE) -> NDArray[np.float32]:
+    """Describe a face by SIFT at its landmarks.
+
+    Parameters
+    ----------
+    grey : ndarray of uint8, shape (H, W)
+        The registered face.
+    landmarks : ndarray, shape (49, 2)
+        x and y in its pixels.
+    size : float
+        ``KeyPoint.size``. OpenCV takes it for twice the key point's scale, and SIFT's 4 x 4 cells are each 3
+        scales wide: a descriptor sees a square of 6 times `size`.
+
+    Returns
+    -------
+    ndarray of float32, shape (6272,)
+        Whole numbers from 0 to 255; each descriptor's norm is about 512.
+    """
+    if not hasattr(_own, "sift"):
+        # One for each thread: whether they can share is not promised. (OpenCV's type stubs lack it.)
+        _own.sift = cv2.SIFT_create()  # type: ignore[attr-defined]
+    points = [cv2.KeyPoint(float(x), float(y), float(size), 0.0) for x, y in landmarks]
+    kept, descriptors = _own.sift.compute(grey, points)
+    if len(kept) != len(points):
+        raise ValueError(f"OpenCV left out {len(points) - len(kept)} of {len(points)} key points")
+    return np.asarray(descriptors, np.float32).reshape(-1)
+
+
+def sift_features(
+    lmdb: str | Path,
+    *,
+    folder: str | Path | None = None,
+    size: float = SIFT_SIZE,
+    jobs: int = 0,
+    progress: bool = True,
+) -> Features:
+    """Give the SIFT features of a prepared split; made, or those of an earlier run where they fit.
+
+    Parameters
+    ----------
+    lmdb : path
+        LMDB folder of ``drml prepare``, such as fold1/train_lmdb.
+    folder : path, optional
+        Where the features are kept; by default beside the LMDB: fold1/train_sift.npy and .json.
+    size : float
+        As in `sift`.
+    jobs : int
+        Threads; 0 takes one for each core at hand. The result does not depend on it.
+    progress : bool
+        Show a progress bar.
+
+    Returns
+    -------
+    Features
+
+    Raises
+    ------
+    UserError
+        The data are at fault, or hold no landmarks.
+    OSError
+        The features cannot be written; nothing of them is left.
+    """
+    if not (math.isfinite(size) and size > 0):
+        raise UserError(f"SIFT of size {size}: give pixels, more than 0")
+    data = open_data(lmdb)
+    if data.manifest is None:
+        raise UserError(f"{lmdb}: no manifest beside it; give an LMDB as drml prepare writes it")
+    landmarks_file = landmarks_beside(data.lmdb)
+    landmarks = read_landmarks(landmarks_file)
+    keys = sorted(data.manifest.rows)  # LMDB's order
+    missing = next((key for key in keys if key not in landmarks), None)
+    if missing is not None:
+        raise UserError(f"{landmarks_file}: no landmarks of record {missing}; prepare the data again")
+    place = data.lmdb.parent if folder is None else Path(folder)
+    path = place / f"{data.lmdb.absolute().name.removesuffix(LMDB_SUFFIX)}_sift.npy"
+    origin = {
+        "what": "SIFT at 49 landmarks",
+        "shape": [len(keys), POINTS * LENGTH],
+        "dtype": "float32",
+        "size": size,
+        "angle": 0,
+        "opencv": cv2.__version__,
+        "lmdb": _digest(data.lmdb / "data.mdb"),
+        "manifest": _digest(data.manifest.path),
+        "landmarks": _digest(landmarks_file),
+    }
+    X = _reuse(path, origin)
+    if X is None:
+        place.mkdir(parents=True, exist_ok=True)
+        # Without it first: a note never stands beside features that it does not describe.
+        path.with_suffix(".json").unlink(missing_ok=True)
+        _write(path, len(keys), _descriptions(data, landmarks, size, jobs), progress)
+        with writing(path.with_suffix(".json"), encoding="utf-8") as file:
+            json.dump(origin, file, indent=2)
+            file.write("\n")
+        X = _reuse(path, origin)
+        if X is None:
+            raise OSError(None, "the features that were just written cannot be read", str(path))
+    rows = data.manifest.rows
+    Y = np.array([rows[key].labels for key in keys], np.int8)
+    subjects = len({rows[key].subject for key in keys})
+    return Features(path, X, Y, keys, data.manifest.aus, subjects, data.synthetic)
+
+
+def _digest(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while part := file.read(1 << 20):
+            digest.update(part)
+    return digest.hexdigest()
+
+
+def _reuse(path: Path, origin: dict[str, Any]) -> NDArray[np.float32] | None:
+    """Map features that were made from the same, or give None."""
+    try:
+        note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        X = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    good = note == origin and list(X.shape) == origin["shape"] and X.dtype == np.float32
+    return X if good else None
+
+
+def _write(path: Path, count: int, descriptions: Iterable[NDArray[np.float32]], progress: bool) -> None:
+    """Write the ``.npy``: head, then row after row.
+
+    Not through a map of the file, which a full disk would end the process over, where a write only fails.
+    """
+    head = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False}
+    with (
+        writing(path, "wb") as file,
+        tqdm(total=count, desc=f"SIFT {path.stem}", unit="face", disable=not progress) as bar,
+    ):
+        np.lib.format.write_array_header_1_0(file, {**head, "shape": (count, POINTS * LENGTH)})
+        for rows in descriptions:
+            file.write(rows.tobytes())
+            bar.update(len(rows))
+
+
+def _descriptions(data: Data, landmarks: Any, size: float, jobs: int) -> Iterator[NDArray[np.float32]]:
+    """Describe all faces, in the order of the keys, a few at a time.
+
+    In threads: OpenCV lets go of Python's lock, and pictures need not be sent to other processes.
+    """
+
+    def work(keys: list[str], images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        return np.stack(
+            [
+                sift(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)), landmarks[key], size)
+                for key, image in zip(keys, images, strict=True)
+            ]
+        )
+
+    jobs = jobs if jobs > 0 else len(os.sched_getaffinity(0))
+    waiting: deque[Future[NDArray[np.float32]]] = deque()
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            batches = data.batches(_BATCH)
+            for keys, images, _ in batches:
+                waiting.append(pool.submit(work, keys, images))
+                if len(waiting) > 2 * jobs:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()

@@ -1,0 +1,234 @@
+"""One baseline on one prepared fold: fit on train, choose on val, score on test."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.special import expit
+from tqdm import tqdm
+
+from drml import scoring
+from drml.baselines.apl import APL
+from drml.baselines.base import LinearDetector
+from drml.baselines.features import SIFT_SIZE, Features, sift_features
+from drml.baselines.jpml import JPML
+from drml.baselines.lsvm import LSVM
+from drml.baselines.maps import write_maps
+from drml.baselines.patches import PatchDetector
+from drml.errors import UserError
+from drml.files import put_folder_in_place, writing
+
+__all__ = ["METHODS", "run"]
+
+METHODS: dict[str, type[LinearDetector]] = {"lsvm": LSVM, "apl": APL, "jpml": JPML}
+
+_SPLITS = ("train", "val", "test")
+_FILES = ("scores.json", "predictions.csv", "model.npz", "fit.json")
+_WRITTEN = {*_FILES, *(f"{name}.partial" for name in _FILES), "patches"}
+
+
+def run(
+    method: str,
+    fold: str | Path,
+    out: str | Path,
+    *,
+    features: str | Path | None = None,
+    size: float = SIFT_SIZE,
+    seed: int = 0,
+    jobs: int = 0,
+    progress: bool = True,
+    overwrite: bool = False,
+    command: Sequence[str] | None = None,
+    **params: Any,
+) -> scoring.TestResult:
+    """Fit a baseline, score it and write what came of it.
+
+    Writes to `out`: ``scores.json`` and ``predictions.csv`` as ``drml score`` does, ``model.npz``,
+    ``fit.json`` (parameters, what validation chose, iterations, seconds), and for APL and JPML
+    ``patches/AU1.png``, ... The folder appears when all of it is there.
+
+    Parameters
+    ----------
+    method : {"lsvm", "apl", "jpml"}
+    fold : path
+        Folder of ``drml prepare`` with train_lmdb, val_lmdb and test_lmdb.
+    out : path
+        Folder to make; missing or empty, unless `overwrite`.
+    features : path, optional
+        Where features are kept and found again; by default in `fold`.
+    size : float
+        Of SIFT, as in `drml.baselines.features.sift`.
+    seed : int
+        Of the face that patches are drawn on. The fit draws nothing.
+    jobs : int
+        Threads; 0 takes one for each core at hand. The result does not depend on it.
+    progress : bool
+        Show progress bars, and JPML's objective at every outer iteration.
+    overwrite : bool
+        Replace a folder that is not empty.
+    command : sequence of str, optional
+        What to keep in the scores as the command that was given.
+    **params
+        More parameters of the estimator.
+
+    Returns
+    -------
+    TestResult
+        A decision of at least 0 is a probability of at least 0.5: probabilities are sigmoid(decision). For
+        the LSVM that is monotone, and no more: its decisions are no log-odds.
+
+    Raises
+    ------
+    UserError
+        The data or the folder are at fault.
+    OSError
+        Something cannot be written; `out` is then as it was.
+    """
+    if method not in METHODS:
+        raise UserError(f"method {method!r}: {', '.join(METHODS)} are known")
+    fold, out = Path(fold), Path(out)
+    if out.is_symlink():  # the folder it leads to is the one that is made
+        out = out.resolve()
+    _check(fold, out, overwrite)
+    data = {
+        split: sift_features(fold / f"{split}_lmdb", folder=features, size=size, jobs=jobs, progress=progress)
+        for split in _SPLITS
+    }
+    _check_aus(data)
+    aus = data["train"].aus
+    started = time.perf_counter()
+    model = METHODS[method](n_jobs=jobs or -1, aus=aus, **params)
+    with _telling(method, progress) as report:
+        model.fit(
+            data["train"].X,
+            data["train"].Y,
+            validation=(data["val"].X, data["val"].Y),
+            progress=report,
+        )
+    fitted = time.perf_counter()
+    test = data["test"]
+    probabilities = expit(model.decision_function(test.X))
+    predictions = scoring.Predictions(
+        weights=str(out / "model.npz"),
+        data=str(fold / "test_lmdb"),
+        aus=aus,
+        keys=test.keys,
+        labels=test.Y,
+        probabilities=probabilities,
+        subjects=test.subjects or None,
+        synthetic=test.synthetic,
+        input={"features": f"SIFT at 49 landmarks, size {size:g}"},
+        seconds=time.perf_counter() - fitted,
+    )
+    result = scoring.assess(method, [predictions], command=list(command) if command else None)
+    partial = out.with_name(out.name + ".partial")
+    try:
+        if partial.exists():  # what a killed run left: `_check` has looked
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+        scoring.write_scores(partial / "scores.json", result)
+        scoring.write_predictions(partial / "predictions.csv", result.folds)
+        model.save(partial / "model.npz")
+        with writing(partial / "fit.json", encoding="utf-8") as file:
+            json.dump(_describe(method, model, fitted - started, data), file, indent=2, allow_nan=False)
+            file.write("\n")
+        if isinstance(model, PatchDetector):
+            write_maps(partial / "patches", model.patch_importance_, aus, seed=seed)
+        put_folder_in_place(partial, out)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return result
+
+
+def _check(fold: Path, out: Path, overwrite: bool) -> None:
+    """Refuse what can be refused before any work."""
+    if out.name in ("", ".."):
+        raise UserError(f"{out}: name a folder that is to be made")
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out}: there is a file of this name; choose another folder")
+    here, there = fold.resolve(), out.resolve()
+    if there == here or there in here.parents:
+        raise UserError(f"{out}: the data lie there; choose another folder")
+    if out.is_dir() and any(out.iterdir()) and not overwrite:
+        raise UserError(f"{out}: not empty; choose another folder, or replace it with --overwrite")
+    partial = out.with_name(out.name + ".partial")
+    if partial.exists() and not (
+        partial.is_dir() and all(path.name in _WRITTEN for path in partial.iterdir())
+    ):
+        raise UserError(f"{partial}: is in the way and not of our making; move it elsewhere")
+    if not fold.is_dir():
+        raise UserError(f"{fold}: no such folder; give a fold of drml prepare, such as data/drml/fold1")
+    for split in _SPLITS:
+        if not (fold / f"{split}_lmdb").is_dir():
+            more = ", with a share for validation (--val-share)" if split == "val" else ""
+            raise UserError(f"{fold}: no {split}_lmdb in it; prepare the data with drml prepare{more}")
+
+
+def _check_aus(data: dict[str, Features]) -> None:
+    aus = data["train"].aus
+    for split, features in data.items():
+        if features.aus != aus:
+            raise UserError(
+                f"{features.path}: AUs of {split} differ from those of train; prepare the data again"
+            )
+
+
+def _describe(
+    method: str, model: LinearDetector, seconds: float, data: dict[str, Features]
+) -> dict[str, Any]:
+    """Gather what was fitted and chosen, as plain values; what is undefined is null."""
+    chosen = {
+        name.removesuffix("_"): value
+        for name, value in vars(model).items()
+        if name.endswith("_") and name not in ("coef_", "intercept_", "n_features_in_")
+    }
+    return {
+        "method": method,
+        "params": _plain(model.get_params()),
+        "aus": list(data["train"].aus),
+        "frames": {split: len(features.keys) for split, features in data.items()},
+        "chosen": _plain(chosen),
+        "seconds": round(seconds, 3),
+    }
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return _plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+@contextmanager
+def _telling(method: str, progress: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """Show the fit as a bar, JPML's outer iterations as lines, warnings as notes of one line."""
+    with (
+        tqdm(desc=f"fitting {method}", unit="step", disable=not progress) as bar,
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("always")
+
+        def report(done: int, total: int, text: str) -> None:
+            bar.total, bar.n = total, done
+            if "objective" in text and progress:
+                tqdm.write(text, file=sys.stderr)
+                bar.refresh()
+            else:
+                bar.set_postfix_str(text)
+
+        yield report
+    for warning in caught:
+        print(f"note: {' '.join(str(warning.message).split())}", file=sys.stderr)
