@@ -364,11 +364,11 @@ def build_parser() -> Parser:
         "--features", type=Path, metavar="DIR", help="folder that keeps the SIFT features (default FOLD)"
     )
     baseline.add_argument(
-        "--sift-size",
+        "--sift-window",
         type=_finite,
         default=32.0,
         metavar="PIXELS",
-        help="size of the SIFT key points as OpenCV counts it: a sixth of the side they see (default 32)",
+        help="side of the square around a landmark that SIFT sees (default 32)",
     )
     baseline.add_argument(
         "--solver",

@@ -178,7 +178,7 @@ def baseline(args: argparse.Namespace) -> None:
         args.data,
         args.out,
         features=args.features,
-        size=args.sift_size,
+        window=args.sift_window,
         seed=args.seed,
         jobs=args.jobs,
         progress=not args.quiet,

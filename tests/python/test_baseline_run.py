@@ -48,9 +48,9 @@ def fold(prepared: Path, tmp_path: Path) -> Path:
     return tmp_path / "data" / "fold1"
 
 
-def small(fold: Path, size: float = 4.0) -> Any:
+def small(fold: Path, window: float = 24.0) -> Any:
     """Features that take little time."""
-    return sift_features(fold / "val_lmdb", size=size, **QUIET)
+    return sift_features(fold / "val_lmdb", window=window, **QUIET)
 
 
 # --- SIFT -----------------------------------------------------------------------------------------------
@@ -62,31 +62,31 @@ def face() -> tuple[Any, Any]:
     return cv2.cvtColor(registered, cv2.COLOR_BGR2GRAY), registration.place(landmarks)
 
 
-@pytest.mark.parametrize("size", [32.0, 5.0])
-def test_sift_is_opencvs_landmark_by_landmark(size: float) -> None:
+@pytest.mark.parametrize("window", [32.0, 192.0])
+def test_sift_is_opencvs_landmark_by_landmark(window: float) -> None:
     grey, points = face()
-    found = sift(grey, points, size)
+    found = sift(grey, points, window)
     assert found.shape == (6272,) and found.dtype == np.float32
     for at, (x, y) in enumerate(points):
         # One at a time: which key point a descriptor belongs to is then beyond doubt.
-        _, alone = cv2.SIFT_create().compute(grey, [cv2.KeyPoint(float(x), float(y), size, 0)])
+        _, alone = cv2.SIFT_create().compute(grey, [cv2.KeyPoint(float(x), float(y), window / 6, 0)])
         np.testing.assert_array_equal(found[at * 128 : (at + 1) * 128], alone[0])
 
 
-def test_default_size_is_32() -> None:
+def test_default_window_is_32() -> None:
     grey, points = face()
     np.testing.assert_array_equal(sift(grey, points), sift(grey, points, 32.0))
 
 
-def test_a_descriptor_sees_six_times_its_size() -> None:
+def test_a_descriptor_sees_its_window() -> None:
     grey, points = face()
     x = round(points[13, 0])
     changed = grey.copy()
     changed[:, : x - 40] = 0
     changed[:, x + 40 :] = 255
     part = slice(13 * 128, 14 * 128)
-    np.testing.assert_array_equal(sift(changed, points, 6.0)[part], sift(grey, points, 6.0)[part])
-    assert np.abs(sift(changed, points, 32.0)[part] - sift(grey, points, 32.0)[part]).max() > 10
+    np.testing.assert_array_equal(sift(changed, points, 36.0)[part], sift(grey, points, 36.0)[part])
+    assert np.abs(sift(changed, points, 192.0)[part] - sift(grey, points, 192.0)[part]).max() > 10
 
 
 def test_landmarks_at_the_edge_and_outside_are_described() -> None:
@@ -114,7 +114,7 @@ def test_features_are_those_of_the_records(fold: Path) -> None:
 def test_threads_change_nothing_and_a_bar_is_shown(fold: Path, capsys: pytest.CaptureFixture[str]) -> None:
     one = np.array(small(fold).X)
     (fold / "val_sift.json").unlink()
-    several = sift_features(fold / "val_lmdb", size=4.0, jobs=3)
+    several = sift_features(fold / "val_lmdb", window=24.0, jobs=3)
     np.testing.assert_array_equal(several.X, one)
     assert f"{len(one)}/{len(one)}" in capsys.readouterr().err
 
@@ -132,9 +132,9 @@ def test_features_are_used_again_only_where_they_fit(fold: Path, monkeypatch: py
     small(fold)
     assert made == [fold / "val_sift.npy"]
     note = json.loads((fold / "val_sift.json").read_text())
-    assert note["size"] == 4 and note["shape"] == [len(read_manifest(fold / "val.csv").rows), 6272]
+    assert note["window"] == 24 and note["shape"] == [len(read_manifest(fold / "val.csv").rows), 6272]
     assert {"lmdb", "manifest", "landmarks", "opencv"} <= note.keys()
-    small(fold, 5.0)  # another size
+    small(fold, 30.0)  # another window
     assert len(made) == 2
     array = fold / "val_sift.npy"
     array.write_bytes(array.read_bytes()[:5000])  # cut
@@ -144,7 +144,7 @@ def test_features_are_used_again_only_where_they_fit(fold: Path, monkeypatch: py
     manifest.write_text(manifest.read_text().replace(",T1,", ",T9,"))
     small(fold, 5.0)
     assert len(made) == 4
-    elsewhere = sift_features(fold / "val_lmdb", folder=fold / "other", size=5.0, **QUIET)
+    elsewhere = sift_features(fold / "val_lmdb", folder=fold / "other", window=30.0, **QUIET)
     assert elsewhere.path == fold / "other" / "val_sift.npy" == made[-1]
 
 
@@ -170,7 +170,7 @@ def test_data_without_landmarks_are_to_be_prepared_again(fold: Path) -> None:
     (fold / "val.csv").unlink()
     with pytest.raises(UserError, match="no manifest beside it"):
         small(fold)
-    with pytest.raises(UserError, match="SIFT of size nan"):
+    with pytest.raises(UserError, match="SIFT window nan"):
         small(fold, float("nan"))
 
 
@@ -236,7 +236,7 @@ def test_the_command_from_fold_to_scores(
     assert cli.main(arguments) == 0
     captured = capsys.readouterr()
     assert "SYNTHETIC DATA" in captured.out and "all positive (trivial)" in captured.out
-    assert "Avg." in captured.out and "features: SIFT at 49 landmarks, size 32" in captured.out
+    assert "Avg." in captured.out and "features: SIFT at 49 landmarks, window 32 px" in captured.out
     assert "fitting apl" in captured.err
     scores = check_written(out, fold, patches=True)
     assert scores["command"] == ["drml", *arguments] and scores["model"] == "apl"
@@ -295,7 +295,7 @@ def test_faults_are_one_line_and_leave_nothing(
     assert "no such folder" in failing("apl", "--data", str(tmp_path / "none"))
     assert "the data lie there" in failing("apl", "--data", str(fold), out="data/fold1")
     assert "only lsvm has a choice" in failing("apl", "--data", str(fold), "--solver", "liblinear")
-    assert "SIFT of size -1" in failing("apl", "--data", str(fold), "--sift-size", "-1")
+    assert "SIFT window -1" in failing("apl", "--data", str(fold), "--sift-window", "-1")
     (tmp_path / "file").write_text("")
     assert "there is a file of this name" in failing("apl", "--data", str(fold), out="file")
     (tmp_path / "out.partial").mkdir()

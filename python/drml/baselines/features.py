@@ -1,9 +1,9 @@
 """SIFT at the landmarks of registered faces: the features of the linear baselines.
 
 Each of the 49 landmarks of the grey face gives one SIFT descriptor of 128 values (Lowe, *Distinctive Image
-Features from Scale-Invariant Keypoints*, IJCV 2004; OpenCV's implementation) of fixed size and angle 0, 6272
-values a face: landmark 0's 128, then landmark 1's, and so on. They are computed once, into an ``.npy`` that
-is read memory-mapped, with a JSON beside it that says what it was made from.
+Features from Scale-Invariant Keypoints*, IJCV 2004; OpenCV's implementation) of a fixed window and angle 0,
+6272 values a face: landmark 0's 128, then landmark 1's, and so on. They are computed once, into an ``.npy``
+that is read memory-mapped, with a JSON beside it that says what it was made from.
 """
 
 from __future__ import annotations
@@ -31,13 +31,16 @@ from drml.landmarks import POINTS, landmarks_beside, read_landmarks
 from drml.manifest import LMDB_SUFFIX
 from drml.prepared import Data, open_data
 
-__all__ = ["LENGTH", "SIFT_SIZE", "Features", "sift", "sift_features"]
+__all__ = ["LENGTH", "SIFT_WINDOW", "Features", "sift", "sift_features"]
 
 LENGTH = 128
 """Values of one descriptor."""
 
-SIFT_SIZE = 32.0
-"""Size of the key points in pixels, as OpenCV counts it (``KeyPoint.size``)."""
+SIFT_WINDOW = 32.0
+"""Side in pixels of the square that a descriptor sees."""
+
+_WINDOW_OF_SIZE = 6
+# OpenCV takes KeyPoint.size for twice the scale, and each of SIFT's 4 x 4 cells is 3 scales wide.
 
 _BATCH = 16  # faces a task
 
@@ -72,7 +75,9 @@ class Features:
     synthetic: bool
 
 
-def sift(grey: NDArray[np.uint8], landmarks: NDArray[Any], size: float = SIFT_SIZE) -> NDArray[np.float32]:
+def sift(
+    grey: NDArray[np.uint8], landmarks: NDArray[Any], window: float = SIFT_WINDOW
+) -> NDArray[np.float32]:
     """Describe a face by SIFT at its landmarks.
 
     Parameters
@@ -81,9 +86,8 @@ def sift(grey: NDArray[np.uint8], landmarks: NDArray[Any], size: float = SIFT_SI
         The registered face.
     landmarks : ndarray, shape (49, 2)
         x and y in its pixels.
-    size : float
-        ``KeyPoint.size``. OpenCV takes it for twice the key point's scale, and SIFT's 4 x 4 cells are each 3
-        scales wide: a descriptor sees a square of 6 times `size`.
+    window : float
+        Side in pixels of the square around a landmark that its descriptor sees, > 0.
 
     Returns
     -------
@@ -93,7 +97,7 @@ def sift(grey: NDArray[np.uint8], landmarks: NDArray[Any], size: float = SIFT_SI
     if not hasattr(_own, "sift"):
         # One for each thread: whether they can share is not promised. (OpenCV's type stubs lack it.)
         _own.sift = cv2.SIFT_create()  # type: ignore[attr-defined]
-    points = [cv2.KeyPoint(float(x), float(y), float(size), 0.0) for x, y in landmarks]
+    points = [cv2.KeyPoint(float(x), float(y), window / _WINDOW_OF_SIZE, 0.0) for x, y in landmarks]
     kept, descriptors = _own.sift.compute(grey, points)
     if len(kept) != len(points):
         raise ValueError(f"OpenCV left out {len(points) - len(kept)} of {len(points)} key points")
@@ -104,7 +108,7 @@ def sift_features(
     lmdb: str | Path,
     *,
     folder: str | Path | None = None,
-    size: float = SIFT_SIZE,
+    window: float = SIFT_WINDOW,
     jobs: int = 0,
     progress: bool = True,
 ) -> Features:
@@ -116,7 +120,7 @@ def sift_features(
         LMDB folder of ``drml prepare``, such as fold1/train_lmdb.
     folder : path, optional
         Where the features are kept; by default beside the LMDB: fold1/train_sift.npy and .json.
-    size : float
+    window : float
         As in `sift`.
     jobs : int
         Threads; 0 takes one for each core at hand. The result does not depend on it.
@@ -134,8 +138,8 @@ def sift_features(
     OSError
         The features cannot be written; nothing of them is left.
     """
-    if not (math.isfinite(size) and size > 0):
-        raise UserError(f"SIFT of size {size}: give pixels, more than 0")
+    if not (math.isfinite(window) and window > 0):
+        raise UserError(f"SIFT window {window}: give pixels, more than 0")
     data = open_data(lmdb)
     if data.manifest is None:
         raise UserError(f"{lmdb}: no manifest beside it; give an LMDB as drml prepare writes it")
@@ -151,7 +155,7 @@ def sift_features(
         "what": "SIFT at 49 landmarks",
         "shape": [len(keys), POINTS * LENGTH],
         "dtype": "float32",
-        "size": size,
+        "window": window,
         "angle": 0,
         "opencv": cv2.__version__,
         "lmdb": _digest(data.lmdb / "data.mdb"),
@@ -163,7 +167,7 @@ def sift_features(
         place.mkdir(parents=True, exist_ok=True)
         # Without it first: a note never stands beside features that it does not describe.
         path.with_suffix(".json").unlink(missing_ok=True)
-        _write(path, len(keys), _descriptions(data, landmarks, size, jobs), progress)
+        _write(path, len(keys), _descriptions(data, landmarks, window, jobs), progress)
         with writing(path.with_suffix(".json"), encoding="utf-8") as file:
             json.dump(origin, file, indent=2)
             file.write("\n")
@@ -211,7 +215,7 @@ def _write(path: Path, count: int, descriptions: Iterable[NDArray[np.float32]], 
             bar.update(len(rows))
 
 
-def _descriptions(data: Data, landmarks: Any, size: float, jobs: int) -> Iterator[NDArray[np.float32]]:
+def _descriptions(data: Data, landmarks: Any, window: float, jobs: int) -> Iterator[NDArray[np.float32]]:
     """Describe all faces, in the order of the keys, a few at a time.
 
     In threads: OpenCV lets go of Python's lock, and pictures need not be sent to other processes.
@@ -220,7 +224,7 @@ def _descriptions(data: Data, landmarks: Any, size: float, jobs: int) -> Iterato
     def work(keys: list[str], images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
         return np.stack(
             [
-                sift(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)), landmarks[key], size)
+                sift(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)), landmarks[key], window)
                 for key, image in zip(keys, images, strict=True)
             ]
         )

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from drml import scoring
 from drml.baselines.apl import APL
 from drml.baselines.base import LinearDetector
-from drml.baselines.features import SIFT_SIZE, Features, sift_features
+from drml.baselines.features import SIFT_WINDOW, Features, sift_features
 from drml.baselines.jpml import JPML
 from drml.baselines.lsvm import LSVM
 from drml.baselines.maps import write_maps
@@ -42,7 +42,7 @@ def run(
     out: str | Path,
     *,
     features: str | Path | None = None,
-    size: float = SIFT_SIZE,
+    window: float = SIFT_WINDOW,
     seed: int = 0,
     jobs: int = 0,
     progress: bool = True,
@@ -65,8 +65,8 @@ def run(
         Folder to make; missing or empty, unless `overwrite`.
     features : path, optional
         Where features are kept and found again; by default in `fold`.
-    size : float
-        Of SIFT, as in `drml.baselines.features.sift`.
+    window : float
+        Of SIFT in pixels, as in `drml.baselines.features.sift`.
     seed : int
         Of the face that patches are drawn on. The fit draws nothing.
     jobs : int
@@ -100,7 +100,9 @@ def run(
         out = out.resolve()
     _check(fold, out, overwrite)
     data = {
-        split: sift_features(fold / f"{split}_lmdb", folder=features, size=size, jobs=jobs, progress=progress)
+        split: sift_features(
+            fold / f"{split}_lmdb", folder=features, window=window, jobs=jobs, progress=progress
+        )
         for split in _SPLITS
     }
     _check_aus(data)
@@ -126,7 +128,7 @@ def run(
         probabilities=probabilities,
         subjects=test.subjects or None,
         synthetic=test.synthetic,
-        input={"features": f"SIFT at 49 landmarks, size {size:g}"},
+        input={"features": f"SIFT at 49 landmarks, window {window:g} px"},
         seconds=time.perf_counter() - fitted,
     )
     result = scoring.assess(method, [predictions], command=list(command) if command else None)
