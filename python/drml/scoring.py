@@ -277,7 +277,7 @@ class TestResult:
                     f"{au} {'-' if c is None else c}" for au, c in fold.classifier["c"].items()
                 )
                 lines.append(f"  {fold.classifier['kind']} on {fold.classifier['blob']}, C: {chosen}")
-                lines += [f"  {au}: {note}" for au, note in fold.classifier["notes"].items()]
+                lines += [f"  {note}" for note in fold.classifier["notes"]]
         if self.mean is None:
             lines += ["", *_table(self.pooled)]
         else:

@@ -18,109 +18,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
-from drml import metrics, scoring
+from drml import scoring
+from drml.baselines import LSVM
 from drml.errors import UserError
 from drml.features import BlobReader
-from drml.labels import ABSENT, PRESENT, UNKNOWN
 from drml.net_input import Input
 from drml.prepared import VERIFY, Data
 from drml.scoring import Predictions, TestResult
 
-__all__ = ["CS", "LinearFit", "fit_linear", "transfer"]
+__all__ = ["CS", "transfer"]
 
 CS: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 """The C that are tried. With 2048 standardised features, 0.1 is next to a hard margin."""
 
-_STEPS = 10_000  # of the solver: more than it needs, as a rule
+# Features that go together make a slow problem: more steps than are needed, as a rule.
+_SOLVING: dict[str, Any] = {"tol": 1e-4, "max_iter": 10_000, "scale": False, "n_jobs": -1}
 
 _SPLITS = ("train", "val", "test")
-
-
-@dataclass(frozen=True)
-class LinearFit:
-    """A linear classifier of one AU; present where its decision is 0 or more.
-
-    Attributes
-    ----------
-    weights : ndarray of float64, shape (D,)
-    bias : float
-    c : float or None
-        The C that was chosen; None where nothing could be fitted.
-    note : str
-        What could not be done as it should be, if anything, for the reader.
-    """
-
-    weights: NDArray[np.float64]
-    bias: float
-    c: float | None
-    note: str = ""
-
-    def decide(self, features: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the decisions for features of shape (N, D), shape (N,)."""
-        return np.asarray(features @ self.weights + self.bias, np.float64)
-
-
-def fit_linear(
-    features: NDArray[Any],
-    labels: NDArray[Any],
-    val_features: NDArray[Any],
-    val_labels: NDArray[Any],
-    cs: Sequence[float] = CS,
-) -> LinearFit:
-    """Fit a linear support vector machine (squared hinge, L2), its C chosen by F1 on validation data.
-
-    Parameters
-    ----------
-    features, val_features : ndarray, shape (N, D) and (M, D)
-        Standardised.
-    labels, val_labels : ndarray, shape (N,) and (M,)
-        1, -1 or 0; rows with 0 are left out.
-    cs : sequence of float
-        The C to try, ascending. Of those with the best F1 the one with the best ROC-AUC is taken, and of
-        these the smallest.
-
-    Returns
-    -------
-    LinearFit
-        With training labels of one kind alone it says that kind always. Without validation frames of both
-        kinds it has the middle one of `cs`.
-    """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.svm import LinearSVC
-
-    known = labels != UNKNOWN
-    kinds = set(labels[known].tolist())
-    if len(kinds) < 2:
-        bias = 1.0 if kinds == {PRESENT} else -1.0
-        return LinearFit(
-            np.zeros(features.shape[1]), bias, None, "the training frames do not hold both kinds"
-        )
-    note = ""
-    if not {PRESENT, ABSENT} <= set(val_labels.tolist()):
-        cs, note = [sorted(cs)[len(cs) // 2]], "the validation frames do not hold both kinds: C is not chosen"
-    best: tuple[tuple[float, float], LinearFit] | None = None
-    for c in sorted(cs):
-        # "auto" is the dual, which takes turns by chance, where there are fewer frames than features.
-        machine = LinearSVC(C=c, dual="auto", max_iter=_STEPS, random_state=0)
-        with warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore", ConvergenceWarning
-            )  # its line names no AU: the note is told with it
-            machine.fit(features[known], labels[known] == PRESENT)
-        late = f"not converged after {_STEPS} steps" if np.max(machine.n_iter_) >= _STEPS else ""
-        notes = "; ".join(part for part in (note, late) if part)
-        fit = LinearFit(machine.coef_[0].astype(np.float64), float(machine.intercept_[0]), c, notes)
-        decisions = fit.decide(val_features)
-        quality = (
-            metrics.f1_frame(val_labels, decisions, threshold=0.0),
-            metrics.roc_auc(val_labels, decisions),
-        )
-        if best is None or quality > best[0]:
-            best = quality, fit
-    if best is None:
-        raise ValueError("no C to try")
-    return best[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -195,7 +111,7 @@ def transfer(
     folds : sequence of int, optional
         Of those in `data`; by default all.
     cs : sequence of float
-        As in `fit_linear`.
+        The C to try, as in `drml.baselines.LSVM`, on standardised features.
     progress : bool
         Show progress bars.
 
@@ -257,18 +173,17 @@ def _fold(
         if split.aus != test.aus:
             raise UserError(f"{split.source.name}: other AUs than in {test.source.name}; {VERIFY}")
     _standardise([train.features, val.features, test.features])
-    fits = {
-        au: fit_linear(train.features, train.labels[:, k], val.features, val.labels[:, k], cs)
-        for k, au in enumerate(test.aus)
-    }
-    decisions = np.stack([fit.decide(test.features) for fit in fits.values()], axis=1)
+    model = LSVM(Cs=cs, aus=test.aus, **_SOLVING)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.fit(train.features, train.labels, validation=(val.features, val.labels))
     return Predictions(
         weights=weights,
         data=str(test.source.name),
         aus=test.aus,
         keys=test.keys,
         labels=test.labels,
-        probabilities=_sigmoid(decisions),
+        probabilities=expit(model.decision_function(test.features)),
         subjects=test.source.subjects(test.keys),
         synthetic=test.source.synthetic,
         input=test.settings.to_dict(),
@@ -276,13 +191,10 @@ def _fold(
         classifier={
             "kind": "linear SVM",
             "blob": blob,
-            "c": {f"AU{au}": fit.c for au, fit in fits.items()},
-            "notes": {f"AU{au}": fit.note for au, fit in fits.items() if fit.note},
+            "c": {
+                f"AU{au}": None if math.isnan(c) else float(c)
+                for au, c in zip(test.aus, model.C_, strict=True)
+            },
+            "notes": [" ".join(str(warning.message).split()) for warning in caught],
         },
     )
-
-
-def _sigmoid(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 / (1 + exp(-x)), for any x."""
-    small = np.exp(-np.abs(values))
-    return np.asarray(np.where(values >= 0, 1.0, small) / (1.0 + small))

@@ -231,7 +231,10 @@ class LinearDetector(BaseEstimator):
         weights: NDArray[np.float64],
         intercepts: NDArray[np.float64],
     ) -> NDArray[np.intp]:
-        """Choose a candidate for each of the `columns` by F1-frame on validation; the first of equals.
+        """Choose a candidate for each of the `columns` by F1-frame on validation.
+
+        Of equals the one with the best ROC-AUC, and of these the first. Where the validation set does not
+        hold both classes there is nothing to choose by: the middle one is taken.
 
         `weights` is P x candidates x columns, `intercepts` candidates x columns, both in units of X.
         """
@@ -243,18 +246,26 @@ class LinearDetector(BaseEstimator):
         decisions = self._decide(X, weights.reshape(len(weights), -1), intercepts.ravel())
         decisions = decisions.reshape(len(X), count, len(columns))
         for at, column in enumerate(columns):
+            truth = Y[:, column]
             figures = [
-                metrics.f1_frame(Y[:, column], decisions[:, candidate, at], threshold=0.0)
+                metrics.f1_frame(truth, decisions[:, candidate, at], threshold=0.0)
                 for candidate in range(count)
             ]
             self.validation_f1_[column] = figures
-            if one_class(Y[:, [column]])[0] and count > 1:
-                warnings.warn(
-                    f"{self._name(int(column))}: the validation set does not hold both classes,"
-                    " which makes the choice among candidates a weak one",
-                    stacklevel=3,
-                )
-            chosen[at] = int(np.argmax(np.nan_to_num(figures, nan=-1.0)))
+            if one_class(Y[:, [column]])[0]:
+                chosen[at] = count // 2
+                if count > 1:
+                    warnings.warn(
+                        f"{self._name(int(column))}: the validation set does not hold both classes,"
+                        " the middle candidate is taken",
+                        stacklevel=3,
+                    )
+                continue
+            best = [candidate for candidate in range(count) if figures[candidate] == max(figures)]
+            if len(best) > 1:
+                areas = [metrics.roc_auc(truth, decisions[:, candidate, at]) for candidate in best]
+                best = [best[int(np.argmax(areas))]]
+            chosen[at] = best[0]
         return chosen
 
 

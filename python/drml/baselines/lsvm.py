@@ -33,7 +33,7 @@ class LSVM(LinearDetector):
     Parameters
     ----------
     Cs : float or sequence of float
-        Weight of the loss, > 0; of several, validation chooses for each AU, the first of equals.
+        Weight of the loss, > 0; of several, validation chooses for each AU.
     solver : {"gradient", "liblinear"}
         "liblinear" runs scikit-learn's ``LinearSVC`` for each AU and C (its primal solver, which draws
         nothing at random). It copies the AU's rows to 24 bytes a value: 15 GB for the 97,000 x 6272 of a BP4D
