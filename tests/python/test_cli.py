@@ -265,6 +265,12 @@ def test_disfa_is_drawn_prepared_and_verified(tmp_path, capsys):
     assert summary["options"]["threshold"] == 2 and summary["options"]["camera"] == "right"
     assert summary["options"]["positives"] == 800
     assert cli.main(["verify", "-q", str(out / "fold1" / "test_lmdb")]) == 0
+    fitted = str(tmp_path / "lsvm")
+    assert (
+        cli.main(["baseline", "lsvm", "--data", str(out / "fold1"), "--out", fitted, "--json", *common]) == 0
+    )
+    aus = [row["au"] for row in json.loads(capsys.readouterr().out)["pooled"]["aus"]]
+    assert aus == [1, 2, 4, 6, 9, 12, 25, 26]
     assert cli.main([*arguments[:-1], "--overwrite"]) == 0
     said = capsys.readouterr().out
     assert f"{out}: {summary['images']} faces of {summary['frames']} frames" in said
