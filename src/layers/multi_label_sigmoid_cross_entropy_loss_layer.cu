@@ -81,7 +81,7 @@ __global__ void __launch_bounds__(kThreads)
   normalizer[0] = z;
   loss[0] = sums[0] / z;
   if (first_bad < count) {
-    loss[0] = nan("");
+    loss[0] = NAN;
     bad_label->value = labels[first_bad];
     __threadfence_system();  // whoever sees the place sees the value
     bad_label->index = first_bad;
