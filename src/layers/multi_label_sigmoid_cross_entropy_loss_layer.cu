@@ -111,6 +111,7 @@ void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Forward_gpu(const vector<Blo
     BadLabel* shared;
     CUDA_CHECK(cudaHostAlloc(&shared, sizeof(BadLabel), cudaHostAllocMapped));
     shared->index = -1;
+    // Unchecked, as in DeviceBuffer: at the end of a process CUDA's runtime may be gone.
     bad_label_.reset(shared, [](BadLabel* memory) { cudaFreeHost(memory); });
   }
   StopAtBadLabel(classes);

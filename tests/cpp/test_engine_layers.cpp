@@ -181,6 +181,17 @@ TEST_F(EngineLayerTest, TestTheFactoryChooses) {
   EXPECT_NE(dynamic_cast<ConvolutionLayer<double>*>(in_double.get()), nullptr);
 }
 
+// A net for the GPU needs the layers that have kernels.
+TEST_F(EngineLayerTest, TestTheFactoryMakesPlainLayersForTheGPU) {
+  Caffe::set_mode(Caffe::GPU);
+  const bool convolution =
+      IsEngine<caffe_ext::EngineConvolution>(Convolution("num_output: 4 kernel_size: 3"));
+  const bool region = IsEngine<caffe_ext::EngineRegion>(Region(""));
+  Caffe::set_mode(Caffe::CPU);
+  EXPECT_FALSE(convolution);
+  EXPECT_FALSE(region);
+}
+
 TEST_F(EngineLayerTest, TestBlockedTensorRoundTrip) {
   for (const int block : {8, 16}) {
     for (const int channels : {1, 3, 8, 17, 33}) {
