@@ -13,6 +13,7 @@
 #include "caffe/layers/region_layer.hpp"
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
+#include "values.hpp"
 
 namespace caffe {
 
@@ -24,14 +25,6 @@ inline LayerParameter RegionParam(const string& text, Phase phase = TRAIN) {
   param.set_phase(phase);
   CHECK(google::protobuf::TextFormat::ParseFromString(text, param.mutable_region_param()));
   return param;
-}
-
-template <typename Dtype>
-void FillGaussian(double mean, double std, Blob<Dtype>* blob) {
-  FillerParameter param;
-  param.set_mean(mean);
-  param.set_std(std);
-  GaussianFiller<Dtype>(param).Fill(blob);
 }
 
 // Every blob away from its special values (0, 1), the running statistics to something that a few
@@ -57,33 +50,6 @@ void RandomizeBlobs(const LayerParameter& param, Layer<Dtype>* layer) {
       FillGaussian(.2, .6, blob);
     }
   }
-}
-
-// |a - b| within a tolerance that scales with the largest value around.
-template <typename A, typename B>
-void ExpectNear(int count, const A* expected, const B* actual, double tolerance,
-                const string& what) {
-  double scale = 1;
-  for (int i = 0; i < count; ++i) {
-    ASSERT_TRUE(std::isfinite(static_cast<double>(expected[i]))) << what << ": element " << i;
-    scale = std::max(scale, std::fabs(static_cast<double>(expected[i])));
-  }
-  int wrong = 0;
-  for (int i = 0; i < count; ++i) {
-    // Written so that NaN is wrong, too.
-    if (!(std::fabs(static_cast<double>(expected[i]) - actual[i]) <= tolerance * scale)) {
-      if (++wrong == 1) {
-        ADD_FAILURE() << what << ": element " << i << " is " << actual[i] << ", expected "
-                      << expected[i];
-      }
-    }
-  }
-  EXPECT_EQ(wrong, 0) << what << ": " << wrong << " of " << count << " elements";
-}
-
-template <typename Dtype>
-double Tolerance() {
-  return sizeof(Dtype) == sizeof(float) ? 2e-5 : 1e-12;
 }
 
 // The layer's definition, pixel by pixel in double, sharing nothing with the layer. It takes a

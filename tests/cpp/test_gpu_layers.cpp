@@ -10,11 +10,13 @@
 #include <vector>
 
 #include "caffe/blob.hpp"
+#include "caffe/layers/locally_connected_layer.hpp"
 #include "caffe/layers/multi_label_sigmoid_cross_entropy_loss_layer.hpp"
 #include "caffe/layers/region_layer.hpp"
 #include "caffe/test/test_caffe_main.hpp"
 #include "google/protobuf/text_format.h"
 #include "gtest/gtest.h"
+#include "locally_connected_reference.hpp"
 #include "region_reference.hpp"
 
 namespace caffe {
@@ -71,7 +73,7 @@ class GPULayerTest : public GPUDeviceTest<Dtype> {
     Outcome<Dtype> outcome;
     for (int pass = 0; pass < 2; ++pass) {
       layer.Forward(bottom, top);
-      if (param.type() == "Region") {
+      if (param.type() != "MultiLabelSigmoidCrossEntropyLoss") {
         FillDiff(2 + pass, &first);
       }
       layer.Backward(top, propagate_down, bottom);
@@ -180,6 +182,41 @@ TYPED_TEST(GPULayerTest, TestRegionOfManyTiles) {
   RandomizeBlobs(param, &layer);
   this->template ExpectSame<RegionLayer<TypeParam> >(param, layer.blobs(), inputs, {true},
                                                      vector<bool>(7, true));
+}
+
+TYPED_TEST(GPULayerTest, TestLocallyConnected) {
+  Caffe::set_random_seed(1701);
+  for (int draw = 0; draw < 40; ++draw) {
+    const int height = this->Draw(1, 9);
+    const int width = this->Draw(1, 11);
+    const int pad_h = this->Draw(0, 2);
+    const int pad_w = this->Draw(0, 2);
+    std::ostringstream text;
+    // Tiles are 16 outputs or channels, and 8, 16 or 32 images.
+    text << "num_output: " << this->Draw(1, draw % 8 == 0 ? 40 : 6)
+         << " kernel_h: " << this->Draw(1, std::min(5, height + 2 * pad_h))
+         << " kernel_w: " << this->Draw(1, std::min(5, width + 2 * pad_w))
+         << " stride_h: " << this->Draw(1, 3) << " stride_w: " << this->Draw(1, 3)
+         << " pad_h: " << pad_h << " pad_w: " << pad_w << " bias_term: " << this->Flip();
+    const LayerParameter param = LocallyConnectedParam(text.str());
+    typename TestFixture::Blobs inputs(1);
+    inputs[0].reset(
+        new Blob<TypeParam>(vector<int>{this->Draw(1, draw % 4 == 0 ? 40 : 16),
+                                        this->Draw(1, draw % 8 == 1 ? 40 : 6), height, width}));
+    FillGaussian(.5, 1, inputs[0].get());
+    SCOPED_TRACE(text.str() + ", bottom " + inputs[0]->shape_string());
+
+    Blob<TypeParam> top;
+    LocallyConnectedLayer<TypeParam> layer(param);
+    layer.SetUp({inputs[0].get()}, {&top});
+    vector<bool> learned;
+    for (const shared_ptr<Blob<TypeParam> >& blob : layer.blobs()) {
+      FillGaussian(.1, .4, blob.get());
+      learned.push_back(this->Draw(0, 4) != 0);
+    }
+    this->template ExpectSame<LocallyConnectedLayer<TypeParam> >(param, layer.blobs(), inputs,
+                                                                 {this->Draw(0, 4) != 0}, learned);
+  }
 }
 
 TYPED_TEST(GPULayerTest, TestMultiLabelLoss) {
