@@ -1,4 +1,4 @@
-"""models/drml: the architecture and the schedule are the paper's, and its three nets are one network."""
+"""models: the architectures and the schedules are the paper's, and a model's nets are one network."""
 
 from pathlib import Path
 
@@ -7,6 +7,8 @@ import pytest
 from drml.net import import_caffe, read_prototxt
 
 MODELS = Path(__file__).resolve().parents[2] / "models/drml"
+LCN = MODELS.parent / "lcn"
+CONVNET = MODELS.parent / "convnet"
 caffe = import_caffe()
 
 # Paper's layer, output C x H x W, learned parameters.
@@ -24,15 +26,28 @@ LAYERS = [
     ("fc10", (12,), 24_588),
 ]
 LEARNED = 56_863_436
+LCN_LAYERS = [
+    ("conv1", (32, 160, 160), 11_648),
+    ("pool3", (32, 80, 80), 0),
+    ("norm3", (32, 80, 80), 0),
+    ("conv4", (16, 73, 73), 32_784),
+    ("conv5", (16, 66, 66), 71_438_400),
+    ("conv6", (16, 31, 31), 8_871_952),
+    ("conv7", (16, 27, 27), 4_677_264),
+    ("fc8", (4096,), 47_779_840),
+    ("fc9", (2048,), 8_390_656),
+    ("fc10", (12,), 24_588),
+]
+LCN_LEARNED = 141_227_132
 STATISTICS = {"region2": 3}  # trailing blobs: running mean, running variance, factor
 
 
-def net_parameter(name):
-    return read_prototxt(MODELS / name, "NetParameter")
+def net_parameter(name, model=MODELS):
+    return read_prototxt(model / name, "NetParameter")
 
 
-def layers(name):
-    return {layer.name: layer for layer in net_parameter(name).layer if layer.type != "MultiLabelData"}
+def layers(name, model=MODELS):
+    return {layer.name: layer for layer in net_parameter(name, model).layer if layer.type != "MultiLabelData"}
 
 
 @pytest.fixture(scope="module")
@@ -61,12 +76,13 @@ def test_probabilities_are_the_sigmoid_of_the_scores(deploy):
     assert deploy.blobs["prob"].data.shape == (1, 12)
 
 
+@pytest.mark.parametrize("model", [MODELS, LCN], ids=["drml", "lcn"])
 @pytest.mark.parametrize("name", ["train_val.prototxt", "quick_train_val.prototxt"])
-def test_all_nets_are_one_architecture(name):
+def test_all_nets_are_one_architecture(name, model):
     """Fillers, rates and a memory of the statistics may differ; shapes and connections may not."""
     shared = [{}, {}]
     for into, net in zip(shared, (name, "deploy.prototxt"), strict=True):
-        for layer in layers(net).values():
+        for layer in layers(net, model).values():
             if layer.type in ("Input", "Sigmoid", "MultiLabelSigmoidCrossEntropyLoss"):
                 continue
             layer.ClearField("param")
@@ -79,6 +95,48 @@ def test_all_nets_are_one_architecture(name):
     assert list(ours) == list(deployed)
     for layer in ours:
         assert ours[layer].SerializeToString() == deployed[layer].SerializeToString(), layer
+
+
+def test_lcn_has_the_papers_shapes_and_sizes():
+    net = caffe.Net(str(LCN / "deploy.prototxt"), caffe.TEST)
+    for name, shape, parameters in LCN_LAYERS:
+        assert net.blobs[name].data.shape[1:] == shape, name
+        assert sum(blob.count for blob in net.params.get(name, [])) == parameters, name
+    assert sum(blob.count for blobs in net.params.values() for blob in blobs) == LCN_LEARNED
+
+
+@pytest.mark.parametrize("name", ["train_val.prototxt", "deploy.prototxt"])
+def test_lcn_is_convnet_with_three_layers_locally_connected(name):
+    ours, theirs = layers(name, LCN), layers(name, CONVNET)
+    assert list(ours) == list(theirs)
+    local = {layer.name for layer in ours.values() if layer.type == "LocallyConnected"}
+    assert local == {"conv5", "conv6", "conv7"}
+    for layer in ours:
+        if layer in local:
+            ours[layer].type = "Convolution"
+        assert ours[layer] == theirs[layer], layer
+
+
+def test_lcn_quick_starts_as_drml_quick():
+    """MSRA fillers, zero biases, scaled pixels, Adam."""
+    for layer in layers("quick_train_val.prototxt", LCN).values():
+        if layer.type in ("Convolution", "LocallyConnected", "InnerProduct"):
+            local = layer.inner_product_param if layer.type == "InnerProduct" else layer.convolution_param
+            assert (local.weight_filler.type, local.bias_filler.value) == ("msra", 0), layer.name
+    data, theirs = (
+        [layer for layer in net_parameter("quick_train_val.prototxt", model).layer if "Data" in layer.type]
+        for model in (LCN, MODELS)
+    )
+    assert data == theirs
+    solver, theirs = (
+        read_prototxt(model / "quick_solver.prototxt", "SolverParameter") for model in (LCN, MODELS)
+    )
+    assert solver.net == "models/lcn/quick_train_val.prototxt"
+    assert solver.snapshot_prefix == "models/lcn/lcn_quick"
+    for field in ("net", "snapshot_prefix"):
+        solver.ClearField(field)
+        theirs.ClearField(field)
+    assert solver == theirs
 
 
 def test_conv1_has_no_relu_and_region2_has():
@@ -124,9 +182,10 @@ def test_data_layers_crop_mirror_and_subtract_the_mean():
             assert layer.transform_param.mean_file == "data/drml/fold1/mean.binaryproto"
 
 
-def test_solver_is_the_papers_schedule():
-    solver = read_prototxt(MODELS / "solver.prototxt", "SolverParameter")
-    assert solver.net == "models/drml/train_val.prototxt"
+@pytest.mark.parametrize("model", [MODELS, CONVNET, LCN], ids=["drml", "convnet", "lcn"])
+def test_solver_is_the_papers_schedule(model):
+    solver = read_prototxt(model / "solver.prototxt", "SolverParameter")
+    assert solver.net == f"models/{model.name}/train_val.prototxt"
     assert solver.type == "SGD"
     assert solver.base_lr == pytest.approx(0.001)
     assert (solver.lr_policy, solver.stepsize) == ("step", 8000)
