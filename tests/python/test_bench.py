@@ -23,7 +23,7 @@ def deploy(model):
     return ROOT / "models" / model / "deploy.prototxt"
 
 
-@pytest.mark.parametrize("model", architecture.MODELS)
+@pytest.mark.parametrize("model", [*architecture.MODELS, "lcn"])
 def test_traced_shapes_are_caffes(model):
     layers = architecture.read_layers(deploy(model))
     net = caffe.Net(str(deploy(model)), caffe.TEST)
@@ -32,7 +32,9 @@ def test_traced_shapes_are_caffes(model):
             assert net.blobs[layer["name"]].data.shape[1:] == shape, layer["name"]
 
 
-@pytest.mark.parametrize(("model", "learned"), [("convnet", 56_271_564), ("alexnet", 56_917_388)])
+@pytest.mark.parametrize(
+    ("model", "learned"), [("convnet", 56_271_564), ("lcn", 141_227_132), ("alexnet", 56_917_388)]
+)
 def test_baselines_have_the_papers_parameters(model, learned):
     for path, phase in ((deploy(model), caffe.TEST),):
         net = caffe.Net(str(path), phase)
@@ -46,6 +48,19 @@ def test_multiply_adds_of_drml_and_training_leaves_out_the_images_gradient():
     assert counts["region2"] == 32 * 160 * 160 * 32 * 9
     assert counts["fc10"] == 2048 * 12
     assert architecture.training_flops(layers) == 2 * (3 * sum(counts.values()) - counts["conv1"])
+
+
+def test_drawn_weights_have_the_shapes_of_caffes():
+    layers = architecture.read_layers(deploy("lcn"))
+    # The fully connected layers are Caffe's own and large.
+    layers = layers[: next(i for i, layer in enumerate(layers) if layer["name"] == "fc8")]
+    weights = architecture.draw_weights(layers)
+    net = caffe.Net(str(deploy("lcn")), caffe.TEST)
+    for name in ("conv4", "conv5", "conv6", "conv7"):
+        shapes = [blob.data.shape for blob in net.params[name]]
+        assert shapes == [weights[f"{name}.0"].shape, weights[f"{name}.1"].shape]
+    # As spread as those of a convolution of the same kernel.
+    assert weights["conv5.0"].std() == pytest.approx((2 / (16 * 8 * 8)) ** 0.5, rel=0.01)
 
 
 def test_stock_graph_computes_what_region_computes(tmp_path):
@@ -106,6 +121,18 @@ def test_a_cell_names_what_is_missing_and_says_whether_the_goal_is_met():
     assert "missing: No module named 'tensorflow'" in text
     assert "goal at most 0.45: met" in text
     assert "| 400.0 | 50% | 0.40 |" in text
+
+
+def test_locally_connected_is_held_against_the_traffic_of_its_weights():
+    local = {"read": 10.0, "update": 12.0, "forward": 15.0, "data": 25.0, "weights": 18.0, "backward": 44.0}
+    report = {"model": "lcn", "batch": 16, "threads": 2, "cpu": "a CPU", "peak_gflops": 200.0}
+    report |= {"rows": [], "total_ms": 100.0, "update_ms": 50.0, "probes": {}, "bare": {}}
+    report["local"] = {f"{name}_milliseconds": value for name, value in local.items()}
+    text = table.layers_markdown(report)
+    assert "conv5 forward, its weights read once: 15.0 ms against 10.0, 1.50x" in text
+    assert "bottom diff, its weights read once: 25.0 ms against 10.0, 2.50x" in text
+    assert "weight diff, read and written once: 18.0 ms against 12.0, 1.50x" in text
+    assert "conv5 backward, all of these: 44.0 ms against 22.0, 2.00x" in text
 
 
 # --- gpu.py

@@ -24,7 +24,7 @@ def read_layers(deploy: Path) -> list[Layer]:
         entry: Layer = {"name": layer.name, "type": layer.type}
         if layer.type == "Input":
             entry["shape"] = list(layer.input_param.shape[0].dim)[1:]
-        elif layer.type == "Convolution":
+        elif layer.type in ("Convolution", "LocallyConnected"):
             conv = layer.convolution_param
             entry |= {
                 "out": conv.num_output,
@@ -56,7 +56,7 @@ def trace_shapes(layers: list[Layer]) -> list[tuple[int, ...]]:
     shape = tuple(layers[0]["shape"])
     shapes = []
     for layer in layers:
-        if layer["type"] == "Convolution":
+        if layer["type"] in ("Convolution", "LocallyConnected"):
             side = [(s + 2 * layer["pad"] - layer["kernel"]) // layer["stride"] + 1 for s in shape[1:]]
             shape = (layer["out"], *side)
         elif layer["type"] == "Pooling":  # rounds up
@@ -73,7 +73,7 @@ def multiply_adds(layers: list[Layer]) -> dict[str, int]:
     shapes = trace_shapes(layers)
     counts = {}
     for layer, before, after in zip(layers[1:], shapes, shapes[1:], strict=False):
-        if layer["type"] == "Convolution":
+        if layer["type"] in ("Convolution", "LocallyConnected"):
             taps = before[0] // layer["group"] * layer["kernel"] ** 2
         elif layer["type"] == "Region":
             taps = before[0] * 9
@@ -99,8 +99,9 @@ def draw_weights(layers: list[Layer], seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     shapes = trace_shapes(layers)
     weights: dict[str, np.ndarray] = {}
-    for layer, before in zip(layers[1:], shapes, strict=False):
+    for layer, before, after in zip(layers[1:], shapes, shapes[1:], strict=False):
         name = layer["name"]
+        fan_axes = slice(1, None)
         if layer["type"] == "Convolution":
             shape: tuple[int, ...] = (
                 layer["out"],
@@ -109,16 +110,20 @@ def draw_weights(layers: list[Layer], seed: int = 0) -> dict[str, np.ndarray]:
                 layer["kernel"],
             )
             bias: tuple[int, ...] = (layer["out"],)
+        elif layer["type"] == "LocallyConnected":
+            shape = (*after[1:], before[0], layer["kernel"], layer["kernel"], layer["out"])
+            bias, fan_axes = after, slice(2, 5)
         elif layer["type"] == "Region":
             patches, channels = layer["grid_h"] * layer["grid_w"], before[0]
             shape, bias = (patches, channels, channels, 3, 3), (patches, channels)
+            fan_axes = slice(2, None)
             weights[f"{name}.mean"] = rng.normal(0, 0.1, bias).astype(np.float32)
             weights[f"{name}.variance"] = rng.uniform(0.5, 1.5, bias).astype(np.float32)
         elif layer["type"] == "InnerProduct":
             shape, bias = (layer["out"], int(np.prod(before))), (layer["out"],)
         else:
             continue
-        fan_in = int(np.prod(shape[2:] if layer["type"] == "Region" else shape[1:]))
+        fan_in = int(np.prod(shape[fan_axes]))
         weights[f"{name}.0"] = rng.normal(0, (2 / fan_in) ** 0.5, shape).astype(np.float32)
         weights[f"{name}.1"] = rng.normal(0, 0.1, bias).astype(np.float32)
     return weights

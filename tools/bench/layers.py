@@ -5,7 +5,8 @@
     make bench-layers BENCH="--model alexnet --batch 64"
 
 The last lines hold Region against the bare convolution inside it, and the SGD update against the memory
-traffic that it cannot avoid. Results: layers.json and layers.md in BUILD/bench.
+traffic that it cannot avoid; with `--model lcn`, conv5 against its weights' traffic. Results: layers.json and
+layers.md in BUILD/bench.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ sys.path.insert(0, str(HERE))
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--model", choices=("drml", "convnet", "alexnet"), default="drml")
+    parser.add_argument("--model", choices=("drml", "convnet", "lcn", "alexnet"), default="drml")
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
@@ -127,6 +128,7 @@ def main() -> None:
     path.write_text(str(net_param))
     path.with_suffix(".solver").write_text(SOLVER.format(net=path))
     bare = probe(out / "grouped_convolution", args.batch) if args.model == "drml" else {}
+    local = probe(out / "locally_connected", args.batch) if args.model == "lcn" else {}
     solver = caffe.SGDSolver(str(path.with_suffix(".solver")))
     weights = draw_weights(layers)
     for layer in layers:
@@ -160,6 +162,7 @@ def main() -> None:
         "update_ms": time_update(PARAMETERS, args.rounds, out / "update.prototxt"),
         "probes": probe(out / "probes", PARAMETERS),  # next to what it is compared with
         "bare": bare,
+        "local": local,
     }
     text = layers_markdown(report)
     (out / "layers.json").write_text(json.dumps(report, indent=1))

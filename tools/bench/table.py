@@ -142,6 +142,15 @@ def layers_markdown(report: dict[str, Any]) -> str:
         ours = region["forward_ms"] + region["backward_ms"]
         lines += [_held("Region forward, bare grouped convolution", region["forward_ms"], forward, 2)]
         lines += ["", _held("Region forward and backward", ours, both, 2), ""]
+    if local := report["local"]:
+        read, update = local["read_milliseconds"], local["update_milliseconds"]
+        for name, ours, bare_ms in (
+            ("conv5 forward, its weights read once", local["forward_milliseconds"], read),
+            ("conv5's bottom diff, its weights read once", local["data_milliseconds"], read),
+            ("conv5's weight diff, read and written once", local["weights_milliseconds"], update),
+            ("conv5 backward, all of these", local["backward_milliseconds"], read + update),
+        ):
+            lines += [_held(name, ours, bare_ms, 2), ""]
     if probes and report["model"] == "drml":
         lines += [
             _held("SGD update, its memory traffic", report["update_ms"], probes["update_milliseconds"], 1.5)
