@@ -97,7 +97,8 @@ def test_the_estimators_know_arrays_alone() -> None:
 
 
 def test_nobody_imports_the_command_line() -> None:
-    assert {n for n, names in MODULES.items() if uses(names, "drml.cli")} <= {"drml.__main__"}
+    users = {n for n, names in MODULES.items() if uses(names, "drml.cli") and not room(n, "cli")}
+    assert users <= {"drml.__main__"}
 
 
 def test_nothing_shipped_imports_tests() -> None:

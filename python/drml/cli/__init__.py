@@ -1,0 +1,129 @@
+"""The ``drml`` command: argument parsing only; what a command does is in `drml.commands`.
+
+A module for each room of commands: `data`, `network`, `results`; `arguments` has what they share.
+
+Exit status: 0 done; 1 it failed, with one line on standard error; 2 wrong usage; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from types import FrameType
+
+from drml.cli import data, network, results
+from drml.cli.arguments import Parser
+from drml.errors import UserError
+
+DESCRIPTION = """\
+Facial action unit (AU) detection with DRML on Caffe.
+
+  data      synth, prepare, verify
+  network   train, score, features, transfer
+  others    baseline
+  results   report
+"""
+EPILOG = """\
+example, from nothing to a table of scores:
+  drml synth build/bp4d
+  drml prepare bp4d build/bp4d data/drml
+  drml train --solver models/drml/quick_solver.prototxt --out build/train
+  drml score --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\
+      --data data/drml/fold1/test_lmdb
+
+Each command has its own --help with an example. Errors: exit status 1 and one line; wrong usage: 2.
+"""
+
+
+def _version() -> str:
+    try:
+        return version("drml")
+    except PackageNotFoundError:
+        return "unknown (not installed)"
+
+
+def build_parser() -> Parser:
+    """Return the parser of ``drml``."""
+    parser = Parser(
+        prog="drml",
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"drml {_version()}")
+    subparsers = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
+
+    for command in (
+        *(data.synth, data.prepare, data.verify),
+        *(network.train, network.score, network.features, network.transfer),
+        *(results.baseline, results.report),
+    ):
+        command(subparsers)
+    return parser
+
+
+# --- entry ----------------------------------------------------------------------------------------------
+
+
+def _os_error(error: OSError) -> str:
+    """Say what failed on which file, and for a full disk what to do."""
+    name = error.filename if error.filename is not None else ""
+    text = error.strerror or str(error)
+    if error.errno == errno.ENOSPC:
+        text += "; free some space or write elsewhere"
+    return f"{name}: {text}" if name else text
+
+
+def _fail(message: str) -> int:
+    print(f"drml: error: {' '.join(message.split())}", file=sys.stderr)
+    return 1
+
+
+@contextmanager
+def _termination_as_interrupt() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does: whatever is half-written goes."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(_signal: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    old = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, old)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run ``drml`` and return its exit status."""
+    args = build_parser().parse_args(arguments)
+    if "check" in args:
+        args.check(args)
+    args.given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with _termination_as_interrupt():
+            args.run(args)
+            sys.stdout.flush()
+    except UserError as error:
+        return _fail(str(error))
+    except BrokenPipeError:
+        # The reader (head, say) has gone. Python flushes once more at exit: give it somewhere to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        return _fail(_os_error(error))
+    except MemoryError as error:
+        return _fail(f"out of memory ({str(error) or 'no details'}); try fewer jobs or a smaller batch")
+    except KeyboardInterrupt:
+        print("drml: interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,92 @@
+"""Arguments of the commands that train a network and run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from drml import commands
+from drml.cli.arguments import add, add_figures, add_json, add_net, add_seed, finite, folds, integer
+
+
+def train(subparsers: Any) -> None:
+    """Add ``drml train``."""
+    parser = add(
+        subparsers,
+        "train",
+        commands.train,
+        "train with caffe, in a folder of its own",
+        "Copies solver and net to OUT with the data paths filled in and runs `caffe train` there. Leaves\n"
+        "the snapshots, final.caffemodel, train.log, loss.csv, and transform.json for `drml score`.\n"
+        "Ctrl-C makes caffe write a snapshot and stop; a second one kills it.",
+        "  drml train --solver models/drml/quick_solver.prototxt --data data/drml/fold2 --out build/fold2",
+    )
+    parser.add_argument("--solver", type=Path, required=True, metavar="SOLVER", help="solver.prototxt")
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder to write")
+    parser.add_argument(
+        "--data", type=Path, metavar="FOLD", help="fold folder to read instead of the one the net names"
+    )
+    parser.add_argument("--weights", type=Path, metavar="WEIGHTS", help="weights to start from")
+    parser.add_argument("--snapshot", type=Path, metavar="STATE", help=".solverstate to go on from")
+    parser.add_argument("--max-iter", type=integer(1), help="iterations (default the solver's)")
+    parser.add_argument(
+        "--caffe", type=Path, metavar="PROGRAM", help="caffe tool (default: beside drml, or on PATH)"
+    )
+    parser.add_argument("--overwrite", action="store_true", help="remove an earlier training from OUT first")
+    add_seed(parser, None)
+    add_json(parser)
+
+
+def score(subparsers: Any) -> None:
+    """Add ``drml score``."""
+    parser = add(
+        subparsers,
+        "score",
+        commands.score,
+        "F1-frame, ROC-AUC and AP per AU and on average, as a table or JSON",
+        "With several --weights and --data, each pair is a fold: prints pooled figures and mean of folds.\n"
+        "The trivial row is what predicting every AU in every frame gives.",
+        "  drml score --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
+        "      --data data/drml/fold1/test_lmdb --out build/scores.json --predictions build/predictions.csv",
+    )
+    add_net(parser, several=True)
+    parser.add_argument(
+        "--aus",
+        help="AUs of the net's outputs, such as 1,2,4 (default: the data's); only shared ones are scored",
+    )
+    parser.add_argument("--threshold", type=finite, default=0.5, help="for F1-frame (default 0.5)")
+    add_figures(parser)
+
+
+def features(subparsers: Any) -> None:
+    """Add ``drml features``."""
+    parser = add(
+        subparsers,
+        "features",
+        commands.features,
+        "write fc9, or any blob, of every record to .npz or .h5",
+        "The file holds keys, features and labels, in the order of the LMDB.",
+        "  drml features --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
+        "      --data data/drml/fold1/test_lmdb --out build/fc9.npz",
+    )
+    add_net(parser)
+    parser.add_argument("--blob", default="fc9", help="blob to write (default fc9)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .npz or .h5")
+
+
+def transfer(subparsers: Any) -> None:
+    """Add ``drml transfer``."""
+    parser = add(
+        subparsers,
+        "transfer",
+        commands.transfer,
+        "fit a linear classifier per AU on a net's features, on another data set's folds, and score it",
+        "For each fold in DATA: features of its training, validation and test faces, a linear SVM per AU\n"
+        "whose C is chosen by F1 on the validation faces, and the table of drml score.",
+        "  drml transfer --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
+        "      --data data/disfa --out build/transfer.json",
+    )
+    add_net(parser, data="folder that drml prepare wrote")
+    parser.add_argument("--blob", default="fc9", help="blob to take as features (default fc9)")
+    parser.add_argument("--folds", type=folds, help="folds of DATA (default: all that it has)")
+    add_figures(parser)

@@ -1,0 +1,68 @@
+"""Arguments of the other methods and of what is made of results."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from drml import commands
+from drml.cli.arguments import add, add_jobs, add_json, add_seed, finite
+
+
+def baseline(subparsers: Any) -> None:
+    """Add ``drml baseline``."""
+    parser = add(
+        subparsers,
+        "baseline",
+        commands.baseline,
+        "fit and score a linear method: SIFT at 49 landmarks, and LSVM, APL or JPML",
+        "Fits on FOLD/train_lmdb, chooses on val_lmdb, scores on test_lmdb. Leaves OUT/scores.json,\n"
+        "predictions.csv, model.npz, fit.json, and for apl and jpml a picture of each AU's patches.\n"
+        "SIFT is computed once and kept beside the LMDBs.",
+        "  drml baseline apl --data data/drml/fold1 --out build/apl",
+    )
+    parser.add_argument("method", choices=["lsvm", "apl", "jpml"], metavar="METHOD", help="lsvm, apl or jpml")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="FOLD", help="fold folder of drml prepare"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder to write")
+    parser.add_argument(
+        "--features", type=Path, metavar="DIR", help="folder that keeps the SIFT features (default FOLD)"
+    )
+    parser.add_argument(
+        "--sift-window",
+        type=finite,
+        default=32.0,
+        metavar="PIXELS",
+        help="side of the square around a landmark that SIFT sees (default 32)",
+    )
+    parser.add_argument(
+        "--solver",
+        choices=["gradient", "liblinear"],
+        help="of lsvm: the two find the same minimum; liblinear copies the features (default gradient)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT where it is not empty")
+    add_seed(parser)
+    add_jobs(parser, "threads")
+    add_json(parser)
+
+
+def report(subparsers: Any) -> None:
+    """Add ``drml report``."""
+    parser = add(
+        subparsers,
+        "report",
+        commands.report,
+        "write one self-contained HTML page with scores, curves and faces",
+        "",
+        "  drml report build/demo/report.html --scores build/demo/scores.json --train build/demo/train \\\n"
+        "      --data data/drml --predictions build/demo/predictions.csv",
+    )
+    parser.add_argument("out", type=Path, metavar="OUT.html", help="page to write")
+    parser.add_argument(
+        "--scores", type=Path, required=True, metavar="JSON", help="what drml score --out wrote"
+    )
+    parser.add_argument("--train", type=Path, metavar="DIR", help="folder of drml train")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of drml prepare")
+    parser.add_argument("--predictions", type=Path, metavar="CSV", help="what drml score --predictions wrote")
+    parser.add_argument("--stages", type=Path, metavar="JSON", help='seconds by stage: {"train": 61.5, ...}')
