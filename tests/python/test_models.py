@@ -1,4 +1,4 @@
-"""models: the architectures and the schedules are the paper's, and a model's nets are one network."""
+"""models/: architecture and schedule are the paper's, each model's three nets are one network."""
 
 from pathlib import Path
 
@@ -6,9 +6,8 @@ import pytest
 
 from drml.net import import_caffe, read_prototxt
 
-MODELS = Path(__file__).resolve().parents[2] / "models/drml"
-LCN = MODELS.parent / "lcn"
-CONVNET = MODELS.parent / "convnet"
+ROOT = Path(__file__).resolve().parents[2] / "models"
+MODELS = ROOT / "drml"
 caffe = import_caffe()
 
 # Paper's layer, output C x H x W, learned parameters.
@@ -42,12 +41,13 @@ LCN_LEARNED = 141_227_132
 STATISTICS = {"region2": 3}  # trailing blobs: running mean, running variance, factor
 
 
-def net_parameter(name, model=MODELS):
-    return read_prototxt(model / name, "NetParameter")
+def net_parameter(name, model="drml"):
+    return read_prototxt(ROOT / model / name, "NetParameter")
 
 
-def layers(name, model=MODELS):
-    return {layer.name: layer for layer in net_parameter(name, model).layer if layer.type != "MultiLabelData"}
+def layers(name, model="drml"):
+    net = net_parameter(name, model)
+    return {layer.name: layer for layer in net.layer if layer.type != "MultiLabelData"}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_probabilities_are_the_sigmoid_of_the_scores(deploy):
     assert deploy.blobs["prob"].data.shape == (1, 12)
 
 
-@pytest.mark.parametrize("model", [MODELS, LCN], ids=["drml", "lcn"])
+@pytest.mark.parametrize("model", ["drml", "convnet", "lcn", "alexnet"])
 @pytest.mark.parametrize("name", ["train_val.prototxt", "quick_train_val.prototxt"])
 def test_all_nets_are_one_architecture(name, model):
     """Fillers, rates and a memory of the statistics may differ; shapes and connections may not."""
@@ -98,7 +98,7 @@ def test_all_nets_are_one_architecture(name, model):
 
 
 def test_lcn_has_the_papers_shapes_and_sizes():
-    net = caffe.Net(str(LCN / "deploy.prototxt"), caffe.TEST)
+    net = caffe.Net(str(ROOT / "lcn/deploy.prototxt"), caffe.TEST)
     for name, shape, parameters in LCN_LAYERS:
         assert net.blobs[name].data.shape[1:] == shape, name
         assert sum(blob.count for blob in net.params.get(name, [])) == parameters, name
@@ -107,7 +107,7 @@ def test_lcn_has_the_papers_shapes_and_sizes():
 
 @pytest.mark.parametrize("name", ["train_val.prototxt", "deploy.prototxt"])
 def test_lcn_is_convnet_with_three_layers_locally_connected(name):
-    ours, theirs = layers(name, LCN), layers(name, CONVNET)
+    ours, theirs = layers(name, "lcn"), layers(name, "convnet")
     assert list(ours) == list(theirs)
     local = {layer.name for layer in ours.values() if layer.type == "LocallyConnected"}
     assert local == {"conv5", "conv6", "conv7"}
@@ -115,28 +115,6 @@ def test_lcn_is_convnet_with_three_layers_locally_connected(name):
         if layer in local:
             ours[layer].type = "Convolution"
         assert ours[layer] == theirs[layer], layer
-
-
-def test_lcn_quick_starts_as_drml_quick():
-    """MSRA fillers, zero biases, scaled pixels, Adam."""
-    for layer in layers("quick_train_val.prototxt", LCN).values():
-        if layer.type in ("Convolution", "LocallyConnected", "InnerProduct"):
-            local = layer.inner_product_param if layer.type == "InnerProduct" else layer.convolution_param
-            assert (local.weight_filler.type, local.bias_filler.value) == ("msra", 0), layer.name
-    data, theirs = (
-        [layer for layer in net_parameter("quick_train_val.prototxt", model).layer if "Data" in layer.type]
-        for model in (LCN, MODELS)
-    )
-    assert data == theirs
-    solver, theirs = (
-        read_prototxt(model / "quick_solver.prototxt", "SolverParameter") for model in (LCN, MODELS)
-    )
-    assert solver.net == "models/lcn/quick_train_val.prototxt"
-    assert solver.snapshot_prefix == "models/lcn/lcn_quick"
-    for field in ("net", "snapshot_prefix"):
-        solver.ClearField(field)
-        theirs.ClearField(field)
-    assert solver == theirs
 
 
 def test_conv1_has_no_relu_and_region2_has():
@@ -182,10 +160,37 @@ def test_data_layers_crop_mirror_and_subtract_the_mean():
             assert layer.transform_param.mean_file == "data/drml/fold1/mean.binaryproto"
 
 
-@pytest.mark.parametrize("model", [MODELS, CONVNET, LCN], ids=["drml", "convnet", "lcn"])
+@pytest.mark.parametrize("model", ["drml", "convnet", "lcn", "alexnet"])
+def test_the_quick_start_is_the_same_for_all_models(model):
+    for name, layer in layers("quick_train_val.prototxt", model).items():
+        if layer.type in ("Convolution", "LocallyConnected", "InnerProduct"):
+            product = layer.type == "InnerProduct"
+            parameters = layer.inner_product_param if product else layer.convolution_param
+            assert parameters.weight_filler.type == "msra", name
+            assert (parameters.bias_filler.type, parameters.bias_filler.value) == ("constant", 0), name
+    paper, quick = (
+        [layer for layer in net_parameter(name, model).layer if layer.type == "MultiLabelData"]
+        for name in ("train_val.prototxt", "quick_train_val.prototxt")
+    )
+    for ours, plain in zip(quick, paper, strict=True):
+        assert ours.transform_param.scale == pytest.approx(1 / 60)
+        ours.transform_param.ClearField("scale")
+        plain.multi_label_data_param.batch_size = ours.multi_label_data_param.batch_size
+        assert ours == plain
+    solver, reference = (
+        read_prototxt(ROOT / of / "quick_solver.prototxt", "SolverParameter") for of in (model, "drml")
+    )
+    assert solver.net == f"models/{model}/quick_train_val.prototxt"
+    assert solver.snapshot_prefix == f"models/{model}/{model}_quick"
+    for field in ("net", "snapshot_prefix"):
+        setattr(solver, field, getattr(reference, field))
+    assert solver == reference
+
+
+@pytest.mark.parametrize("model", ["drml", "convnet", "lcn", "alexnet"])
 def test_solver_is_the_papers_schedule(model):
-    solver = read_prototxt(model / "solver.prototxt", "SolverParameter")
-    assert solver.net == f"models/{model.name}/train_val.prototxt"
+    solver = read_prototxt(ROOT / model / "solver.prototxt", "SolverParameter")
+    assert solver.net == f"models/{model}/train_val.prototxt"
     assert solver.type == "SGD"
     assert solver.base_lr == pytest.approx(0.001)
     assert (solver.lr_policy, solver.stepsize) == ("step", 8000)
