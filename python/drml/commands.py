@@ -17,7 +17,20 @@ from drml.labels import parse_aus
 if TYPE_CHECKING:
     from drml.scoring import TestResult
 
-__all__ = ["baseline", "features", "prepare", "report", "score", "synth", "train", "transfer", "verify"]
+__all__ = [
+    "baseline",
+    "experiment",
+    "experiment_collect",
+    "experiment_unit",
+    "features",
+    "prepare",
+    "report",
+    "score",
+    "synth",
+    "train",
+    "transfer",
+    "verify",
+]
 
 
 def _print_json(value: Any) -> None:
@@ -257,3 +270,55 @@ def report(args: argparse.Namespace) -> None:
         stages=args.stages,
     )
     _note(args, f"{args.out}: report")
+
+
+def experiment(args: argparse.Namespace) -> None:
+    """Do what is missing of an experiment; print its table."""
+    from drml.experiments.run import run
+    from drml.experiments.settings import Settings
+
+    def absolute(path: Path | None) -> str | None:
+        return None if path is None else str(path.absolute())
+
+    settings = Settings(
+        data=str(args.data.absolute()),
+        scale=args.scale,
+        seed=args.seed,
+        models=str(args.models.absolute()),
+        data_alexnet=absolute(args.data_alexnet),
+        max_iter=args.max_iter,
+    )
+    found = run(
+        args.experiment,
+        args.out,
+        settings,
+        methods=args.methods,
+        folds=args.folds,
+        jobs=args.jobs,
+        progress=not args.quiet,
+        only_plan=args.plan,
+    )
+    if isinstance(found, list):
+        print("".join(f"{line}\n" for line in found), end="")
+    elif args.json:
+        _print_json(found.to_dict())
+    else:
+        print(found.to_markdown(), end="")
+
+
+def experiment_unit(args: argparse.Namespace) -> None:
+    """Do one unit."""
+    from drml.experiments.run import run_one
+
+    run_one(args.out, args.name, progress=not args.quiet)
+
+
+def experiment_collect(args: argparse.Namespace) -> None:
+    """Make the tables of what is finished."""
+    from drml.experiments.run import collect
+
+    found = collect(args.out)
+    if args.json:
+        _print_json([table.to_dict() for table in found])
+    else:
+        print("\n".join(table.to_markdown() for table in found), end="")

@@ -72,6 +72,7 @@ def set_up(
     out: str | Path,
     *,
     data: str | Path | None = None,
+    net: str | Path | None = None,
     seed: int | None = None,
     max_iter: int | None = None,
     clear: bool = False,
@@ -98,6 +99,8 @@ def set_up(
         if seed < 0:
             raise UserError(f"seed {seed}: give 0 or more")
         message.random_seed = seed
+    if net is not None:
+        message.net = str(net)
     fields = _nets_of(message)
     if not fields:
         raise UserError(
@@ -110,12 +113,12 @@ def set_up(
         source = Path(value) if Path(value).is_file() else solver.parent / value
         if not source.is_file():
             raise UserError(f"{solver}: net {value} not found; start from the folder its path is relative to")
-        net = read_prototxt(source)
-        _redirect(net, source, Path(data) if data is not None else None)
+        content = read_prototxt(source)
+        _redirect(content, source, Path(data) if data is not None else None)
         target = source.name if source.name != SOLVER_FILE else f"net_{source.name}"
         if target in nets and index is not None:
             target = f"{index}_{target}"
-        nets[target] = net
+        nets[target] = content
         if index is None:
             setattr(message, name, str(out / target))
         else:
@@ -124,8 +127,8 @@ def set_up(
     out.mkdir(parents=True, exist_ok=True)
     if clear:
         remove_training(out)
-    for target, net in nets.items():
-        write_prototxt(net, out / target)
+    for target, content in nets.items():
+        write_prototxt(content, out / target)
     write_prototxt(message, out / SOLVER_FILE)
     _write_transform(out, next(iter(nets.values())))
     return message
@@ -137,6 +140,19 @@ def _write_transform(out: Path, net: Any) -> None:
         shutil.copyfile(transform.mean_file, out / MEAN_FILE)
         transform = replace(transform, mean_file=MEAN_FILE)
     (out / TRANSFORM_FILE).write_text(transform_to_json(transform), encoding="utf-8")
+
+
+def rename_in_solver(folder: Path, final: Path) -> None:
+    """Let the solver in `folder` name `final`, which the folder of the training is to be called."""
+    path = folder / SOLVER_FILE
+    message = read_prototxt(path, "SolverParameter")
+    for name, index in _nets_of(message):
+        if index is None:
+            setattr(message, name, str(final / Path(getattr(message, name)).name))
+        else:
+            getattr(message, name)[index] = str(final / Path(getattr(message, name)[index]).name)
+    message.snapshot_prefix = str(final / Path(message.snapshot_prefix).name)
+    write_prototxt(message, path)
 
 
 def find_caffe(caffe: str | Path | None = None) -> Path:
@@ -175,6 +191,7 @@ def train(
     out: str | Path,
     *,
     data: str | Path | None = None,
+    net: str | Path | None = None,
     weights: str | Path | None = None,
     snapshot: str | Path | None = None,
     caffe: str | Path | None = None,
@@ -197,6 +214,8 @@ def train(
     data : path, optional
         Fold folder: each data path of the net becomes the entry of the same name (``train_lmdb``,
         ``test_lmdb``, ``mean.binaryproto``) in it.
+    net : path, optional
+        Instead of the solver's `net`.
     weights : path, optional
         Weights to start from.
     snapshot : path, optional
@@ -239,7 +258,7 @@ def train(
         clear = True
         if weights is not None and Path(weights).absolute().parent == out:
             raise UserError(f"{weights}: goes with the training that is to be overwritten; move it elsewhere")
-    message = set_up(solver, out, data=data, seed=seed, max_iter=max_iter, clear=clear)
+    message = set_up(solver, out, data=data, net=net, seed=seed, max_iter=max_iter, clear=clear)
     command = [str(program), "train", "-solver", str(out / SOLVER_FILE)]
     if weights is not None:
         command += ["-weights", str(Path(weights).absolute())]

@@ -110,6 +110,17 @@ def test_solver_without_its_net_is_refused(fold, tmp_path):
         training.set_up(path, tmp_path / "out", data=fold)
 
 
+def test_another_net_than_the_solvers(solver, fold, tmp_path):
+    other = tmp_path / "other.prototxt"
+    other.write_text((tmp_path / "train_val.prototxt").read_text().replace('"tiny"', '"other"'))
+    training.set_up(solver, tmp_path / "out", data=fold, net=other)
+    message = read_prototxt(tmp_path / "out/solver.prototxt", "SolverParameter")
+    assert message.net == str(tmp_path / "out/other.prototxt") and read_prototxt(message.net).name == "other"
+    training.rename_in_solver(tmp_path / "out", Path("/elsewhere"))
+    message = read_prototxt(tmp_path / "out/solver.prototxt", "SolverParameter")
+    assert (message.net, message.snapshot_prefix) == ("/elsewhere/other.prototxt", "/elsewhere/tiny")
+
+
 def test_caffe_is_found_or_the_way_out_told(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no such program"):
         training.find_caffe(tmp_path / "caffe")

@@ -8,7 +8,6 @@ that is read memory-mapped, with a JSON beside it that says what it was made fro
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -26,7 +25,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from drml.errors import UserError
-from drml.files import writing
+from drml.files import digest, writing
 from drml.landmarks import POINTS, landmarks_beside, read_landmarks
 from drml.manifest import LMDB_SUFFIX
 from drml.prepared import Data, open_data
@@ -158,9 +157,9 @@ def sift_features(
         "window": window,
         "angle": 0,
         "opencv": cv2.__version__,
-        "lmdb": _digest(data.lmdb / "data.mdb"),
-        "manifest": _digest(data.manifest.path),
-        "landmarks": _digest(landmarks_file),
+        "lmdb": digest(data.lmdb / "data.mdb"),
+        "manifest": digest(data.manifest.path),
+        "landmarks": digest(landmarks_file),
     }
     X = _reuse(path, origin)
     if X is None:
@@ -178,14 +177,6 @@ def sift_features(
     Y = np.array([rows[key].labels for key in keys], np.int8)
     subjects = len({rows[key].subject for key in keys})
     return Features(path, X, Y, keys, data.manifest.aus, subjects, data.synthetic)
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()
 
 
 def _reuse(path: Path, origin: dict[str, Any]) -> NDArray[np.float32] | None:

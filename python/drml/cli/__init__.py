@@ -1,6 +1,7 @@
 """The ``drml`` command: argument parsing only; what a command does is in `drml.commands`.
 
-A module for each room of commands: `data`, `network`, `results`; `arguments` has what they share.
+A module for each room of commands: `data`, `network`, `results`, `experiments`; `arguments` has what they
+share.
 
 Exit status: 0 done; 1 it failed, with one line on standard error; 2 wrong usage; 130 interrupted.
 """
@@ -18,7 +19,7 @@ from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 
-from drml.cli import data, network, results
+from drml.cli import data, experiments, network, results
 from drml.cli.arguments import Parser
 from drml.errors import UserError
 
@@ -28,7 +29,7 @@ Facial action unit (AU) detection with DRML on Caffe.
   data      synth, prepare, verify
   network   train, score, features, transfer
   others    baseline
-  results   report
+  results   report, experiment
 """
 EPILOG = """\
 example, from nothing to a table of scores:
@@ -63,7 +64,7 @@ def build_parser() -> Parser:
     for command in (
         *(data.synth, data.prepare, data.verify),
         *(network.train, network.score, network.features, network.transfer),
-        *(results.baseline, results.report),
+        *(results.baseline, results.report, experiments.experiment),
     ):
         command(subparsers)
     return parser

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import platform
-import re
 import shlex
-import sys
 from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from drml import machine
 from drml.net_input import describe_input
 from drml.report.markup import escaped
 from drml.training import SOLVER_FILE
@@ -21,25 +17,6 @@ _OPTIONS = (
     *("seed", "val_share", "positives", "negatives", "unsampled", "encoding", "size"),
     *("threshold", "camera", "landmark_folder", "first_frame"),
 )
-_PACKAGES = ("drml", "numpy", "opencv-python", "lmdb", "protobuf", "h5py")
-
-
-def _cpu() -> str:
-    try:
-        found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    except OSError:
-        found = None
-    return found[1] if found else platform.processor() or platform.machine()
-
-
-def _versions() -> list[str]:
-    lines = []
-    for name in _PACKAGES:
-        try:
-            lines.append(f"{name} {version(name)}")
-        except PackageNotFoundError:
-            continue
-    return lines
 
 
 def _commands(
@@ -81,11 +58,8 @@ def origin_section(
     data_dir: str | Path | None,
 ) -> str:
     """Return commands, settings of the input, versions and machine."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    lines = [
-        f"{platform.system()} {platform.release()}, {platform.machine()}; {_cpu()}, {cores} cores",
-        f"Python {sys.version.split()[0]}; {', '.join(_versions())}",
-    ]
+    named = ", ".join(f"{name} {number}" for name, number in machine.versions().items())
+    lines = [machine.system(), named]
     settings = [f"{fold['weights']}: {describe_input(fold['input'])}" for fold in scores["folds"]]
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     commands = "\n".join(_commands(scores, summary, train_dir, data_dir))

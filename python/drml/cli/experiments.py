@@ -1,0 +1,83 @@
+"""Arguments of ``drml experiment``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from drml import commands
+from drml.cli.arguments import Parser, add, add_json, add_seed, folds, integer
+
+
+def experiment(subparsers: Any) -> None:
+    """Add ``drml experiment``."""
+    parser: Parser = subparsers.add_parser(
+        "experiment",
+        help="repeat the paper's tables and figures from prepared data",
+        description="Repeat the paper's tables and figures from prepared data.",
+    )
+    kinds = parser.add_subparsers(metavar="KIND", required=True, title="kinds")
+    table2 = _add_units(
+        kinds,
+        "table2",
+        "AU detection on BP4D: LSVM, JPML, AlexNet, ConvNet, LCN, DRML",
+        "  drml experiment table2 --data data/drml --data-alexnet data/alexnet --out build/paper",
+    )
+    table2.add_argument(
+        "--methods", nargs="+", metavar="METHOD", help="lsvm, jpml, alexnet, convnet, lcn, drml (default all)"
+    )
+    unit = add(
+        kinds,
+        "unit",
+        commands.experiment_unit,
+        "do one unit of an experiment's folder, as --plan prints it",
+        "",
+        "  drml experiment unit build/paper fold1/drml",
+    )
+    unit.add_argument("out", type=Path, metavar="OUT", help="the experiment's folder")
+    unit.add_argument("name", metavar="UNIT", help="such as fold1/drml")
+    collect = add(
+        kinds,
+        "collect",
+        commands.experiment_collect,
+        "make the tables of what is finished",
+        "",
+        "  drml experiment collect build/paper",
+    )
+    collect.add_argument("out", type=Path, metavar="OUT", help="the experiment's folder")
+    add_json(collect)
+
+
+def _add_units(kinds: Any, name: str, summary: str, example: str) -> Parser:
+    parser = add(
+        kinds,
+        name,
+        commands.experiment,
+        summary,
+        "Each method on each fold is a unit in a folder of its own (OUT/fold1/drml), which is done once:\n"
+        "the same command goes on with what is missing, a training from its snapshot.",
+        example,
+    )
+    parser.set_defaults(experiment=name)
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of drml prepare")
+    parser.add_argument(
+        "--data-alexnet", type=Path, metavar="DIR", help="the same data prepared with --size 256, for alexnet"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the experiment")
+    parser.add_argument(
+        "--models", type=Path, default=Path("models"), metavar="DIR", help="the nets (default models)"
+    )
+    parser.add_argument(
+        "--scale", choices=["quick", "paper"], default="quick", help="schedule of the nets (default quick)"
+    )
+    parser.add_argument("--max-iter", type=integer(1), help="iterations of the nets (default the solver's)")
+    parser.add_argument("--folds", type=folds, help="folds (default: all that the data have)")
+    add_seed(parser)
+    parser.add_argument(
+        "--jobs", type=integer(1), default=1, help="units at a time, sharing the cores (default 1)"
+    )
+    parser.add_argument(
+        "--plan", action="store_true", help="do nothing; print what is missing as shell commands, one a line"
+    )
+    add_json(parser)
+    return parser

@@ -1,0 +1,186 @@
+"""One method on one fold: fitted or trained on its training faces, scored on its test faces."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import json
+import os
+import re
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drml import metrics, scoring, training
+from drml.baselines.features import SIFT_WINDOW, sift_features
+from drml.baselines.run import run as run_baseline
+from drml.errors import UserError
+from drml.experiments.methods import METHODS, NetFiles, net_files
+from drml.experiments.settings import SPLITS, Settings, data_digest
+from drml.experiments.units import Place, Unit
+from drml.files import digest, writing
+from drml.scoring import Predictions
+
+__all__ = ["TRAIN_FOLDER", "read_predictions", "unit"]
+
+TRAIN_FOLDER = "train"
+_FIT_FOLDER = "fit"
+_PREDICTIONS = "predictions.npz"
+
+
+def unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
+    """Return the unit of a method on a fold.
+
+    Raises
+    ------
+    UserError
+        The method is not available, or the data are at fault.
+    """
+    data = settings.fold(method, fold)
+    config: dict[str, Any] = {"method": method, "fold": fold, "seed": settings.seed}
+    if METHODS[method].net:
+        files = net_files(Path(settings.models), method, settings.scale)
+        config |= {
+            "scale": settings.scale,
+            "max_iter": settings.max_iter,
+            **{path.name: digest(path) for path in (files.solver, files.train_val, files.deploy)},
+        }
+        work = partial(_network, data=data, settings=settings, files=files)
+    else:
+        config["sift_window"] = SIFT_WINDOW
+        work = partial(_baseline, method=method, data=data, settings=settings, features=out / "features")
+    name = f"fold{fold}/{method}"
+    return Unit(
+        name=name,
+        kind=method,
+        config={**config, "data_digest": data_digest(data)},
+        notes={
+            "command": shlex.join(["drml", "experiment", "unit", str(out), name]),
+            "settings": dataclasses.asdict(settings),
+        },
+        work=work,
+    )
+
+
+# --- the work -------------------------------------------------------------------------------------------
+
+
+def _baseline(place: Place, method: str, data: Path, settings: Settings, features: Path) -> dict[str, Any]:
+    threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+    kept = features / data.name
+    kept.mkdir(parents=True, exist_ok=True)
+    # The methods share them: the first one makes them, the others wait.
+    with (kept / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for split in SPLITS:
+            sift_features(data / f"{split}_lmdb", folder=kept, jobs=threads, progress=place.progress)
+    place.log(f"fits {method}")
+    found = run_baseline(
+        method,
+        data,
+        place.folder / _FIT_FOLDER,
+        features=kept,
+        seed=settings.seed,
+        jobs=threads,
+        progress=place.progress,
+        overwrite=True,
+    )
+    test = found.folds[0]
+    (place.folder / _FIT_FOLDER / "scores.json").unlink()  # the unit has its own
+    model = str(place.final / _FIT_FOLDER / "model.npz")
+    return _keep(place, method, dataclasses.replace(test, weights=model))
+
+
+def _network(place: Place, data: Path, settings: Settings, files: NetFiles) -> dict[str, Any]:
+    folder = place.folder / TRAIN_FOLDER
+    if not (folder / training.FINAL_STEM).exists():
+        latest = _latest(folder, "solverstate")
+        place.log(f"trains with {files.solver}" + (f", from {latest.name}" if latest else ""))
+        training.train(
+            files.solver,
+            folder,
+            data=data,
+            net=files.train_val,
+            seed=settings.seed,
+            max_iter=settings.max_iter,
+            snapshot=latest,
+            overwrite=latest is None,
+            progress=place.progress,
+        )
+    training.rename_in_solver(folder, place.final.absolute() / TRAIN_FOLDER)
+    weights = folder / training.FINAL_STEM
+    place.log("scores")
+
+    def predict(split: str) -> Predictions:
+        return scoring.predict(files.deploy, weights, data / f"{split}_lmdb", progress=place.progress)
+
+    held_out, test = predict("val"), predict("test")
+    validation = metrics.evaluate(held_out.labels, held_out.probabilities, held_out.aus)
+    _drop_snapshots(folder)
+    test = dataclasses.replace(test, weights=str(place.final / TRAIN_FOLDER / weights.name))
+    return {
+        **_keep(place, str(files.deploy), test),
+        "validation": {"f1": _plain(validation.average("f1")), "auc": _plain(validation.average("auc"))},
+    }
+
+
+def _plain(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
+
+
+def _latest(folder: Path, ending: str) -> Path | None:
+    """Return the last of a training's snapshots."""
+    numbered = [
+        (int(match[1]), path)
+        for path in folder.glob(f"*.{ending}")
+        if (match := re.search(rf"_iter_(\d+)\.{ending}$", path.name))
+    ]
+    return max(numbered)[1] if numbered else None
+
+
+def _drop_snapshots(folder: Path) -> None:
+    """Leave the last weights alone: the paper's schedule writes 500 MB every 1,000 iterations."""
+    last = (folder / training.FINAL_STEM).resolve()
+    for path in [*folder.glob("*.solverstate"), *folder.glob("*_iter_*.caffemodel")]:
+        if path.resolve() != last:
+            path.unlink()
+
+
+# --- predictions ----------------------------------------------------------------------------------------
+
+
+def _keep(place: Place, model: str, test: Predictions) -> dict[str, Any]:
+    """Write predictions and scores of the test faces; return what the table says of them."""
+    result = scoring.assess(model, [test])
+    scoring.write_scores(place.folder / "scores.json", result)
+    about = {
+        field.name: getattr(test, field.name)
+        for field in dataclasses.fields(test)
+        if field.name not in ("keys", "labels", "probabilities")
+    }
+    with writing(place.folder / _PREDICTIONS, "wb") as file:
+        np.savez(
+            file,
+            keys=np.array(test.keys),
+            labels=test.labels,
+            probabilities=test.probabilities,
+            about=np.array(json.dumps(about)),
+        )
+    averages = {name: _plain(result.pooled.average(name)) for name in metrics.FIGURES}
+    return {"frames": len(test.keys), "synthetic": test.synthetic, "average": averages}
+
+
+def read_predictions(folder: Path) -> Predictions:
+    """Read the test predictions of a finished unit."""
+    path = folder / _PREDICTIONS
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            about["aus"] = tuple(about["aus"])
+            arrays = {name: file[name] for name in ("labels", "probabilities")}
+            return Predictions(keys=[str(key) for key in file["keys"]], **arrays, **about)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path}: cannot be read ({error}); remove {folder}, and it is done again") from None

@@ -1,0 +1,84 @@
+"""The methods of the paper's tables, and whether they can be run here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from drml.errors import UserError
+
+__all__ = ["METHODS", "TABLE2", "TABLE3", "Method", "NetFiles", "NotAvailable", "net_files"]
+
+
+class NotAvailable(UserError):
+    """A method cannot be run here: what is missing, on one line."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method.
+
+    Attributes
+    ----------
+    name : str
+        As options and folders have it; for a net also its folder in ``models/``.
+    title : str
+        As the paper's tables have it.
+    net : bool
+        A network, else one of `drml.baselines`.
+    scores, features : str
+        A net's blobs before the sigmoid, and of its last hidden layer.
+    """
+
+    name: str
+    title: str
+    net: bool = False
+    scores: str = ""
+    features: str = ""
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method("lsvm", "LSVM"),
+        Method("apl", "APL"),
+        Method("jpml", "JPML"),
+        Method("alexnet", "AlexNet", net=True, scores="fc8", features="fc7"),
+        Method("convnet", "ConvNet", net=True, scores="fc10", features="fc9"),
+        Method("lcn", "LCN", net=True, scores="fc10", features="fc9"),
+        Method("drml", "DRML", net=True, scores="fc10", features="fc9"),
+    )
+}
+
+TABLE2 = ("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")
+TABLE3 = ("lsvm", "apl", "alexnet", "convnet", "lcn", "drml")
+
+
+@dataclass(frozen=True)
+class NetFiles:
+    """A net's solver for a scale, the net it trains, and its deploy net."""
+
+    solver: Path
+    train_val: Path
+    deploy: Path
+
+
+def net_files(models: Path, name: str, scale: str) -> NetFiles:
+    """Find a net's files for the scale ``paper`` or ``quick``.
+
+    Raises
+    ------
+    NotAvailable
+        One is missing.
+    """
+    prefix = "" if scale == "paper" else "quick_"
+    folder = models / name
+    files = NetFiles(
+        folder / f"{prefix}solver.prototxt",
+        folder / f"{prefix}train_val.prototxt",
+        folder / "deploy.prototxt",
+    )
+    for path in (files.solver, files.train_val, files.deploy):
+        if not path.is_file():
+            raise NotAvailable(f"{name}: not available, {path} is missing")
+    return files

@@ -1,0 +1,132 @@
+"""What ``drml experiment`` does: the missing units of an experiment, then its table."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from drml.errors import UserError
+from drml.experiments import detect, tables, units
+from drml.experiments.methods import METHODS, TABLE2, NotAvailable
+from drml.experiments.settings import Settings, folds_of
+from drml.experiments.tables import Table
+
+__all__ = ["TABLES", "collect", "plan", "run", "run_one"]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A table of the paper: its methods, and what stands above it."""
+
+    methods: tuple[str, ...]
+    title: str
+
+
+TABLES = {"table2": Kind(TABLE2, "Table 2: AU detection on BP4D")}
+
+
+def plan(
+    out: Path, settings: Settings, methods: Sequence[str], folds: tuple[int, ...] | None
+) -> tuple[list[units.Unit], dict[str, str]]:
+    """Return the units of some methods on some folds, and a line for each method that is not available.
+
+    Raises
+    ------
+    UserError
+        The data are at fault, a method is unknown, or none is available.
+    """
+    for method in methods:
+        if method not in METHODS:
+            raise UserError(f"method '{method}': {', '.join(METHODS)} are known")
+    chosen = folds_of(Path(settings.data), folds)
+    found: list[units.Unit] = []
+    lacks: dict[str, str] = {}
+    for fold in chosen:
+        for method in methods:
+            try:
+                found.append(detect.unit(out, settings, method, fold))
+            except NotAvailable as error:
+                lacks[method] = str(error)
+    if not found:
+        raise NotAvailable(next(iter(lacks.values())))
+    return found, lacks
+
+
+def run(
+    name: str,
+    out: str | Path,
+    settings: Settings,
+    *,
+    methods: Sequence[str] | None = None,
+    folds: tuple[int, ...] | None = None,
+    jobs: int = 1,
+    progress: bool = True,
+    only_plan: bool = False,
+) -> Table | list[str]:
+    """Do what is missing of a table, and write it.
+
+    Parameters
+    ----------
+    name : str
+        One of `TABLES`.
+    out : path
+        The experiment's folder; units and tables of several calls share it.
+    settings : Settings
+    methods : sequence of str, optional
+        By default those of the paper's table.
+    folds : tuple of int, optional
+        By default all that the data have.
+    jobs : int
+        Units at a time.
+    progress : bool
+    only_plan : bool
+        Do nothing: return the units as shell commands.
+
+    Returns
+    -------
+    Table, or list of str
+
+    Raises
+    ------
+    UserError
+        Data, models or settings are at fault, or a unit failed; finished units stay.
+    """
+    out, kind = Path(out).absolute(), TABLES[name]
+    chosen = tuple(methods or kind.methods)
+    work, lacks = plan(out, settings, chosen, folds)
+    settings.keep(out)
+    if only_plan:
+        return [unit.notes["command"] for unit in work if not units.is_done(out, unit)]
+    if progress:
+        for lack in lacks.values():
+            print(f"note: {lack}", file=sys.stderr)
+    units.run_all(out, work, jobs=jobs, progress=progress)
+    return _table(out, name, chosen, settings, lacks)
+
+
+def run_one(out: str | Path, name: str, *, progress: bool = True) -> None:
+    """Do one unit of an experiment's folder, such as ``fold1/drml``: what a line of the plan does."""
+    out = Path(out).absolute()
+    fold, _, method = name.partition("/")
+    if method not in METHODS or not fold.startswith("fold") or not fold[4:].isdigit():
+        raise UserError(f"unit '{name}': give a name as the plan has them, such as fold1/drml")
+    units.run_unit(out, detect.unit(out, Settings.of(out), method, int(fold[4:])), progress=progress)
+
+
+def collect(out: str | Path) -> list[Table]:
+    """Write the tables of what is finished in an experiment's folder."""
+    out = Path(out).absolute()
+    settings = Settings.of(out)
+    return [_table(out, name, tuple(METHODS), settings, {}) for name in TABLES]
+
+
+def _table(
+    out: Path, name: str, methods: Sequence[str], settings: Settings, lacks: Mapping[str, str]
+) -> Table:
+    table = tables.collect(out, name, TABLES[name].title, methods, settings, lacks)
+    if table is None:
+        raise UserError(f"{out}: no unit of {', '.join(methods)} is finished yet")
+    tables.write(out, table)
+    return table

@@ -1,0 +1,129 @@
+"""What all units of one experiment's folder share: data, scale, seed. It is kept in ``settings.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from drml.errors import UserError
+from drml.experiments.methods import NotAvailable
+from drml.experiments.units import write_json
+from drml.files import digest
+
+__all__ = ["SCALES", "Settings", "data_digest", "folds_of"]
+
+SETTINGS_FILE = "settings.json"
+SCALES = ("quick", "paper")
+SPLITS = ("train", "val", "test")
+
+_FIXED = ("scale", "seed", "max_iter")  # what may not change from one call to the next
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Settings of an experiment.
+
+    Attributes
+    ----------
+    data : str
+        Folder of ``drml prepare``, absolute.
+    data_alexnet : str or None
+        The same data prepared with ``--size 256``, for AlexNet.
+    models : str
+        Folder of the nets' prototxts.
+    scale : {"quick", "paper"}
+        Which solver the nets are trained with.
+    seed : int
+    max_iter : int or None
+        Iterations instead of the solver's.
+    """
+
+    data: str
+    scale: str
+    seed: int
+    models: str
+    data_alexnet: str | None = None
+    max_iter: int | None = None
+
+    def keep(self, out: Path) -> None:
+        """Write to `out`, where the settings there, if any, do not differ in what decides results.
+
+        Raises
+        ------
+        UserError
+            They do.
+        """
+        path = out / SETTINGS_FILE
+        if path.exists():
+            there = Settings.of(out)
+            for name in _FIXED:
+                old, new = getattr(there, name), getattr(self, name)
+                if old != new:
+                    raise UserError(
+                        f"{out}: begun with {name.replace('_', ' ')} {old}, not {new}; give another --out"
+                    )
+        out.mkdir(parents=True, exist_ok=True)
+        write_json(path, dataclasses.asdict(self))
+
+    @classmethod
+    def of(cls, out: Path) -> Settings:
+        """Read the settings of an experiment's folder."""
+        path = out / SETTINGS_FILE
+        try:
+            return cls(**json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise UserError(f"{out}: no {SETTINGS_FILE} in it; give the --out of drml experiment") from None
+        except (ValueError, TypeError) as error:
+            raise UserError(f"{path}: damaged ({error}); give another --out") from None
+
+    def fold(self, method: str, fold: int) -> Path:
+        """Return the prepared fold that a method reads."""
+        folder = Path(self.data) / f"fold{fold}"
+        if method != "alexnet":
+            return folder
+        if self.data_alexnet is None:
+            raise NotAvailable(
+                "alexnet: not available, it takes 227 pixels of faces of 256;"
+                " prepare the same data with --size 256 and give the folder as --data-alexnet"
+            )
+        large = Path(self.data_alexnet) / f"fold{fold}"
+        for split in SPLITS:
+            ours, theirs = folder / f"{split}.csv", large / f"{split}.csv"
+            if not theirs.is_file() or theirs.read_bytes() != ours.read_bytes():
+                raise UserError(
+                    f"{theirs}: does not list the records of {ours}; prepare both with the same options"
+                )
+        return large
+
+
+def folds_of(data: Path, wanted: tuple[int, ...] | None) -> list[int]:
+    """Return the folds of a prepared folder, or those `wanted`, which must have all three splits."""
+    there = sorted(int(path.name[4:]) for path in data.glob("fold[1-9]") if path.is_dir())
+    if not there:
+        raise UserError(f"{data}: no fold1 in it; give a folder that drml prepare wrote")
+    for fold in wanted or there:
+        if fold not in there:
+            raise UserError(f"{data}: no fold {fold}; it has {', '.join(map(str, there))}")
+        for split in SPLITS:
+            if not (data / f"fold{fold}" / f"{split}_lmdb").is_dir():
+                raise UserError(f"{data / f'fold{fold}'}: no {split}_lmdb; prepare the data again")
+    return list(wanted or there)
+
+
+def data_digest(fold: Path) -> str:
+    """Return a digest of a prepared fold: its manifests, its mean image, the sizes of its databases.
+
+    The mean image is that of all training faces, so that other pixels or another size of faces show in it.
+    """
+    found = hashlib.sha256()
+    for name in (*(f"{split}.csv" for split in SPLITS), "mean.binaryproto"):
+        path = fold / name
+        if not path.is_file():
+            raise UserError(f"{path}: missing; give a folder that drml prepare wrote")
+        found.update(digest(path).encode())
+    for split in SPLITS:
+        found.update(str((fold / f"{split}_lmdb" / "data.mdb").stat().st_size).encode())
+    return found.hexdigest()

@@ -1,0 +1,210 @@
+"""Tables of finished units: AUs in rows, methods in columns; pooled over the folds, and the folds' mean."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drml import machine, scoring
+from drml.experiments import units
+from drml.experiments.detect import read_predictions
+from drml.experiments.methods import METHODS
+from drml.experiments.settings import Settings
+from drml.files import writing
+from drml.labels import AU_NAMES
+from drml.metrics import Scores
+
+__all__ = ["FIGURES", "Column", "Table", "collect", "write"]
+
+FIGURES = {"f1": "F1-frame", "auc": "ROC-AUC", "ap": "AP"}
+TRIVIAL = "all positive (trivial)"
+
+SYNTHETIC = (
+    "SYNTHETIC DATA: drawn faces. The figures say that the methods run and learn, and nothing of how well"
+    " they find AUs in people."
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A method of the table: its scores, of which folds, and the seconds that its units took."""
+
+    title: str
+    result: scoring.TestResult
+    folds: list[int]
+    seconds: list[float]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of detection scores.
+
+    Attributes
+    ----------
+    name : str
+        Of its files, such as ``table2``.
+    title : str
+    columns : dict of str to Column
+        By method, left to right.
+    settings : Settings
+    notes : list of str
+        What the reader has to know, such as methods that are not available.
+    """
+
+    name: str
+    title: str
+    columns: dict[str, Column]
+    settings: Settings
+    notes: list[str]
+
+    @property
+    def synthetic(self) -> bool:
+        """Any of the data are drawn."""
+        return any(column.result.synthetic for column in self.columns.values())
+
+    def parts(self) -> list[tuple[str, str, dict[str, Scores]]]:
+        """Give name, title and scores by method of the pooled figures and, of several folds, their mean."""
+        pooled = {method: column.result.pooled for method, column in self.columns.items()}
+        means = {method: column.result.mean for method, column in self.columns.items()}
+        several = {method: mean for method, mean in means.items() if mean is not None}
+        found = [("pooled", "Pooled over the folds" if several else "One fold", pooled)]
+        if several:
+            found.append(("mean_of_folds", "Mean of the folds", several))
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values, for JSON."""
+        return {
+            "table": self.name,
+            "title": self.title,
+            "synthetic": self.synthetic,
+            **{name: {m: s.to_dict() for m, s in scores.items()} for name, _, scores in self.parts()},
+            "methods": {
+                method: {"title": column.title, "folds": column.folds, "seconds": column.seconds}
+                for method, column in self.columns.items()
+            },
+            "settings": dataclasses.asdict(self.settings),
+            "notes": self.all_notes(),
+            "machine": machine.system(),
+            "versions": machine.versions(),
+        }
+
+    def all_notes(self) -> list[str]:
+        """Gather the lines below the table."""
+        lines = [SYNTHETIC] if self.synthetic else []
+        for column in self.columns.values():
+            frames = sum(len(fold.keys) for fold in column.result.folds)
+            folds = ", ".join(map(str, column.folds))
+            lines.append(f"{column.title}: {frames} test frames of fold {folds}; {sum(column.seconds):.0f} s")
+        if len({tuple(column.folds) for column in self.columns.values()}) > 1:
+            lines.append("The methods are not finished on the same folds: do not compare their figures yet.")
+        for figure, title in FIGURES.items():
+            all_scores = [one for _, _, scores in self.parts() for one in scores.values()]
+            aus = sorted({au for one in all_scores for au in one.undefined.get(figure, [])})
+            if aus:
+                named = ", ".join(f"AU{au}" for au in aus)
+                lines.append(f"-: {title} is undefined there ({named}); left out of Avg.")
+        settings = self.settings
+        lines.append(
+            f"F1-frame at a threshold of 0.5; {settings.scale} schedule"
+            + (f" cut to {settings.max_iter} iterations" if settings.max_iter else "")
+            + f", seed {settings.seed}."
+        )
+        return [*lines, *self.notes]
+
+    def to_markdown(self) -> str:
+        """Return the tables and the notes below them."""
+        lines = [f"# {self.title}", ""]
+        if self.synthetic:
+            lines += [f"**{SYNTHETIC}**", ""]
+        for _, title, scores in self.parts():
+            for figure, name in FIGURES.items():
+                lines += [f"## {name}. {title}", "", *_rows(scores, figure, self.columns), ""]
+        lines += [f"- {note}" for note in self.all_notes() if note != SYNTHETIC]
+        found = ", ".join(f"{name} {number}" for name, number in machine.versions().items())
+        return "\n".join([*lines, f"- {machine.system()}; {found}", ""])
+
+    def to_csv(self) -> str:
+        """Return one line for every figure: over, figure, au, method, value."""
+        file = io.StringIO()
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["over", "figure", "au", "method", "value"])
+        for over, _, scores in self.parts():
+            for figure in FIGURES:
+                for name, values in _values(scores, figure):
+                    for method, value in values.items():
+                        text = "" if math.isnan(value) else f"{value:.6f}"
+                        writer.writerow([over, figure, name, method, text])
+        return file.getvalue()
+
+
+def _values(scores: dict[str, Scores], figure: str) -> list[tuple[str, dict[str, float]]]:
+    """Give the rows: AU (or ``Avg.``), values by method, and by ``trivial``.
+
+    The trivial row is of the method with the most frames, should they not be finished on the same folds.
+    """
+    most = max(scores.values(), key=lambda one: sum(row.known for row in one.rows))
+    rows = []
+    for place, row in enumerate(most.rows):
+        values = {method: float(getattr(one.rows[place], figure)) for method, one in scores.items()}
+        rows.append((str(row.au), {**values, "trivial": float(getattr(row, f"trivial_{figure}"))}))
+    average = {method: one.average(figure) for method, one in scores.items()}
+    rows.append(("Avg.", {**average, "trivial": most.average(f"trivial_{figure}")}))
+    return rows
+
+
+def _rows(scores: dict[str, Scores], figure: str, columns: dict[str, Column]) -> list[str]:
+    titles = [*(columns[method].title for method in scores), TRIVIAL]
+    lines = [f"| AU | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
+    for name, values in _values(scores, figure):
+        cells = ["-" if math.isnan(value) else f"{value:.3f}" for value in values.values()]
+        label = f"**{name}**" if name == "Avg." else f"{name} {AU_NAMES.get(int(name), '')}".rstrip()
+        lines.append(f"| {label} | {' | '.join(cells)} |")
+    return lines
+
+
+def collect(
+    out: Path,
+    name: str,
+    title: str,
+    methods: Sequence[str],
+    settings: Settings,
+    notes: Mapping[str, str],
+) -> Table | None:
+    """Make the table of what is finished of `methods` in an experiment's folder; None without any.
+
+    `notes` has a line for each method that is not available; it is told where no unit of it is finished.
+    """
+    columns = {}
+    for method in methods:
+        done = {}
+        for path in sorted(out.glob(f"fold*/{method}")):
+            result = units.finished(out, f"{path.parent.name}/{method}")
+            if result is not None:
+                done[int(path.parent.name[4:])] = (read_predictions(path), float(result["seconds"]))
+        if done:
+            folds = [predictions for predictions, _ in done.values()]
+            columns[method] = Column(
+                METHODS[method].title,
+                scoring.assess(method, folds),
+                list(done),
+                [seconds for _, seconds in done.values()],
+            )
+    lacks = [note for method, note in notes.items() if method not in columns]
+    return Table(name, title, columns, settings, lacks) if columns else None
+
+
+def write(out: Path, table: Table) -> list[Path]:
+    """Write the table as Markdown, CSV and JSON; return the files."""
+    paths = [out / f"{table.name}.{ending}" for ending in ("md", "csv", "json")]
+    for path, text in zip(paths, (table.to_markdown(), table.to_csv()), strict=False):
+        with writing(path, encoding="utf-8") as file:
+            file.write(text)
+    units.write_json(paths[2], table.to_dict())
+    return paths

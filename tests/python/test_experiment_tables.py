@@ -1,0 +1,241 @@
+"""drml experiment table2 on drawn faces of 24 pixels: fitted and trained for real."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+
+from drml import cli, training
+from drml.errors import UserError
+from drml.experiments import detect, run, units
+from drml.experiments.settings import Settings
+from drml.labels import BP4D_AUS
+from experiment_data import write_data, write_models
+
+METHODS = ("lsvm", "alexnet", "drml")
+
+
+class Setup:
+    """Data, models, and the experiment's folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.out = folder, folder / "out"
+        self.settings = Settings(
+            data=str(folder / "data"),
+            data_alexnet=str(folder / "large"),
+            models=str(folder / "models"),
+            scale="quick",
+            seed=3,
+        )
+
+    @property
+    def arguments(self) -> list[str]:
+        paths = ["--data", self.settings.data, "--data-alexnet", str(self.settings.data_alexnet)]
+        return [*paths, "--models", self.settings.models, "--out", str(self.out), "--seed", "3", "-q"]
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> Setup:
+    folder = tmp_path_factory.mktemp("experiment")
+    write_data(folder)
+    write_models(folder / "models")
+    setup = Setup(folder)
+    run.run("table2", setup.out, setup.settings, methods=METHODS, progress=False)
+    return setup
+
+
+@pytest.fixture
+def setup(done: Setup, tmp_path: Path) -> Setup:
+    """A copy that a test may change."""
+    shutil.copytree(done.folder, tmp_path / "copy", symlinks=True)
+    return Setup(tmp_path / "copy")
+
+
+def figures_by_hand(out: Path, method: str, folds: tuple[int, ...]) -> dict[str, float]:
+    """Averages over the AUs of the pooled test frames, by scikit-learn."""
+    parts = [np.load(out / f"fold{fold}" / method / "predictions.npz") for fold in folds]
+    labels = np.concatenate([part["labels"] for part in parts])
+    values = np.concatenate([part["probabilities"] for part in parts])
+    found: dict[str, list[float]] = {"f1": [], "auc": [], "ap": []}
+    for column in range(labels.shape[1]):
+        known = labels[:, column] != 0
+        truth, p = labels[known, column] > 0, values[known, column]
+        found["f1"].append(f1_score(truth, p >= 0.5, zero_division=0))
+        if len(set(truth)) == 2:
+            found["auc"].append(roc_auc_score(truth, p))
+            found["ap"].append(average_precision_score(truth, p))
+    return {name: float(np.mean(numbers)) for name, numbers in found.items()}
+
+
+def test_the_table_holds_what_scikit_learn_finds(done: Setup) -> None:
+    table = json.loads((done.out / "table2.json").read_text())
+    assert list(table["pooled"]) == list(METHODS) and table["synthetic"] is True
+    for method in METHODS:
+        expected = figures_by_hand(done.out, method, (1, 2))
+        average = table["pooled"][method]["average"]
+        assert {name: average[name] for name in expected} == pytest.approx(expected)
+        folds = [figures_by_hand(done.out, method, (fold,))["f1"] for fold in (1, 2)]
+        assert table["mean_of_folds"][method]["average"]["f1"] == pytest.approx(np.mean(folds))
+        assert table["methods"][method]["folds"] == [1, 2]
+    assert table["settings"]["seed"] == 3 and table["versions"]["numpy"] == np.__version__
+    rows = list(csv.DictReader((done.out / "table2.csv").open()))
+    assert len(rows) == 2 * 3 * (len(BP4D_AUS) + 1) * (len(METHODS) + 1)
+    (one,) = [
+        row
+        for row in rows
+        if (row["over"], row["figure"], row["au"], row["method"]) == ("pooled", "f1", "Avg.", "drml")
+    ]
+    assert float(one["value"]) == pytest.approx(table["pooled"]["drml"]["average"]["f1"], abs=1e-6)
+
+
+def test_the_page_says_what_the_reader_must_know(done: Setup) -> None:
+    text = (done.out / "table2.md").read_text()
+    for part in (
+        "**SYNTHETIC DATA: drawn faces.",
+        "| AU | LSVM | AlexNet | DRML | all positive (trivial) |",
+        "## F1-frame. Pooled over the folds",
+        "## ROC-AUC. Mean of the folds",
+        "12 Lip corner puller",
+        "seed 3",
+        "quick schedule",
+    ):
+        assert part in text, part
+    assert "not finished on the same folds" not in text
+
+
+def test_a_second_call_redoes_nothing(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any, **__: Any) -> None:
+        raise AssertionError("done again")
+
+    monkeypatch.setattr(training, "train", never)
+    monkeypatch.setattr(detect, "run_baseline", never)
+    before = {path: path.stat().st_mtime_ns for path in setup.out.glob("fold*/*/*")}
+    text = (setup.out / "table2.md").read_text()
+    # The data lie elsewhere, but they are the same.
+    run.run("table2", setup.out, setup.settings, methods=METHODS, progress=False)
+    assert {path: path.stat().st_mtime_ns for path in setup.out.glob("fold*/*/*")} == before
+    assert (setup.out / "table2.md").read_text() == text
+
+
+def test_a_units_training_can_be_done_again_by_caffe(done: Setup) -> None:
+    folder = done.out / "fold2/drml/train"
+    assert {path.name for path in folder.glob("*_iter_*")} == {"tiny_iter_20.caffemodel"}
+    solver = (folder / "solver.prototxt").read_text()
+    assert ".partial" not in solver and str(folder / "quick_train_val.prototxt") in solver
+    program = training.find_caffe()
+    command = [str(program), "train", "-solver", str(folder / "solver.prototxt")]
+    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def test_changed_settings_or_data_are_refused(setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:
+    def said(*arguments: str) -> str:
+        assert cli.main(["experiment", "table2", *setup.arguments, *arguments]) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1
+        return error
+
+    assert "begun with seed 3, not 4; give another --out" in said("--seed", "4")
+    assert "begun with scale quick, not paper" in said("--scale", "paper")
+    assert "no fold 3; it has 1, 2" in said("--folds", "3")
+    assert "method 'svm': lsvm, apl" in said("--methods", "svm")
+    assert "lcn: not available" in said("--methods", "lcn")
+    net = setup.folder / "models/drml/quick_train_val.prototxt"
+    net.write_text(net.read_text() + "\n# changed\n")
+    assert "fold1/drml: made with quick_train_val.prototxt" in said("--methods", "drml")
+    manifest = setup.folder / "large/fold1/test.csv"
+    manifest.write_text(manifest.read_text().replace("_T1_", "_T9_"))
+    assert "does not list the records of" in said("--methods", "alexnet")
+    shutil.copy(manifest, setup.folder / "data/fold1/test.csv")
+    assert "fold1/lsvm: made with data_digest" in said("--methods", "lsvm")
+
+
+def test_alexnet_without_its_data_is_left_out_and_told(
+    setup: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [word for word in setup.arguments if word not in ("--data-alexnet", "-q")]
+    arguments.remove(str(setup.settings.data_alexnet))
+    for fold in (1, 2):
+        shutil.rmtree(setup.out / f"fold{fold}/alexnet")
+    assert cli.main(["experiment", "table2", *arguments, "--methods", "alexnet", "lcn", "drml"]) == 0
+    said = capsys.readouterr()
+    assert "note: alexnet: not available, it takes 227 pixels" in said.err
+    assert "- lcn: not available" in said.out and "AlexNet |" not in said.out
+
+
+def test_the_plan_is_done_line_by_line_and_collected(
+    setup: Setup, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shutil.rmtree(setup.out / "fold2/drml")
+    arguments = ["experiment", "table2", *setup.arguments, "--methods", *METHODS, "convnet", "--plan"]
+    assert cli.main(arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[-1] for line in lines] == ["fold1/convnet", "fold2/drml", "fold2/convnet"]
+    assert cli.main(["experiment", "collect", str(setup.out), "--json"]) == 0
+    (table,) = json.loads(capsys.readouterr().out)
+    assert table["methods"]["drml"]["folds"] == [1]
+    assert "do not compare" in " ".join(table["notes"])
+    assert cli.main([*shlex.split(lines[1])[1:], "-q"]) == 0
+    assert cli.main(["experiment", "collect", str(setup.out)]) == 0
+    assert capsys.readouterr().out.startswith("# Table 2")
+    assert json.loads((setup.out / "table2.json").read_text())["methods"]["drml"]["folds"] == [1, 2]
+    assert cli.main(["experiment", "unit", str(setup.out), "fold1", "-q"]) == 1
+    assert "unit 'fold1': give a name as the plan has them" in capsys.readouterr().err
+    assert cli.main(["experiment", "collect", str(setup.folder)]) == 1
+    assert "no settings.json in it" in capsys.readouterr().err
+
+
+def test_units_side_by_side_give_the_same(setup: Setup) -> None:
+    before = (setup.out / "fold1/lsvm/scores.json").read_text()
+    shutil.rmtree(setup.out)
+    run.run("table2", setup.out, setup.settings, methods=("lsvm", "drml"), jobs=2, progress=False)
+    after = json.loads((setup.out / "fold1/lsvm/scores.json").read_text())
+    assert after["pooled"] == json.loads(before)["pooled"]
+    assert (setup.out / "fold2/drml/result.json").exists()
+
+
+def test_a_failure_side_by_side_is_told(setup: Setup) -> None:
+    shutil.rmtree(setup.out)
+    (setup.folder / "models/convnet/deploy.prototxt").write_text("layer {")
+    with pytest.raises(UserError, match=r"^fold1/convnet: .*deploy.prototxt: not a NetParameter.*goes on"):
+        run.run(
+            "table2",
+            setup.out,
+            setup.settings,
+            methods=("lsvm", "convnet"),
+            folds=(1,),
+            jobs=2,
+            progress=False,
+        )
+    assert units.finished(setup.out, "fold1/lsvm") is not None
+
+
+def test_an_interrupted_training_goes_on_from_its_snapshot(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = training.train
+
+    def interrupted(solver: Path, out: Path, **options: Any) -> None:
+        train(solver, out, **{**options, "max_iter": 10})
+        (out / "final.caffemodel").unlink()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "train", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run.run("table2", setup.out, setup.settings, methods=("convnet",), progress=False)
+    assert (setup.out / "fold1/convnet.partial").is_dir() and not (setup.out / "fold1/convnet").exists()
+    monkeypatch.setattr(training, "train", train)
+    run.run("table2", setup.out, setup.settings, methods=("convnet",), folds=(1,), progress=False)
+    log = (setup.out / "fold1/convnet/log.txt").read_text()
+    assert "from tiny_iter_10.solverstate" in log
+    rows = list(csv.DictReader((setup.out / "fold1/convnet/train/loss.csv").open()))
+    steps = [int(row["iteration"]) for row in rows if (row["phase"], row["name"]) == ("train", "loss")]
+    assert steps == sorted(steps) and {0, 5, 10, 15} <= set(steps)
