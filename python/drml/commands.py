@@ -24,6 +24,7 @@ __all__ = [
     "experiment_unit",
     "features",
     "prepare",
+    "relations",
     "report",
     "score",
     "synth",
@@ -270,6 +271,47 @@ def report(args: argparse.Namespace) -> None:
         stages=args.stages,
     )
     _note(args, f"{args.out}: report")
+
+
+def relations(args: argparse.Namespace) -> None:
+    """Print the AU relations of labels and predictions."""
+    import numpy as np
+
+    from drml import relations as tables
+    from drml.scoring import read_prediction_rows
+
+    aus: list[int] = []
+    labels: list[list[int]] = []
+    values: list[list[float]] = []
+    for path in args.predictions:
+        before = aus
+        aus, rows = read_prediction_rows(path)
+        if before and aus != before:
+            raise UserError(f"{path}: other AUs than in {args.predictions[0]}")
+        try:
+            labels += [[int(row[f"y_AU{au}"]) for au in aus] for row in rows.values()]
+            values += [[float(row[f"p_AU{au}"]) for au in aus] for row in rows.values()]
+        except (KeyError, TypeError, ValueError):
+            raise UserError(f"{path}: not what drml score --predictions writes") from None
+    if not labels:
+        raise UserError(f"{args.predictions[0]}: no frame in it")
+    truth, model = tables.relations(labels), tables.relations(labels, np.array(values))
+    apart = tables.compare(truth, model)
+    if args.json:
+
+        def plain(table: Any) -> list[list[float | None]]:
+            return [[None if np.isnan(value) else float(value) for value in row] for row in table]
+
+        distance = {"frobenius": apart.frobenius, "mean_square": apart.mean_square} if apart.entries else {}
+        shown = {"aus": aus, "frames": len(labels), "labels": plain(truth), "predictions": plain(model)}
+        _print_json({**shown, "difference": {**distance, "entries": apart.entries}})
+        return
+    print(f"{len(labels)} frames. Labels:\n{tables.to_text(truth, aus)}")
+    print(f"Predictions:\n{tables.to_text(model, aus)}")
+    print(
+        f"Frobenius norm of the difference / {apart.entries} entries: {apart.frobenius:.4f};"
+        f" mean squared difference: {apart.mean_square:.4f}"
+    )
 
 
 def experiment(args: argparse.Namespace) -> None:

@@ -32,6 +32,7 @@ __all__ = [
     "assess",
     "aus_of",
     "predict",
+    "read_prediction_rows",
     "score",
     "write_predictions",
     "write_scores",
@@ -427,6 +428,22 @@ def write_predictions(path: str | Path, folds: Sequence[Predictions]) -> None:
         for fold in folds:
             for key, probability, label in zip(fold.keys, fold.probabilities, fold.labels, strict=True):
                 writer.writerow([key, *(f"{value:.6f}" for value in probability), *label.tolist()])
+
+
+def read_prediction_rows(path: str | Path) -> tuple[list[int], dict[str, dict[str, str]]]:
+    """Read what `write_predictions` wrote: the AUs, and each key's row as text by column."""
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file)
+            names = reader.fieldnames or []
+            aus = [int(name[4:]) for name in names if name.startswith("p_AU")]
+            if "key" not in names or not aus:
+                raise UserError(f"{path}: not what drml score --predictions writes")
+            return aus, {row["key"]: row for row in reader}
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected what drml score --predictions writes") from None
+    except ValueError:
+        raise UserError(f"{path}: not what drml score --predictions writes") from None
 
 
 def write_scores(path: str | Path, result: TestResult) -> None:

@@ -119,6 +119,7 @@ def test_nothing_shipped_imports_tests() -> None:
         "labels",
         "metrics",
         "registration",
+        "relations",
         "report.charts",
         "report.faces",
         "sampling",

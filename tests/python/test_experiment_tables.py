@@ -19,6 +19,7 @@ from drml.errors import UserError
 from drml.experiments import detect, run, units
 from drml.experiments.settings import Settings
 from drml.labels import BP4D_AUS
+from drml.relations import compare, relations
 from experiment_data import write_data, write_models
 
 METHODS = ("lsvm", "alexnet", "drml")
@@ -180,7 +181,8 @@ def test_the_plan_is_done_line_by_line_and_collected(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in lines] == ["fold1/convnet", "fold2/drml", "fold2/convnet"]
     assert cli.main(["experiment", "collect", str(setup.out), "--json"]) == 0
-    (table,) = json.loads(capsys.readouterr().out)
+    table, figure = json.loads(capsys.readouterr().out)
+    assert figure["folds"] == [1]  # DRML and AlexNet are both finished there alone
     assert table["methods"]["drml"]["folds"] == [1]
     assert "do not compare" in " ".join(table["notes"])
     assert cli.main([*shlex.split(lines[1])[1:], "-q"]) == 0
@@ -239,3 +241,35 @@ def test_an_interrupted_training_goes_on_from_its_snapshot(
     rows = list(csv.DictReader((setup.out / "fold1/convnet/train/loss.csv").open()))
     steps = [int(row["iteration"]) for row in rows if (row["phase"], row["name"]) == ("train", "loss")]
     assert steps == sorted(steps) and {0, 5, 10, 15} <= set(steps)
+
+
+# --- figure 5 -------------------------------------------------------------------------------------------
+
+
+def test_figure_5_is_drawn_from_the_same_units(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "train", None)  # nothing is trained again
+    run.run("fig5", setup.out, setup.settings, progress=False)
+    for ending in ("png", "svg"):
+        assert (setup.out / f"fig5.{ending}").stat().st_size > 10_000
+    assert (setup.out / "fig5.png").read_bytes().startswith(b"\x89PNG")
+    found = json.loads((setup.out / "fig5.json").read_text())
+    assert found["folds"] == [1, 2] and found["synthetic"] is True
+    parts = [np.load(setup.out / f"fold{fold}/drml/predictions.npz") for fold in (1, 2)]
+    labels = np.concatenate([part["labels"] for part in parts])
+    values = np.concatenate([part["probabilities"] for part in parts])
+    expected = relations(labels, values)
+    np.testing.assert_allclose(np.array(found["relations"]["drml"], float), expected, equal_nan=True)
+    apart = compare(relations(labels), expected)
+    assert found["differences"]["drml"]["frobenius"] == pytest.approx(apart.frobenius)
+    rows = list(csv.DictReader((setup.out / "fig5_losses.csv").open()))
+    assert {(row["method"], row["fold"]) for row in rows} == {
+        (method, fold) for method in ("drml", "alexnet") for fold in ("1", "2")
+    }
+    assert [row["iteration"] for row in rows[:4]] == ["0", "5", "10", "15"]
+    table = list(csv.DictReader((setup.out / "fig5_relations.csv").open()))
+    assert len(table) == 3 * len(BP4D_AUS) and table[0]["table"] == "truth"
+
+
+def test_figure_5_without_a_net_is_told(setup: Setup) -> None:
+    with pytest.raises(UserError, match="fig5: no fold has all of lsvm finished"):
+        run.run("fig5", setup.out, setup.settings, methods=("lsvm",), progress=False)

@@ -17,14 +17,17 @@ def experiment(subparsers: Any) -> None:
         description="Repeat the paper's tables and figures from prepared data.",
     )
     kinds = parser.add_subparsers(metavar="KIND", required=True, title="kinds")
-    table2 = _add_units(
+    _add_units(
         kinds,
         "table2",
         "AU detection on BP4D: LSVM, JPML, AlexNet, ConvNet, LCN, DRML",
         "  drml experiment table2 --data data/drml --data-alexnet data/alexnet --out build/paper",
     )
-    table2.add_argument(
-        "--methods", nargs="+", metavar="METHOD", help="lsvm, jpml, alexnet, convnet, lcn, drml (default all)"
+    _add_units(
+        kinds,
+        "fig5",
+        "training loss and AU relations of DRML and AlexNet",
+        "  drml experiment fig5 --data data/drml --data-alexnet data/alexnet --out build/paper",
     )
     unit = add(
         kinds,
@@ -62,6 +65,12 @@ def _add_units(kinds: Any, name: str, summary: str, example: str) -> Parser:
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of drml prepare")
     parser.add_argument(
         "--data-alexnet", type=Path, metavar="DIR", help="the same data prepared with --size 256, for alexnet"
+    )
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        metavar="METHOD",
+        help="of lsvm apl jpml alexnet convnet lcn drml (default: the paper's)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the experiment")
     parser.add_argument(

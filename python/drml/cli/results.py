@@ -47,6 +47,28 @@ def baseline(subparsers: Any) -> None:
     add_json(parser)
 
 
+def relations(subparsers: Any) -> None:
+    """Add ``drml relations``."""
+    parser = add(
+        subparsers,
+        "relations",
+        commands.relations,
+        "print which AUs go together, in the labels and in a model's predictions",
+        "Correlations over the frames where the labels of both AUs are known, and how far the two tables\n"
+        "are apart.",
+        "  drml relations --predictions build/predictions.csv",
+    )
+    parser.add_argument(
+        "--predictions",
+        type=Path,
+        nargs="+",
+        required=True,
+        metavar="CSV",
+        help="what drml score --predictions wrote; several are taken together",
+    )
+    add_json(parser)
+
+
 def report(subparsers: Any) -> None:
     """Add ``drml report``."""
     parser = add(

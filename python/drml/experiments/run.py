@@ -1,30 +1,47 @@
-"""What ``drml experiment`` does: the missing units of an experiment, then its table."""
+"""What ``drml experiment`` does: the missing units of an experiment, then its table or figure."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 from drml.errors import UserError
-from drml.experiments import detect, tables, units
+from drml.experiments import detect, figure5, tables, units
 from drml.experiments.methods import METHODS, TABLE2, NotAvailable
 from drml.experiments.settings import Settings, folds_of
-from drml.experiments.tables import Table
 
-__all__ = ["TABLES", "collect", "plan", "run", "run_one"]
+__all__ = ["KINDS", "Outcome", "collect", "plan", "run", "run_one"]
+
+
+class Outcome(Protocol):
+    """A table or a figure."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+
+    def to_markdown(self) -> str:
+        """Return what is printed."""
+
+    def write(self, out: Path) -> list[Path]:
+        """Write its files to the experiment's folder; return them."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A table of the paper: its methods, and what stands above it."""
+    """A table or figure of the paper: its methods, and what makes it of finished units, if it can."""
 
     methods: tuple[str, ...]
-    title: str
+    make: Callable[[Path, Sequence[str], Settings, Mapping[str, str]], Outcome | None]
 
 
-TABLES = {"table2": Kind(TABLE2, "Table 2: AU detection on BP4D")}
+KINDS = {
+    "table2": Kind(TABLE2, partial(tables.collect, "table2", "Table 2: AU detection on BP4D")),
+    "fig5": Kind(("drml", "alexnet"), figure5.make),
+}
 
 
 def plan(
@@ -64,13 +81,13 @@ def run(
     jobs: int = 1,
     progress: bool = True,
     only_plan: bool = False,
-) -> Table | list[str]:
-    """Do what is missing of a table, and write it.
+) -> Outcome | list[str]:
+    """Do what is missing of a table or figure, and write it.
 
     Parameters
     ----------
     name : str
-        One of `TABLES`.
+        One of `KINDS`.
     out : path
         The experiment's folder; units and tables of several calls share it.
     settings : Settings
@@ -86,14 +103,14 @@ def run(
 
     Returns
     -------
-    Table, or list of str
+    Outcome, or list of str
 
     Raises
     ------
     UserError
         Data, models or settings are at fault, or a unit failed; finished units stay.
     """
-    out, kind = Path(out).absolute(), TABLES[name]
+    out, kind = Path(out).absolute(), KINDS[name]
     chosen = tuple(methods or kind.methods)
     work, lacks = plan(out, settings, chosen, folds)
     settings.keep(out)
@@ -103,7 +120,11 @@ def run(
         for lack in lacks.values():
             print(f"note: {lack}", file=sys.stderr)
     units.run_all(out, work, jobs=jobs, progress=progress)
-    return _table(out, name, chosen, settings, lacks)
+    found = kind.make(out, chosen, settings, lacks)
+    if found is None:
+        raise UserError(f"{name}: no fold has all of {', '.join(chosen)} finished")
+    found.write(out)
+    return found
 
 
 def run_one(out: str | Path, name: str, *, progress: bool = True) -> None:
@@ -115,18 +136,22 @@ def run_one(out: str | Path, name: str, *, progress: bool = True) -> None:
     units.run_unit(out, detect.unit(out, Settings.of(out), method, int(fold[4:])), progress=progress)
 
 
-def collect(out: str | Path) -> list[Table]:
-    """Write the tables of what is finished in an experiment's folder."""
+def collect(out: str | Path) -> list[Outcome]:
+    """Write the tables and figures of what is finished in an experiment's folder.
+
+    Raises
+    ------
+    UserError
+        It is no such folder, or nothing is finished.
+    """
     out = Path(out).absolute()
     settings = Settings.of(out)
-    return [_table(out, name, tuple(METHODS), settings, {}) for name in TABLES]
-
-
-def _table(
-    out: Path, name: str, methods: Sequence[str], settings: Settings, lacks: Mapping[str, str]
-) -> Table:
-    table = tables.collect(out, name, TABLES[name].title, methods, settings, lacks)
-    if table is None:
-        raise UserError(f"{out}: no unit of {', '.join(methods)} is finished yet")
-    tables.write(out, table)
-    return table
+    made = []
+    for name, kind in KINDS.items():
+        found = kind.make(out, tuple(METHODS) if name == "table2" else kind.methods, settings, {})
+        if found is not None:
+            found.write(out)
+            made.append(found)
+    if not made:
+        raise UserError(f"{out}: nothing is finished yet")
+    return made

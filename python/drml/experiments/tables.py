@@ -20,7 +20,7 @@ from drml.files import writing
 from drml.labels import AU_NAMES
 from drml.metrics import Scores
 
-__all__ = ["FIGURES", "Column", "Table", "collect", "write"]
+__all__ = ["FIGURES", "SYNTHETIC", "Column", "Table", "collect"]
 
 FIGURES = {"f1": "F1-frame", "auc": "ROC-AUC", "ap": "AP"}
 TRIVIAL = "all positive (trivial)"
@@ -143,6 +143,15 @@ class Table:
                         writer.writerow([over, figure, name, method, text])
         return file.getvalue()
 
+    def write(self, out: Path) -> list[Path]:
+        """Write the table as Markdown, CSV and JSON; return the files."""
+        paths = [out / f"{self.name}.{ending}" for ending in ("md", "csv", "json")]
+        for path, text in zip(paths, (self.to_markdown(), self.to_csv()), strict=False):
+            with writing(path, encoding="utf-8") as file:
+                file.write(text)
+        units.write_json(paths[2], self.to_dict())
+        return paths
+
 
 def _values(scores: dict[str, Scores], figure: str) -> list[tuple[str, dict[str, float]]]:
     """Give the rows: AU (or ``Avg.``), values by method, and by ``trivial``.
@@ -170,12 +179,7 @@ def _rows(scores: dict[str, Scores], figure: str, columns: dict[str, Column]) ->
 
 
 def collect(
-    out: Path,
-    name: str,
-    title: str,
-    methods: Sequence[str],
-    settings: Settings,
-    notes: Mapping[str, str],
+    name: str, title: str, out: Path, methods: Sequence[str], settings: Settings, notes: Mapping[str, str]
 ) -> Table | None:
     """Make the table of what is finished of `methods` in an experiment's folder; None without any.
 
@@ -198,13 +202,3 @@ def collect(
             )
     lacks = [note for method, note in notes.items() if method not in columns]
     return Table(name, title, columns, settings, lacks) if columns else None
-
-
-def write(out: Path, table: Table) -> list[Path]:
-    """Write the table as Markdown, CSV and JSON; return the files."""
-    paths = [out / f"{table.name}.{ending}" for ending in ("md", "csv", "json")]
-    for path, text in zip(paths, (table.to_markdown(), table.to_csv()), strict=False):
-        with writing(path, encoding="utf-8") as file:
-            file.write(text)
-    units.write_json(paths[2], table.to_dict())
-    return paths

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,23 +11,9 @@ from drml import lmdb_io
 from drml.errors import UserError
 from drml.prepared import open_data
 from drml.report.markup import escaped
+from drml.scoring import read_prediction_rows
 
 FACES = 8
-
-
-def _read_predictions(path: Path) -> tuple[list[int], dict[str, dict[str, str]]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            names = reader.fieldnames or []
-            aus = [int(name[4:]) for name in names if name.startswith("p_AU")]
-            if "key" not in names or not aus:
-                raise UserError(f"{path}: not what drml score --predictions writes")
-            return aus, {row["key"]: row for row in reader}
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file; expected what drml score --predictions writes") from None
-    except ValueError:
-        raise UserError(f"{path}: not what drml score --predictions writes") from None
 
 
 def choose(keys: Sequence[str], subject_of: dict[str, str], count: int = FACES) -> list[str]:
@@ -64,7 +49,7 @@ def _picture(data: bytes, where: str) -> str:
 
 def faces_section(scores: dict[str, Any], predictions: Path) -> str:
     """Return some faces of the first fold with hits, misses and false alarms."""
-    aus, rows = _read_predictions(predictions)
+    aus, rows = read_prediction_rows(predictions)
     threshold = scores["threshold"]
     chosen: list[tuple[str, str, bytes]] = []
     # The first fold stands for all of them.

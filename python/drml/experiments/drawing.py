@@ -1,0 +1,25 @@
+"""Figures as PNG and SVG, each whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from drml.files import writing
+
+__all__ = ["COLOURS", "save"]
+
+COLOURS = ("#1f5fa8", "#c8551b", "#2c7f4f", "#7a4b9d")
+"""Of methods, told apart in greyscale and by those who confuse red and green."""
+
+
+def save(figure: Figure, out: Path, name: str) -> list[Path]:
+    """Write ``NAME.png`` and ``NAME.svg`` to `out`; return the files."""
+    paths = []
+    for ending in ("png", "svg"):
+        path = out / f"{name}.{ending}"
+        with writing(path, "wb") as file:
+            figure.savefig(file, format=ending, dpi=150)
+        paths.append(path)
+    return paths
