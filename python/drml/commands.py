@@ -323,12 +323,15 @@ def experiment(args: argparse.Namespace) -> None:
         return None if path is None else str(path.absolute())
 
     settings = Settings(
-        data=str(args.data.absolute()),
+        data=absolute(args.data),
         scale=args.scale,
         seed=args.seed,
         models=str(args.models.absolute()),
         data_alexnet=absolute(args.data_alexnet),
         max_iter=args.max_iter,
+        trials=args.trials,
+        iterations=args.iterations,
+        batch=args.batch,
     )
     found = run(
         args.experiment,

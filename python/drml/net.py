@@ -335,7 +335,7 @@ class CaffeNet:
             raise UserError(f"{deploy}: has no Input layer; give a deploy.prototxt, not a train_val.prototxt")
         stored = read_weights(weights)
         if probe:
-            _probe(deploy)
+            probe_net(deploy)
         self.deploy = Path(deploy)
         self.net = caffe.Net(str(deploy), caffe.TEST)
         needed = {name: [tuple(blob.shape) for blob in blobs] for name, blobs in self.net.params.items()}
@@ -442,15 +442,15 @@ class CaffeNet:
         return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
-_good: set[str] = set()  # texts of nets that Caffe took, so that folds do not each pay for it
+_good: set[tuple[str, str]] = set()  # texts of nets that Caffe took, so that folds do not each pay for it
 
 
-def _probe(deploy: str | Path) -> None:
+def probe_net(deploy: str | Path, phase: str = "TEST") -> None:
     """Build the net in a child process, once for each text; raise its last fatal line if it dies of it."""
     net = Path(deploy).read_text(encoding="utf-8")
-    if net in _good:
+    if (net, phase) in _good:
         return
-    code = "import sys, caffe; caffe.Net(sys.argv[1], caffe.TEST)"
+    code = f"import sys, caffe; caffe.Net(sys.argv[1], caffe.{phase})"
     child = subprocess.run(
         [sys.executable, "-c", code, str(deploy)],
         capture_output=True,
@@ -462,4 +462,4 @@ def _probe(deploy: str | Path) -> None:
     if child.returncode:
         last = fatal_line(child.stderr) or (child.stderr.strip().splitlines() or ["no message"])[-1]
         raise UserError(f"{deploy}: Caffe refuses this net: {last}")
-    _good.add(net)
+    _good.add((net, phase))

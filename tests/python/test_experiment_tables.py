@@ -166,6 +166,7 @@ def test_alexnet_without_its_data_is_left_out_and_told(
     arguments.remove(str(setup.settings.data_alexnet))
     for fold in (1, 2):
         shutil.rmtree(setup.out / f"fold{fold}/alexnet")
+    (setup.out / "settings.json").unlink()  # which remembers where AlexNet's data are
     assert cli.main(["experiment", "table2", *arguments, "--methods", "alexnet", "lcn", "drml"]) == 0
     said = capsys.readouterr()
     assert "note: alexnet: not available, it takes 227 pixels" in said.err

@@ -29,6 +29,7 @@ def experiment(subparsers: Any) -> None:
         "training loss and AU relations of DRML and AlexNet",
         "  drml experiment fig5 --data data/drml --data-alexnet data/alexnet --out build/paper",
     )
+    _add_table4(kinds)
     unit = add(
         kinds,
         "unit",
@@ -52,25 +53,47 @@ def experiment(subparsers: Any) -> None:
 
 
 def _add_units(kinds: Any, name: str, summary: str, example: str) -> Parser:
-    parser = add(
+    parser = _add_common(
         kinds,
         name,
-        commands.experiment,
         summary,
         "Each method on each fold is a unit in a folder of its own (OUT/fold1/drml), which is done once:\n"
         "the same command goes on with what is missing, a training from its snapshot.",
         example,
     )
-    parser.set_defaults(experiment=name)
+    parser.set_defaults(trials=None, iterations=None, batch=None)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of drml prepare")
     parser.add_argument(
         "--data-alexnet", type=Path, metavar="DIR", help="the same data prepared with --size 256, for alexnet"
     )
+    parser.add_argument("--max-iter", type=integer(1), help="iterations of the nets (default the solver's)")
+    parser.add_argument("--folds", type=folds, help="folds (default: all that the data have)")
+    add_seed(parser)
+    return parser
+
+
+def _add_table4(kinds: Any) -> None:
+    parser = _add_common(
+        kinds,
+        "table4",
+        "time that the nets take to train and to test, per batch and per image",
+        "Without reading data. Each net is a unit in a folder of its own (OUT/time/drml), done once.",
+        "  drml experiment table4 --out build/paper --trials 3 --iterations 10 --batch 16",
+    )
+    parser.set_defaults(data=None, data_alexnet=None, max_iter=None, folds=None, seed=0)
+    parser.add_argument("--trials", type=integer(1), help="trials (default: paper 20, quick 3)")
+    parser.add_argument("--iterations", type=integer(1), help="of a trial (default: paper 1000, quick 5)")
+    parser.add_argument("--batch", type=integer(1), help="images (default: as the nets are trained)")
+
+
+def _add_common(kinds: Any, name: str, summary: str, more: str, example: str) -> Parser:
+    parser = add(kinds, name, commands.experiment, summary, more, example)
+    parser.set_defaults(experiment=name)
     parser.add_argument(
         "--methods",
         nargs="+",
         metavar="METHOD",
-        help="of lsvm apl jpml alexnet convnet lcn drml (default: the paper's)",
+        help="of lsvm, apl, jpml, alexnet, convnet, lcn, drml (default: the paper's)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the experiment")
     parser.add_argument(
@@ -79,9 +102,6 @@ def _add_units(kinds: Any, name: str, summary: str, example: str) -> Parser:
     parser.add_argument(
         "--scale", choices=["quick", "paper"], default="quick", help="schedule of the nets (default quick)"
     )
-    parser.add_argument("--max-iter", type=integer(1), help="iterations of the nets (default the solver's)")
-    parser.add_argument("--folds", type=folds, help="folds (default: all that the data have)")
-    add_seed(parser)
     parser.add_argument(
         "--jobs", type=integer(1), default=1, help="units at a time, sharing the cores (default 1)"
     )

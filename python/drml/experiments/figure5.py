@@ -135,7 +135,9 @@ class Figure5:
             for number, curve in enumerate(curves.values()):
                 steps, values = zip(*curve, strict=True)
                 label = METHODS[method].title if not number else None
-                axes.plot(steps, values, color=colour, linewidth=1.2, alpha=0.8, label=label)
+                axes.plot(
+                    steps, values, ".-", color=colour, linewidth=1.2, alpha=0.8, markersize=3, label=label
+                )
         axes.set_xlabel("iteration")
         axes.set_ylabel("training loss")
         axes.set_ylim(bottom=0)

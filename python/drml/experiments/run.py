@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from drml.errors import UserError
-from drml.experiments import detect, figure5, tables, units
+from drml.experiments import detect, figure5, table4, tables, timing, units
 from drml.experiments.methods import METHODS, TABLE2, NotAvailable
-from drml.experiments.settings import Settings, folds_of
+from drml.experiments.settings import SETTINGS_FILE, Settings, folds_of
 
 __all__ = ["KINDS", "Outcome", "collect", "plan", "run", "run_one"]
 
@@ -32,22 +33,36 @@ class Outcome(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """A table or figure of the paper: its methods, and what makes it of finished units, if it can."""
+    """A table or figure of the paper: its methods, whether each has a unit per fold, and what makes it."""
 
     methods: tuple[str, ...]
+    by_fold: bool
     make: Callable[[Path, Sequence[str], Settings, Mapping[str, str]], Outcome | None]
 
 
 KINDS = {
-    "table2": Kind(TABLE2, partial(tables.collect, "table2", "Table 2: AU detection on BP4D")),
-    "fig5": Kind(("drml", "alexnet"), figure5.make),
+    "table2": Kind(TABLE2, True, partial(tables.collect, "table2", "Table 2: AU detection on BP4D")),
+    "fig5": Kind(("drml", "alexnet"), True, figure5.make),
+    "table4": Kind(("convnet", "alexnet", "drml", "lcn"), False, table4.make),
 }
 
 
+def unit_of(out: Path, settings: Settings, name: str) -> units.Unit:
+    """Return a unit by its name, such as ``fold1/drml`` or ``time/drml``."""
+    folder, _, method = name.partition("/")
+    if method in METHODS and folder.startswith("fold") and folder[4:].isdigit():
+        return detect.unit(out, settings, method, int(folder[4:]))
+    if method in METHODS and folder == timing.FOLDER:
+        if not METHODS[method].net:
+            raise NotAvailable(f"{method}: not available, only nets are timed")
+        return timing.unit(out, settings, method)
+    raise UserError(f"unit '{name}': give a name as the plan has them, such as fold1/drml")
+
+
 def plan(
-    out: Path, settings: Settings, methods: Sequence[str], folds: tuple[int, ...] | None
+    out: Path, settings: Settings, names: Sequence[str], methods: Sequence[str]
 ) -> tuple[list[units.Unit], dict[str, str]]:
-    """Return the units of some methods on some folds, and a line for each method that is not available.
+    """Return the units of these folders (``fold1``, ``time``) and methods, and why some are not available.
 
     Raises
     ------
@@ -57,13 +72,12 @@ def plan(
     for method in methods:
         if method not in METHODS:
             raise UserError(f"method '{method}': {', '.join(METHODS)} are known")
-    chosen = folds_of(Path(settings.data), folds)
     found: list[units.Unit] = []
     lacks: dict[str, str] = {}
-    for fold in chosen:
+    for name in names:
         for method in methods:
             try:
-                found.append(detect.unit(out, settings, method, fold))
+                found.append(unit_of(out, settings, f"{name}/{method}"))
             except NotAvailable as error:
                 lacks[method] = str(error)
     if not found:
@@ -112,10 +126,20 @@ def run(
     """
     out, kind = Path(out).absolute(), KINDS[name]
     chosen = tuple(methods or kind.methods)
-    work, lacks = plan(out, settings, chosen, folds)
+    names = [timing.FOLDER]
+    if not kind.by_fold and (out / SETTINGS_FILE).exists():  # what is of trainings does not matter here
+        there = Settings.of(out)
+        settings = dataclasses.replace(settings, seed=there.seed, max_iter=there.max_iter)
+    if kind.by_fold:
+        if settings.data is None:
+            raise UserError(f"{name}: no data to read; give them with --data")
+        names = [f"fold{fold}" for fold in folds_of(Path(settings.data), folds)]
+    settings = settings.after(out)
+    work, lacks = plan(out, settings, names, chosen)
+    missing = [unit for unit in work if not units.is_done(out, unit)]  # and refuse those of another config
     settings.keep(out)
     if only_plan:
-        return [unit.notes["command"] for unit in work if not units.is_done(out, unit)]
+        return [unit.notes["command"] for unit in missing]
     if progress:
         for lack in lacks.values():
             print(f"note: {lack}", file=sys.stderr)
@@ -130,10 +154,7 @@ def run(
 def run_one(out: str | Path, name: str, *, progress: bool = True) -> None:
     """Do one unit of an experiment's folder, such as ``fold1/drml``: what a line of the plan does."""
     out = Path(out).absolute()
-    fold, _, method = name.partition("/")
-    if method not in METHODS or not fold.startswith("fold") or not fold[4:].isdigit():
-        raise UserError(f"unit '{name}': give a name as the plan has them, such as fold1/drml")
-    units.run_unit(out, detect.unit(out, Settings.of(out), method, int(fold[4:])), progress=progress)
+    units.run_unit(out, unit_of(out, Settings.of(out), name), progress=progress)
 
 
 def collect(out: str | Path) -> list[Outcome]:

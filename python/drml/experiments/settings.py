@@ -13,7 +13,7 @@ from drml.experiments.methods import NotAvailable
 from drml.experiments.units import write_json
 from drml.files import digest
 
-__all__ = ["SCALES", "Settings", "data_digest", "folds_of"]
+__all__ = ["SCALES", "SETTINGS_FILE", "Settings", "data_digest", "folds_of"]
 
 SETTINGS_FILE = "settings.json"
 SCALES = ("quick", "paper")
@@ -28,8 +28,8 @@ class Settings:
 
     Attributes
     ----------
-    data : str
-        Folder of ``drml prepare``, absolute.
+    data : str or None
+        Folder of ``drml prepare``, absolute; None where only nets are timed.
     data_alexnet : str or None
         The same data prepared with ``--size 256``, for AlexNet.
     models : str
@@ -39,34 +39,44 @@ class Settings:
     seed : int
     max_iter : int or None
         Iterations instead of the solver's.
+    trials, iterations, batch : int or None
+        Of the timing, instead of the scale's and the nets' own.
     """
 
-    data: str
+    data: str | None
     scale: str
     seed: int
     models: str
     data_alexnet: str | None = None
     max_iter: int | None = None
+    trials: int | None = None
+    iterations: int | None = None
+    batch: int | None = None
 
-    def keep(self, out: Path) -> None:
-        """Write to `out`, where the settings there, if any, do not differ in what decides results.
+    def after(self, out: Path) -> Settings:
+        """Return these settings, with what is not given as it was in `out` so far.
 
         Raises
         ------
         UserError
-            They do.
+            They differ from those there in what decides results.
         """
-        path = out / SETTINGS_FILE
-        if path.exists():
-            there = Settings.of(out)
-            for name in _FIXED:
-                old, new = getattr(there, name), getattr(self, name)
-                if old != new:
-                    raise UserError(
-                        f"{out}: begun with {name.replace('_', ' ')} {old}, not {new}; give another --out"
-                    )
+        if not (out / SETTINGS_FILE).exists():
+            return self
+        there = Settings.of(out)
+        for name in _FIXED:
+            old, new = getattr(there, name), getattr(self, name)
+            if old != new:
+                raise UserError(
+                    f"{out}: begun with {name.replace('_', ' ')} {old}, not {new}; give another --out"
+                )
+        given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
+        return dataclasses.replace(there, **given)
+
+    def keep(self, out: Path) -> None:
+        """Write to an experiment's folder."""
         out.mkdir(parents=True, exist_ok=True)
-        write_json(path, dataclasses.asdict(self))
+        write_json(out / SETTINGS_FILE, dataclasses.asdict(self))
 
     @classmethod
     def of(cls, out: Path) -> Settings:
@@ -81,6 +91,8 @@ class Settings:
 
     def fold(self, method: str, fold: int) -> Path:
         """Return the prepared fold that a method reads."""
+        if self.data is None:
+            raise UserError(f"fold{fold}/{method}: no data to read; give them with --data")
         folder = Path(self.data) / f"fold{fold}"
         if method != "alexnet":
             return folder
