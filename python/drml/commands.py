@@ -26,6 +26,7 @@ __all__ = [
     "prepare",
     "relations",
     "report",
+    "saliency",
     "score",
     "synth",
     "train",
@@ -312,6 +313,28 @@ def relations(args: argparse.Namespace) -> None:
         f"Frobenius norm of the difference / {apart.entries} entries: {apart.frobenius:.4f};"
         f" mean squared difference: {apart.mean_square:.4f}"
     )
+
+
+def saliency(args: argparse.Namespace) -> None:
+    """Write the saliency maps of a face; print how focused they are."""
+    from drml.explain import explain
+
+    found = explain(
+        args.model,
+        args.weights,
+        args.data,
+        args.out,
+        key=args.key,
+        aus=parse_aus(args.aus) if args.aus else None,
+        overwrite=args.overwrite,
+    )
+    if args.json:
+        _print_json(found)
+        return
+    print(f"{found['key']}{', SYNTHETIC DATA (a drawn face)' if found['synthetic'] else ''}")
+    for name, about in found["aus"].items():
+        if about.get("focus") is not None:
+            print(f"{name:<5} focus {about['focus']:.3f}, region's share of the face {about['area']:.3f}")
 
 
 def experiment(args: argparse.Namespace) -> None:

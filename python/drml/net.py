@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -440,6 +441,55 @@ class CaffeNet:
                     )
                 parts[name].append(np.array(data[: len(chunk)], copy=True))
         return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+
+
+class CaffeGradientNet(CaffeNet):
+    """A `CaffeNet` that also gives the gradients of its scores by the pixels.
+
+    The scores are what goes into the layer that makes ``prob``. The parameters are those of `CaffeNet`.
+    """
+
+    def __init__(self, deploy: str | Path, weights: str | Path, **options: Any) -> None:
+        net = read_prototxt(deploy)
+        made = [layer for layer in net.layer if "prob" in layer.top and len(layer.bottom) == 1]
+        if not made:
+            raise UserError(f"{deploy}: no layer makes 'prob' of one blob; saliency is of what goes into it")
+        self._scores = str(made[0].bottom[0])
+        net.force_backward = True  # Caffe's nets compute no gradient by their input otherwise
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / Path(deploy).name
+            write_prototxt(net, copy)
+            super().__init__(copy, weights, **options)
+        self.deploy = Path(deploy)
+        self._last = [str(name) for name, tops in self.net.top_names.items() if self._scores in tops][-1]
+
+    def input_gradients(
+        self, images: Sequence[NDArray[np.uint8]], columns: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """Give d score / d pixel.
+
+        Parameters
+        ----------
+        images : sequence of ndarray
+            As `forward` takes them.
+        columns : sequence of int
+            For each picture, the score that is derived.
+
+        Returns
+        -------
+        ndarray of float32, N x C x H x W
+            By the pixels as they are in the picture, so with the input's scale.
+        """
+        parts = []
+        for start in range(0, len(images), self.batch):
+            chunk = columns[start : start + self.batch]
+            self.forward(images[start : start + self.batch], [self._scores])
+            scores = self.net.blobs[self._scores]
+            scores.diff[...] = 0
+            scores.diff.reshape(len(chunk), -1)[np.arange(len(chunk)), chunk] = 1
+            self.net.backward(start=self._last)
+            parts.append(self.net.blobs[self._input].diff * np.float32(self.scale))
+        return np.concatenate(parts)
 
 
 _good: set[tuple[str, str]] = set()  # texts of nets that Caffe took, so that folds do not each pay for it

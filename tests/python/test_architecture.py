@@ -72,7 +72,7 @@ def test_modules_are_found() -> None:
 
 @pytest.mark.parametrize("what", ["caffe", "lmdb", "drml.lmdb_io", "drml.net"])
 def test_pure_rooms_need_neither_caffe_nor_lmdb(what: str) -> None:
-    pure = ("labels", "registration", "sampling", "metrics", "relations")
+    pure = ("labels", "registration", "sampling", "metrics", "relations", "saliency", "au_regions")
     assert not [n for n, names in MODULES.items() if room(n, *pure) and uses(names, what)]
 
 
@@ -109,6 +109,7 @@ def test_nothing_shipped_imports_tests() -> None:
 @pytest.mark.parametrize(
     "name",
     [
+        "au_regions",
         "baselines.apl",
         "baselines.base",
         "baselines.jpml",
@@ -123,6 +124,7 @@ def test_nothing_shipped_imports_tests() -> None:
         "report.charts",
         "report.faces",
         "sampling",
+        "saliency",
     ],
 )
 def test_examples_in_docstrings_are_true(name: str) -> None:

@@ -274,3 +274,21 @@ def test_figure_5_is_drawn_from_the_same_units(setup: Setup, monkeypatch: pytest
 def test_figure_5_without_a_net_is_told(setup: Setup) -> None:
     with pytest.raises(UserError, match="fig5: no fold has all of lsvm finished"):
         run.run("fig5", setup.out, setup.settings, methods=("lsvm",), progress=False)
+
+
+# --- figure 4 -------------------------------------------------------------------------------------------
+
+
+def test_figure_4_is_drawn_from_the_same_units(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "train", None)
+    run.run("fig4", setup.out, setup.settings, methods=("drml", "alexnet"), progress=False)
+    found = json.loads((setup.out / "fig4.json").read_text())
+    assert (setup.out / "fig4.png").read_bytes().startswith(b"\x89PNG")
+    assert (setup.out / "fig4.svg").exists() and found["synthetic"] is True and found["fold"] == 1
+    test = detect.read_predictions(setup.out / "fold1/drml")
+    for name, keys in found["frames"].items():
+        column = test.labels[:, BP4D_AUS.index(int(name[2:]))]
+        assert 1 <= len(keys) <= 4 and all(column[test.keys.index(key)] == 1 for key in keys)
+    rows = list(csv.DictReader((setup.out / "fig4.csv").open()))
+    assert len(rows) == 2 * len(found["frames"]) and {row["method"] for row in rows} == {"drml", "alexnet"}
+    assert all(0 <= float(row["focus"]) <= 1 and 0 < float(row["area"]) < 0.3 for row in rows)

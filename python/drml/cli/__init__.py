@@ -29,7 +29,7 @@ Facial action unit (AU) detection with DRML on Caffe.
   data      synth, prepare, verify
   network   train, score, features, transfer
   others    baseline
-  results   relations, report, experiment
+  results   saliency, relations, report, experiment
 """
 EPILOG = """\
 example, from nothing to a table of scores:
@@ -64,7 +64,7 @@ def build_parser() -> Parser:
     for command in (
         *(data.synth, data.prepare, data.verify),
         *(network.train, network.score, network.features, network.transfer),
-        *(results.baseline, results.relations, results.report, experiments.experiment),
+        *(results.baseline, results.saliency, results.relations, results.report, experiments.experiment),
     ):
         command(subparsers)
     return parser

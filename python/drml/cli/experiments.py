@@ -29,6 +29,12 @@ def experiment(subparsers: Any) -> None:
         "training loss and AU relations of DRML and AlexNet",
         "  drml experiment fig5 --data data/drml --data-alexnet data/alexnet --out build/paper",
     )
+    _add_units(
+        kinds,
+        "fig4",
+        "saliency maps of DRML, ConvNet and AlexNet, and how much of them lies where the AU is",
+        "  drml experiment fig4 --data data/drml --data-alexnet data/alexnet --out build/paper",
+    )
     _add_table4(kinds)
     unit = add(
         kinds,

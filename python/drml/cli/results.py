@@ -47,6 +47,30 @@ def baseline(subparsers: Any) -> None:
     add_json(parser)
 
 
+def saliency(subparsers: Any) -> None:
+    """Add ``drml saliency``."""
+    parser = add(
+        subparsers,
+        "saliency",
+        commands.saliency,
+        "draw which pixels a net's AU scores hang on",
+        "|d score / d pixel| before the sigmoid, the largest of the colours. Writes OUT/AU1.png, ...,\n"
+        "maps.npz, saliency.json; the focus is the share of saliency inside the AU's region of the face.",
+        "  drml saliency --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
+        "      --data data/drml/fold1/test_lmdb --out build/saliency",
+    )
+    parser.add_argument("--model", type=Path, required=True, metavar="DEPLOY", help="deploy.prototxt")
+    parser.add_argument("--weights", type=Path, required=True, metavar="WEIGHTS", help=".caffemodel or .h5")
+    parser.add_argument(
+        "--data", type=Path, required=True, metavar="DATA", help="LMDB folder, or its manifest"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder to write")
+    parser.add_argument("--key", help="record (default: the first one)")
+    parser.add_argument("--aus", help="AUs of the net's outputs, such as 1,2,4 (default: the data's)")
+    parser.add_argument("--overwrite", action="store_true", help="replace OUT where it is not empty")
+    add_json(parser)
+
+
 def relations(subparsers: Any) -> None:
     """Add ``drml relations``."""
     parser = add(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from drml.errors import UserError
 
-__all__ = ["METHODS", "TABLE2", "TABLE3", "Method", "NetFiles", "NotAvailable", "net_files"]
+__all__ = ["METHODS", "TABLE2", "Method", "NetFiles", "NotAvailable", "net_files"]
 
 
 class NotAvailable(UserError):
@@ -26,15 +26,11 @@ class Method:
         As the paper's tables have it.
     net : bool
         A network, else one of `drml.baselines`.
-    scores, features : str
-        A net's blobs before the sigmoid, and of its last hidden layer.
     """
 
     name: str
     title: str
     net: bool = False
-    scores: str = ""
-    features: str = ""
 
 
 METHODS: dict[str, Method] = {
@@ -43,15 +39,14 @@ METHODS: dict[str, Method] = {
         Method("lsvm", "LSVM"),
         Method("apl", "APL"),
         Method("jpml", "JPML"),
-        Method("alexnet", "AlexNet", net=True, scores="fc8", features="fc7"),
-        Method("convnet", "ConvNet", net=True, scores="fc10", features="fc9"),
-        Method("lcn", "LCN", net=True, scores="fc10", features="fc9"),
-        Method("drml", "DRML", net=True, scores="fc10", features="fc9"),
+        Method("alexnet", "AlexNet", net=True),
+        Method("convnet", "ConvNet", net=True),
+        Method("lcn", "LCN", net=True),
+        Method("drml", "DRML", net=True),
     )
 }
 
 TABLE2 = ("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")
-TABLE3 = ("lsvm", "apl", "alexnet", "convnet", "lcn", "drml")
 
 
 @dataclass(frozen=True)

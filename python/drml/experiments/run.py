@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from drml.errors import UserError
-from drml.experiments import detect, figure5, table4, tables, timing, units
+from drml.experiments import detect, figure4, figure5, table4, tables, timing, units
 from drml.experiments.methods import METHODS, TABLE2, NotAvailable
 from drml.experiments.settings import SETTINGS_FILE, Settings, folds_of
 
@@ -33,17 +33,32 @@ class Outcome(Protocol):
 
 @dataclass(frozen=True)
 class Kind:
-    """A table or figure of the paper: its methods, whether each has a unit per fold, and what makes it."""
+    """A table or figure of the paper.
+
+    Attributes
+    ----------
+    methods : tuple of str
+        The paper's.
+    by_fold : bool
+        Each has a unit per fold; else one.
+    collected : bool
+        `collect` makes it.
+    make : callable
+        Makes it of finished units: folder, methods, settings, and why some methods are not available.
+    """
 
     methods: tuple[str, ...]
     by_fold: bool
+    collected: bool
     make: Callable[[Path, Sequence[str], Settings, Mapping[str, str]], Outcome | None]
 
 
 KINDS = {
-    "table2": Kind(TABLE2, True, partial(tables.collect, "table2", "Table 2: AU detection on BP4D")),
-    "fig5": Kind(("drml", "alexnet"), True, figure5.make),
-    "table4": Kind(("convnet", "alexnet", "drml", "lcn"), False, table4.make),
+    "table2": Kind(TABLE2, True, True, partial(tables.collect, "table2", "Table 2: AU detection on BP4D")),
+    "fig5": Kind(("drml", "alexnet"), True, True, figure5.make),
+    "table4": Kind(("convnet", "alexnet", "drml", "lcn"), False, True, table4.make),
+    # Computed from the nets anew each time, which takes minutes: not for a mere look at what is finished.
+    "fig4": Kind(("drml", "convnet", "alexnet"), True, False, figure4.make),
 }
 
 
@@ -169,6 +184,8 @@ def collect(out: str | Path) -> list[Outcome]:
     settings = Settings.of(out)
     made = []
     for name, kind in KINDS.items():
+        if not kind.collected:
+            continue
         found = kind.make(out, tuple(METHODS) if name == "table2" else kind.methods, settings, {})
         if found is not None:
             found.write(out)

@@ -1,0 +1,200 @@
+"""Figure 4: saliency maps of the AUs for several nets, and how much of them lies where the AU is."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from drml import machine, training
+from drml.au_regions import REGIONS
+from drml.experiments import drawing, units
+from drml.experiments.detect import TRAIN_FOLDER, read_predictions
+from drml.experiments.methods import METHODS, net_files
+from drml.experiments.settings import Settings
+from drml.experiments.tables import SYNTHETIC
+from drml.explain import faces, heat, open_net, region_of
+from drml.files import writing
+from drml.labels import AU_NAMES, PRESENT
+from drml.prepared import open_data
+from drml.saliency import centre, focus, saliency_maps
+
+__all__ = ["Figure4", "make"]
+
+NAME = "fig4"
+TITLE = "Figure 4: saliency of AUs"
+FRAMES = 4
+"""Test frames per AU, with the AU present, over which the focus is averaged; the first one is shown."""
+
+
+@dataclass(frozen=True)
+class Figure4:
+    """What the figure shows.
+
+    Attributes
+    ----------
+    aus : tuple of int
+        Those present in a test frame.
+    fold : int
+    keys : dict of int to list of str
+        The frames of each AU.
+    pictures : dict of str to dict of int to ndarray
+        ``face`` and by net: for each AU the picture shown, BGR.
+    focus : dict of str to dict of int to float
+        By net and AU, the mean share of saliency inside the AU's region.
+    area : dict of str to dict of int to float
+        The region's share of the net's input: the focus of a map that is the same everywhere.
+    synthetic : bool
+    settings : Settings
+    """
+
+    aus: tuple[int, ...]
+    fold: int
+    keys: dict[int, list[str]]
+    pictures: dict[str, dict[int, NDArray[np.uint8]]]
+    focus: dict[str, dict[int, float]]
+    area: dict[str, dict[int, float]]
+    synthetic: bool
+    settings: Settings
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Give a row for each net and AU."""
+        return [
+            {"method": method, "au": au, "focus": values[au], "area": self.area[method][au]}
+            for method, values in self.focus.items()
+            for au in self.aus
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the pictures as plain values, for JSON."""
+        return {
+            "figure": NAME,
+            "synthetic": self.synthetic,
+            "fold": self.fold,
+            "frames": {f"AU{au}": keys for au, keys in self.keys.items()},
+            "rows": [
+                {**row, "focus": None if np.isnan(row["focus"]) else row["focus"]} for row in self.rows()
+            ],
+            "settings": dataclasses.asdict(self.settings),
+            "machine": machine.system(),
+            "versions": machine.versions(),
+        }
+
+    def to_markdown(self) -> str:
+        """Return what is printed: the focus of each net and AU."""
+        lines = [f"# {TITLE}", ""]
+        if self.synthetic:
+            lines += [f"**{SYNTHETIC}**", ""]
+        titles = [METHODS[method].title for method in self.focus]
+        lines += [
+            f"| AU | {' | '.join(titles)} | even saliency |",
+            "|---" * (len(titles) + 2) + "|",
+        ]
+        even = self.area[next(iter(self.area))]
+        for au in self.aus:
+            cells = ["-" if np.isnan(v[au]) else f"{v[au]:.3f}" for v in self.focus.values()]
+            lines.append(f"| {au} {AU_NAMES.get(au, '')} | {' | '.join(cells)} | {even[au]:.3f} |")
+        means = [f"{_mean(list(values.values())):.3f}" for values in self.focus.values()]
+        lines.append(f"| **Avg.** | {' | '.join(means)} | {np.mean(list(even.values())):.3f} |")
+        lines += [
+            "",
+            f"- Focus: share of saliency inside the AU's region, mean of up to {FRAMES} test frames of fold"
+            f" {self.fold} with the AU present; seed {self.settings.seed}",
+            "",
+        ]
+        return "\n".join(lines)
+
+    def draw(self) -> Figure:
+        """Draw the faces and below them each net's maps."""
+        figure = Figure(
+            figsize=(1.25 * len(self.aus) + 0.6, 1.45 * len(self.pictures) + 0.4), layout="constrained"
+        )
+        axes = figure.subplots(len(self.pictures), len(self.aus), squeeze=False)
+        for row, (name, pictures) in zip(axes, self.pictures.items(), strict=True):
+            for place, au in zip(row, self.aus, strict=True):
+                place.imshow(cv2.cvtColor(pictures[au], cv2.COLOR_BGR2RGB))
+                place.set_xticks([])
+                place.set_yticks([])
+                if name == "face":
+                    place.set_title(f"AU{au}", fontsize=9)
+                else:
+                    place.set_xlabel(f"{self.focus[name][au]:.2f}", fontsize=7, labelpad=2)
+            row[0].set_ylabel("" if name == "face" else METHODS[name].title, fontsize=9)
+        if self.synthetic:
+            figure.suptitle("SYNTHETIC DATA (drawn faces)", fontsize=9)
+        return figure
+
+    def write(self, out: Path) -> list[Path]:
+        """Write picture and figures; return the files."""
+        paths = drawing.save(self.draw(), out, NAME)
+        paths.append(out / f"{NAME}.csv")
+        with writing(paths[-1], newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["method", "au", "focus", "area"], lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(self.rows())
+        paths.append(out / f"{NAME}.json")
+        units.write_json(paths[-1], self.to_dict())
+        return paths
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Average what is defined; NaN where nothing is."""
+    defined = [value for value in values if not np.isnan(value)]
+    return float(np.mean(defined)) if defined else float("nan")
+
+
+def _spread(keys: list[str]) -> list[str]:
+    """Take up to `FRAMES` keys, spread evenly."""
+    count = min(FRAMES, len(keys))
+    return [keys[index * len(keys) // count] for index in range(count)]
+
+
+def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[str, str]) -> Figure4 | None:
+    """Make the figure of the nets among `methods`; None where no fold has all of them finished."""
+    nets = [method for method in methods if METHODS[method].net and method not in lacks]
+    folds = [
+        int(path.name[4:])
+        for path in sorted(out.glob("fold[1-9]"))
+        if all(units.finished(out, f"{path.name}/{method}") for method in nets)
+    ]
+    if not nets or not folds:
+        return None
+    fold = folds[0]
+    test = read_predictions(out / f"fold{fold}" / nets[0])
+    keys = {}
+    for column, au in enumerate(test.aus):
+        present = [
+            key for key, label in zip(test.keys, test.labels[:, column], strict=True) if label == PRESENT
+        ]
+        if present and au in REGIONS:
+            keys[au] = _spread(present)
+    pictures: dict[str, dict[int, NDArray[np.uint8]]] = {"face": {}}
+    focuses: dict[str, dict[int, float]] = {}
+    areas: dict[str, dict[int, float]] = {}
+    for method in nets:
+        data = open_data(settings.fold(method, fold) / "test_lmdb")
+        found = faces(data, {key for some in keys.values() for key in some})
+        deploy = net_files(Path(settings.models), method, settings.scale).deploy
+        net = open_net(
+            deploy, out / f"fold{fold}" / method / TRAIN_FOLDER / training.FINAL_STEM, data, batch=1
+        )
+        shape = net.input_shape[1:]
+        pictures[method], focuses[method], areas[method] = {}, {}, {}
+        for au, some in keys.items():
+            column = test.aus.index(au)
+            maps = [saliency_maps(net, found[key], [column])[0] for key in some]
+            region = region_of(au, found[some[0]].shape[0], shape)
+            shares = [focus(one, region) for one in maps]
+            focuses[method][au], areas[method][au] = _mean(shares), float(region.mean())
+            face = np.asarray(centre(found[some[0]], shape), np.uint8)
+            pictures[method][au] = heat(face, maps[0])
+            pictures["face"].setdefault(au, face)
+    return Figure4(tuple(keys), fold, keys, pictures, focuses, areas, test.synthetic, settings)

@@ -1,0 +1,82 @@
+"""Which pixels a net's score of an AU hangs on: |d score / d pixel|, the largest of the colours.
+
+As in Simonyan, Vedaldi, Zisserman, *Deep Inside Convolutional Networks* (2013). The score is the one before
+the sigmoid, whose own slope would make the maps of sure predictions fade.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["GradientNet", "centre", "focus", "saliency_maps"]
+
+
+class GradientNet(Protocol):
+    """What saliency needs of a network, whatever runs it."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the input."""
+
+    def input_gradients(
+        self, images: Sequence[NDArray[np.uint8]], columns: Sequence[int]
+    ) -> NDArray[np.float32]:
+        """Give d score / d pixel of picture n and output ``columns[n]``: shape (N, C, H, W)."""
+
+
+def saliency_maps(net: GradientNet, image: NDArray[np.uint8], columns: Sequence[int]) -> NDArray[np.float32]:
+    """Return the saliency maps of a picture.
+
+    Parameters
+    ----------
+    net : GradientNet
+    image : ndarray of uint8, shape (height, width, C)
+    columns : sequence of int
+        The outputs (AUs) wanted, K of them.
+
+    Returns
+    -------
+    ndarray of float32, shape (K, H, W)
+        0 or more, for the pixels of the net's input: the picture's centre crop.
+    """
+    gradients = net.input_gradients([image] * len(columns), columns)
+    return np.asarray(np.abs(gradients).max(axis=1))
+
+
+def centre(picture: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
+    """Cut out the centre of a picture (height, width, ...), as a net's input is.
+
+    Examples
+    --------
+    >>> centre(np.arange(16).reshape(4, 4), (2, 2)).tolist()
+    [[5, 6], [9, 10]]
+    """
+    top, left = ((have - want) // 2 for have, want in zip(picture.shape, shape, strict=False))
+    return picture[top : top + shape[0], left : left + shape[1]]
+
+
+def focus(saliency: NDArray[Any], region: NDArray[np.bool_]) -> float:
+    """Return the share of a map's saliency that lies inside a region; NaN where the map is 0 all over.
+
+    Parameters
+    ----------
+    saliency : ndarray, shape (H, W)
+    region : ndarray of bool, shape (H, W)
+
+    Returns
+    -------
+    float
+        From 0 to 1. Saliency that is the same everywhere gives the region's share of the area.
+
+    Examples
+    --------
+    >>> focus(np.ones((2, 2)), np.array([[True, False], [False, False]]))
+    0.25
+    """
+    values = np.asarray(saliency, np.float64)
+    total = float(values.sum())
+    return float(values[region].sum()) / total if total > 0 else float("nan")

@@ -1,0 +1,126 @@
+"""drml.saliency and drml.explain: gradients of a tiny net, against differences; regions; the folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import tiny_net as tiny
+from drml import cli
+from drml.au_regions import REGIONS, region_mask
+from drml.explain import heat
+from drml.labels import ALL_AUS
+from drml.net import CaffeGradientNet
+from drml.registration import REFERENCE
+from drml.saliency import focus, saliency_maps
+
+SCALE = 0.02
+
+
+@pytest.fixture
+def net(tmp_path: Path) -> CaffeGradientNet:
+    deploy = tiny.write_deploy(tmp_path)
+    weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters())
+    return CaffeGradientNet(deploy, weights, scale=SCALE, batch=2, probe=False)
+
+
+def test_gradients_are_differences_of_the_scores(net: CaffeGradientNet) -> None:
+    images = tiny.draw_images(3, seed=4)
+    columns = [2, 0, 1]
+    found = net.input_gradients(images, columns)
+    assert found.shape == (3, 3, tiny.INPUT, tiny.INPUT)
+    parameters = tiny.draw_parameters()
+    rng = np.random.default_rng(0)
+    for index, (image, column) in enumerate(zip(images, columns, strict=True)):
+        for _ in range(6):
+            c, y, x = rng.integers(0, (3, tiny.INPUT, tiny.INPUT))
+            scores = []
+            for step in (1e-3, -1e-3):
+                planes = tiny.transform([image])
+                planes[0, c, y, x] += step
+                scores.append(tiny.compute(parameters, planes * SCALE)["fc10"][0, column])
+            expected = (scores[0] - scores[1]) / 2e-3
+            assert found[index, c, y, x] == pytest.approx(expected, rel=1e-3, abs=1e-7)
+
+
+def test_a_map_is_the_largest_of_the_colours(net: CaffeGradientNet) -> None:
+    (image,) = tiny.draw_images(1)
+    maps = saliency_maps(net, image, [1, 2])
+    gradients = net.input_gradients([image, image], [1, 2])
+    np.testing.assert_array_equal(maps, np.abs(gradients).max(axis=1))
+    assert maps.shape == (2, tiny.INPUT, tiny.INPUT) and (maps >= 0).all() and maps.max() > 0
+
+
+def test_focus_is_the_share_inside() -> None:
+    saliency = np.array([[1.0, 2.0], [3.0, 4.0]])
+    region = np.array([[True, False], [False, True]])
+    assert focus(saliency, region) == 0.5
+    assert focus(saliency, ~region) == 0.5 and focus(saliency, region | True) == 1
+    assert np.isnan(focus(np.zeros((2, 2)), region))
+
+
+def test_every_au_has_a_symmetric_region_around_its_landmarks() -> None:
+    assert set(REGIONS) == set(ALL_AUS)
+    for au, patches in REGIONS.items():
+        mask = region_mask(au)
+        assert 0.02 < mask.mean() < 0.12, au
+        # Mirrored about the reference's axis, x = 99.5: equal but for rounding at the border.
+        assert (mask != mask[:, ::-1]).mean() < 0.01, au
+        for patch in patches:
+            for x, y in REFERENCE[list(patch.points)] + patch.shift:
+                if 0 <= x < 200 and 0 <= y < 200:
+                    assert mask[round(y), round(x)], (au, patch)
+        large = region_mask(au, 256)
+        assert large.mean() == pytest.approx(mask.mean(), abs=0.01)
+    assert region_mask(1)[:60].sum() == region_mask(1).sum() and not region_mask(12)[:90].any()
+
+
+def test_heat_is_red_where_saliency_is() -> None:
+    saliency = np.zeros((40, 40), np.float32)
+    saliency[10:20, 10:20] = 1
+    picture = heat(np.full((40, 40, 3), 128, np.uint8), saliency)
+    assert picture.shape == (40, 40, 3) and picture[15, 15, 2] > picture[15, 15, 0]
+    assert picture[35, 35, 0] > picture[35, 35, 2]
+    assert heat(picture, np.zeros((40, 40), np.float32)).shape == (40, 40, 3)
+
+
+def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fold, images, labels, _ = tiny.write_data(tmp_path, count=4, synthetic=True)
+    deploy = tiny.write_deploy(tmp_path)
+    weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters(), scale=SCALE)
+    out = tmp_path / "saliency"
+    arguments = ["saliency", "--model", str(deploy), "--weights", str(weights), "--out", str(out)]
+    arguments += ["--data", str(fold / "test_lmdb")]
+    key = "00000002_F001_T1_0002"
+    assert cli.main([*arguments, "--key", key, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found == json.loads((out / "saliency.json").read_text())
+    assert found["key"] == key and found["synthetic"] is True and list(found["aus"]) == ["AU1", "AU2", "AU4"]
+    with np.load(out / "maps.npz") as file:
+        maps, aus = file["maps"], file["aus"]
+    assert maps.shape == (3, tiny.INPUT, tiny.INPUT) and aus.tolist() == [1, 2, 4]
+    for column, au in enumerate((1, 2, 4)):
+        region = region_mask(au, tiny.IMAGE)[2:22, 2:22]
+        about = found["aus"][f"AU{au}"]
+        assert about["focus"] == pytest.approx(focus(maps[column], region))
+        assert about["label"] == labels[2, column] and about["area"] == pytest.approx(region.mean())
+        assert cv2.imread(str(out / f"AU{au}.png")).shape == (tiny.INPUT, tiny.INPUT, 3)
+    np.testing.assert_array_equal(cv2.imread(str(out / "face.png")), images[2][2:22, 2:22])
+    for more, said in (
+        ([], "not empty; choose another folder"),
+        (["--overwrite", "--key", "none"], "no record none"),
+        (["--overwrite", "--aus", "1,2"], "3 outputs, but 2 AUs"),
+    ):
+        assert cli.main([*arguments, *more]) == 1
+        error = capsys.readouterr().err
+        assert error.count("\n") == 1 and said in error
+    assert cli.main([*arguments, "--overwrite"]) == 0
+    assert "SYNTHETIC DATA (a drawn face)" in capsys.readouterr().out
+    text = deploy.read_text().replace('top: "prob"', 'top: "p"')
+    deploy.write_text(text)
+    assert cli.main([*arguments, "--overwrite"]) == 1
+    assert "no layer makes 'prob' of one blob" in capsys.readouterr().err
