@@ -35,6 +35,12 @@ def experiment(subparsers: Any) -> None:
         "saliency maps of DRML, ConvNet and AlexNet, and how much of them lies where the AU is",
         "  drml experiment fig4 --data data/drml --data-alexnet data/alexnet --out build/paper",
     )
+    _add_units(
+        kinds,
+        "grid",
+        "DRML with region layers of 5x5 to 10x10 patches",
+        "  drml experiment grid --data data/drml --out build/paper --methods drml_5x5 drml drml_10x10",
+    )
     _add_table4(kinds)
     unit = add(
         kinds,
@@ -99,7 +105,7 @@ def _add_common(kinds: Any, name: str, summary: str, more: str, example: str) ->
         "--methods",
         nargs="+",
         metavar="METHOD",
-        help="of lsvm, apl, jpml, alexnet, convnet, lcn, drml (default: the paper's)",
+        help="of lsvm, apl, jpml, alexnet, convnet, lcn, drml, drml_5x5, ... (default: the paper's)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the experiment")
     parser.add_argument(

@@ -18,7 +18,8 @@ from drml import metrics, scoring, training
 from drml.baselines.features import SIFT_WINDOW, sift_features
 from drml.baselines.run import run as run_baseline
 from drml.errors import UserError
-from drml.experiments.methods import METHODS, NetFiles, net_files
+from drml.experiments.methods import METHODS, NetFiles
+from drml.experiments.nets import files_of
 from drml.experiments.settings import SPLITS, Settings, data_digest
 from drml.experiments.units import Place, Unit
 from drml.files import digest, writing
@@ -42,7 +43,7 @@ def unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
     data = settings.fold(method, fold)
     config: dict[str, Any] = {"method": method, "fold": fold, "seed": settings.seed}
     if METHODS[method].net:
-        files = net_files(Path(settings.models), method, settings.scale)
+        files = files_of(out, settings, method)
         config |= {
             "scale": settings.scale,
             "max_iter": settings.max_iter,

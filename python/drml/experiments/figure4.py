@@ -18,7 +18,8 @@ from drml import machine, training
 from drml.au_regions import REGIONS
 from drml.experiments import drawing, units
 from drml.experiments.detect import TRAIN_FOLDER, read_predictions
-from drml.experiments.methods import METHODS, net_files
+from drml.experiments.methods import METHODS
+from drml.experiments.nets import files_of
 from drml.experiments.settings import Settings
 from drml.experiments.tables import SYNTHETIC
 from drml.explain import faces, heat, open_net, region_of
@@ -182,7 +183,7 @@ def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[s
     for method in nets:
         data = open_data(settings.fold(method, fold) / "test_lmdb")
         found = faces(data, {key for some in keys.values() for key in some})
-        deploy = net_files(Path(settings.models), method, settings.scale).deploy
+        deploy = files_of(out, settings, method).deploy
         net = open_net(
             deploy, out / f"fold{fold}" / method / TRAIN_FOLDER / training.FINAL_STEM, data, batch=1
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from drml.errors import UserError
 
-__all__ = ["METHODS", "TABLE2", "Method", "NetFiles", "NotAvailable", "net_files"]
+__all__ = ["GRIDS", "METHODS", "TABLE2", "Method", "NetFiles", "NotAvailable", "net_files"]
 
 
 class NotAvailable(UserError):
@@ -26,11 +26,17 @@ class Method:
         As the paper's tables have it.
     net : bool
         A network, else one of `drml.baselines`.
+    model : str
+        The folder in ``models/``, where it is not `name`.
+    grid : int
+        Patches in each direction of its region layers, where they are not those of the model.
     """
 
     name: str
     title: str
     net: bool = False
+    model: str = ""
+    grid: int = 0
 
 
 METHODS: dict[str, Method] = {
@@ -43,8 +49,15 @@ METHODS: dict[str, Method] = {
         Method("convnet", "ConvNet", net=True),
         Method("lcn", "LCN", net=True),
         Method("drml", "DRML", net=True),
+        *(
+            Method(f"drml_{grid}x{grid}", f"DRML {grid}x{grid}", net=True, model="drml", grid=grid)
+            for grid in (5, 6, 7, 9, 10)
+        ),
     )
 }
+
+GRIDS = ("drml_5x5", "drml_6x6", "drml_7x7", "drml", "drml_9x9", "drml_10x10")
+"""Of the paper's enumeration; 8x8 is the model's own."""
 
 TABLE2 = ("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")
 

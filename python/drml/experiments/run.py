@@ -12,7 +12,8 @@ from typing import Any, Protocol
 
 from drml.errors import UserError
 from drml.experiments import detect, figure4, figure5, table4, tables, timing, units
-from drml.experiments.methods import METHODS, TABLE2, NotAvailable
+from drml.experiments.methods import GRIDS, METHODS, TABLE2, NotAvailable
+from drml.experiments.nets import GRIDS_FOLDER
 from drml.experiments.settings import SETTINGS_FILE, Settings, folds_of
 
 __all__ = ["KINDS", "Outcome", "collect", "plan", "run", "run_one"]
@@ -55,6 +56,9 @@ class Kind:
 
 KINDS = {
     "table2": Kind(TABLE2, True, True, partial(tables.collect, "table2", "Table 2: AU detection on BP4D")),
+    "grid": Kind(
+        GRIDS, True, True, partial(tables.collect, "grid", "Grid of the region layer (DRML itself has 8x8)")
+    ),
     "fig5": Kind(("drml", "alexnet"), True, True, figure5.make),
     "table4": Kind(("convnet", "alexnet", "drml", "lcn"), False, True, table4.make),
     # Computed from the nets anew each time, which takes minutes: not for a mere look at what is finished.
@@ -184,9 +188,10 @@ def collect(out: str | Path) -> list[Outcome]:
     settings = Settings.of(out)
     made = []
     for name, kind in KINDS.items():
-        if not kind.collected:
+        if not kind.collected or (name == "grid" and not (out / GRIDS_FOLDER).exists()):
             continue
-        found = kind.make(out, tuple(METHODS) if name == "table2" else kind.methods, settings, {})
+        every = tuple(method for method in METHODS if not METHODS[method].grid)
+        found = kind.make(out, every if name == "table2" else kind.methods, settings, {})
         if found is not None:
             found.write(out)
             made.append(found)

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from drml.errors import UserError
-from drml.experiments.methods import NetFiles, net_files
+from drml.experiments.methods import NetFiles
+from drml.experiments.nets import files_of
 from drml.experiments.settings import Settings
 from drml.experiments.units import Place, Unit
 from drml.files import digest
@@ -43,7 +44,7 @@ def unit(out: Path, settings: Settings, method: str) -> Unit:
     UserError
         It is not available.
     """
-    files = net_files(Path(settings.models), method, settings.scale)
+    files = files_of(out, settings, method)
     trials, iterations = _COUNTS[settings.scale]
     config = {
         "method": method,

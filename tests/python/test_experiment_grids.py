@@ -1,0 +1,84 @@
+"""drml experiment grid: variants of the net, and units of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from drml import cli
+from drml.experiments.methods import GRIDS, METHODS, NotAvailable, net_files
+from drml.experiments.nets import write_variant
+from drml.net import import_caffe, read_prototxt
+from experiment_data import write_data, write_models
+
+MODELS = Path(__file__).resolve().parents[2] / "models"
+
+
+@pytest.mark.parametrize("scale", ["paper", "quick"])
+def test_nothing_but_the_grid_differs(tmp_path: Path, scale: str) -> None:
+    files = net_files(MODELS, "drml", scale)
+    found = write_variant(files, 6, tmp_path / "g", "drml_6x6")
+    assert found.solver == files.solver
+    for ours, plain in ((found.train_val, files.train_val), (found.deploy, files.deploy)):
+        variant, original = read_prototxt(ours), read_prototxt(plain)
+        (layer,) = [layer for layer in variant.layer if layer.type == "Region"]
+        assert (layer.region_param.grid_h, layer.region_param.grid_w) == (6, 6)
+        layer.region_param.grid_h = layer.region_param.grid_w = 8
+        variant.name = original.name
+        assert variant == original
+    before = found.deploy.stat().st_mtime_ns
+    write_variant(files, 6, tmp_path / "g", "drml_6x6")
+    assert found.deploy.stat().st_mtime_ns == before
+    found.deploy.write_text("layer {")  # half-written
+    write_variant(files, 6, tmp_path / "g", "drml_6x6")
+    assert read_prototxt(found.deploy).name.endswith("6x6")
+
+
+def test_a_grid_that_does_not_divide_the_map_is_built(tmp_path: Path) -> None:
+    caffe = import_caffe()
+    found = write_variant(net_files(MODELS, "drml", "paper"), 7, tmp_path, "drml_7x7")
+    net = caffe.Net(str(found.deploy), caffe.TEST)
+    assert net.blobs["region2"].data.shape[1:] == (32, 160, 160)
+    assert net.params["region2"][0].count == 7 * 7 * 32 * 32 * 9
+
+
+def test_a_net_without_regions_is_not_available(tmp_path: Path) -> None:
+    with pytest.raises(NotAvailable, match=r"drml_5x5: not available, .* has no Region layer"):
+        write_variant(net_files(MODELS, "convnet", "quick"), 5, tmp_path, "drml_5x5")
+
+
+def test_grids_are_trained_as_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_data(tmp_path, ("data",))
+    models = write_models(tmp_path / "models", ("drml",))
+    region = (
+        'layer { name: "region2" type: "Region" bottom: "conv1" top: "region2"'
+        " region_param { grid_h: 8 grid_w: 8 num_output: 4 kernel_size: 3"
+        ' weight_filler { type: "gaussian" std: 0.01 } } }\n'
+    )
+    for path in (models / "drml").glob("*.prototxt"):
+        text = path.read_text().replace("kernel_size: 5 stride: 5", "kernel_size: 5")
+        text = text.replace('"InnerProduct" bottom: "conv1"', '"InnerProduct" bottom: "region2"')
+        path.write_text(text.replace('layer { name: "fc9"', region + 'layer { name: "fc9"'))
+    out = tmp_path / "out"
+    common = ["--data", str(tmp_path / "data"), "--models", str(models), "--out", str(out)]
+    common += ["--folds", "1", "-q"]
+    methods = ["--methods", "drml_5x5", "drml", "drml_10x10"]
+    assert cli.main(["experiment", "grid", *common, *methods, "--json"]) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert list(table["pooled"]) == ["drml_5x5", "drml", "drml_10x10"]
+    assert table["methods"]["drml_5x5"]["title"] == "DRML 5x5"
+    net = read_prototxt(out / "fold1/drml_10x10/train/quick_train_val.prototxt")
+    (layer,) = [layer for layer in net.layer if layer.type == "Region"]
+    assert layer.region_param.grid_h == 10
+    assert cli.main(["experiment", "grid", *common, "--plan"]) == 0
+    names = [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
+    assert names == ["fold1/drml_6x6", "fold1/drml_7x7", "fold1/drml_9x9"]
+    assert cli.main(["experiment", "collect", str(out), "--json"]) == 0
+    tables = {one["table"]: one for one in json.loads(capsys.readouterr().out)}
+    assert set(tables) == {"table2", "grid"} and list(tables["table2"]["pooled"]) == ["drml"]
+
+
+def test_the_enumeration_is_the_papers() -> None:
+    assert [METHODS[name].grid or 8 for name in GRIDS] == [5, 6, 7, 8, 9, 10]
