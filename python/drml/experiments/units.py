@@ -27,7 +27,7 @@ from drml import machine
 from drml.errors import UserError
 from drml.files import writing
 
-__all__ = ["Place", "Unit", "finished", "run_all", "run_unit", "write_json"]
+__all__ = ["Place", "Unit", "finished", "is_done", "run_all", "run_unit", "write_json"]
 
 CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
