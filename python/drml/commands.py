@@ -239,6 +239,7 @@ def train(args: argparse.Namespace) -> None:
         weights=args.weights,
         snapshot=args.snapshot,
         caffe=args.caffe,
+        gpu=args.gpu,
         seed=args.seed,
         max_iter=args.max_iter,
         overwrite=args.overwrite,

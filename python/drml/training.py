@@ -195,6 +195,7 @@ def train(
     weights: str | Path | None = None,
     snapshot: str | Path | None = None,
     caffe: str | Path | None = None,
+    gpu: str | None = None,
     seed: int | None = None,
     max_iter: int | None = None,
     overwrite: bool = False,
@@ -222,6 +223,9 @@ def train(
         A .solverstate to go on from; `out` may then hold the training it belongs to.
     caffe : path, optional
         The program; see `find_caffe`.
+    gpu : str, optional
+        As ``caffe train -gpu``: a GPU's number, several with commas, or ``all``. Without it on the CPU,
+        unless the solver says otherwise.
     seed : int, optional
         ``random_seed`` of the solver.
     max_iter : int, optional
@@ -264,6 +268,8 @@ def train(
         command += ["-weights", str(Path(weights).absolute())]
     if snapshot is not None:
         command += ["-snapshot", str(Path(snapshot).absolute())]
+    if gpu is not None:
+        command += ["-gpu", gpu]
     start = time.monotonic()
     with tqdm(total=message.max_iter, desc="train", unit="it", disable=not progress) as bar:
         try:

@@ -276,6 +276,17 @@ def test_caffes_own_last_words_are_the_error(solver, fold, tmp_path):
     assert str(tmp_path / "out" / "train.log") in str(raised.value)
 
 
+def test_the_gpu_reaches_caffe(solver, fold, tmp_path):
+    program = tmp_path / "caffe"
+    program.write_text('#!/bin/sh\necho "F1125 00:00:00.0 1 caffe.cpp:1] asked for: $*" >&2\nexit 1\n')
+    program.chmod(0o755)
+    with pytest.raises(UserError, match=r"asked for: train -solver \S+ -gpu 0,1"):
+        run(solver, tmp_path / "out", fold, caffe=program, gpu="0,1")
+    with pytest.raises(UserError, match="asked for: train -solver") as raised:
+        run(solver, tmp_path / "out", fold, caffe=program, overwrite=True)
+    assert "-gpu" not in str(raised.value)
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

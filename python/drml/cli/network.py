@@ -32,6 +32,7 @@ def train(subparsers: Any) -> None:
     parser.add_argument(
         "--caffe", type=Path, metavar="PROGRAM", help="caffe tool (default: beside drml, or on PATH)"
     )
+    parser.add_argument("--gpu", metavar="IDS", help="train on a GPU: 0, or 0,1, or all (default: the CPU)")
     parser.add_argument("--overwrite", action="store_true", help="remove an earlier training from OUT first")
     add_seed(parser, None)
     add_json(parser)
