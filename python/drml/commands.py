@@ -356,6 +356,7 @@ def experiment(args: argparse.Namespace) -> None:
         trials=args.trials,
         iterations=args.iterations,
         batch=args.batch,
+        bp4d=absolute(args.bp4d),
     )
     found = run(
         args.experiment,

@@ -23,6 +23,7 @@ def experiment(subparsers: Any) -> None:
         "AU detection on BP4D: LSVM, JPML, AlexNet, ConvNet, LCN, DRML",
         "  drml experiment table2 --data data/drml --data-alexnet data/alexnet --out build/paper",
     )
+    _add_table3(kinds)
     _add_units(
         kinds,
         "fig5",
@@ -65,7 +66,7 @@ def experiment(subparsers: Any) -> None:
 
 
 def _add_units(kinds: Any, name: str, summary: str, example: str) -> Parser:
-    parser = _add_common(
+    parser = _add_folds(
         kinds,
         name,
         summary,
@@ -73,12 +74,37 @@ def _add_units(kinds: Any, name: str, summary: str, example: str) -> Parser:
         "the same command goes on with what is missing, a training from its snapshot.",
         example,
     )
+    _add_scale(parser)
+    parser.add_argument("--max-iter", type=integer(1), help="iterations of the nets (default the solver's)")
+    parser.set_defaults(bp4d=None)
+    return parser
+
+
+def _add_table3(kinds: Any) -> None:
+    parser = _add_folds(
+        kinds,
+        "table3",
+        "AU detection on DISFA: LSVM, APL, and the best nets from BP4D",
+        "Of each net the fold of table2 with the best validation F1 is used on DISFA, in two ways: its own\n"
+        "outputs of the AUs that both have (drml_direct), and a linear classifier per AU on its features\n"
+        "(drml_fc9; alexnet_fc7). --methods drml names both.\n"
+        "Each method on each fold is a unit in a folder of its own, which is done once.",
+        "  drml experiment table3 --data data/disfa --bp4d build/paper --out build/disfa",
+    )
+    parser.set_defaults(scale="quick", max_iter=None)
+    parser.add_argument(
+        "--bp4d", type=Path, required=True, metavar="RUN", help="the folder of table2, whose nets are used"
+    )
+
+
+def _add_folds(kinds: Any, name: str, summary: str, more: str, example: str) -> Parser:
+    """Add what kinds have whose units are of folds."""
+    parser = _add_common(kinds, name, summary, more, example)
     parser.set_defaults(trials=None, iterations=None, batch=None)
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="folder of drml prepare")
     parser.add_argument(
         "--data-alexnet", type=Path, metavar="DIR", help="the same data prepared with --size 256, for alexnet"
     )
-    parser.add_argument("--max-iter", type=integer(1), help="iterations of the nets (default the solver's)")
     parser.add_argument("--folds", type=folds, help="folds (default: all that the data have)")
     add_seed(parser)
     return parser
@@ -92,10 +118,17 @@ def _add_table4(kinds: Any) -> None:
         "Without reading data. Each net is a unit in a folder of its own (OUT/time/drml), done once.",
         "  drml experiment table4 --out build/paper --trials 3 --iterations 10 --batch 16",
     )
-    parser.set_defaults(data=None, data_alexnet=None, max_iter=None, folds=None, seed=0)
+    _add_scale(parser)
+    parser.set_defaults(data=None, data_alexnet=None, max_iter=None, folds=None, seed=0, bp4d=None)
     parser.add_argument("--trials", type=integer(1), help="trials (default: paper 20, quick 3)")
     parser.add_argument("--iterations", type=integer(1), help="of a trial (default: paper 1000, quick 5)")
     parser.add_argument("--batch", type=integer(1), help="images (default: as the nets are trained)")
+
+
+def _add_scale(parser: Parser) -> None:
+    parser.add_argument(
+        "--scale", choices=["quick", "paper"], default="quick", help="schedule of the nets (default quick)"
+    )
 
 
 def _add_common(kinds: Any, name: str, summary: str, more: str, example: str) -> Parser:
@@ -110,9 +143,6 @@ def _add_common(kinds: Any, name: str, summary: str, more: str, example: str) ->
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the experiment")
     parser.add_argument(
         "--models", type=Path, default=Path("models"), metavar="DIR", help="the nets (default models)"
-    )
-    parser.add_argument(
-        "--scale", choices=["quick", "paper"], default="quick", help="schedule of the nets (default quick)"
     )
     parser.add_argument(
         "--jobs", type=integer(1), default=1, help="units at a time, sharing the cores (default 1)"

@@ -4,6 +4,7 @@
   one experiment's folder share.
 * `methods` are the methods of the tables; `nets` finds a net's prototxts, or writes them with another grid.
 * `detect` fits or trains one method on one fold and scores it; `timing` times one net.
+* `table3` uses nets of another experiment's folder on other data, and makes the table of that.
 * `tables`, `table4`, `figure4`, `figure5` are made of finished units; `drawing` writes pictures.
 * `run` is what ``drml experiment`` calls.
 """

@@ -25,7 +25,7 @@ from drml.experiments.units import Place, Unit
 from drml.files import digest, writing
 from drml.scoring import Predictions
 
-__all__ = ["TRAIN_FOLDER", "read_predictions", "unit"]
+__all__ = ["TRAIN_FOLDER", "keep_predictions", "read_predictions", "unit"]
 
 TRAIN_FOLDER = "train"
 _FIT_FOLDER = "fit"
@@ -92,7 +92,7 @@ def _baseline(place: Place, method: str, data: Path, settings: Settings, feature
     test = found.folds[0]
     (place.folder / _FIT_FOLDER / "scores.json").unlink()  # the unit has its own
     model = str(place.final / _FIT_FOLDER / "model.npz")
-    return _keep(place, method, dataclasses.replace(test, weights=model))
+    return keep_predictions(place, method, dataclasses.replace(test, weights=model))
 
 
 def _network(place: Place, data: Path, settings: Settings, files: NetFiles) -> dict[str, Any]:
@@ -123,7 +123,7 @@ def _network(place: Place, data: Path, settings: Settings, files: NetFiles) -> d
     _drop_snapshots(folder)
     test = dataclasses.replace(test, weights=str(place.final / TRAIN_FOLDER / weights.name))
     return {
-        **_keep(place, str(files.deploy), test),
+        **keep_predictions(place, str(files.deploy), test),
         "validation": {"f1": _plain(validation.average("f1")), "auc": _plain(validation.average("auc"))},
     }
 
@@ -153,7 +153,7 @@ def _drop_snapshots(folder: Path) -> None:
 # --- predictions ----------------------------------------------------------------------------------------
 
 
-def _keep(place: Place, model: str, test: Predictions) -> dict[str, Any]:
+def keep_predictions(place: Place, model: str, test: Predictions) -> dict[str, Any]:
     """Write predictions and scores of the test faces; return what the table says of them."""
     result = scoring.assess(model, [test])
     scoring.write_scores(place.folder / "scores.json", result)

@@ -7,7 +7,20 @@ from pathlib import Path
 
 from drml.errors import UserError
 
-__all__ = ["GRIDS", "METHODS", "TABLE2", "Method", "NetFiles", "NotAvailable", "net_files"]
+__all__ = [
+    "DIRECT",
+    "GRIDS",
+    "METHODS",
+    "TABLE2",
+    "TABLE3",
+    "TRANSFERRED",
+    "Method",
+    "NetFiles",
+    "NotAvailable",
+    "net_files",
+]
+
+DIRECT = "direct"
 
 
 class NotAvailable(UserError):
@@ -30,6 +43,9 @@ class Method:
         The folder in ``models/``, where it is not `name`.
     grid : int
         Patches in each direction of its region layers, where they are not those of the model.
+    transfer : str
+        Of a net that was trained on another data set: `DIRECT`, its own outputs of the AUs that both have; or
+        the blob whose features a linear classifier per AU is fitted on. Its model is the method it was there.
     """
 
     name: str
@@ -37,7 +53,16 @@ class Method:
     net: bool = False
     model: str = ""
     grid: int = 0
+    transfer: str = ""
 
+
+# Titles, and the layer before the outputs, whose features are used on other data.
+_NETS = {
+    "alexnet": ("AlexNet", "fc7"),
+    "convnet": ("ConvNet", "fc9"),
+    "lcn": ("LCN", "fc9"),
+    "drml": ("DRML", "fc9"),
+}
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -45,21 +70,30 @@ METHODS: dict[str, Method] = {
         Method("lsvm", "LSVM"),
         Method("apl", "APL"),
         Method("jpml", "JPML"),
-        Method("alexnet", "AlexNet", net=True),
-        Method("convnet", "ConvNet", net=True),
-        Method("lcn", "LCN", net=True),
-        Method("drml", "DRML", net=True),
+        *(Method(net, title, net=True) for net, (title, _) in _NETS.items()),
         *(
             Method(f"drml_{grid}x{grid}", f"DRML {grid}x{grid}", net=True, model="drml", grid=grid)
             for grid in (5, 6, 7, 9, 10)
         ),
+        *(
+            Method(f"{net}_{transfer}", f"{title} ({transfer})", net=True, model=net, transfer=transfer)
+            for net, (title, blob) in _NETS.items()
+            for transfer in (DIRECT, blob)
+        ),
     )
 }
+
+TRANSFERRED: dict[str, tuple[str, ...]] = {
+    net: tuple(one.name for one in METHODS.values() if one.transfer and one.model == net) for net in _NETS
+}
+"""By net, its methods on other data than it was trained on."""
 
 GRIDS = ("drml_5x5", "drml_6x6", "drml_7x7", "drml", "drml_9x9", "drml_10x10")
 """Of the paper's enumeration; 8x8 is the model's own."""
 
 TABLE2 = ("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")
+
+TABLE3 = ("lsvm", "apl", "alexnet", "convnet", "lcn", "drml")
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from drml.errors import UserError
-from drml.experiments import detect, figure4, figure5, table4, tables, timing, units
-from drml.experiments.methods import GRIDS, METHODS, TABLE2, NotAvailable
+from drml.experiments import detect, figure4, figure5, table3, table4, tables, timing, units
+from drml.experiments.methods import GRIDS, METHODS, TABLE2, TABLE3, NotAvailable
 from drml.experiments.nets import GRIDS_FOLDER
 from drml.experiments.settings import SETTINGS_FILE, Settings, folds_of
 
@@ -46,16 +46,20 @@ class Kind:
         `collect` makes it.
     make : callable
         Makes it of finished units: folder, methods, settings, and why some methods are not available.
+    transferred : bool
+        Its nets are those of another experiment's folder. Units of both sorts are not mixed in one folder.
     """
 
     methods: tuple[str, ...]
     by_fold: bool
     collected: bool
     make: Callable[[Path, Sequence[str], Settings, Mapping[str, str]], Outcome | None]
+    transferred: bool = False
 
 
 KINDS = {
     "table2": Kind(TABLE2, True, True, partial(tables.collect, "table2", "Table 2: AU detection on BP4D")),
+    "table3": Kind(TABLE3, True, True, table3.make, transferred=True),
     "grid": Kind(
         GRIDS, True, True, partial(tables.collect, "grid", "Grid of the region layer (DRML itself has 8x8)")
     ),
@@ -70,7 +74,12 @@ def unit_of(out: Path, settings: Settings, name: str) -> units.Unit:
     """Return a unit by its name, such as ``fold1/drml`` or ``time/drml``."""
     folder, _, method = name.partition("/")
     if method in METHODS and folder.startswith("fold") and folder[4:].isdigit():
-        return detect.unit(out, settings, method, int(folder[4:]))
+        fold = int(folder[4:])
+        if METHODS[method].transfer:
+            return table3.unit(out, settings, method, fold)
+        if METHODS[method].net and settings.bp4d is not None:
+            raise NotAvailable(f"{method}: not available, nets are not trained on these data")
+        return detect.unit(out, settings, method, fold)
     if method in METHODS and folder == timing.FOLDER:
         if not METHODS[method].net:
             raise NotAvailable(f"{method}: not available, only nets are timed")
@@ -146,12 +155,16 @@ def run(
     out, kind = Path(out).absolute(), KINDS[name]
     chosen = tuple(methods or kind.methods)
     names = [timing.FOLDER]
+    if kind.transferred:
+        chosen = table3.chosen_methods(chosen)
+        settings = table3.with_trainings(out, settings)
     if not kind.by_fold and (out / SETTINGS_FILE).exists():  # what is of trainings does not matter here
         there = Settings.of(out)
         settings = dataclasses.replace(settings, seed=there.seed, max_iter=there.max_iter)
     if kind.by_fold:
         if settings.data is None:
             raise UserError(f"{name}: no data to read; give them with --data")
+        _refuse_a_mix(out, kind)
         names = [f"fold{fold}" for fold in folds_of(Path(settings.data), folds)]
     settings = settings.after(out)
     work, lacks = plan(out, settings, names, chosen)
@@ -168,6 +181,16 @@ def run(
         raise UserError(f"{name}: no fold has all of {', '.join(chosen)} finished")
     found.write(out)
     return found
+
+
+def _refuse_a_mix(out: Path, kind: Kind) -> None:
+    """Refuse a folder whose units are of the other sort."""
+    if not (out / SETTINGS_FILE).exists():
+        return
+    there = Settings.of(out)
+    if there.data is not None and kind.transferred != (there.bp4d is not None):
+        held = f"nets of {there.bp4d} used on other data" if there.bp4d else "nets trained on their own data"
+        raise UserError(f"{out}: for {held}; give another --out")
 
 
 def run_one(out: str | Path, name: str, *, progress: bool = True) -> None:
@@ -190,8 +213,10 @@ def collect(out: str | Path) -> list[Outcome]:
     for name, kind in KINDS.items():
         if not kind.collected or (name == "grid" and not (out / GRIDS_FOLDER).exists()):
             continue
-        every = tuple(method for method in METHODS if not METHODS[method].grid)
-        found = kind.make(out, every if name == "table2" else kind.methods, settings, {})
+        if kind.by_fold and kind.transferred != (settings.bp4d is not None):
+            continue
+        every = tuple(one.name for one in METHODS.values() if not one.grid and not one.transfer)
+        found = kind.make(out, every if name in ("table2", "table3") else kind.methods, settings, {})
         if found is not None:
             found.write(out)
             made.append(found)

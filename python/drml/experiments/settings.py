@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drml.errors import UserError
-from drml.experiments.methods import NotAvailable
+from drml.experiments.methods import METHODS, NotAvailable
 from drml.experiments.units import write_json
 from drml.files import digest
 
@@ -41,6 +41,8 @@ class Settings:
         Iterations instead of the solver's.
     trials, iterations, batch : int or None
         Of the timing, instead of the scale's and the nets' own.
+    bp4d : str or None
+        Folder of a finished experiment on other data, absolute, whose nets are used on `data`.
     """
 
     data: str | None
@@ -52,6 +54,7 @@ class Settings:
     trials: int | None = None
     iterations: int | None = None
     batch: int | None = None
+    bp4d: str | None = None
 
     def after(self, out: Path) -> Settings:
         """Return these settings, with what is not given as it was in `out` so far.
@@ -94,11 +97,11 @@ class Settings:
         if self.data is None:
             raise UserError(f"fold{fold}/{method}: no data to read; give them with --data")
         folder = Path(self.data) / f"fold{fold}"
-        if method != "alexnet":
+        if "alexnet" not in (method, METHODS[method].model):
             return folder
         if self.data_alexnet is None:
             raise NotAvailable(
-                "alexnet: not available, it takes 227 pixels of faces of 256;"
+                f"{method}: not available, it takes 227 pixels of faces of 256;"
                 " prepare the same data with --size 256 and give the folder as --data-alexnet"
             )
         large = Path(self.data_alexnet) / f"fold{fold}"

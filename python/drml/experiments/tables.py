@@ -40,6 +40,11 @@ class Column:
     folds: list[int]
     seconds: list[float]
 
+    @property
+    def not_scored(self) -> tuple[int, ...]:
+        """AUs of the data that the method has no output for."""
+        return self.result.folds[0].not_scored.get("data", ())
+
 
 @dataclass(frozen=True)
 class Table:
@@ -86,7 +91,12 @@ class Table:
             "synthetic": self.synthetic,
             **{name: {m: s.to_dict() for m, s in scores.items()} for name, _, scores in self.parts()},
             "methods": {
-                method: {"title": column.title, "folds": column.folds, "seconds": column.seconds}
+                method: {
+                    "title": column.title,
+                    "folds": column.folds,
+                    "seconds": column.seconds,
+                    "not_scored": list(column.not_scored),
+                }
                 for method, column in self.columns.items()
             },
             "settings": dataclasses.asdict(self.settings),
@@ -102,6 +112,14 @@ class Table:
             frames = sum(len(fold.keys) for fold in column.result.folds)
             folds = ", ".join(map(str, column.folds))
             lines.append(f"{column.title}: {frames} test frames of fold {folds}; {sum(column.seconds):.0f} s")
+        for column in self.columns.values():
+            if column.not_scored:
+                others = ", ".join(f"AU{au}" for au in column.not_scored)
+                shared = ", ".join(f"AU{au}" for au in column.result.folds[0].aus)
+                lines.append(
+                    f"{column.title}: the net has no output for {others}: -, left out of Avg., which is"
+                    f" that of {shared} and not to be compared with an average of all."
+                )
         if len({tuple(column.folds) for column in self.columns.values()}) > 1:
             lines.append("The methods are not finished on the same folds: do not compare their figures yet.")
         for figure, title in FIGURES.items():
@@ -137,7 +155,7 @@ class Table:
         writer.writerow(["over", "figure", "au", "method", "value"])
         for over, _, scores in self.parts():
             for figure in FIGURES:
-                for name, values in _values(scores, figure):
+                for name, values in _values(scores, figure, self.columns):
                     for method, value in values.items():
                         text = "" if math.isnan(value) else f"{value:.6f}"
                         writer.writerow([over, figure, name, method, text])
@@ -153,16 +171,23 @@ class Table:
         return paths
 
 
-def _values(scores: dict[str, Scores], figure: str) -> list[tuple[str, dict[str, float]]]:
-    """Give the rows: AU (or ``Avg.``), values by method, and by ``trivial``.
+def _values(
+    scores: dict[str, Scores], figure: str, columns: dict[str, Column]
+) -> list[tuple[str, dict[str, float]]]:
+    """Give the rows: AU (or ``Avg.``), values by method, and by ``trivial``; NaN where there is none.
 
-    The trivial row is of the method with the most frames, should they not be finished on the same folds.
+    The trivial row is of the method with the most labels, should they not be of the same folds or AUs.
     """
     most = max(scores.values(), key=lambda one: sum(row.known for row in one.rows))
+    aus = {row.au for one in scores.values() for row in one.rows}
+    aus.update(au for method in scores for au in columns[method].not_scored)
+    by_au = {method: {row.au: row for row in one.rows} for method, one in scores.items()}
+    trivial = {row.au: row for row in most.rows}
     rows = []
-    for place, row in enumerate(most.rows):
-        values = {method: float(getattr(one.rows[place], figure)) for method, one in scores.items()}
-        rows.append((str(row.au), {**values, "trivial": float(getattr(row, f"trivial_{figure}"))}))
+    for au in sorted(aus):
+        values = {method: float(getattr(known.get(au), figure, math.nan)) for method, known in by_au.items()}
+        values["trivial"] = float(getattr(trivial.get(au), f"trivial_{figure}", math.nan))
+        rows.append((str(au), values))
     average = {method: one.average(figure) for method, one in scores.items()}
     rows.append(("Avg.", {**average, "trivial": most.average(f"trivial_{figure}")}))
     return rows
@@ -171,7 +196,7 @@ def _values(scores: dict[str, Scores], figure: str) -> list[tuple[str, dict[str,
 def _rows(scores: dict[str, Scores], figure: str, columns: dict[str, Column]) -> list[str]:
     titles = [*(columns[method].title for method in scores), TRIVIAL]
     lines = [f"| AU | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
-    for name, values in _values(scores, figure):
+    for name, values in _values(scores, figure, columns):
         cells = ["-" if math.isnan(value) else f"{value:.3f}" for value in values.values()]
         label = f"**{name}**" if name == "Avg." else f"{name} {AU_NAMES.get(int(name), '')}".rstrip()
         lines.append(f"| {label} | {' | '.join(cells)} |")

@@ -27,7 +27,7 @@ from drml import machine
 from drml.errors import UserError
 from drml.files import writing
 
-__all__ = ["Place", "Unit", "finished", "is_done", "run_all", "run_unit", "write_json"]
+__all__ = ["Place", "Unit", "config_of", "finished", "is_done", "run_all", "run_unit", "write_json"]
 
 CONFIG_FILE = "config.json"
 RESULT_FILE = "result.json"
@@ -109,6 +109,12 @@ def finished(out: Path, name: str) -> dict[str, Any] | None:
     """Return the result of a finished unit, else None."""
     path = out / name / RESULT_FILE
     return _read(path) if path.is_file() else None
+
+
+def config_of(out: Path, name: str) -> dict[str, Any]:
+    """Return what decided the result of a finished unit."""
+    config = _read(out / name / CONFIG_FILE).get("config")
+    return config if isinstance(config, dict) else {}
 
 
 def is_done(out: Path, unit: Unit) -> bool:
