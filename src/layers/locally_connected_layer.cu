@@ -95,7 +95,8 @@ __global__ void __launch_bounds__(kTransposeThreads)
 
 // How far each tap lies from a window's first pixel in the padded copy of the bottom: a table, so
 // that nothing in the products divides.
-__global__ void PlaceTaps(const int taps, const LocallyConnectedGeometry geometry, int* offsets) {
+__global__ void __launch_bounds__(CAFFE_CUDA_NUM_THREADS)
+    PlaceTaps(const int taps, const LocallyConnectedGeometry geometry, int* offsets) {
   CUDA_KERNEL_LOOP(k, taps) {
     const int kx = k % geometry.kernel_w;
     const int ky = k / geometry.kernel_w % geometry.kernel_h;
@@ -436,7 +437,8 @@ __global__ void __launch_bounds__(kTileThreads)
 }
 
 template <typename Dtype>
-__global__ void SumBiasDiff(const int count, int num, const Dtype* top_diff, Dtype* bias_diff) {
+__global__ void __launch_bounds__(CAFFE_CUDA_NUM_THREADS)
+    SumBiasDiff(const int count, int num, const Dtype* top_diff, Dtype* bias_diff) {
   CUDA_KERNEL_LOOP(i, count) {
     Dtype sum = 0;
     for (int n = 0; n < num; ++n) {

@@ -89,9 +89,10 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <typename Dtype>
-__global__ void ScoreDiff(const int count, const Dtype* scores, const Dtype* labels,
-                          const double* pos_weight, const int pos_weights, const Dtype* loss_weight,
-                          const double* normalizer, Dtype* diff) {
+__global__ void __launch_bounds__(kThreads)
+    ScoreDiff(const int count, const Dtype* scores, const Dtype* labels, const double* pos_weight,
+              const int pos_weights, const Dtype* loss_weight, const double* normalizer,
+              Dtype* diff) {
   const double scale = loss_weight[0] / normalizer[0];
   for (int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x; i < count;
        i += static_cast<int64_t>(blockDim.x) * gridDim.x) {

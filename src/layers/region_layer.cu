@@ -158,9 +158,9 @@ __global__ void __launch_bounds__(kThreads)
 
 // The running ones as mean and 1 / standard deviation.
 template <typename Dtype>
-__global__ void LoadRunning(const int count, const Dtype* running_mean,
-                            const Dtype* running_variance, const Dtype* factor, const Dtype eps,
-                            Dtype* mean, Dtype* inv_std) {
+__global__ void __launch_bounds__(CAFFE_CUDA_NUM_THREADS)
+    LoadRunning(const int count, const Dtype* running_mean, const Dtype* running_variance,
+                const Dtype* factor, const Dtype eps, Dtype* mean, Dtype* inv_std) {
   const Dtype weight = factor[0] == 0 ? Dtype(0) : 1 / factor[0];  // 0: nothing was ever summed
   CUDA_KERNEL_LOOP(i, count) {
     mean[i] = weight * running_mean[i];
@@ -510,7 +510,8 @@ __global__ void __launch_bounds__(kTileThreads)
 
 // diff += the sum over the splits.
 template <typename Dtype, typename Partial>
-__global__ void AddSplits(const int count, int splits, const Partial* partial, Dtype* diff) {
+__global__ void __launch_bounds__(CAFFE_CUDA_NUM_THREADS)
+    AddSplits(const int count, int splits, const Partial* partial, Dtype* diff) {
   for (int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x; i < count;
        i += static_cast<int64_t>(blockDim.x) * gridDim.x) {
     Partial sum = 0;
