@@ -49,7 +49,7 @@ def known_architectures(nvcc: str) -> set[str]:
 def run(*command: object, **options: object) -> None:
     """Run a command; end with its status where it fails."""
     words = [str(word) for word in command]
-    done = subprocess.run(words, cwd=ROOT, **options)  # type: ignore[call-overload]
+    done = subprocess.run(words, cwd=ROOT, **options)
     if done.returncode:
         sys.exit(f"cuda-check: failed with exit status {done.returncode}: {shlex.join(words)}")
 
