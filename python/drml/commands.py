@@ -374,6 +374,9 @@ def experiment(args: argparse.Namespace) -> None:
         _print_json(found.to_dict())
     else:
         print(found.to_markdown(), end="")
+    if args.complete and not isinstance(found, list) and (gaps := found.gaps()):
+        more = f" and {len(gaps) - 3} more" if len(gaps) > 3 else ""
+        raise UserError(f"{args.experiment}: not complete: {'; '.join(gaps[:3])}{more}")
 
 
 def experiment_unit(args: argparse.Namespace) -> None:

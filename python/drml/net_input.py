@@ -81,8 +81,14 @@ class Input:
     mean_from: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values."""
-        return {"scale": self.scale, "scale_from": self.scale_from, "mean_from": self.mean_from}
+        """Return the settings as plain values; ``mean`` is ``image``, ``values`` or ``none``."""
+        mean = "none" if self.mean is None else "image" if self.mean.ndim == 3 else "values"
+        return {
+            "scale": self.scale,
+            "scale_from": self.scale_from,
+            "mean": mean,
+            "mean_from": self.mean_from,
+        }
 
 
 def describe_input(settings: Mapping[str, Any]) -> str:

@@ -108,9 +108,75 @@ def test_the_page_says_what_the_reader_must_know(done: Setup) -> None:
         "12 Lip corner puller",
         "seed 3",
         "quick schedule",
+        "- Labels: BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
+        "per AU and video up to 100 with it and 200 without; validation, test: all",
+        "pixels: mean image taken off, times 0.02",
+        "features: SIFT",
     ):
         assert part in text, part
     assert "not finished on the same folds" not in text
+
+
+def test_the_protocol_is_checked_on_every_run(setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where everything is finished."""
+
+    def said(*arguments: str) -> str:
+        assert (
+            cli.main(["experiment", *(arguments or ("table2", *setup.arguments, "--methods", "lsvm"))]) == 1
+        )
+        return capsys.readouterr().err
+
+    settings = setup.out / "settings.json"  # the copy's data, not those that it is a copy of
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "data": setup.settings.data}))
+    summary, folds = setup.folder / "data/summary.json", setup.folder / "data"
+    kept = summary.read_text()
+    content = json.loads(kept)
+    content["folds"]["2"]["test"]["images"] += 1
+    summary.write_text(json.dumps(content))
+    assert "fold2/test.csv" in (text := said()) and "test frames are never sampled" in text
+    summary.write_text("[")
+    assert "summary.json: damaged" in said()
+    summary.write_text(kept)
+
+    manifests = {name: folds / f"fold2/{name}.csv" for name in ("train", "val", "test")}
+    texts = {name: path.read_text() for name, path in manifests.items()}
+    rows = {name: list(csv.reader(text.splitlines())) for name, text in texts.items()}
+    for one, other in (("train", "val"), ("train", "test"), ("val", "test")):
+        person = rows[other][1][2]
+        changed = [*rows[one][:-1], [*rows[one][-1][:2], person, *rows[one][-1][3:]]]
+        manifests[one].write_text("\n".join(",".join(row) for row in changed))
+        assert f"fold2: {person} is in {one} and in {other}; prepare the data again" in said()
+        shutil.rmtree(setup.out / "fold2/lsvm", ignore_errors=True)
+        assert f"{person} is in {one} and in {other}" in said("unit", str(setup.out), "fold2/lsvm", "-q")
+        manifests[one].write_text(texts[one])
+    first = list(csv.reader((folds / "fold1/test.csv").read_text().splitlines()))[1][2]
+    people = {row[2] for row in rows["test"][1:]}
+    train = [row for row in rows["train"] if row[2] != first]
+    manifests["train"].write_text("\n".join(",".join(row) for row in train))
+    val = [row for row in rows["val"] if row[2] != first]
+    manifests["val"].write_text("\n".join(",".join(row) for row in val))
+    manifests["test"].write_text(texts["test"].replace(f",{min(people)},", f",{first},"))
+    assert f"fold2: {first} is tested in fold 1, too" in said()
+
+
+def test_complete_says_what_is_missing(setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["experiment", "table2", *setup.arguments, "--complete", "--methods"]
+    assert cli.main([*arguments, *METHODS]) == 0
+    assert cli.main([*arguments, "lsvm", "drml", "lcn"]) == 1
+    said = capsys.readouterr()
+    assert said.err == "drml: error: table2: not complete: lcn: no fold is finished\n"
+    assert "# Table 2" in said.out
+    # Folds without positives of an AU in their test frames.
+    for fold, status in ((1, 0), (2, 1)):
+        path = setup.out / f"fold{fold}/drml/predictions.npz"
+        content = dict(np.load(path))
+        content["labels"][content["labels"][:, 2] > 0, 2] = -1
+        np.savez(path, **content)
+        assert cli.main([*arguments, "drml"]) == status
+        said = capsys.readouterr()
+        assert f"Fold {fold}: not both classes of AU4 in its test frames" in said.out
+    assert "not complete: drml: pooled auc of AU 4; trivial: pooled auc of AU 4; drml: pooled ap" in said.err
+    assert "-: ROC-AUC is undefined there (AU4); left out of Avg." in said.out
 
 
 def test_a_second_call_redoes_nothing(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:

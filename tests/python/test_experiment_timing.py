@@ -42,6 +42,8 @@ def test_times_are_per_batch_and_per_image(
     assert [(row["method"], row["phase"]) for row in table][:2] == [("convnet", "train"), ("convnet", "test")]
     text = (out / "table4.md").read_text()
     assert "over 3 trials of 4 iterations each" in text and "| DRML | test (forward) | 5 |" in text
+    assert cli.main([*arguments, "-q", "--complete"]) == 1
+    assert "table4: not complete: lcn: not timed" in capsys.readouterr().err
     # Done once, and not mixed with other counts.
     before = (out / "time/drml/result.json").read_bytes()
     assert cli.main([*arguments, "-q"]) == 0

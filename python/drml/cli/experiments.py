@@ -150,5 +150,8 @@ def _add_common(kinds: Any, name: str, summary: str, more: str, example: str) ->
     parser.add_argument(
         "--plan", action="store_true", help="do nothing; print what is missing as shell commands, one a line"
     )
+    parser.add_argument(
+        "--complete", action="store_true", help="exit with 1 where a method or a cell is missing"
+    )
     add_json(parser)
     return parser

@@ -18,6 +18,7 @@ from drml import metrics, scoring, training
 from drml.baselines.features import SIFT_WINDOW, sift_features
 from drml.baselines.run import run as run_baseline
 from drml.errors import UserError
+from drml.experiments import protocol
 from drml.experiments.methods import METHODS, NetFiles
 from drml.experiments.nets import files_of
 from drml.experiments.settings import SPLITS, Settings, data_digest
@@ -70,6 +71,7 @@ def unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
 
 
 def _baseline(place: Place, method: str, data: Path, settings: Settings, features: Path) -> dict[str, Any]:
+    protocol.check(data.parent, [int(data.name[4:])])
     threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
     kept = features / data.name
     kept.mkdir(parents=True, exist_ok=True)
@@ -92,10 +94,11 @@ def _baseline(place: Place, method: str, data: Path, settings: Settings, feature
     test = found.folds[0]
     (place.folder / _FIT_FOLDER / "scores.json").unlink()  # the unit has its own
     model = str(place.final / _FIT_FOLDER / "model.npz")
-    return keep_predictions(place, method, dataclasses.replace(test, weights=model))
+    return keep_predictions(place, method, dataclasses.replace(test, weights=model), data)
 
 
 def _network(place: Place, data: Path, settings: Settings, files: NetFiles) -> dict[str, Any]:
+    protocol.check(data.parent, [int(data.name[4:])])
     folder = place.folder / TRAIN_FOLDER
     if not (folder / training.FINAL_STEM).exists():
         latest = _latest(folder, "solverstate")
@@ -123,7 +126,7 @@ def _network(place: Place, data: Path, settings: Settings, files: NetFiles) -> d
     _drop_snapshots(folder)
     test = dataclasses.replace(test, weights=str(place.final / TRAIN_FOLDER / weights.name))
     return {
-        **keep_predictions(place, str(files.deploy), test),
+        **keep_predictions(place, str(files.deploy), test, data),
         "validation": {"f1": _plain(validation.average("f1")), "auc": _plain(validation.average("auc"))},
     }
 
@@ -153,8 +156,8 @@ def _drop_snapshots(folder: Path) -> None:
 # --- predictions ----------------------------------------------------------------------------------------
 
 
-def keep_predictions(place: Place, model: str, test: Predictions) -> dict[str, Any]:
-    """Write predictions and scores of the test faces; return what the table says of them."""
+def keep_predictions(place: Place, model: str, test: Predictions, fold: Path) -> dict[str, Any]:
+    """Write predictions and scores of a prepared fold's test faces; return what the table says of them."""
     result = scoring.assess(model, [test])
     scoring.write_scores(place.folder / "scores.json", result)
     about = {
@@ -171,7 +174,12 @@ def keep_predictions(place: Place, model: str, test: Predictions) -> dict[str, A
             about=np.array(json.dumps(about)),
         )
     averages = {name: _plain(result.pooled.average(name)) for name in metrics.FIGURES}
-    return {"frames": len(test.keys), "synthetic": test.synthetic, "average": averages}
+    return {
+        "frames": len(test.keys),
+        "synthetic": test.synthetic,
+        "average": averages,
+        "protocol": protocol.describe(fold.parent),
+    }
 
 
 def read_predictions(folder: Path) -> Predictions:

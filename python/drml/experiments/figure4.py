@@ -55,6 +55,8 @@ class Figure4:
         The region's share of the net's input: the focus of a map that is the same everywhere.
     synthetic : bool
     settings : Settings
+    missing : list of str
+        Nets, and AUs that no test frame has.
     """
 
     aus: tuple[int, ...]
@@ -65,6 +67,14 @@ class Figure4:
     area: dict[str, dict[int, float]]
     synthetic: bool
     settings: Settings
+    missing: list[str]
+
+    def gaps(self) -> list[str]:
+        """Name the nets, AUs and figures that are missing."""
+        undefined = [
+            f"{row['method']}: focus of AU {row['au']}" for row in self.rows() if np.isnan(row["focus"])
+        ]
+        return self.missing + undefined
 
     def rows(self) -> list[dict[str, Any]]:
         """Give a row for each net and AU."""
@@ -198,4 +208,6 @@ def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[s
             face = np.asarray(centre(found[some[0]], shape), np.uint8)
             pictures[method][au] = heat(face, maps[0])
             pictures["face"].setdefault(au, face)
-    return Figure4(tuple(keys), fold, keys, pictures, focuses, areas, test.synthetic, settings)
+    missing = [f"{method}: not available" for method in methods if method not in nets]
+    missing += [f"AU {au}: in no test frame of fold {fold}" for au in test.aus if au not in keys]
+    return Figure4(tuple(keys), fold, keys, pictures, focuses, areas, test.synthetic, settings, missing)

@@ -48,6 +48,8 @@ class Figure5:
         ``truth``, and by net, over the test frames of the folds.
     synthetic : bool
     settings : Settings
+    missing : list of str
+        Nets that are not available.
     """
 
     aus: tuple[int, ...]
@@ -56,6 +58,18 @@ class Figure5:
     tables: dict[str, NDArray[np.float64]]
     synthetic: bool
     settings: Settings
+    missing: list[str]
+
+    def gaps(self) -> list[str]:
+        """Name the nets and correlations that are missing."""
+        undefined = [
+            f"{name}: relation of AU {one} and AU {other}"
+            for name, table in self.tables.items()
+            for one, row in zip(self.aus, table, strict=True)
+            for other, value in zip(self.aus, row, strict=True)
+            if one <= other and math.isnan(value)
+        ]
+        return self.missing + undefined
 
     @property
     def differences(self) -> dict[str, relations.Difference]:
@@ -194,4 +208,5 @@ def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[s
         values = np.concatenate([fold.probabilities for fold in predictions])
         found[method] = relations.relations(labels, values)
     synthetic = any(fold.synthetic for fold in first)
-    return Figure5(first[0].aus, folds, losses, found, synthetic, settings)
+    missing = [f"{method}: not available" for method in methods if method not in nets]
+    return Figure5(first[0].aus, folds, losses, found, synthetic, settings, missing)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from drml.errors import UserError
-from drml.experiments import detect, figure4, figure5, table3, table4, tables, timing, units
+from drml.experiments import detect, figure4, figure5, protocol, table3, table4, tables, timing, units
 from drml.experiments.methods import GRIDS, METHODS, TABLE2, TABLE3, NotAvailable
 from drml.experiments.nets import GRIDS_FOLDER
 from drml.experiments.settings import SETTINGS_FILE, Settings, folds_of
@@ -27,6 +27,9 @@ class Outcome(Protocol):
 
     def to_markdown(self) -> str:
         """Return what is printed."""
+
+    def gaps(self) -> list[str]:
+        """Name what is missing of the paper's."""
 
     def write(self, out: Path) -> list[Path]:
         """Write its files to the experiment's folder; return them."""
@@ -165,7 +168,9 @@ def run(
         if settings.data is None:
             raise UserError(f"{name}: no data to read; give them with --data")
         _refuse_a_mix(out, kind)
-        names = [f"fold{fold}" for fold in folds_of(Path(settings.data), folds)]
+        chosen_folds = folds_of(Path(settings.data), folds)
+        protocol.check(settings.data, chosen_folds)
+        names = [f"fold{fold}" for fold in chosen_folds]
     settings = settings.after(out)
     work, lacks = plan(out, settings, names, chosen)
     missing = [unit for unit in work if not units.is_done(out, unit)]  # and refuse those of another config

@@ -18,7 +18,7 @@ from typing import Any
 
 from drml import scoring, training
 from drml.errors import UserError
-from drml.experiments import tables, units
+from drml.experiments import protocol, tables, units
 from drml.experiments.detect import TRAIN_FOLDER, keep_predictions, read_predictions
 from drml.experiments.methods import DIRECT, METHODS, TRANSFERRED, NotAvailable
 from drml.experiments.nets import files_of
@@ -133,6 +133,7 @@ def unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
 
 
 def _work(place: Place, method: str, data: Path, source: _Source, deploy: Path) -> dict[str, Any]:
+    protocol.check(data.parent, [int(data.name[4:])])
     way = METHODS[method].transfer
     place.log(f"uses {source.weights} ({way})")
     if way == DIRECT:
@@ -145,7 +146,7 @@ def _work(place: Place, method: str, data: Path, source: _Source, deploy: Path) 
     # Of a net that has seen drawn faces alone, figures on real ones say as little.
     test = dataclasses.replace(test, synthetic=test.synthetic or source.synthetic)
     return {
-        **keep_predictions(place, str(deploy), test),
+        **keep_predictions(place, str(deploy), test, data),
         "net": {
             "unit": str(source.folder),
             "fold": source.fold,

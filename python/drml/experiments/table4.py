@@ -29,10 +29,17 @@ class Table4:
     results : dict of str to dict
         What `drml.experiments.timing` found, by net.
     notes : list of str
+    wanted : tuple of str
+        The nets that it should have.
     """
 
     results: dict[str, dict[str, Any]]
     notes: list[str]
+    wanted: tuple[str, ...]
+
+    def gaps(self) -> list[str]:
+        """Name the nets that are not timed."""
+        return [f"{method}: not timed" for method in self.wanted if method not in self.results]
 
     def rows(self) -> list[dict[str, Any]]:
         """Give a row for each net and phase: milliseconds of a batch and of an image."""
@@ -98,4 +105,4 @@ def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[s
     found = {method: units.finished(out, f"{timing.FOLDER}/{method}") for method in methods}
     results = {method: result for method, result in found.items() if result is not None}
     notes = [note for method, note in lacks.items() if method not in results]
-    return Table4(results, notes) if results else None
+    return Table4(results, notes, tuple(methods)) if results else None

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,13 @@ SYNTHETIC = (
 
 @dataclass(frozen=True)
 class Column:
-    """A method of the table: its scores, of which folds, and the seconds that its units took."""
+    """A method of the table: its scores, of which folds, the seconds that its units took, their protocol."""
 
     title: str
     result: scoring.TestResult
     folds: list[int]
     seconds: list[float]
+    protocol: list[str]
 
     @property
     def not_scored(self) -> tuple[int, ...]:
@@ -60,6 +61,8 @@ class Table:
     settings : Settings
     notes : list of str
         What the reader has to know, such as methods that are not available.
+    wanted : tuple of str
+        The methods that it should have.
     """
 
     name: str
@@ -67,6 +70,7 @@ class Table:
     columns: dict[str, Column]
     settings: Settings
     notes: list[str]
+    wanted: tuple[str, ...]
 
     @property
     def synthetic(self) -> bool:
@@ -105,21 +109,43 @@ class Table:
             "versions": machine.versions(),
         }
 
+    def gaps(self) -> list[str]:
+        """Name what is missing: methods, folds, cells. What a net has no output for is none."""
+        found = [f"{method}: no fold is finished" for method in self.wanted if method not in self.columns]
+        every = {fold for column in self.columns.values() for fold in column.folds}
+        for method, column in self.columns.items():
+            found += [f"{method}: fold {fold} is not finished" for fold in sorted(every - {*column.folds})]
+        for over, _, scores in self.parts():
+            for figure in FIGURES:
+                for name, values in _values(scores, figure, self.columns):
+                    for method, value in values.items():
+                        silent = self.columns[method].not_scored if method in self.columns else ()
+                        if math.isnan(value) and name not in map(str, silent):
+                            found.append(f"{method}: {over} {figure} of AU {name}")
+        return found
+
     def all_notes(self) -> list[str]:
         """Gather the lines below the table."""
         lines = [SYNTHETIC] if self.synthetic else []
+        for line in (line for column in self.columns.values() for line in column.protocol):
+            if line not in lines:
+                lines.append(line)
         for column in self.columns.values():
             frames = sum(len(fold.keys) for fold in column.result.folds)
             folds = ", ".join(map(str, column.folds))
-            lines.append(f"{column.title}: {frames} test frames of fold {folds}; {sum(column.seconds):.0f} s")
+            lines.append(
+                f"{column.title}: {frames} test frames of fold {folds}; {sum(column.seconds):.0f} s;"
+                f" {_normalisation(column.result.folds[0].input)}"
+            )
         for column in self.columns.values():
             if column.not_scored:
                 others = ", ".join(f"AU{au}" for au in column.not_scored)
                 shared = ", ".join(f"AU{au}" for au in column.result.folds[0].aus)
                 lines.append(
                     f"{column.title}: the net has no output for {others}: -, left out of Avg., which is"
-                    f" that of {shared} and not to be compared with an average of all."
+                    f" that of {shared}; compare it with the row of that average alone."
                 )
+        lines += _one_sided(self.columns.values())
         if len({tuple(column.folds) for column in self.columns.values()}) > 1:
             lines.append("The methods are not finished on the same folds: do not compare their figures yet.")
         for figure, title in FIGURES.items():
@@ -171,6 +197,27 @@ class Table:
         return paths
 
 
+def _one_sided(columns: Iterable[Column]) -> list[str]:
+    """Tell of each fold the AUs that it has not both with and without among its test frames."""
+    found: dict[int, set[int]] = {}
+    for column in columns:
+        for fold, scores in zip(column.folds, column.result.fold_scores, strict=True):
+            found.setdefault(fold, set()).update(scores.undefined.get("auc", []))
+    return [
+        f"Fold {fold}: not both classes of {', '.join(f'AU{au}' for au in sorted(aus))} in its test frames;"
+        " ROC-AUC and AP are means of the other folds there."
+        for fold, aus in sorted(found.items())
+        if aus and len(found) > 1
+    ]
+
+
+def _normalisation(settings: Mapping[str, Any]) -> str:
+    """Say what becomes of pixels before a net or, without one, what its features are."""
+    if "features" in settings:
+        return f"features: {settings['features']}"
+    return f"pixels: mean {settings['mean']} taken off, times {settings['scale']:.6g}"
+
+
 def _values(
     scores: dict[str, Scores], figure: str, columns: dict[str, Column]
 ) -> list[tuple[str, dict[str, float]]]:
@@ -190,7 +237,19 @@ def _values(
         rows.append((str(au), values))
     average = {method: one.average(figure) for method, one in scores.items()}
     rows.append(("Avg.", {**average, "trivial": most.average(f"trivial_{figure}")}))
+    shared = set.intersection(*(set(known) for known in by_au.values()))
+    if shared and shared != aus:
+        names = [str(au) for au in sorted(shared)]
+        of_shared = [values for name, values in rows if name in names]
+        means = {method: _mean([values[method] for values in of_shared]) for method in (*by_au, "trivial")}
+        rows.append((f"Avg. of {' '.join(names)}", means))
     return rows
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Average what is defined; NaN where nothing is."""
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
 
 
 def _rows(scores: dict[str, Scores], figure: str, columns: dict[str, Column]) -> list[str]:
@@ -198,7 +257,7 @@ def _rows(scores: dict[str, Scores], figure: str, columns: dict[str, Column]) ->
     lines = [f"| AU | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     for name, values in _values(scores, figure, columns):
         cells = ["-" if math.isnan(value) else f"{value:.3f}" for value in values.values()]
-        label = f"**{name}**" if name == "Avg." else f"{name} {AU_NAMES.get(int(name), '')}".rstrip()
+        label = f"**{name}**" if name.startswith("Avg.") else f"{name} {AU_NAMES.get(int(name), '')}".rstrip()
         lines.append(f"| {label} | {' | '.join(cells)} |")
     return lines
 
@@ -216,14 +275,14 @@ def collect(
         for path in sorted(out.glob(f"fold*/{method}")):
             result = units.finished(out, f"{path.parent.name}/{method}")
             if result is not None:
-                done[int(path.parent.name[4:])] = (read_predictions(path), float(result["seconds"]))
+                done[int(path.parent.name[4:])] = (read_predictions(path), result)
         if done:
-            folds = [predictions for predictions, _ in done.values()]
             columns[method] = Column(
                 METHODS[method].title,
-                scoring.assess(method, folds),
+                scoring.assess(method, [predictions for predictions, _ in done.values()]),
                 list(done),
-                [seconds for _, seconds in done.values()],
+                [float(result["seconds"]) for _, result in done.values()],
+                [line for _, result in done.values() for line in result["protocol"]],
             )
     lacks = [note for method, note in notes.items() if method not in columns]
-    return Table(name, title, columns, settings, lacks) if columns else None
+    return Table(name, title, columns, settings, lacks, tuple(methods)) if columns else None

@@ -1,0 +1,111 @@
+"""The evaluation protocol of prepared data: checked on every run, and put into words below every table."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from drml.errors import UserError
+from drml.experiments.settings import SPLITS
+from drml.manifest import Manifest, read_manifest
+
+__all__ = ["check", "describe"]
+
+_SUMMARY_FILE = "summary.json"
+
+_CODING = {
+    "bp4d": "occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
+    "disfa": "intensities: {threshold} or more is present (+1), less absent (-1), not coded unknown (0)",
+}
+
+
+def check(data: str | Path, folds: Iterable[int]) -> None:
+    """Check that no subject is in two splits of a fold or tested in two folds, and that test sets are whole.
+
+    Parameters
+    ----------
+    data : path
+        Folder of ``drml prepare``.
+    folds : iterable of int
+
+    Raises
+    ------
+    UserError
+        It is not so; names fold and subject.
+    """
+    data = Path(data)
+    images = {fold: split["test"]["images"] for fold, split in _summary(data).get("folds", {}).items()}
+    tested: dict[str, int] = {}
+    for fold in folds:
+        folder = data / f"fold{fold}"
+        manifests = {split: read_manifest(folder / f"{split}.csv") for split in SPLITS}
+        people = {split: _people(manifest) for split, manifest in manifests.items()}
+        for one, other in itertools.combinations(SPLITS, 2):
+            if both := people[one] & people[other]:
+                raise UserError(
+                    f"{folder}: {min(both)} is in {one} and in {other}; prepare the data again: no subject"
+                    " may be in two splits"
+                )
+        for person in sorted(people["test"]):
+            if person in tested:
+                raise UserError(
+                    f"{folder}: {person} is tested in fold {tested[person]}, too; prepare the data again"
+                )
+            tested[person] = fold
+        whole = images.get(str(fold))
+        if whole is not None and whole != len(manifests["test"].rows):
+            raise UserError(
+                f"{folder / 'test.csv'}: {len(manifests['test'].rows)} frames, {data / _SUMMARY_FILE} says"
+                f" {whole}; test frames are never sampled: prepare the data again"
+            )
+
+
+def _people(manifest: Manifest) -> set[str]:
+    """Gather whose faces these are: pictures without a subject stand for themselves."""
+    return {row.subject or row.source for row in manifest.rows.values()}
+
+
+def _summary(data: Path) -> dict[str, Any]:
+    path = data / _SUMMARY_FILE
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise UserError(f"{path}: damaged; prepare the data again")
+    return found
+
+
+def describe(data: str | Path) -> list[str]:
+    """Say how labels are coded, how faces are registered and which frames are used.
+
+    Parameters
+    ----------
+    data : path
+        Folder of ``drml prepare``.
+
+    Returns
+    -------
+    list of str
+        Lines for a table's caption.
+    """
+    data = Path(data)
+    summary = _summary(data)
+    if not summary:
+        return [f"Labels, registration, sampling: not known, there is no {_SUMMARY_FILE} beside the folds."]
+    kind, options = summary["kind"], summary["options"]
+    coding = _CODING.get(kind, "{{-1, 0, +1}} as given").format(threshold=options.get("threshold"))
+    size, positives, negatives = (options.get(name) for name in ("size", "positives", "negatives"))
+    drawn = f"per AU and video up to {positives} with it and {negatives} without"
+    if options.get("unsampled") == "mask":
+        drawn += ", labels of AUs that a frame was not drawn for masked"
+    return [
+        f"Labels: {kind.upper()}'s {coding}; unknown labels are in no figure.",
+        f"Faces: 49 landmarks brought to a reference shape by a similarity transform, {size} x {size} px.",
+        f"Training frames: {drawn}; validation, test: all. No subject is in two of these, nor tested twice.",
+    ]
