@@ -90,6 +90,7 @@ def prepare(args: argparse.Namespace) -> None:
         progress=not args.quiet,
         max_broken=args.max_broken,
         overwrite=args.overwrite,
+        exclude=args.exclude,
         **options,
     )
     if args.json:

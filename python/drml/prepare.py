@@ -27,6 +27,7 @@ import drml
 from drml import lmdb_io, registration, sampling
 from drml.datasets import Record, Scan, disfa
 from drml.datasets import folds as fold_lists
+from drml.datasets.exclude import exclude as leave_out
 from drml.datasets.kinds import KINDS
 from drml.datasets.video import VideoFrame
 from drml.errors import UserError
@@ -54,6 +55,7 @@ class _Options:
     encoding: str
     size: int
     max_broken: float
+    exclude: str | None
 
 
 def prepare(
@@ -74,6 +76,7 @@ def prepare(
     aus: Sequence[int] | None = None,
     max_broken: float = 0.05,
     overwrite: bool = False,
+    exclude: Path | str | None = None,
     reading: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Prepare a data set: register, split, sample; write LMDBs, mean images, manifests, landmarks.
@@ -110,6 +113,8 @@ def prepare(
         Broken images are skipped and named; beyond this share of all frames the run stops.
     overwrite : bool, keyword-only
         Replace a non-empty ``out``.
+    exclude : path-like, optional, keyword-only
+        List of frames to leave out (see :mod:`drml.datasets.exclude`).
     reading : mapping, optional, keyword-only
         Options of this kind's reader alone, such as DISFA's ``threshold`` and ``camera``.
 
@@ -131,7 +136,16 @@ def prepare(
     negatives = of_kind.negatives if negatives is None else negatives
     reading = dict(reading or {})
     options = _Options(
-        tuple(folds), seed, val_share, positives, negatives, unsampled, encoding, size, max_broken
+        tuple(folds),
+        seed,
+        val_share,
+        positives,
+        negatives,
+        unsampled,
+        encoding,
+        size,
+        max_broken,
+        None if exclude is None else str(exclude),
     )
     root, out = Path(root), Path(out)
     if out.is_symlink():  # the folder it leads to is the one that is made
@@ -139,6 +153,8 @@ def prepare(
     _check(options, root, out, overwrite)
     started = time.monotonic()
     scan = of_kind.read(root, aus=aus, progress=progress, **reading)
+    if exclude is not None:
+        leave_out(scan, exclude)
     run = _plan(kind, root, scan, of_kind.folds, options, reading, progress)
     partial = out.with_name(out.name + ".partial")
     if partial.exists() and not (partial.is_dir() and all(map(_is_ours, partial.iterdir()))):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -212,6 +213,39 @@ def test_the_report_tells_the_command_with_what_is_disfas_alone(
     assert " prepare disfa " in command and "--threshold 3 --camera left" in command
     arguments = command.split()[1:]
     assert cli.build_parser().parse_args(arguments).threshold == 3
+
+
+def test_frames_known_to_be_bad_are_left_out(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = tmp_path / "bad frames.csv"
+    listed.write_text(
+        "\ufeffvideo,first,last\nSN001,2,3\n\nSN001,3,4\nSN002,7,7\nSN099,1,9\n", encoding="utf-8"
+    )
+    arguments = ["prepare", "disfa", str(root), str(tmp_path / "o"), "--folds", "1", "-q", "--jobs", "1"]
+    assert cli.main([*arguments, "--exclude", str(listed)]) == 0
+    summary = json.loads((tmp_path / "o/summary.json").read_text())
+    assert summary["skipped"] == {"excluded by the list": 4}
+    keys = {row["key"][9:] for row in rows(tmp_path / "o/fold1/test.csv")}
+    left_out = {"SN001_0002", "SN001_0003", "SN001_0004", "SN002_0007"}
+    assert not keys & left_out and {"SN001_0001", "SN001_0005", "SN002_0006"} <= keys
+    assert (
+        f"--exclude {shlex.quote(str(listed))}"
+        in _commands({"model": "m", "folds": [], "options": {}}, summary, None, tmp_path / "o")[0]
+    )
+    for text, said in (
+        ("video,first,last\nSN001,3\n", "line 2: 'SN001,3'; give video,first,last"),
+        ("video,first,last\nSN001,3,-4\n", "line 2: 'SN001,3,-4'"),
+        ("video,first,last\nSN001,3,2\n", "line 2: last frame 2 is before the first, 3"),
+        ("SN001,3,4\n", "not a list of frames; its first line is video,first,last"),
+        ("video,first,last\nsn001,3,4\n", "none of its frames is among the data; a video is named as SN001"),
+        ("\xff", "cannot be read as a list of frames"),
+    ):
+        listed.write_text(text, encoding="latin-1")
+        assert cli.main([*arguments, "--exclude", str(listed), "--overwrite"]) == 1
+        assert said in capsys.readouterr().err
+    assert cli.main([*arguments, "--exclude", str(tmp_path / "none"), "--overwrite"]) == 1
+    assert "none: no such file; give a CSV" in capsys.readouterr().err
 
 
 def test_kinds_are_known() -> None:

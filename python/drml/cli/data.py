@@ -81,6 +81,12 @@ def prepare(subparsers: Any) -> None:
         default=0.05,
         help="share of broken images that is put up with (default 0.05)",
     )
+    parser.add_argument(
+        "--exclude",
+        type=Path,
+        metavar="CSV",
+        help="frames to leave out, such as those with bad landmarks: lines of video,first,last",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT where it is not empty")
     disfa = parser.add_argument_group("disfa alone")
     disfa.add_argument(

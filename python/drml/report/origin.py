@@ -14,7 +14,7 @@ from drml.training import SOLVER_FILE
 
 # Options of drml prepare as its summary names them; the last four are of DISFA alone.
 _OPTIONS = (
-    *("seed", "val_share", "positives", "negatives", "unsampled", "encoding", "size"),
+    *("seed", "val_share", "positives", "negatives", "unsampled", "encoding", "size", "exclude"),
     *("threshold", "camera", "landmark_folder", "first_frame"),
 )
 
