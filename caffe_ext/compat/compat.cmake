@@ -18,6 +18,11 @@ caffe_substitute(src/caffe/net.cpp
 #endif
   CopyTrainedLayersFromBinaryProto(trained_filename);")
 
+# The packaged io.cpp reads no message of more than 512 MB: LCN's weights are 565 MB. Upstream's limit, which the file
+# still names, is 2 GB.
+caffe_substitute(src/caffe/util/io.cpp
+  "coded_input->SetTotalBytesLimit(536870912);" "coded_input->SetTotalBytesLimit(kProtoReadBytesLimit);")
+
 # NumPy 2 dropped tostring and fromstring.
 caffe_substitute(python/caffe/io.py "arr.tostring()" "arr.tobytes()")
 caffe_substitute(python/caffe/io.py

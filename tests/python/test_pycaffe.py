@@ -195,3 +195,24 @@ def test_draw_knows_our_layers(net_file):
 
 def test_layers_are_known_with_no_flag():
     assert {"Region", "MultiLabelData", "MultiLabelSigmoidCrossEntropyLoss"} <= set(caffe.layer_type_list())
+
+
+def test_weights_beyond_half_a_gigabyte_load(tmp_path):
+    """LCN's have 565 MB."""
+    path = tmp_path / "wide.prototxt"
+    path.write_text(
+        """
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 14000 } } }
+layer { name: "wide" type: "InnerProduct" bottom: "data" top: "wide"
+  inner_product_param { num_output: 10000 bias_term: false } }
+"""
+    )
+    weights = tmp_path / "wide.caffemodel"
+    net = caffe.Net(str(path), caffe.TEST)
+    net.params["wide"][0].data[-1, -2:] = 0.5, -2
+    net.save(str(weights))
+    del net
+    assert weights.stat().st_size > 536_870_912
+    read = caffe.Net(str(path), caffe.TEST, weights=str(weights)).params["wide"][0].data
+    assert read[-1, -2:].tolist() == [0.5, -2] and not read[:-1].any()
+    weights.unlink()
