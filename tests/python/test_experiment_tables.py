@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shlex
 import shutil
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -260,6 +264,27 @@ def test_the_plan_is_done_line_by_line_and_collected(
     assert "unit 'fold1': give a name as the plan has them" in capsys.readouterr().err
     assert cli.main(["experiment", "collect", str(setup.folder)]) == 1
     assert "no settings.json in it" in capsys.readouterr().err
+
+
+def test_a_unit_killed_half_way_is_picked_up_with_the_same_result(setup: Setup) -> None:
+    before = dict(np.load(setup.out / "fold1/drml/predictions.npz"))
+    shutil.rmtree(setup.out / "fold1/drml")
+    settings = setup.out / "settings.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "data": setup.settings.data}))
+    command = [sys.executable, "-m", "drml", "experiment", "unit", str(setup.out), "fold1/drml", "-q"]
+    for moment in ("config.json", "train", "train/train.log"):
+        partial = setup.out / "fold1/drml.partial"
+        process = subprocess.Popen(command, start_new_session=True)
+        while not (partial / moment).exists() and process.poll() is None:
+            time.sleep(0.005)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert not (setup.out / "fold1/drml").exists(), f"finished before it was killed at {moment}"
+        assert partial.exists()
+    assert subprocess.run(command, check=False).returncode == 0
+    after = dict(np.load(setup.out / "fold1/drml/predictions.npz"))
+    np.testing.assert_array_equal(after["keys"], before["keys"])
+    np.testing.assert_array_equal(after["probabilities"], before["probabilities"])
 
 
 def test_units_side_by_side_give_the_same(setup: Setup) -> None:
