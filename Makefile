@@ -29,7 +29,7 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
 .PHONY: all system configure demo data train paper-quick paper-tiny bench bench-layers runtest test-cpp pytest \
-  cuda-check lint format clean
+  wheel wheel-check cuda-check lint format clean
 
 all: configure
 	$(NINJA)
@@ -84,6 +84,13 @@ test-cpp: all
 pytest: all
 	$(VENV)/bin/python -m pytest
 	cd $(BUILD_DIR)/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q -c /dev/null -p no:cacheprovider caffe/test
+
+# The package for pip, library and programs inside; it needs the distribution's libraries where it is installed.
+wheel: system
+	$(VENV)/bin/python -m pip wheel --disable-pip-version-check --no-deps --wheel-dir $(BUILD_DIR) .
+
+wheel-check: system
+	tools/wheel_check.sh $(VENV)/bin/python $(BUILD_DIR)/wheel_check
 
 # Compiles all of the CUDA code without a GPU: see tools/cuda_check.py.
 cuda-check: system

@@ -207,5 +207,19 @@ file(WRITE "${PYCAFFE_DIR}/caffe/proto/__init__.py" "")
 configure_file("${CMAKE_CURRENT_LIST_DIR}/pycaffe/caffe_pb2.py" "${PYCAFFE_DIR}/caffe/proto/caffe_pb2.py" COPYONLY)
 configure_file("${CMAKE_CURRENT_LIST_DIR}/pycaffe/conftest.py" "${PYCAFFE_DIR}/caffe/test/conftest.py" COPYONLY)
 add_dependencies(pycaffe caffe_messages)
+# What `drml --version` tells of the library.
+file(GENERATE OUTPUT "${PYCAFFE_DIR}/caffe/build.json" CONTENT "{
+  \"caffe\": \"1.0.0 (BVLC 9b89154)\",
+  \"compiler\": \"${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}, ${CMAKE_BUILD_TYPE}\",
+  \"oneDNN\": \"${ONEDNN_VERSION}\",
+  \"CUDA\": \"${CMAKE_CUDA_COMPILER_VERSION}\",
+  \"BLAS\": \"${CBLAS_LIBRARY}\",
+  \"Boost\": \"${Boost_VERSION_STRING}\",
+  \"OpenCV (library)\": \"${OpenCV_VERSION}\",
+  \"protobuf (library)\": \"${Protobuf_VERSION}\",
+  \"HDF5 (library)\": \"${HDF5_VERSION}\",
+  \"LMDB (library)\": \"${lmdb_VERSION}\"
+}
+")
 add_custom_command(TARGET pycaffe POST_BUILD COMMAND "${CMAKE_COMMAND}" -E copy_if_different
   "${CAFFE_GENERATED}/caffe/proto/caffe.desc" "${CAFFE_GENERATED}/caffe/proto/stock_caffe.desc" "${PYCAFFE_DIR}/caffe/proto")

@@ -50,6 +50,7 @@ stamp=$venv/.installed
 if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
   echo "Installing the Python environment $venv"
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+  # The Python part alone: ninja builds the rest, in the tree.
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --config-settings=wheel.cmake=false --editable '.[dev]'
   touch "$stamp"
 fi

@@ -17,7 +17,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +32,7 @@ from drml.caffe_log import LogReader
 from drml.errors import UserError
 from drml.net import Transform, data_paths, fatal_line, read_prototxt, transform_of, write_prototxt
 from drml.net_input import MEAN_FILE, TRANSFORM_FILE, transform_to_json
+from drml.shipped import find_program
 
 SOLVER_FILE = "solver.prototxt"
 LOG_FILE = "train.log"
@@ -110,8 +110,9 @@ def set_up(
     for name, index in fields:
         value = getattr(message, name) if index is None else getattr(message, name)[index]
         # Caffe reads paths from where it is started; a net beside its solver is found as well.
-        source = Path(value) if Path(value).is_file() else solver.parent / value
-        if not source.is_file():
+        places = (Path(value), solver.parent / value, solver.parent / Path(value).name)
+        source = next((place for place in places if place.is_file()), None)
+        if source is None:
             raise UserError(f"{solver}: net {value} not found; start from the folder its path is relative to")
         content = read_prototxt(source)
         _redirect(content, source, Path(data) if data is not None else None)
@@ -156,16 +157,13 @@ def rename_in_solver(folder: Path, final: Path) -> None:
 
 
 def find_caffe(caffe: str | Path | None = None) -> Path:
-    """Find the ``caffe`` program: the given one, the one beside this Python, the one on PATH."""
+    """Find the ``caffe`` program: the given one, the one that pycaffe belongs to, the one on PATH."""
     if caffe is not None:
-        found = shutil.which(str(caffe))
-        if not found:
+        given = shutil.which(str(caffe))
+        if not given:
             raise UserError(f"{caffe}: no such program; give the caffe tool that make built")
-        return Path(found).absolute()
-    beside = Path(sys.executable).parent / "caffe"
-    if os.access(beside, os.X_OK) and beside.is_file():
-        return beside
-    found = shutil.which("caffe")
+        return Path(given).absolute()
+    found = find_program("caffe") or shutil.which("caffe")
     if not found:
         raise UserError("caffe not found: run make, and use .venv/bin/drml or put .venv/bin on PATH")
     return Path(found)

@@ -128,7 +128,8 @@ def test_caffe_is_found_or_the_way_out_told(tmp_path, monkeypatch):
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
     assert training.find_caffe(program) == program
-    monkeypatch.setattr(sys, "executable", str(tmp_path / "none" / "python"))
+    assert training.find_caffe().name == "caffe" and training.find_caffe() != program
+    monkeypatch.setattr(training, "find_program", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert training.find_caffe() == program
     monkeypatch.setenv("PATH", "")
@@ -264,6 +265,7 @@ def test_hdf5_snapshots_are_found(fold, tmp_path):
     assert result.folds[0].input == {
         "scale": pytest.approx(0.02),
         "scale_from": "transform.json",
+        "mean": "image",
         "mean_from": str(tmp_path / "out" / "mean.binaryproto"),
     }
 

@@ -16,7 +16,6 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 
 from drml.cli import data, experiments, network, results
@@ -43,11 +42,18 @@ Each command has its own --help with an example. Errors: exit status 1 and one l
 """
 
 
-def _version() -> str:
-    try:
-        return version("drml")
-    except PackageNotFoundError:
-        return "unknown (not installed)"
+class _Versions(argparse.Action):
+    """Print the versions of everything that has a part in a result."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from drml import machine, shipped
+
+        found = machine.versions()
+        print(f"drml {found.pop('drml', 'unknown (not installed)')}")
+        built = shipped.build_info() or {"caffe": "not built; run make"}
+        for name, number in {**built, **found, "machine": machine.system()}.items():
+            print(f"  {name:<20} {number}")
+        parser.exit()
 
 
 def build_parser() -> Parser:
@@ -58,7 +64,7 @@ def build_parser() -> Parser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"drml {_version()}")
+    parser.add_argument("--version", action=_Versions, nargs=0, help="show all versions that matter")
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
 
     for command in (

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from drml.shipped import find_shipped
+
 __all__ = [
     "Parser",
     "add",
@@ -124,7 +126,7 @@ def add_net(
     parser: Parser, several: bool = False, data: str = "LMDB folder, or the manifest beside it"
 ) -> None:
     """Add a trained net and its data."""
-    parser.add_argument("--model", type=Path, required=True, metavar="DEPLOY", help="deploy.prototxt")
+    parser.add_argument("--model", type=find_shipped, required=True, metavar="DEPLOY", help="deploy.prototxt")
     nargs: dict[str, Any] = {"nargs": "+"} if several else {}
     each = "; several for folds, in the order of --data" if several else ""
     parser.add_argument(

@@ -7,6 +7,7 @@ from typing import Any
 
 from drml import commands
 from drml.cli.arguments import Parser, add, add_json, add_seed, folds, integer
+from drml.shipped import find_shipped
 
 
 def experiment(subparsers: Any) -> None:
@@ -142,7 +143,7 @@ def _add_common(kinds: Any, name: str, summary: str, more: str, example: str) ->
     )
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the experiment")
     parser.add_argument(
-        "--models", type=Path, default=Path("models"), metavar="DIR", help="the nets (default models)"
+        "--models", type=find_shipped, default="models", metavar="DIR", help="the nets (default models)"
     )
     parser.add_argument(
         "--jobs", type=integer(1), default=1, help="units at a time, sharing the cores (default 1)"

@@ -7,6 +7,7 @@ from typing import Any
 
 from drml import commands
 from drml.cli.arguments import add, add_figures, add_json, add_net, add_seed, finite, folds, integer
+from drml.shipped import find_shipped
 
 
 def train(subparsers: Any) -> None:
@@ -21,7 +22,9 @@ def train(subparsers: Any) -> None:
         "Ctrl-C makes caffe write a snapshot and stop; a second one kills it.",
         "  drml train --solver models/drml/quick_solver.prototxt --data data/drml/fold2 --out build/fold2",
     )
-    parser.add_argument("--solver", type=Path, required=True, metavar="SOLVER", help="solver.prototxt")
+    parser.add_argument(
+        "--solver", type=find_shipped, required=True, metavar="SOLVER", help="solver.prototxt"
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder to write")
     parser.add_argument(
         "--data", type=Path, metavar="FOLD", help="fold folder to read instead of the one the net names"

@@ -7,6 +7,7 @@ from typing import Any
 
 from drml import commands
 from drml.cli.arguments import add, add_jobs, add_json, add_seed, finite
+from drml.shipped import find_shipped
 
 
 def baseline(subparsers: Any) -> None:
@@ -59,7 +60,7 @@ def saliency(subparsers: Any) -> None:
         "  drml saliency --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
         "      --data data/drml/fold1/test_lmdb --out build/saliency",
     )
-    parser.add_argument("--model", type=Path, required=True, metavar="DEPLOY", help="deploy.prototxt")
+    parser.add_argument("--model", type=find_shipped, required=True, metavar="DEPLOY", help="deploy.prototxt")
     parser.add_argument("--weights", type=Path, required=True, metavar="WEIGHTS", help=".caffemodel or .h5")
     parser.add_argument(
         "--data", type=Path, required=True, metavar="DATA", help="LMDB folder, or its manifest"

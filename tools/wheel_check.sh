@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Build the wheel, install it into an environment of its own, use it from another folder, and take it out again.
+# Usage: tools/wheel_check.sh PYTHON WORK_DIR
+set -euo pipefail
+python=$1
+mkdir -p "$2"
+work=$(cd "$2" && pwd)
+
+rm -rf "$work/wheel" "$work/venv" "$work/elsewhere"
+"$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$work/wheel" .
+"$python" -m venv "$work/venv"
+pip=("$work/venv/bin/python" -m pip --quiet --disable-pip-version-check)
+"${pip[@]}" install "$work"/wheel/drml-*.whl
+"${pip[@]}" uninstall --yes drml
+(cd "$work/venv" && find . -not -name '*.pyc' -not -name __pycache__ | sort) >"$work/before.txt"
+"${pip[@]}" install --no-deps "$work"/wheel/drml-*.whl
+
+# The main job, from a folder that has nothing of the source tree in reach.
+mkdir "$work/elsewhere"
+cd "$work/elsewhere"
+export PATH="$work/venv/bin:$PATH" PYTHONNOUSERSITE=1
+unset PYTHONPATH
+drml --version
+caffe --version
+python - <<'END'
+import caffe
+from drml.shipped import find_shipped
+
+print(caffe.__file__)
+print(caffe.Net(str(find_shipped("models/drml/deploy.prototxt")), caffe.TEST).blobs["prob"].data.shape)
+END
+drml synth bp4d --subjects 9 --tasks 1 --frames 4 --quiet
+drml prepare bp4d bp4d data --folds 1 --quiet
+drml train --solver models/drml/quick_solver.prototxt --data data/fold1 --out train --max-iter 2 --quiet
+drml score --model models/drml/deploy.prototxt --weights train/final.caffemodel --data data/fold1/test_lmdb --quiet
+
+# Uninstalling leaves nothing.
+"${pip[@]}" uninstall --yes drml
+(cd "$work/venv" && find . -not -name '*.pyc' -not -name __pycache__ | sort) | diff "$work/before.txt" - || {
+  echo "tools/wheel_check.sh: uninstalling left the files above" >&2
+  exit 1
+}
+du -h "$work"/wheel/drml-*.whl
