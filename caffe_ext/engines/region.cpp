@@ -326,6 +326,7 @@ void EngineRegion::Forward_cpu(const Blobs& bottom, const Blobs& top) {
     Plain::Forward_cpu(bottom, top);
     return;
   }
+  ForwardSparsity(top);
   const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
   const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
   Maps maps;
@@ -475,6 +476,7 @@ void EngineRegion::Backward_cpu(const Blobs& top, const vector<bool>& propagate_
     Plain::Backward_cpu(top, propagate_down, bottom);
     return;
   }
+  BackwardSparsity(top);
   Maps maps;
   maps.norm_diff = propagate_down[0] || WantsDiff(scale_id_) || WantsDiff(shift_id_);
   if (!maps.norm_diff && !WantsDiff(0) && !WantsDiff(bias_id_)) {

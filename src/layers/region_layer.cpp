@@ -142,6 +142,9 @@ void RegionLayer<Dtype>::ReadParameters(const Blob<Dtype>& bottom) {
       << Where() << "moving_average_fraction must lie in [0, 1], got " << moving_average_fraction_;
   eps_ = param.eps();
   CHECK_GT(eps_, 0) << Where() << "eps must be positive";
+  group_sparsity_ = param.group_sparsity();
+  CHECK(group_sparsity_ >= 0 && std::isfinite(group_sparsity_))
+      << Where() << "group_sparsity must not be negative, got " << group_sparsity_;
 }
 
 // A blob holds no more than INT_MAX values, and so do the weights and the column matrix of one
@@ -250,10 +253,27 @@ void RegionLayer<Dtype>::FixStatistics() {
   }
 }
 
+// The second top is there exactly for the sparsity term, and a loss unless told otherwise.
+template <typename Dtype>
+void RegionLayer<Dtype>::SetUpSparsity(const vector<Blob<Dtype>*>& top) {
+  if (group_sparsity_ == 0) {
+    CHECK_EQ(top.size(), 1) << Where() << "a second top holds the term of group_sparsity, which "
+                            << "is 0; remove that top or set region_param's group_sparsity";
+    return;
+  }
+  CHECK_EQ(top.size(), 2) << Where() << "group_sparsity needs a second top for its term of the "
+                          << "loss; add top: \"" << this->layer_param_.name() << "_sparsity\"";
+  if (this->layer_param_.loss_weight_size() == 0) {
+    this->layer_param_.add_loss_weight(0);
+    this->layer_param_.add_loss_weight(1);
+  }
+}
+
 template <typename Dtype>
 void RegionLayer<Dtype>::LayerSetUp(const vector<Blob<Dtype>*>& bottom,
                                     const vector<Blob<Dtype>*>& top) {
   ReadParameters(*bottom[0]);
+  SetUpSparsity(top);
   CheckSizes();
   const vector<vector<int> > shapes = PlaceBlobs();
   if (this->blobs_.empty()) {
@@ -283,6 +303,10 @@ void RegionLayer<Dtype>::Reshape(const vector<Blob<Dtype>*>& bottom,
   mean_.Reshape(per_channel);
   variance_.Reshape(per_channel);
   inv_std_.Reshape(per_channel);
+  if (group_sparsity_ > 0) {
+    top[1]->Reshape(vector<int>());
+    weight_norms_.Reshape({geometry_.patches()});
+  }
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -483,6 +507,7 @@ void RegionLayer<Dtype>::GatherTopDiff(int g, int first, int last, const Dtype* 
 template <typename Dtype>
 void RegionLayer<Dtype>::Forward_cpu(const vector<Blob<Dtype>*>& bottom,
                                      const vector<Blob<Dtype>*>& top) {
+  ForwardSparsity(top);
   if (geometry_.num == 0) {
     return;
   }
@@ -512,6 +537,51 @@ void RegionLayer<Dtype>::Forward_cpu(const vector<Blob<Dtype>*>& bottom,
   // A test pass never changes the model, not even one on the batch's statistics.
   if (UsesBatchStatistics() && this->phase_ == TRAIN) {
     UpdateRunningStatistics();
+  }
+}
+
+// ---------------------------------------------------------------------------------------------
+// Group sparsity: a term of the loss that knows the weights alone, whatever the batch.
+
+template <typename Dtype>
+void RegionLayer<Dtype>::ForwardSparsity(const vector<Blob<Dtype>*>& top) {
+  if (group_sparsity_ == 0) {
+    return;
+  }
+  const Dtype* weight = this->blobs_[0]->cpu_data();
+  double* norms = weight_norms_.mutable_cpu_data();
+  const int taps = geometry_.taps();
+  double sum = 0;
+  for (int g = 0; g < geometry_.patches(); ++g) {
+    ClearLanes(taps, &lanes_);
+    double* lanes = lanes_.data();
+    const Dtype* end = weight + geometry_.weight_offset(g + 1);
+    for (const Dtype* w = weight + geometry_.weight_offset(g); w < end; w += taps) {
+      for (int i = 0; i < taps; ++i) {
+        lanes[i] += static_cast<double>(w[i]) * w[i];
+      }
+    }
+    norms[g] = std::sqrt(SumLanes(lanes_));
+    sum += norms[g];
+  }
+  top[1]->mutable_cpu_data()[0] = group_sparsity_ * sum;
+}
+
+// The gradient of |W| is W / |W|, and 0 is one of its subgradients at 0.
+template <typename Dtype>
+void RegionLayer<Dtype>::BackwardSparsity(const vector<Blob<Dtype>*>& top) {
+  if (group_sparsity_ == 0 || !WantsDiff(0)) {
+    return;
+  }
+  const Dtype* weight = this->blobs_[0]->cpu_data();
+  Dtype* diff = this->blobs_[0]->mutable_cpu_diff();
+  for (int g = 0; g < geometry_.patches(); ++g) {
+    const double norm = weight_norms_.cpu_data()[g];
+    // In double, for a norm may be so small that a float does not hold its inverse.
+    const double scale = norm > 0 ? group_sparsity_ * top[1]->cpu_diff()[0] / norm : 0;
+    for (int i = geometry_.weight_offset(g); i < geometry_.weight_offset(g + 1); ++i) {
+      diff[i] += scale * weight[i];
+    }
   }
 }
 
@@ -637,6 +707,7 @@ template <typename Dtype>
 void RegionLayer<Dtype>::Backward_cpu(const vector<Blob<Dtype>*>& top,
                                       const vector<bool>& propagate_down,
                                       const vector<Blob<Dtype>*>& bottom) {
+  BackwardSparsity(top);
   const bool wants_affine = WantsDiff(scale_id_) || WantsDiff(shift_id_);
   const bool wants_norm_diff = propagate_down[0] || wants_affine;
   if (geometry_.num == 0 || (!wants_norm_diff && !WantsDiff(0) && !WantsDiff(bias_id_))) {

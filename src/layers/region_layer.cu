@@ -583,6 +583,55 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 // ---------------------------------------------------------------------------------------------
+// Group sparsity, see ForwardSparsity and BackwardSparsity in region_layer.cpp
+
+// One block per patch: the norm of its weights.
+template <typename Dtype>
+__global__ void __launch_bounds__(kThreads)
+    MeasureWeights(const RegionGeometry geometry, const Dtype* weight, double* norms) {
+  __shared__ double memory[kThreads / kWarp];
+  const int end = geometry.weight_offset(blockIdx.x + 1);
+  double sum = 0;
+  for (int64_t i = geometry.weight_offset(blockIdx.x) + static_cast<int64_t>(threadIdx.x); i < end;
+       i += kThreads) {
+    sum += static_cast<double>(weight[i]) * weight[i];
+  }
+  BlockSum<1>(&sum, memory);
+  if (threadIdx.x == 0) {
+    norms[blockIdx.x] = sqrt(sum);
+  }
+}
+
+// One block: the term of the loss.
+template <typename Dtype>
+__global__ void __launch_bounds__(kThreads)
+    AddNorms(const int patches, const double* norms, double group_sparsity, Dtype* term) {
+  __shared__ double memory[kThreads / kWarp];
+  double sum = 0;
+  for (int g = threadIdx.x; g < patches; g += kThreads) {
+    sum += norms[g];
+  }
+  BlockSum<1>(&sum, memory);
+  if (threadIdx.x == 0) {
+    *term = group_sparsity * sum;
+  }
+}
+
+// One block per patch: the term's gradient, added to that of the weights.
+template <typename Dtype>
+__global__ void __launch_bounds__(kThreads)
+    NormDiff(const RegionGeometry geometry, const Dtype* weight, const double* norms,
+             double group_sparsity, const Dtype* term_diff, Dtype* weight_diff) {
+  const double norm = norms[blockIdx.x];
+  const double scale = norm > 0 ? group_sparsity * *term_diff / norm : 0;
+  const int end = geometry.weight_offset(blockIdx.x + 1);
+  for (int64_t i = geometry.weight_offset(blockIdx.x) + static_cast<int64_t>(threadIdx.x); i < end;
+       i += kThreads) {
+    weight_diff[i] += scale * weight[i];
+  }
+}
+
+// ---------------------------------------------------------------------------------------------
 // Launches
 
 // Blocks of a launch, all in the first dimension, which is the only one that may be large.
@@ -646,10 +695,18 @@ void LaunchWeightDiff(const RegionGeometry& geometry, const Norms<Dtype>& norms,
 template <typename Dtype>
 void RegionLayer<Dtype>::Forward_gpu(const vector<Blob<Dtype>*>& bottom,
                                      const vector<Blob<Dtype>*>& top) {
+  const vector<shared_ptr<Blob<Dtype>>>& blobs = this->blobs_;
+  if (group_sparsity_ > 0) {
+    MeasureWeights<Dtype><<<geometry_.patches(), kThreads>>>(geometry_, blobs[0]->gpu_data(),
+                                                             weight_norms_.mutable_gpu_data());
+    CUDA_POST_KERNEL_CHECK;
+    AddNorms<Dtype><<<1, kThreads>>>(geometry_.patches(), weight_norms_.gpu_data(), group_sparsity_,
+                                     top[1]->mutable_gpu_data());
+    CUDA_POST_KERNEL_CHECK;
+  }
   if (geometry_.num == 0) {
     return;
   }
-  const vector<shared_ptr<Blob<Dtype>>>& blobs = this->blobs_;
   const Dtype* bottom_data = bottom[0]->gpu_data();
   const int count = mean_.count();
   if (UsesBatchStatistics()) {
@@ -689,6 +746,12 @@ void RegionLayer<Dtype>::Backward_gpu(const vector<Blob<Dtype>*>& top,
   const vector<shared_ptr<Blob<Dtype>>>& blobs = this->blobs_;
   const bool wants_affine = WantsDiff(scale_id_) || WantsDiff(shift_id_);
   const bool wants_parameters = WantsDiff(0) || WantsDiff(bias_id_);
+  if (group_sparsity_ > 0 && WantsDiff(0)) {
+    NormDiff<Dtype><<<geometry_.patches(), kThreads>>>(
+        geometry_, blobs[0]->gpu_data(), weight_norms_.gpu_data(), group_sparsity_,
+        top[1]->gpu_diff(), blobs[0]->mutable_gpu_diff());
+    CUDA_POST_KERNEL_CHECK;
+  }
   if (geometry_.num == 0 || (!propagate_down[0] && !wants_affine && !wants_parameters)) {
     return;
   }

@@ -74,6 +74,14 @@ class EngineLayerTest : public EngineTest {
                    bool propagate_down, Form form) {
     const LayerParameter param = ParseLayer(text);
     shared_ptr<Layer<float> > layers[2];
+    Blob<float> terms[2];  // second tops, whose diff holds their loss_weight from the set-up on
+    const auto top_of = [&](int engine, const shared_ptr<Blob<float> >& first) {
+      vector<Blob<float>*> top(1, first.get());
+      if (param.region_param().group_sparsity() > 0) {
+        top.push_back(&terms[engine]);
+      }
+      return top;
+    };
     for (const vector<int>& shape : shapes) {
       const int count = Blob<float>(shape).count();
       const vector<float> data = Random(count), nothing(count, 0);
@@ -84,7 +92,7 @@ class EngineLayerTest : public EngineTest {
         bottoms[engine] = MakeBlob(shape, data, nothing, engine ? form : kPlainForm);
         tops[engine] = in_place ? bottoms[engine] : make_shared();
         const vector<Blob<float>*> bottom(1, bottoms[engine].get());
-        const vector<Blob<float>*> top(1, tops[engine].get());
+        const vector<Blob<float>*> top = top_of(engine, tops[engine]);
         if (!layer) {
           layer = Create(param, engine);
           layer->SetUp(bottom, top);
@@ -106,17 +114,20 @@ class EngineLayerTest : public EngineTest {
         }
       }
       for (int engine = 0; engine < 2; ++engine) {
-        layers[engine]->Forward({bottoms[engine].get()}, {tops[engine].get()});
+        layers[engine]->Forward({bottoms[engine].get()}, top_of(engine, tops[engine]));
       }
       const vector<float> top_diff = Random(tops[0]->count());
       ASSERT_EQ(tops[1]->shape(), tops[0]->shape());
       for (int engine = 0; engine < 2; ++engine) {
         const vector<Blob<float>*> bottom(1, bottoms[engine].get());
-        const vector<Blob<float>*> top(1, tops[engine].get());
+        const vector<Blob<float>*> top = top_of(engine, tops[engine]);
         SetDiff(top_diff, engine ? form : kPlainForm, tops[engine].get());
         layers[engine]->Backward(top, vector<bool>(1, propagate_down), bottom);
       }
       ExpectClose(tops[1]->cpu_data(), tops[0]->cpu_data(), tops[0]->count(), "top");
+      if (terms[0].count() > 0) {
+        ExpectClose(terms[1].cpu_data(), terms[0].cpu_data(), terms[0].count(), "second top");
+      }
       if (propagate_down) {
         ExpectClose(bottoms[1]->cpu_diff(), bottoms[0]->cpu_diff(), count, "bottom diff");
       }
@@ -420,6 +431,7 @@ TEST_F(EngineLayerTest, TestRegion) {
       "grid_h: 1 grid_w: 4 identity: false num_output: 7",
       "grid_h: 2 grid_w: 2 use_global_stats: true affine: true",
       "grid_h: 4 grid_w: 4 kernel_size: 1",
+      "grid_h: 2 grid_w: 3 group_sparsity: 20",
   };
   for (const char* const options : cases) {
     for (const int channels : {3, 16, 33}) {
@@ -427,6 +439,7 @@ TEST_F(EngineLayerTest, TestRegion) {
     }
   }
   Compare(Region("grid_h: 2 grid_w: 2"), {{2, 8, 9, 10}}, false, false);
+  Compare(Region("grid_h: 2 grid_w: 2 group_sparsity: 20"), {{2, 8, 9, 10}}, false, false);
 }
 
 // So many images that a patch is worked on in several groups, the last one smaller.

@@ -61,7 +61,8 @@ class GPULayerTest : public GPUDeviceTest<Dtype> {
     }
     Blob<Dtype> first, second;
     top.push_back(&first);
-    if (param.type() == "MultiLabelSigmoidCrossEntropyLoss") {
+    if (param.type() == "MultiLabelSigmoidCrossEntropyLoss" ||
+        param.region_param().group_sparsity() > 0) {
       top.push_back(&second);
     }
     layer.SetUp(bottom, top);
@@ -151,15 +152,23 @@ TYPED_TEST(GPULayerTest, TestRegion) {
     if (this->Draw(0, 2) == 0) {
       text << " use_global_stats: " << this->Flip();
     }
+    const bool sparse = this->Draw(0, 2) == 0;
+    if (sparse) {
+      text << " group_sparsity: 20";
+    }
     const LayerParameter param = RegionParam(text.str(), this->Draw(0, 3) ? TRAIN : TEST);
     typename TestFixture::Blobs inputs(1);
     inputs[0].reset(new Blob<TypeParam>(vector<int>{this->Draw(1, 5), channels, height, width}));
     FillGaussian(.5, 2, inputs[0].get());
     SCOPED_TRACE(text.str() + ", bottom " + inputs[0]->shape_string());
 
-    Blob<TypeParam> top;
+    Blob<TypeParam> top, term;
     RegionLayer<TypeParam> layer(param);
-    layer.SetUp({inputs[0].get()}, {&top});
+    vector<Blob<TypeParam>*> tops(1, &top);
+    if (sparse) {
+      tops.push_back(&term);
+    }
+    layer.SetUp({inputs[0].get()}, tops);
     RandomizeBlobs(param, &layer);
     vector<bool> learned;
     for (size_t i = 0; i < layer.blobs().size(); ++i) {

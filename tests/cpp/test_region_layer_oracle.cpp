@@ -373,10 +373,13 @@ class RegionGradientTest : public MultiDeviceTest<TypeParam> {
     SCOPED_TRACE(region_text);
     Caffe::set_random_seed(1701);
     Blob<Dtype> bottom(num, 2, height, width);
-    Blob<Dtype> top;
+    Blob<Dtype> top, term;
     const vector<Blob<Dtype>*> bottom_vec(1, &bottom);
-    const vector<Blob<Dtype>*> top_vec(1, &top);
+    vector<Blob<Dtype>*> top_vec(1, &top);
     const LayerParameter param = RegionParam(region_text, phase);
+    if (param.region_param().group_sparsity() > 0) {
+      top_vec.push_back(&term);
+    }
     const shared_ptr<Layer<Dtype> > region(new RegionLayer<Dtype>(param));
     region->SetUp(bottom_vec, top_vec);
     // Finite differences mean nothing across the ReLU's kink, nor where a patch is so flat that
@@ -432,6 +435,10 @@ TYPED_TEST(RegionGradientTest, TestTestPhase) {
 
 TYPED_TEST(RegionGradientTest, TestNoNorm) {
   this->CheckGradient("grid_h: 1 grid_w: 2 batch_norm: false", 2, 3, 5, 2);
+}
+
+TYPED_TEST(RegionGradientTest, TestGroupSparsity) {
+  this->CheckGradient("grid_h: 2 grid_w: 3 kernel_size: 1 group_sparsity: .7", 3, 5, 4, 2);
 }
 
 TYPED_TEST(RegionGradientTest, TestNoIdentityNoBias) {

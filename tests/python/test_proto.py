@@ -21,6 +21,7 @@ REGION_DEFAULTS = {
     "eps": pytest.approx(1e-5),
     "affine": False,
     "identity": True,
+    "group_sparsity": 0,
 }
 
 NET = """
@@ -37,7 +38,7 @@ layer {
     grid_h: 3 grid_w: 5 num_output: 7 kernel_size: 5 bias_term: false
     weight_filler { type: "msra" } bias_filler { type: "constant" value: 1 }
     batch_norm: false use_global_stats: false moving_average_fraction: 0.5 eps: 0.25 affine: true
-    identity: false
+    identity: false group_sparsity: 0.125
   }
 }
 layer {
@@ -129,6 +130,7 @@ def test_netspec_writes_our_layers(net):
         eps=0.25,
         affine=True,
         identity=False,
+        group_sparsity=0.125,
     )
     spec.loss = caffe.layers.MultiLabelSigmoidCrossEntropyLoss(
         spec.region2, spec.label, multi_label_loss_param={"pos_weight": [1.5, 2]}

@@ -63,7 +63,7 @@ struct RegionGeometry {
   CAFFE_REGION_INLINE int top_offset(int n, int c, int y, int x) const {
     return ((n * num_output + c) * height + y) * width + x;
   }
-  /// Patch g's weights, a num_output x taps() matrix.
+  /// Patch g's weights, a num_output x taps() matrix, and so weight_offset(1) values.
   CAFFE_REGION_INLINE int weight_offset(int g) const { return g * num_output * taps(); }
   /// Patch g's values in a G x num_output blob: bias.
   CAFFE_REGION_INLINE int output_offset(int g) const { return g * num_output; }
@@ -85,7 +85,8 @@ struct RegionGeometry {
  * and @f$ \mu_{gc}, \sigma^2_{gc} @f$ are taken over the batch and the pixels of the patch, or
  * from the running statistics.
  *
- * bottom: N x C x H x W.  top: N x num_output x H x W, never the bottom itself.
+ * bottom: N x C x H x W.  top: N x num_output x H x W, never the bottom itself; with
+ * group_sparsity a second one, a scalar: @f$ \lambda \sum_g \| W_g \|_2 @f$, a term of the loss.
  *
  * Blobs, in this order, those that apply (G = grid_h * grid_w):
  *   - weight            G x num_output x C x k x k
@@ -111,6 +112,9 @@ struct RegionGeometry {
  *   - moving_average_fraction (.999), eps (1e-5): as in BatchNorm.
  *   - affine (false): learn scale (starts at 1) and shift (starts at 0).
  *   - identity (true): add the patch.
+ *   - group_sparsity (0): lambda, the weight of that term. It draws all weights of a patch to zero
+ *     together, so that training finds the patches that do not matter. The second top has
+ *     loss_weight 1 unless the layer gives loss_weights, one for each top.
  *
  * A batch without images passes through and changes nothing, running statistics included.
  *
@@ -121,13 +125,14 @@ template <typename Dtype>
 class RegionLayer : public Layer<Dtype> {
  public:
   explicit RegionLayer(const LayerParameter& param)
-      : Layer<Dtype>(param), column_bytes_(kColumnBytes) {}
+      : Layer<Dtype>(param), group_sparsity_(0), column_bytes_(kColumnBytes) {}
   virtual void LayerSetUp(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
   virtual void Reshape(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
 
   virtual inline const char* type() const { return "Region"; }
   virtual inline int ExactNumBottomBlobs() const { return 1; }
-  virtual inline int ExactNumTopBlobs() const { return 1; }
+  virtual inline int MinTopBlobs() const { return 1; }
+  virtual inline int MaxTopBlobs() const { return 2; }
 
  protected:
   // About a core's second-level cache: larger column matrices measured slower, smaller ones, too.
@@ -150,6 +155,7 @@ class RegionLayer : public Layer<Dtype> {
   void CheckBlobs(const vector<vector<int> >& shapes) const;
   void FillPatchByPatch(const FillerParameter& filler, Blob<Dtype>* blob) const;
   void FixStatistics();
+  void SetUpSparsity(const vector<Blob<Dtype>*>& top);
 
   // A patch's statistics, into mean_ and inv_std_.
   bool UsesBatchStatistics() const { return batch_norm_ && !use_global_stats_; }
@@ -175,6 +181,10 @@ class RegionLayer : public Layer<Dtype> {
   void AddAffineDiff(int g);
   void FinishBottomDiff(int g, const Dtype* bottom_data, const Dtype* top_diff, Dtype* bottom_diff);
 
+  // The second top, and its gradient added to the weight's; where there is none, they do nothing.
+  void ForwardSparsity(const vector<Blob<Dtype>*>& top);
+  void BackwardSparsity(const vector<Blob<Dtype>*>& top);
+
   bool WantsDiff(int blob) const { return blob >= 0 && this->param_propagate_down_[blob]; }
   /// The learned scale or shift of patch g, NULL where there is none.
   const Dtype* ChannelData(int blob, int g) const;
@@ -182,11 +192,14 @@ class RegionLayer : public Layer<Dtype> {
   RegionGeometry geometry_;
   bool bias_term_, batch_norm_, use_global_stats_, affine_, identity_;
   Dtype moving_average_fraction_, eps_;
+  double group_sparsity_;
   /// Positions in blobs_; -1 where the blob does not apply. The weight is always the first.
   int bias_id_, mean_id_, variance_id_, factor_id_, scale_id_, shift_id_;
 
   /// What this forward normalised with, G x C each: Backward must see the same.
   Blob<Dtype> mean_, variance_, inv_std_;
+  /// Norm of each patch's weights in this forward; G values, with group_sparsity.
+  Blob<double> weight_norms_;
 
   /// No more than this for one group of images in columns_, unless one image needs more.
   size_t column_bytes_;
