@@ -207,6 +207,27 @@ def read_weights(path: str | Path) -> WeightsFile:
     return WeightsFile(shapes, transform_of(net, "TRAIN"))
 
 
+def read_blob(path: str | Path, layer: str, index: int = 0) -> NDArray[np.float32]:
+    """Read a layer's blob from a .caffemodel or .h5 weights file.
+
+    Raises
+    ------
+    UserError
+        The file is missing or damaged, or has no such blob.
+    """
+    import h5py
+
+    shapes = read_weights(path).shapes.get(layer, [])
+    if index >= len(shapes):
+        raise UserError(f"{path}: no blob {index} of layer '{layer}'; give the weights of this very net")
+    if h5py.is_hdf5(path):
+        with h5py.File(path) as file:
+            return np.asarray(file[f"data/{layer}/{index}"], np.float32)
+    net = _messages().NetParameter.FromString(Path(path).read_bytes())
+    (blob,) = [one.blobs[index] for one in [*net.layers, *net.layer] if one.name == layer and one.blobs]
+    return np.array(blob.data, np.float32).reshape(shapes[index])
+
+
 def _shape_in_proto(blob: Any) -> Shape:
     if any(blob.HasField(name) for name in ("num", "channels", "height", "width")):
         return _OldShape((blob.num, blob.channels, blob.height, blob.width))

@@ -37,3 +37,16 @@ def write_models(folder: Path, names: tuple[str, ...] = ("drml", "convnet", "ale
             for path in place.glob("*.prototxt"):
                 path.write_text(path.read_text().replace('"fc10"', '"fc8"').replace('"fc9"', '"fc7"'))
     return folder
+
+
+def add_region(model: Path) -> None:
+    """Put a region layer of 8x8 patches between conv1, now of 16x16, and fc9 in a tiny net's prototxts."""
+    region = (
+        'layer { name: "region2" type: "Region" bottom: "conv1" top: "region2"'
+        " region_param { grid_h: 8 grid_w: 8 num_output: 4 kernel_size: 3"
+        ' weight_filler { type: "gaussian" std: 0.01 } } }\n'
+    )
+    for path in model.glob("*.prototxt"):
+        text = path.read_text().replace("kernel_size: 5 stride: 5", "kernel_size: 5")
+        text = text.replace('"InnerProduct" bottom: "conv1"', '"InnerProduct" bottom: "region2"')
+        path.write_text(text.replace('layer { name: "fc9"', region + 'layer { name: "fc9"'))

@@ -11,7 +11,7 @@ from drml import cli
 from drml.experiments.methods import GRIDS, METHODS, NotAvailable, net_files
 from drml.experiments.nets import write_variant
 from drml.net import import_caffe, read_prototxt
-from experiment_data import write_data, write_models
+from experiment_data import add_region, write_data, write_models
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 
@@ -19,26 +19,27 @@ MODELS = Path(__file__).resolve().parents[2] / "models"
 @pytest.mark.parametrize("scale", ["paper", "quick"])
 def test_nothing_but_the_grid_differs(tmp_path: Path, scale: str) -> None:
     files = net_files(MODELS, "drml", scale)
-    found = write_variant(files, 6, tmp_path / "g", "drml_6x6")
+    found = write_variant(files, METHODS["drml_6x6"], tmp_path / "g")
     assert found.solver == files.solver
     for ours, plain in ((found.train_val, files.train_val), (found.deploy, files.deploy)):
         variant, original = read_prototxt(ours), read_prototxt(plain)
         (layer,) = [layer for layer in variant.layer if layer.type == "Region"]
         assert (layer.region_param.grid_h, layer.region_param.grid_w) == (6, 6)
         layer.region_param.grid_h = layer.region_param.grid_w = 8
+        assert variant.name == f"{original.name} 6x6"
         variant.name = original.name
         assert variant == original
     before = found.deploy.stat().st_mtime_ns
-    write_variant(files, 6, tmp_path / "g", "drml_6x6")
+    write_variant(files, METHODS["drml_6x6"], tmp_path / "g")
     assert found.deploy.stat().st_mtime_ns == before
     found.deploy.write_text("layer {")  # half-written
-    write_variant(files, 6, tmp_path / "g", "drml_6x6")
+    write_variant(files, METHODS["drml_6x6"], tmp_path / "g")
     assert read_prototxt(found.deploy).name.endswith("6x6")
 
 
 def test_a_grid_that_does_not_divide_the_map_is_built(tmp_path: Path) -> None:
     caffe = import_caffe()
-    found = write_variant(net_files(MODELS, "drml", "paper"), 7, tmp_path, "drml_7x7")
+    found = write_variant(net_files(MODELS, "drml", "paper"), METHODS["drml_7x7"], tmp_path)
     net = caffe.Net(str(found.deploy), caffe.TEST)
     assert net.blobs["region2"].data.shape[1:] == (32, 160, 160)
     assert net.params["region2"][0].count == 7 * 7 * 32 * 32 * 9
@@ -46,21 +47,13 @@ def test_a_grid_that_does_not_divide_the_map_is_built(tmp_path: Path) -> None:
 
 def test_a_net_without_regions_is_not_available(tmp_path: Path) -> None:
     with pytest.raises(NotAvailable, match=r"drml_5x5: not available, .* has no Region layer"):
-        write_variant(net_files(MODELS, "convnet", "quick"), 5, tmp_path, "drml_5x5")
+        write_variant(net_files(MODELS, "convnet", "quick"), METHODS["drml_5x5"], tmp_path)
 
 
 def test_grids_are_trained_as_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_data(tmp_path, ("data",))
     models = write_models(tmp_path / "models", ("drml",))
-    region = (
-        'layer { name: "region2" type: "Region" bottom: "conv1" top: "region2"'
-        " region_param { grid_h: 8 grid_w: 8 num_output: 4 kernel_size: 3"
-        ' weight_filler { type: "gaussian" std: 0.01 } } }\n'
-    )
-    for path in (models / "drml").glob("*.prototxt"):
-        text = path.read_text().replace("kernel_size: 5 stride: 5", "kernel_size: 5")
-        text = text.replace('"InnerProduct" bottom: "conv1"', '"InnerProduct" bottom: "region2"')
-        path.write_text(text.replace('layer { name: "fc9"', region + 'layer { name: "fc9"'))
+    add_region(models / "drml")
     out = tmp_path / "out"
     common = ["--data", str(tmp_path / "data"), "--models", str(models), "--out", str(out)]
     common += ["--folds", "1", "-q"]

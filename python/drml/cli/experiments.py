@@ -43,6 +43,12 @@ def experiment(subparsers: Any) -> None:
         "DRML with region layers of 5x5 to 10x10 patches",
         "  drml experiment grid --data data/drml --out build/paper --methods drml_5x5 drml drml_10x10",
     )
+    _add_units(
+        kinds,
+        "sparsity",
+        "DRML with region layers that turn patches off, and which ones",
+        "  drml experiment sparsity --data data/drml --out build/paper --methods drml drml_l1e-1",
+    )
     _add_table4(kinds)
     unit = add(
         kinds,
@@ -139,7 +145,8 @@ def _add_common(kinds: Any, name: str, summary: str, more: str, example: str) ->
         "--methods",
         nargs="+",
         metavar="METHOD",
-        help="of lsvm, apl, jpml, alexnet, convnet, lcn, drml, drml_5x5, ... (default: the paper's)",
+        help="of lsvm, apl, jpml, alexnet, convnet, lcn, drml, drml_5x5, drml_l1e-1, ..."
+        " (default: the paper's)",
     )
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder of the experiment")
     parser.add_argument(

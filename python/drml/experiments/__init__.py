@@ -2,9 +2,9 @@
 
 * `units` does the work in folders of its own and knows nothing of what it is; `settings` is what all units of
   one experiment's folder share.
-* `methods` are the methods of the tables; `nets` finds a net's prototxts, or writes them with another grid.
+* `methods` are the methods of the tables; `nets` finds a net's prototxts, or writes variants of them.
 * `detect` fits or trains one method on one fold and scores it; `timing` times one net.
 * `table3` uses nets of another experiment's folder on other data, and makes the table of that.
-* `tables`, `table4`, `figure4`, `figure5` are made of finished units; `drawing` writes pictures.
+* `tables`, `table4`, `sparsity`, `figure4`, `figure5` are made of finished units; `drawing` writes pictures.
 * `run` is what ``drml experiment`` calls.
 """

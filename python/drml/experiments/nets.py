@@ -1,46 +1,53 @@
-"""The prototxts of a method: those of its model, or variants of DRML's with another grid of patches."""
+"""The prototxts of a method: those of its model, or variants of DRML's with its region layers changed."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from drml.errors import UserError
-from drml.experiments.methods import METHODS, NetFiles, NotAvailable, net_files
+from drml.experiments.methods import METHODS, Method, NetFiles, NotAvailable, net_files
 from drml.experiments.settings import Settings
 from drml.net import read_prototxt, write_prototxt
 
-__all__ = ["GRIDS_FOLDER", "files_of", "write_variant"]
+__all__ = ["GRIDS_FOLDER", "SPARSITY_FOLDER", "files_of", "region_layers", "write_variant"]
 
 GRIDS_FOLDER = "grids"
+SPARSITY_FOLDER = "sparsity"
 
 
 def files_of(out: Path, settings: Settings, method: str) -> NetFiles:
-    """Return a net's prototxts; those with another grid are written to the experiment's folder.
+    """Return a net's prototxts; variants of a model are written to the experiment's folder.
 
     Raises
     ------
     NotAvailable
-        They are missing, or there is no grid in them.
+        They are missing, or there is no region layer in them.
     """
     known = METHODS[method]
     files = net_files(Path(settings.models), known.model or method, settings.scale)
-    if not known.grid:
+    if not known.change:
         return files
-    return write_variant(files, known.grid, out / GRIDS_FOLDER / method, method)
+    folder = GRIDS_FOLDER if known.grid else SPARSITY_FOLDER
+    return write_variant(files, known, out / folder / method)
 
 
-def write_variant(files: NetFiles, grid: int, folder: Path, method: str) -> NetFiles:
-    """Write a net's prototxts with `grid` x `grid` patches in its Region layers; the solver stays.
+def region_layers(net: Any) -> list[Any]:
+    """Return the Region layers of a NetParameter, in its order."""
+    return [layer for layer in net.layer if layer.type == "Region"]
+
+
+def write_variant(files: NetFiles, method: Method, folder: Path) -> NetFiles:
+    """Write a net's prototxts with what the method changes in its Region layers; the solver stays.
 
     Parameters
     ----------
     files : NetFiles
-    grid : int
-        Patches in each direction; sizes that do not divide the map's are patches of uneven size.
+    method : Method
+        A `grid` changes the patches in each direction; sizes that do not divide the map's are patches of
+        uneven size. `sparsity` adds a term to the objective, with a top that shows it; not in the deploy net.
     folder : Path
         For the variants; what is there and the same is left as it is.
-    method : str
-        The variant's name.
 
     Returns
     -------
@@ -49,12 +56,16 @@ def write_variant(files: NetFiles, grid: int, folder: Path, method: str) -> NetF
     written = []
     for path in (files.train_val, files.deploy):
         net = read_prototxt(path)
-        layers = [layer for layer in net.layer if layer.type == "Region"]
+        layers = region_layers(net)
         if not layers:
-            raise NotAvailable(f"{method}: not available, {path} has no Region layer")
+            raise NotAvailable(f"{method.name}: not available, {path} has no Region layer")
         for layer in layers:
-            layer.region_param.grid_h = layer.region_param.grid_w = grid
-        net.name = f"{net.name} {grid}x{grid}"
+            if method.grid:
+                layer.region_param.grid_h = layer.region_param.grid_w = method.grid
+            if method.sparsity and path == files.train_val:
+                layer.region_param.group_sparsity = method.sparsity
+                layer.top.append(f"{layer.name}_sparsity")
+        net.name = f"{net.name} {method.change}"
         target = folder / path.name
         written.append(target)
         try:

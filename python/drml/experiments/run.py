@@ -11,9 +11,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from drml.errors import UserError
-from drml.experiments import detect, figure4, figure5, protocol, table3, table4, tables, timing, units
-from drml.experiments.methods import GRIDS, METHODS, TABLE2, TABLE3, NotAvailable
-from drml.experiments.nets import GRIDS_FOLDER
+from drml.experiments import (
+    detect,
+    figure4,
+    figure5,
+    protocol,
+    sparsity,
+    table3,
+    table4,
+    tables,
+    timing,
+    units,
+)
+from drml.experiments.methods import GRIDS, METHODS, SPARSITY, TABLE2, TABLE3, NotAvailable
+from drml.experiments.nets import GRIDS_FOLDER, SPARSITY_FOLDER
 from drml.experiments.settings import SETTINGS_FILE, Settings, folds_of
 
 __all__ = ["KINDS", "Outcome", "collect", "plan", "run", "run_one"]
@@ -51,6 +62,9 @@ class Kind:
         Makes it of finished units: folder, methods, settings, and why some methods are not available.
     transferred : bool
         Its nets are those of another experiment's folder. Units of both sorts are not mixed in one folder.
+    variants : str
+        The folder that its prototxts are written to. Without it in an experiment's folder, `collect` has
+        nothing to make: the model that they are variants of is in other tables as well.
     """
 
     methods: tuple[str, ...]
@@ -58,14 +72,20 @@ class Kind:
     collected: bool
     make: Callable[[Path, Sequence[str], Settings, Mapping[str, str]], Outcome | None]
     transferred: bool = False
+    variants: str = ""
 
 
 KINDS = {
     "table2": Kind(TABLE2, True, True, partial(tables.collect, "table2", "Table 2: AU detection on BP4D")),
     "table3": Kind(TABLE3, True, True, table3.make, transferred=True),
     "grid": Kind(
-        GRIDS, True, True, partial(tables.collect, "grid", "Grid of the region layer (DRML itself has 8x8)")
+        GRIDS,
+        True,
+        True,
+        partial(tables.collect, "grid", "Grid of the region layer (DRML itself has 8x8)"),
+        variants=GRIDS_FOLDER,
     ),
+    "sparsity": Kind(SPARSITY, True, True, sparsity.make, variants=SPARSITY_FOLDER),
     "fig5": Kind(("drml", "alexnet"), True, True, figure5.make),
     "table4": Kind(("convnet", "alexnet", "drml", "lcn"), False, True, table4.make),
     # Computed from the nets anew each time, which takes minutes: not for a mere look at what is finished.
@@ -216,11 +236,11 @@ def collect(out: str | Path) -> list[Outcome]:
     settings = Settings.of(out)
     made = []
     for name, kind in KINDS.items():
-        if not kind.collected or (name == "grid" and not (out / GRIDS_FOLDER).exists()):
+        if not kind.collected or (kind.variants and not (out / kind.variants).exists()):
             continue
         if kind.by_fold and kind.transferred != (settings.bp4d is not None):
             continue
-        every = tuple(one.name for one in METHODS.values() if not one.grid and not one.transfer)
+        every = tuple(one.name for one in METHODS.values() if not one.change and not one.transfer)
         found = kind.make(out, every if name in ("table2", "table3") else kind.methods, settings, {})
         if found is not None:
             found.write(out)

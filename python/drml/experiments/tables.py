@@ -170,9 +170,14 @@ class Table:
         for _, title, scores in self.parts():
             for figure, name in FIGURES.items():
                 lines += [f"## {name}. {title}", "", *_rows(scores, figure, self.columns), ""]
+        lines += self.sections()
         lines += [f"- {note}" for note in self.all_notes() if note != SYNTHETIC]
         found = ", ".join(f"{name} {number}" for name, number in machine.versions().items())
         return "\n".join([*lines, f"- {machine.system()}; {found}", ""])
+
+    def sections(self) -> list[str]:
+        """Return lines of Markdown that stand between the figures and the notes: here none."""
+        return []
 
     def to_csv(self) -> str:
         """Return one line for every figure: over, figure, au, method, value."""
