@@ -22,6 +22,7 @@ __all__ = [
     "experiment",
     "experiment_collect",
     "experiment_unit",
+    "export_onnx",
     "features",
     "prepare",
     "relations",
@@ -227,6 +228,39 @@ def features(args: argparse.Namespace) -> None:
         progress=not args.quiet,
     )
     _note(args, f"{done.path}: {done.rows} rows of {'x'.join(map(str, done.shape)) or '1'} ({args.blob})")
+
+
+def export_onnx(args: argparse.Namespace) -> None:
+    """Write a net as ONNX; tell how far it is from Caffe."""
+    try:
+        from drml.onnx_export import export
+    except ModuleNotFoundError as error:
+        raise UserError(f"export-onnx needs the onnx package ({error}): pip install 'drml[onnx]'") from None
+
+    _check_parent(args.out)
+    done = export(
+        args.model,
+        args.weights,
+        args.out,
+        mean=args.mean,
+        scale=args.scale,
+        aus=parse_aus(args.aus) if args.aus else None,
+        progress=not args.quiet,
+    )
+    if args.json:
+        _print_json(done.to_dict())
+    if done.difference is None:
+        compared = "not compared with Caffe, as ONNX Runtime is not installed"
+    else:
+        compared = (
+            f"largest difference from Caffe on {done.difference.images} pictures"
+            f" {done.difference.probabilities:.1e} in probabilities, {done.difference.scores:.1e} in scores"
+        )
+    _note(
+        args,
+        f"{done.path}: {done.bytes / 1e6:.1f} MB, {done.nodes} nodes; {compared}\n"
+        f"input: {done.metadata.input}",
+    )
 
 
 def train(args: argparse.Namespace) -> None:

@@ -33,6 +33,7 @@ __all__ = [
     "Input",
     "describe_input",
     "find_input",
+    "find_scale",
     "read_transform_file",
     "transform_to_json",
 ]
@@ -131,21 +132,30 @@ def find_input(
     UserError
         A file is missing or broken, or training had a mean image that is not found.
     """
-    own = read_weights(weights).transform
-    beside = read_transform_file(weights)
-    if scale is not None:
-        scale_from = "as given"
-        if not math.isfinite(scale) or scale == 0:
-            raise UserError(f"scale {scale}: give a finite number other than 0")
-    elif own is not None:
-        scale, scale_from = own.scale, "the weights' own net"
-    elif beside is not None:
-        scale, scale_from = beside.scale, TRANSFORM_FILE
-    else:
-        scale, scale_from = 1.0, "default"
+    own, beside = read_weights(weights).transform, read_transform_file(weights)
+    scale, scale_from = _settle_scale(scale, own, beside)
     if mean is not None:
         return Input(scale, scale_from, lmdb_io.read_mean(Path(mean)), str(mean))
     return Input(scale, scale_from, *_find_mean(weights, lmdb, own, beside))
+
+
+def find_scale(weights: str | Path, scale: float | None = None) -> tuple[float, str]:
+    """Settle the scale alone, in the same order; return it and where it comes from."""
+    if scale is not None:
+        return _settle_scale(scale, None, None)
+    return _settle_scale(None, read_weights(weights).transform, read_transform_file(weights))
+
+
+def _settle_scale(scale: float | None, own: Transform | None, beside: Transform | None) -> tuple[float, str]:
+    if scale is not None:
+        if not math.isfinite(scale) or scale == 0:
+            raise UserError(f"scale {scale}: give a finite number other than 0")
+        return scale, "as given"
+    if own is not None:
+        return own.scale, "the weights' own net"
+    if beside is not None:
+        return beside.scale, TRANSFORM_FILE
+    return 1.0, "default"
 
 
 def _find_mean(

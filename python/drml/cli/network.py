@@ -94,3 +94,33 @@ def transfer(subparsers: Any) -> None:
     parser.add_argument("--blob", default="fc9", help="blob to take as features (default fc9)")
     parser.add_argument("--folds", type=folds, help="folds of DATA (default: all that it has)")
     add_figures(parser)
+
+
+def export_onnx(subparsers: Any) -> None:
+    """Add ``drml export-onnx``."""
+    parser = add(
+        subparsers,
+        "export-onnx",
+        commands.export_onnx,
+        "write a trained net as ONNX",
+        "The file takes any number of faces and gives `probabilities` and `scores`, one column per AU. With\n"
+        "--mean it takes pixels of 0 to 255; without, what Caffe's net takes: (pixel - mean) * scale. Where\n"
+        "ONNX Runtime is installed, the result is compared with Caffe's before it is written.",
+        "  drml export-onnx --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
+        "      --mean data/drml/fold1/mean.binaryproto --out build/drml.onnx",
+    )
+    parser.add_argument("--model", type=Path, required=True, metavar="DEPLOY", help="deploy.prototxt")
+    parser.add_argument("--weights", type=Path, required=True, metavar="WEIGHTS", help=".caffemodel or .h5")
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="file to write")
+    parser.add_argument(
+        "--mean", type=Path, metavar="FILE", help="mean.binaryproto to put into the file, with the scale"
+    )
+    parser.add_argument(
+        "--scale",
+        type=finite,
+        help="factor of the input after the mean is taken off (default: what the weights were trained with)",
+    )
+    parser.add_argument(
+        "--aus", help="AUs of the net's outputs, such as 1,2,4 (default: BP4D's for 12, DISFA's for 8)"
+    )
+    add_json(parser)
