@@ -235,7 +235,9 @@ def export_onnx(args: argparse.Namespace) -> None:
     try:
         from drml.onnx_export import export
     except ModuleNotFoundError as error:
-        raise UserError(f"export-onnx needs the onnx package ({error}): pip install 'drml[onnx]'") from None
+        raise UserError(
+            f"export-onnx needs the onnx package ({error}): pip install onnx onnxruntime"
+        ) from None
 
     _check_parent(args.out)
     done = export(

@@ -90,7 +90,7 @@ class Metadata:
             model=properties["model"],
             weights_sha256=properties["weights_sha256"],
             aus=tuple(int(au) for au in properties["aus"].split(",")),
-            mean_folded={"true": True, "false": False}[properties["mean_folded"]],
+            mean_folded=bool(json.loads(properties["mean_folded"])),
             scale=float(properties["scale"]),
             size=_pair(properties["size"]),
             face_size=_pair(properties["face_size"]) if "face_size" in properties else None,

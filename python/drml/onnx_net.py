@@ -19,7 +19,7 @@ def import_onnxruntime() -> Any:
     try:
         import onnxruntime
     except ImportError as error:
-        raise UserError(f"ONNX Runtime not found ({error}): pip install 'drml[onnx]'") from None
+        raise UserError(f"ONNX Runtime not found ({error}): pip install onnx onnxruntime") from None
     return onnxruntime
 
 
@@ -79,11 +79,12 @@ class OnnxNet:
         way_out = "give what drml export-onnx wrote"
         try:
             found = Metadata.from_properties(self._session.get_modelmeta().custom_metadata_map)
-        except (KeyError, ValueError) as error:
+        except KeyError as error:
             raise UserError(
-                f"{self._name}: an ONNX file, but not one of drml's: property {error} is missing or has"
-                f" another form; {way_out}"
+                f"{self._name}: an ONNX file, but none of drml's, as it has no property {error}; {way_out}"
             ) from None
+        except ValueError as error:
+            raise UserError(f"{self._name}: its properties are not drml's ({error}); {way_out}") from None
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
         for name in (PROBABILITIES, SCORES):
             if name not in outputs or outputs[name][1:] != [len(found.aus)]:

@@ -88,6 +88,12 @@ def test_only_net_imports_caffe() -> None:
     assert {n for n, names in MODULES.items() if uses(names, "caffe")} <= {"drml.net"}
 
 
+def test_exported_nets_run_without_caffe() -> None:
+    runners = ("onnx_net", "onnx_metadata")
+    for what in ("caffe", "drml.net", "drml.onnx_export", "lmdb"):
+        assert not [n for n, names in MODULES.items() if room(n, *runners) and uses(names, what)]
+
+
 def test_the_estimators_know_arrays_alone() -> None:
     estimators = [
         f"baselines.{name}" for name in ("base", "design", "proximal", "patches", "lsvm", "apl", "jpml")

@@ -11,7 +11,18 @@ import tiny_net as tiny
 from drml import cli, commands
 from drml.errors import UserError
 
-COMMANDS = ("synth", "prepare", "verify", "train", "score", "features", "transfer", "baseline", "report")
+COMMANDS = (
+    "synth",
+    "prepare",
+    "verify",
+    "train",
+    "score",
+    "features",
+    "transfer",
+    "baseline",
+    "report",
+    "export-onnx",
+)
 
 
 @pytest.fixture

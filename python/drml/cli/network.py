@@ -118,7 +118,8 @@ def export_onnx(subparsers: Any) -> None:
     parser.add_argument(
         "--scale",
         type=finite,
-        help="factor of the input after the mean is taken off (default: what the weights were trained with)",
+        help="factor of the input after the mean is taken off (default: what the weights were trained with);"
+        " without --mean the file only tells it",
     )
     parser.add_argument(
         "--aus", help="AUs of the net's outputs, such as 1,2,4 (default: BP4D's for 12, DISFA's for 8)"
