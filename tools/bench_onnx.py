@@ -67,10 +67,14 @@ def main() -> None:
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
 
     from drml.net import import_caffe
-    from drml.onnx_export import export, layers, region
+    from drml.onnx_export import export, layers, lrn, region
     from drml.onnx_net import OnnxNet
 
     caffe = import_caffe()
+    other_forms = {
+        "ONNX Runtime, Region split": {"Region": region.split},
+        "ONNX Runtime, LRN as a node": {"LRN": lrn.as_node},
+    }
     for model in args.models:
         deploy = Path("models") / model / "deploy.prototxt"
         net = caffe.Net(str(deploy), caffe.TEST)
@@ -79,11 +83,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             weights, out = Path(folder) / "weights.h5", Path(folder) / "net.onnx"
             net.save_hdf5(str(weights))
-            forms = {"ONNX Runtime": region.region}
-            if model == "drml":
-                forms = {"ONNX Runtime, grouped": region.grouped, "ONNX Runtime, split": region.split}
-            for name, form in forms.items():
-                layers.CONVERTERS["Region"] = form
+            plain = dict(layers.CONVERTERS)
+            for name, replaced in {"ONNX Runtime": {}, **(other_forms if model == "drml" else {})}.items():
+                layers.CONVERTERS.update({**plain, **replaced})
                 done = export(deploy, weights, out, progress=False, probe=False)
                 exported[name] = OnnxNet(out, threads=args.threads)
                 print(f"{model}, {name}: {done.bytes / 1e6:.1f} MB, {done.nodes} nodes, {done.difference}")

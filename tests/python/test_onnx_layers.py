@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from drml.errors import UserError
 from drml.net import import_caffe
-from drml.onnx_export import region
+from drml.onnx_export import lrn, region
 from drml.onnx_export.files import build
 from drml.onnx_export.graph import BATCH
 from drml.onnx_export.layers import CONVERTERS
@@ -115,6 +115,12 @@ def test_lrn(tmp_path, parameters):
     check(tmp_path, f'type: "LRN" lrn_param {{ {parameters} }}', (7, 4, 5))
 
 
+@pytest.mark.parametrize("form", [lrn.as_node, lrn.by_roots])
+def test_both_forms_of_lrn_agree(tmp_path, monkeypatch, form):
+    monkeypatch.setitem(CONVERTERS, "LRN", form)
+    check(tmp_path, 'type: "LRN" lrn_param { local_size: 5 alpha: 2.5 beta: 0.75 k: 0.5 }', (7, 4, 5))
+
+
 @pytest.mark.parametrize(
     "layer", ['type: "ReLU"', 'type: "ReLU" relu_param { negative_slope: 0.3 }', 'type: "Sigmoid"']
 )
@@ -207,7 +213,7 @@ def test_region(tmp_path, parameters, shape, even):
 @pytest.mark.parametrize("grid", [5, 6, 7, 8, 9, 10])
 def test_region_on_the_papers_grids(tmp_path, grid):
     graph = check(tmp_path, f'type: "Region" region_param {{ grid_h: {grid} grid_w: {grid} }}', (2, 160, 160))
-    assert operators(graph).count("Conv") == (1 if 160 % grid == 0 else grid * grid)
+    assert operators(graph).count("Relu") == (1 if 160 % grid == 0 else grid * grid)
 
 
 def test_a_region_that_was_never_trained(tmp_path):
@@ -225,9 +231,9 @@ def test_a_region_that_was_never_trained(tmp_path):
 def test_both_forms_of_an_even_region_agree(tmp_path, monkeypatch, parameters):
     layer = f'type: "Region" region_param {{ grid_h: 2 grid_w: 3 {parameters} }}'
     monkeypatch.setitem(CONVERTERS, "Region", region.split)
-    assert operators(check(tmp_path, layer, (3, 8, 9))).count("Conv") == 6
+    assert operators(check(tmp_path, layer, (3, 8, 9))).count("Relu") == 6
     monkeypatch.setitem(CONVERTERS, "Region", region.grouped)
-    assert operators(check(tmp_path, layer, (3, 8, 9))).count("Conv") == 1
+    assert operators(check(tmp_path, layer, (3, 8, 9))).count("Relu") == 1
 
 
 # --- locally connected ----------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
-"""Layers that ONNX has much as Caffe has them: Convolution, InnerProduct, LRN, ReLU, Sigmoid, Dropout."""
+"""Layers that ONNX has much as Caffe has them: Convolution, InnerProduct, ReLU, Sigmoid, Dropout."""
 
 from __future__ import annotations
 
 from drml.onnx_export.graph import Graph, Layer, pair
 
-__all__ = ["convolution", "dropout", "inner_product", "lrn", "relu", "sigmoid"]
+__all__ = ["convolution", "dropout", "inner_product", "relu", "sigmoid"]
 
 
 def convolution(graph: Graph, layer: Layer, x: str) -> str:
@@ -42,17 +42,6 @@ def inner_product(graph: Graph, layer: Layer, x: str) -> str:
         inputs.append(graph.constant(f"{layer.name}.bias", layer.blobs[1].ravel()))
     # Caffe's weight is outputs x inputs, unless it is said to be transposed.
     return graph.node("Gemm", inputs, layer.name, transB=0 if param.transpose else 1)
-
-
-def lrn(graph: Graph, layer: Layer, x: str) -> str:
-    """Add an LRN: both divide alpha by the size and cut the window at the first and the last channel."""
-    param = layer.param.lrn_param
-    if param.norm_region != param.ACROSS_CHANNELS:
-        raise layer.refuse("norm_region WITHIN_CHANNEL, which ONNX does not have")
-    layer.map_size()
-    return graph.node(
-        "LRN", [x], layer.name, size=param.local_size, alpha=param.alpha, beta=param.beta, bias=param.k
-    )
 
 
 def relu(graph: Graph, layer: Layer, x: str) -> str:

@@ -1,14 +1,13 @@
 """Region: a batch normalisation, a ReLU and a convolution for each patch of a grid.
 
-In a grid of equal patches these become channels, and the layer one grouped convolution between two
-transpositions; else the map is split, each patch has nodes of its own, and the results are joined. Both give
-the same; docs/onnx.md has what each takes.
+In a grid of equal patches these become channels, and the layer one grouped convolution; else the map is
+split, each patch has nodes of its own, and the results are joined. Both give the same; docs/onnx.md has what
+each takes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,14 +19,13 @@ __all__ = ["grouped", "region", "split"]
 
 @dataclass(frozen=True)
 class _Region:
-    """The layer's numbers; of a normalisation scale, shift, mean and variance, each G x C, else nothing."""
+    """The layer's numbers; the normalisation is factor x + shift."""
 
     rows: list[int]
     columns: list[int]
     weight: NDArray[np.float32]  # G x outputs x C x k x k
     bias: NDArray[np.float32]  # G x outputs
-    norm: dict[str, NDArray[np.floating[Any]]]
-    eps: float
+    norm: tuple[NDArray[np.float64], NDArray[np.float64]] | None  # factor and shift, G x C each
     identity: bool
 
     @property
@@ -59,20 +57,20 @@ def _read(layer: Layer) -> _Region:
     blobs = list(layer.blobs)
     weight = blobs.pop(0)
     bias = blobs.pop(0) if param.bias_term else np.zeros(weight.shape[:2], np.float32)
-    norm = {}
+    norm = None
     if param.batch_norm:
         # As in BatchNorm, the blobs hold sums over what `total` counts; nothing was summed yet where it is 0.
         mean, variance, total = (blobs.pop(0).astype(np.float64) for _ in range(3))
         count = 1 / total.item() if total.item() else 0.0
-        scale, shift = blobs if param.affine else (np.ones_like(mean), np.zeros_like(mean))
-        norm = {"scale": scale, "shift": shift, "mean": mean * count, "variance": variance * count}
+        scale, shift = blobs if param.affine else (1.0, 0.0)
+        factor = scale / np.sqrt(variance * count + param.eps)
+        norm = factor, shift - mean * count * factor
     return _Region(
         _lengths(height, param.grid_h),
         _lengths(width, param.grid_w),
         weight,
         bias,
         norm,
-        param.eps,
         param.identity,
     )
 
@@ -82,12 +80,20 @@ def _network(graph: Graph, layer: Layer, region: _Region, x: str, name: str, pat
     weight = region.weight[patches].reshape(-1, *region.weight.shape[2:])
     kernel = weight.shape[-1]
     h = x
-    if region.norm:
-        constants = [
-            graph.constant(f"{name}.{what}", values[patches].ravel()) for what, values in region.norm.items()
-        ]
-        # One pass over the patch, where a Mul and an Add are two.
-        h = graph.node("BatchNormalization", [h, *constants], f"{name}.norm", epsilon=region.eps)
+    if region.norm is not None:
+        factor, shift = (values[patches].ravel() for values in region.norm)
+        # A convolution of single pixels: runtimes fuse it with the ReLU and keep their own order of memory.
+        h = graph.node(
+            "Conv",
+            [
+                h,
+                graph.constant(f"{name}.factor", factor[:, None, None, None]),
+                graph.constant(f"{name}.shift", shift),
+            ],
+            f"{name}.norm",
+            kernel_shape=[1, 1],
+            group=len(factor),
+        )
     h = graph.node("Relu", [h], f"{name}.relu")
     constants = [
         graph.constant(f"{name}.weight", weight),
@@ -111,21 +117,30 @@ def grouped(graph: Graph, layer: Layer, x: str) -> str:
     rows, columns = len(region.rows), len(region.columns)
     height, width = region.rows[0], region.columns[0]
 
-    def shape(what: str, *axes: int) -> str:
-        return graph.integers(f"{name}.{what}", [0, *axes])  # 0: the batch, whatever it is
+    def reshape(x: str, what: str, *axes: int) -> str:
+        # 0: the batch, whatever it is.
+        return graph.node(
+            "Reshape", [x, graph.integers(f"{name}.{what}.shape", [0, *axes])], f"{name}.{what}"
+        )
 
-    x = graph.node(
-        "Reshape", [x, shape("grid", region.channels, rows, height, columns, width)], f"{name}.cut"
-    )
-    x = graph.node("Transpose", [x], f"{name}.apart", perm=[0, 2, 4, 1, 3, 5])
-    channels = region.patches * region.channels
-    x = graph.node("Reshape", [x, shape("patches", channels, height, width)], f"{name}.stacked")
+    def transpose(x: str, what: str, *axes: int) -> str:
+        return graph.node("Transpose", [x], f"{name}.{what}", perm=axes)
+
+    # From C, rows, height, columns, width to rows, columns, C, height, width. One axis at a time: two copies
+    # of long runs take less than one of short runs.
+    inputs, outputs = region.channels, region.outputs
+    x = reshape(x, "bands", inputs, rows, height * columns * width)
+    x = transpose(x, "bands_first", 0, 2, 1, 3)
+    x = reshape(x, "cells", rows, inputs * height, columns, width)
+    x = transpose(x, "cells_first", 0, 1, 3, 2, 4)
+    x = reshape(x, "patches", region.patches * inputs, height, width)
     x = _network(graph, layer, region, x, f"{name}.patch", slice(None))
-    x = graph.node(
-        "Reshape", [x, shape("unstacked", rows, columns, region.outputs, height, width)], f"{name}.results"
-    )
-    x = graph.node("Transpose", [x], f"{name}.together", perm=[0, 3, 1, 4, 2, 5])
-    return graph.node("Reshape", [x, shape("map", region.outputs, rows * height, columns * width)], name)
+    # And back.
+    x = reshape(x, "results", rows, columns, outputs * height, width)
+    x = transpose(x, "results_in_bands", 0, 1, 3, 2, 4)
+    x = reshape(x, "result_bands", rows, outputs, height * columns * width)
+    x = transpose(x, "together", 0, 2, 1, 3)
+    return reshape(x, "map", outputs, rows * height, columns * width)
 
 
 def split(graph: Graph, layer: Layer, x: str) -> str:
