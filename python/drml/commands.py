@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "baseline",
+    "detect",
     "experiment",
     "experiment_collect",
     "experiment_unit",
@@ -263,6 +264,56 @@ def export_onnx(args: argparse.Namespace) -> None:
         f"{done.path}: {done.bytes / 1e6:.1f} MB, {done.nodes} nodes; {compared}\n"
         f"input: {done.metadata.input}",
     )
+
+
+def detect(args: argparse.Namespace) -> None:
+    """Find faces and AUs; write CSVs and pictures."""
+    from drml.detect.faces import FaceDetector
+    from drml.detect.run import Outputs, detect, open_recogniser
+
+    detector = FaceDetector(
+        args.detector, min_confidence=args.min_confidence, side=args.detect_size, largest=args.largest
+    )
+    recogniser = open_recogniser(
+        args.model,
+        net=args.net,
+        mean=args.mean,
+        scale=args.scale,
+        size=args.size,
+        aus=parse_aus(args.aus) if args.aus else None,
+    )
+    done = detect(
+        args.inputs,
+        recogniser,
+        Outputs(args.out, args.draw, args.aligned, args.overwrite),
+        detector=detector,
+        threshold=args.threshold,
+        batch=args.batch,
+        max_frames=args.max_frames,
+        progress=not args.quiet,
+    )
+    if args.json:
+        settings = {
+            "model": str(args.model),
+            "net": recogniser.predictor.name,
+            "aus": list(recogniser.aus),
+            "threshold": args.threshold,
+            "input": recogniser.preparation.to_dict(),
+        }
+        _print_json({**settings, **done.to_dict()})
+    rate = done.frames / done.seconds if done.seconds else 0.0
+    _note(
+        args,
+        f"{', '.join(map(str, done.tables)) or args.out}: {done.faces} faces in {done.frames} frames,"
+        f" {done.seconds:.1f} s ({rate:.1f} frames a second)",
+    )
+    if done.failed:
+        first = done.failed[0]
+        total = len(done.failed) + len(done.inputs)
+        raise UserError(
+            f"{first['input']}: {first['fault']}; {len(done.failed)} of {total} inputs could not be read,"
+            " the others are done"
+        )
 
 
 def train(args: argparse.Namespace) -> None:

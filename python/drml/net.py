@@ -312,6 +312,59 @@ class Net(Protocol):
         """Run pictures (height x width x channels, 8 bits) and return the named blobs, one row each."""
 
 
+def preprocess(
+    image: NDArray[np.uint8],
+    shape: tuple[int, int, int],
+    *,
+    mean: NDArray[np.float32] | None = None,
+    scale: float = 1.0,
+    net: str | Path = "the net",
+) -> NDArray[np.float32]:
+    """Centre crop, mean and scale as Caffe's transformer has them in TEST.
+
+    Parameters
+    ----------
+    image : ndarray, height x width x channels
+        BGR, as OpenCV decodes it.
+    shape : tuple
+        C, H, W of the input.
+    mean, scale
+        As in `CaffeNet`.
+    net : path
+        What errors call the net.
+
+    Returns
+    -------
+    ndarray, C x H x W
+    """
+    channels, height, width = shape
+    if image.ndim == 2:
+        image = image[:, :, None]
+    rows, columns = image.shape[:2]
+    if image.shape[2] != channels or rows < height or columns < width:
+        raise UserError(
+            f"a picture of {rows}x{columns} with {image.shape[2]} channels does not fit {net},"
+            f" whose input is {_x(shape)}"
+        )
+    top, left = (rows - height) // 2, (columns - width) // 2
+    window = np.s_[:, top : top + height, left : left + width]
+    pixels = image.transpose(2, 0, 1)[window].astype(np.float32)
+    if mean is not None:
+        if mean.ndim == 1:
+            pixels -= mean[:, None, None]
+        elif mean.shape[1:] == (rows, columns):
+            pixels -= mean[window]
+        elif mean.shape[1:] == (height, width):
+            pixels -= mean
+        else:
+            raise UserError(
+                f"the mean image is {_x(mean.shape[1:])}, the pictures are {rows}x{columns};"
+                " give the mean.binaryproto of data prepared with the same --size"
+            )
+    pixels *= np.float32(scale)
+    return pixels
+
+
 class CaffeNet:
     """A deploy network with its weights, fed with pictures as they lie in the LMDB.
 
@@ -384,43 +437,8 @@ class CaffeNet:
             )
 
     def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Centre crop, mean and scale as Caffe's transformer has them in TEST.
-
-        Parameters
-        ----------
-        image : ndarray, height x width x channels
-            BGR, as OpenCV decodes it.
-
-        Returns
-        -------
-        ndarray, C x H x W
-        """
-        channels, height, width = self.input_shape
-        if image.ndim == 2:
-            image = image[:, :, None]
-        rows, columns = image.shape[:2]
-        if image.shape[2] != channels or rows < height or columns < width:
-            raise UserError(
-                f"a picture of {rows}x{columns} with {image.shape[2]} channels does not fit {self.deploy},"
-                f" whose input is {_x(self.input_shape)}"
-            )
-        top, left = (rows - height) // 2, (columns - width) // 2
-        window = np.s_[:, top : top + height, left : left + width]
-        pixels = image.transpose(2, 0, 1)[window].astype(np.float32)
-        if self.mean is not None:
-            if self.mean.ndim == 1:
-                pixels -= self.mean[:, None, None]
-            elif self.mean.shape[1:] == (rows, columns):
-                pixels -= self.mean[window]
-            elif self.mean.shape[1:] == (height, width):
-                pixels -= self.mean
-            else:
-                raise UserError(
-                    f"the mean image is {_x(self.mean.shape[1:])}, the pictures are {rows}x{columns};"
-                    " give the mean.binaryproto of data prepared with the same --size"
-                )
-        pixels *= np.float32(self.scale)
-        return pixels
+        """Make this net's input of a picture: see :func:`preprocess`."""
+        return preprocess(image, self.input_shape, mean=self.mean, scale=self.scale, net=self.deploy)
 
     def forward(
         self, images: Sequence[NDArray[np.uint8]], blobs: Sequence[str]
@@ -439,29 +457,39 @@ class CaffeNet:
         dict
             By name, an array with one row per picture.
         """
+        # No picture still makes one pass, over nothing, so that the rows have their shape.
+        parts = [
+            self.forward_inputs(
+                [self.preprocess(image) for image in images[start : start + self.batch]], blobs
+            )
+            for start in range(0, max(len(images), 1), self.batch)
+        ]
+        return {name: np.concatenate([part[name] for part in parts]) for name in blobs}
+
+    def forward_inputs(
+        self, inputs: Sequence[NDArray[np.float32]] | NDArray[np.float32], blobs: Sequence[str]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Run inputs that are made already, N x C x H x W, in one pass; else as `forward`."""
         for name in blobs:
             if name not in self.net.blobs:
                 raise UserError(f"{self.deploy}: no blob '{name}'; it has {', '.join(self.blob_names)}")
-        parts: dict[str, list[NDArray[np.float32]]] = {name: [] for name in blobs}
         source = self.net.blobs[self._input]
-        # No picture still makes one pass, over nothing, so that the rows have their shape.
-        for start in range(0, max(len(images), 1), self.batch):
-            chunk = images[start : start + self.batch]
-            size = max(len(chunk), 1)
-            if source.shape[0] != size:
-                source.reshape(size, *self.input_shape)
-                self.net.reshape()
-            for index, image in enumerate(chunk):
-                source.data[index] = self.preprocess(image)
-            self.net.forward()
-            for name in blobs:
-                data = self.net.blobs[name].data
-                if data.ndim == 0 or data.shape[0] != size:
-                    raise UserError(
-                        f"{self.deploy}: blob '{name}' has shape {_x(data.shape)}, not one row per picture"
-                    )
-                parts[name].append(np.array(data[: len(chunk)], copy=True))
-        return {name: np.concatenate(arrays) for name, arrays in parts.items()}
+        size = max(len(inputs), 1)
+        if source.shape[0] != size:
+            source.reshape(size, *self.input_shape)
+            self.net.reshape()
+        for index, pixels in enumerate(inputs):
+            source.data[index] = pixels
+        self.net.forward()
+        found = {}
+        for name in blobs:
+            data = self.net.blobs[name].data
+            if data.ndim == 0 or data.shape[0] != size:
+                raise UserError(
+                    f"{self.deploy}: blob '{name}' has shape {_x(data.shape)}, not one row per picture"
+                )
+            found[name] = np.array(data[: len(inputs)], copy=True)
+        return found
 
 
 class CaffeGradientNet(CaffeNet):

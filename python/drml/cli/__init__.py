@@ -26,7 +26,7 @@ DESCRIPTION = """\
 Facial action unit (AU) detection with DRML on Caffe.
 
   data      synth, prepare, verify
-  network   train, score, features, transfer, export-onnx
+  network   train, score, features, transfer, detect, export-onnx
   others    baseline
   results   saliency, relations, report, experiment
 """
@@ -69,7 +69,8 @@ def build_parser() -> Parser:
 
     for command in (
         *(data.synth, data.prepare, data.verify),
-        *(network.train, network.score, network.features, network.transfer, network.export_onnx),
+        *(network.train, network.score, network.features, network.transfer),
+        *(network.detect, network.export_onnx),
         *(results.baseline, results.saliency, results.relations, results.report, experiments.experiment),
     ):
         command(subparsers)

@@ -22,6 +22,7 @@ __all__ = [
     "folds",
     "integer",
     "only",
+    "probability",
     "share",
 ]
 
@@ -48,6 +49,14 @@ def share(text: str) -> float:
     value = float(text)
     if not 0 <= value < 1:
         raise argparse.ArgumentTypeError(f"{value} is not a share from 0 to below 1")
+    return value
+
+
+def probability(text: str) -> float:
+    """Read a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{value} is not a probability, 0 to 1")
     return value
 
 
@@ -80,7 +89,7 @@ def only(parser: Parser, which: str, value: str, names: Sequence[str]) -> None:
 
 # What argparse calls them where they refuse a text.
 folds.__name__ = "folds"
-share.__name__ = finite.__name__ = "number"
+share.__name__ = probability.__name__ = finite.__name__ = "number"
 
 # --- options --------------------------------------------------------------------------------------------
 

@@ -6,7 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from drml import commands
-from drml.cli.arguments import add, add_figures, add_json, add_net, add_seed, finite, folds, integer
+from drml.cli.arguments import (
+    add,
+    add_figures,
+    add_json,
+    add_net,
+    add_seed,
+    finite,
+    folds,
+    integer,
+    probability,
+)
 from drml.shipped import find_shipped
 
 
@@ -109,7 +119,7 @@ def export_onnx(subparsers: Any) -> None:
         "  drml export-onnx --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
         "      --mean data/drml/fold1/mean.binaryproto --out build/drml.onnx",
     )
-    parser.add_argument("--model", type=Path, required=True, metavar="DEPLOY", help="deploy.prototxt")
+    parser.add_argument("--model", type=find_shipped, required=True, metavar="DEPLOY", help="deploy.prototxt")
     parser.add_argument("--weights", type=Path, required=True, metavar="WEIGHTS", help=".caffemodel or .h5")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="file to write")
     parser.add_argument(
@@ -124,4 +134,81 @@ def export_onnx(subparsers: Any) -> None:
     parser.add_argument(
         "--aus", help="AUs of the net's outputs, such as 1,2,4 (default: BP4D's for 12, DISFA's for 8)"
     )
+    add_json(parser)
+
+
+def detect(subparsers: Any) -> None:
+    """Add ``drml detect``."""
+    parser = add(
+        subparsers,
+        "detect",
+        commands.detect,
+        "find faces and their AUs in photos, videos, or what a webcam sees",
+        "Writes OUT/images.csv with the faces of all images, and OUT/NAME.csv of each video, in OpenFace's\n"
+        "manner: frame, face_id, timestamp, confidence, success, five points, AU01_c (1 or 0), AU01_p.\n"
+        "Folders are searched with their subfolders. What cannot be read is reported, the others are done,\n"
+        "and the exit status is 1. After Ctrl-C, which also stops a webcam, the CSV holds the rows so far.",
+        "  drml detect photos interview.mp4 --model build/train/final.caffemodel \\\n"
+        "      --out build/aus --draw build/aus\n"
+        "  drml detect 0 --model build/train/final.caffemodel --max-frames 500",
+    )
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT", help="image, video, folder, or a webcam's number"
+    )
+    parser.add_argument(
+        "--model", type=Path, required=True, metavar="WEIGHTS", help="trained .caffemodel or .h5"
+    )
+    parser.add_argument(
+        "--net",
+        type=Path,
+        metavar="DEPLOY",
+        help="deploy.prototxt (default: the one beside the weights, else models/drml/deploy.prototxt)",
+    )
+    parser.add_argument(
+        "--mean",
+        type=Path,
+        metavar="FILE",
+        help="mean.binaryproto (default: the one of the weights' training, else the one beside them)",
+    )
+    parser.add_argument("--scale", type=finite, help="factor of the input (default: what training had)")
+    parser.add_argument(
+        "--size", type=integer(16), help="side of the registered faces (default: the mean image's, else 200)"
+    )
+    parser.add_argument(
+        "--aus",
+        help="AUs of the net's outputs, such as 1,2,4 (default: those of the training data where the weights'"
+        " folder names them; else BP4D's of 12 outputs, DISFA's of 8)",
+    )
+    parser.add_argument("--batch", type=integer(1), default=32, help="faces per pass of the net (default 32)")
+    parser.add_argument(
+        "--threshold", type=probability, default=0.5, help="an AU is present from here on (default 0.5)"
+    )
+    faces = parser.add_argument_group("faces")
+    faces.add_argument(
+        "--min-confidence", type=probability, default=0.7, help="of the face detector (default 0.7)"
+    )
+    faces.add_argument("--largest", action="store_true", help="only the largest face of each frame")
+    faces.add_argument(
+        "--detect-size",
+        type=integer(32),
+        default=640,
+        metavar="PIXELS",
+        help="frames are scaled down to this longest side to find faces, which may then be 12 to 600 pixels"
+        " wide; points and faces are of the full frame (default 640)",
+    )
+    faces.add_argument("--detector", type=Path, metavar="ONNX", help="another model file of YuNet")
+    parser.add_argument(
+        "--max-frames", type=integer(1), metavar="N", help="stop each video or webcam after N frames"
+    )
+    out = parser.add_argument_group("output")
+    out.add_argument(
+        "--out",
+        type=Path,
+        default=Path("detected"),
+        metavar="DIR",
+        help="folder of the CSVs (default detected)",
+    )
+    out.add_argument("--draw", type=Path, metavar="DIR", help="write annotated images and videos here")
+    out.add_argument("--aligned", type=Path, metavar="DIR", help="write the registered faces here")
+    out.add_argument("--overwrite", action="store_true", help="replace files that are there already")
     add_json(parser)

@@ -10,7 +10,9 @@ and `VideoReader.finish` says so.
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -136,6 +138,37 @@ class VideoReader:
                 " is not known; fetch this file again, or extract its frames into a folder"
             )
         return found
+
+    @property
+    def fps(self) -> float:
+        """Frames a second, on average, as the header has it; 25 where it tells nothing of use."""
+        told = self._capture.get(cv2.CAP_PROP_FPS)
+        return told if math.isfinite(told) and 0 < told < 1000 else 25.0
+
+    def stream(self) -> Iterator[tuple[float, np.ndarray | None]]:
+        """Decode all frames once, from the first to the last.
+
+        Yields
+        ------
+        seconds : float
+            When the frame is shown, by its own time stamp, which need not be its number over the frame rate.
+            Where stamps do not rise, a frame lasts what it does on average.
+        image : ndarray of uint8, shape (H, W, 3), or None
+            BGR, upright where the file tells how it was held; None where the frame is damaged.
+        """
+        seconds = -1 / self.fps
+        while True:
+            before, last = self._at, seconds
+            self._grab()
+            if self._ended:
+                return
+            steps = self._at - before
+            stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+            seconds = stamp if math.isfinite(stamp) and stamp > last else last + steps / self.fps
+            for step in range(1, steps):
+                yield last + (seconds - last) * step / steps, None
+            done, image = self._capture.retrieve()
+            yield seconds, np.asarray(image, np.uint8) if done and image is not None else None
 
     def _grab(self) -> None:
         following = self._at + 1

@@ -1,0 +1,214 @@
+"""Draws what was found over a frame: boxes, points, and beside the picture a bar for each AU.
+
+The picture stays free of text but for each face's number and its present AUs: the bars stand in a column
+that is added on its right. Small pictures are enlarged first and text grows with large ones, so that it can be
+read on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from drml.detect.faces import Face
+from drml.detect.pipeline import Seen
+from drml.labels import AU_NAMES
+
+__all__ = ["Annotator"]
+
+Colour = tuple[int, int, int]
+Picture = NDArray[np.uint8]
+
+_LOW = 540  # pixels: lower pictures are enlarged to it
+_MOST = 4.0  # enlarged by this at most
+_UNIT = 720  # height of a picture whose text has its plain size
+# BGR; neighbours differ in hue and in lightness.
+_COLOURS: tuple[Colour, ...] = (
+    (80, 200, 120),
+    (60, 165, 250),
+    (250, 170, 90),
+    (200, 130, 240),
+    (90, 220, 240),
+    (230, 220, 90),
+    (140, 140, 255),
+    (180, 220, 180),
+)
+_BACK: Colour = (36, 32, 30)
+_TRACK: Colour = (70, 64, 60)
+_ABSENT: Colour = (150, 142, 136)
+_TEXT: Colour = (235, 232, 230)
+_DIM: Colour = (165, 158, 152)
+
+
+@lru_cache(maxsize=4096)
+def _glyphs(text: str, size: int) -> Picture:
+    """Render a line of text: coverage, 0 to 255; its height depends on `size` alone."""
+    font = ImageFont.load_default(size)
+    canvas = Image.new("L", (max(1, round(font.getlength(text))) + 2, round(size * 1.3)), 0)
+    ImageDraw.Draw(canvas).text((1, round(size * 0.08)), text, fill=255, font=font)
+    return np.asarray(canvas, np.uint8)
+
+
+def _write(canvas: Picture, text: str, at: tuple[int, int], size: int, colour: Colour) -> int:
+    """Write text with its upper left corner at x, y, cut off at the canvas' edge; return its width."""
+    mask = _glyphs(text, size)
+    x, y = at
+    left, top = max(0, -x), max(0, -y)
+    part = mask[top : canvas.shape[0] - y, left : canvas.shape[1] - x]
+    if part.size:
+        place = canvas[y + top : y + top + part.shape[0], x + left : x + left + part.shape[1]]
+        share = part[:, :, None].astype(np.float32) / 255
+        place[...] = place + (np.array(colour, np.float32) - place) * share + 0.5
+    return mask.shape[1]
+
+
+class Annotator:
+    """Draws frames of one size, or pictures of any.
+
+    Parameters
+    ----------
+    aus : sequence of int
+    threshold : float
+        Probability from which on an AU is present.
+    """
+
+    def __init__(self, aus: Sequence[int], threshold: float) -> None:
+        self.aus = tuple(aus)
+        self.threshold = threshold
+
+    def draw(self, seen: Seen) -> Picture:
+        """Return the annotated picture; for frames of one size it has one size, with even sides.
+
+        A frame without a picture (damaged) cannot be drawn.
+        """
+        image = seen.frame.image
+        assert image is not None
+        zoom = min(_MOST, max(1.0, _LOW / image.shape[0]))
+        if zoom > 1:
+            image = np.asarray(
+                cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC), np.uint8
+            )
+        height, width = image.shape[:2]
+        unit = max(1.0, height / _UNIT)
+        if height < _LOW:  # a low and wide picture: the column needs its height
+            height = _LOW
+        column = round(310 * unit)
+        canvas = np.empty((height + height % 2, width + column + (width + column) % 2, 3), np.uint8)
+        canvas[...] = _BACK
+        canvas[: image.shape[0], :width] = image
+        picture = canvas[: image.shape[0], :width]
+        for face, crop, chances in zip(seen.faces, seen.crops, seen.probabilities, strict=True):
+            self._mark(picture, face, None if crop is None else chances, zoom, unit)
+        self._column(canvas[:, width:], seen, unit)
+        return canvas
+
+    def present(self, chances: NDArray[np.float64]) -> list[int]:
+        """List the AUs of these probabilities that are present."""
+        return [au for au, chance in zip(self.aus, chances, strict=True) if chance >= self.threshold]
+
+    def _mark(
+        self, picture: Picture, face: Face, chances: NDArray[np.float64] | None, zoom: float, unit: float
+    ) -> None:
+        """Draw a face's box, points, number and present AUs."""
+        colour = _COLOURS[face.id % len(_COLOURS)]
+        left, top, wide, high = (round(value * zoom) for value in face.box)
+        line = max(1, round(2 * unit))
+        cv2.rectangle(picture, (left, top), (left + wide, top + high), (20, 20, 20), line + 2, cv2.LINE_AA)
+        cv2.rectangle(picture, (left, top), (left + wide, top + high), colour, line, cv2.LINE_AA)
+        radius = max(2, round(min(wide, high) * 0.018 + unit))
+        for x, y in (face.points + 0.5) * zoom - 0.5:
+            centre = (round(x), round(y))
+            cv2.circle(picture, centre, radius + 1, (20, 20, 20), -1, cv2.LINE_AA)
+            cv2.circle(picture, centre, radius, colour, -1, cv2.LINE_AA)
+        tags = [] if chances is None else self.present(chances)
+        size = round(15 * unit)
+        lines = _wrapped(f"{face.id}", [f"AU{au}" for au in tags], max(wide, round(120 * unit)), size)
+        widest = max(_glyphs(text, size).shape[1] for text in lines) + round(6 * unit)
+        step = _glyphs("0", size).shape[0]
+        under = step * len(lines) + round(2 * unit)
+        # Above the box, where there is room; else below; else inside.
+        y = top - under - line
+        if y < 0:
+            y = top + high + line + 1 if top + high + line + under < picture.shape[0] else max(0, top + line)
+        x = int(np.clip(left, 0, max(0, picture.shape[1] - widest)))
+        area = picture[y : y + under, x : x + widest]
+        area[...] = area * 0.25 + np.array(_BACK) * 0.75
+        for index, text in enumerate(lines):
+            _write(picture, text, (x + round(3 * unit), y + index * step), size, colour)
+
+    def _column(self, column: Picture, seen: Seen, unit: float) -> None:
+        """Draw the bars of the faces, as many as there is room for."""
+        size, margin = round(15 * unit), round(10 * unit)
+        row = round(19 * unit)
+        block = row * (len(self.aus) + 1) + margin
+        y = margin
+        left = len(seen.faces)
+        if not left:
+            _write(column, "no face", (margin, y), size, _DIM)
+            return
+        for face, crop, chances in zip(seen.faces, seen.crops, seen.probabilities, strict=True):
+            more = left > 1
+            if y > margin and y + block + (row if more else 0) > column.shape[0]:
+                break
+            self._block(column, y, face, None if crop is None else chances, unit)
+            y += block
+            left -= 1
+        if left:
+            text = f"and {left} more face" + ("s" if left > 1 else "")
+            _write(column, text, (margin, min(y, column.shape[0] - row)), size, _DIM)
+
+    def _block(
+        self, column: Picture, y: int, face: Face, chances: NDArray[np.float64] | None, unit: float
+    ) -> None:
+        colour = _COLOURS[face.id % len(_COLOURS)]
+        size, margin, row = round(15 * unit), round(10 * unit), round(19 * unit)
+        # Where all the AUs are higher than the picture, the rows stand closer.
+        row = max(6, min(row, (column.shape[0] - 2 * margin) // (len(self.aus) + 1)))
+        size = min(size, max(6, row * 4 // 5))
+        small = max(6, round(size * 0.85))
+        width = column.shape[1]
+        _write(column, f"face {face.id}", (margin, y), size, colour)
+        _write(
+            column,
+            f"confidence {face.score:.2f}",
+            (margin + round(72 * unit), y + (size - small) // 2 + round(unit)),
+            small,
+            _DIM,
+        )
+        if chances is None:
+            _write(column, "partly outside the picture", (margin, y + row), small, _DIM)
+            return
+        names = margin + round(42 * unit)
+        bars = round(190 * unit), width - margin - round(34 * unit)
+        for index, (au, chance) in enumerate(zip(self.aus, chances, strict=True), 1):
+            at = y + index * row
+            on = chance >= self.threshold
+            _write(column, f"AU{au}", (margin, at), small, colour if on else _TEXT)
+            _write(column[:, : bars[0] - 2], AU_NAMES.get(au, ""), (names, at), small, _TEXT if on else _DIM)
+            low, high = at + round(row * 0.2), at + round(row * 0.7)
+            span = bars[1] - bars[0]
+            cv2.rectangle(column, (bars[0], low), (bars[1], high), _TRACK, -1)
+            end = bars[0] + round(span * float(chance))
+            if end > bars[0]:
+                cv2.rectangle(column, (bars[0], low), (end, high), colour if on else _ABSENT, -1)
+            tick = bars[0] + round(span * self.threshold)
+            cv2.line(column, (tick, low), (tick, high), _TEXT, max(1, round(unit)))
+            number = f"{chance:.2f}"
+            _write(column, number, (bars[1] + round(6 * unit), at), small, _TEXT if on else _DIM)
+
+
+def _wrapped(first: str, words: Sequence[str], width: int, size: int) -> list[str]:
+    """Break words into lines of at most `width` pixels, where a word is not wider itself."""
+    lines = [first]
+    for word in words:
+        longer = f"{lines[-1]} {word}"
+        if _glyphs(longer, size).shape[1] > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines

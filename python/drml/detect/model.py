@@ -1,0 +1,223 @@
+"""The net that gives a face's AU probabilities, and what it needs to know of its training.
+
+Whatever can run a batch is a `Predictor`; `CaffePredictor` is the one with Caffe.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drml.errors import UserError
+from drml.labels import BP4D_AUS, DISFA_AUS
+from drml.manifest import manifest_beside, read_manifest
+from drml.net import CaffeNet, data_paths, preprocess, read_prototxt, read_weights
+from drml.net_input import Input, find_input, read_transform_file
+from drml.registration import SIZE
+
+__all__ = ["CaffePredictor", "Predictor", "Recogniser", "find_aus", "find_net", "find_preparation", "side_of"]
+
+_DEPLOY = "deploy.prototxt"
+_MODELS = Path("models") / "drml" / _DEPLOY
+
+
+class Predictor(Protocol):
+    """Runs a net on inputs that are made already.
+
+    Attributes
+    ----------
+    name : str
+        The net's file, for errors.
+    input_shape : tuple
+        C, H, W.
+    """
+
+    @property
+    def name(self) -> str:
+        """The net's file."""
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of the input."""
+
+    def predict(self, batch: NDArray[np.float32]) -> NDArray[np.floating[Any]]:
+        """Return the probabilities, N x K, of N x C x H x W inputs; N is at least 1."""
+
+
+class CaffePredictor:
+    """A deploy net with its weights, in Caffe; errors are those of `drml.net.CaffeNet`."""
+
+    def __init__(self, deploy: str | Path, weights: str | Path) -> None:
+        self._net = CaffeNet(deploy, weights)
+        self.name = str(deploy)
+        self.input_shape = self._net.input_shape
+        if "prob" not in self._net.blob_names:
+            raise UserError(
+                f"{deploy}: no blob 'prob' with the probabilities (it has {', '.join(self._net.blob_names)});"
+                " end the net with a Sigmoid layer of that name"
+            )
+
+    def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities, N x K, of N x C x H x W inputs."""
+        return self._net.forward_inputs(batch, ["prob"])["prob"].reshape(len(batch), -1)
+
+
+@dataclass(frozen=True)
+class Recogniser:
+    """Registered faces -> AU probabilities.
+
+    Attributes
+    ----------
+    predictor : Predictor
+    preparation : Input
+        Mean and scale.
+    aus : tuple of int
+        AUs of the outputs.
+    size : int
+        Side of the registered faces in pixels.
+    """
+
+    predictor: Predictor
+    preparation: Input
+    aus: tuple[int, ...]
+    size: int
+
+    def probabilities(self, faces: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+        """Run registered faces, BGR, `size` x `size` each.
+
+        Returns
+        -------
+        ndarray of float64, N x K
+
+        Raises
+        ------
+        UserError
+            An output is no probability.
+        """
+        if not faces:
+            return np.zeros((0, len(self.aus)))
+        found = run_faces(self.predictor, self.preparation, faces)
+        wrong = ~(found >= 0) | ~(found <= 1)
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise UserError(
+                f"{self.predictor.name}: output {column} is {found[row, column]}, not a probability;"
+                " the training of these weights has diverged, or the net does not end in a Sigmoid"
+            )
+        return found
+
+
+def run_faces(
+    predictor: Predictor, preparation: Input, faces: Sequence[NDArray[np.uint8]]
+) -> NDArray[np.float64]:
+    """Make the net's input of registered faces and run it; N x K."""
+    batch = np.stack(
+        [
+            preprocess(
+                face,
+                predictor.input_shape,
+                mean=preparation.mean,
+                scale=preparation.scale,
+                net=predictor.name,
+            )
+            for face in faces
+        ]
+    )
+    return np.asarray(predictor.predict(batch), np.float64)
+
+
+# --- what belongs to the weights ------------------------------------------------------------------------
+
+
+def find_net(weights: str | Path, net: str | Path | None = None) -> Path:
+    """Name the deploy net: as given, else the one beside the weights, else models/drml's.
+
+    The latter is looked for in the current folder, then in the checkout that this package runs from.
+    """
+    if net is not None:
+        return Path(net)
+    beside = Path(weights).with_name(_DEPLOY)
+    for path in (beside, _MODELS, Path(__file__).resolve().parents[3] / _MODELS):
+        if path.is_file():
+            return path
+    raise UserError(f"{weights}: neither {beside} nor {_MODELS} is there; name the deploy net with --net")
+
+
+def find_preparation(
+    weights: str | Path, *, mean: str | Path | None = None, scale: float | None = None
+) -> Input:
+    """Settle mean and scale as `drml.net_input` does, with the mean.binaryproto beside the weights.
+
+    Raises
+    ------
+    UserError
+        Nothing tells whether training took a mean off, or its mean image is not found.
+    """
+    found = find_input(weights, Path(weights).absolute(), mean=mean, scale=scale)
+    if found.mean is None and not read_weights(weights).transform and not read_transform_file(weights):
+        raise UserError(
+            f"{weights}: what mean image it was trained with is not known, and no mean.binaryproto is"
+            " beside it; give --mean"
+        )
+    return found
+
+
+def side_of(preparation: Input, input_shape: tuple[int, int, int], size: int | None = None) -> int:
+    """Settle the side of the registered faces: as given, else the mean image's, else 200."""
+    mean = preparation.mean
+    if size is None:
+        size = SIZE
+        if mean is not None and mean.ndim == 3 and mean.shape[1] == mean.shape[2] > max(input_shape[1:]):
+            size = int(mean.shape[1])
+    if size < max(input_shape[1:]):
+        raise UserError(
+            f"faces of {size} pixels are smaller than the net's input, {input_shape[1]}x{input_shape[2]};"
+            " give the --size that its training data were prepared with"
+        )
+    return size
+
+
+def find_aus(
+    weights: str | Path, outputs: int, aus: Sequence[int] | None = None, net: str = "the net"
+) -> tuple[int, ...]:
+    """Settle which AUs the outputs are.
+
+    As given; else those of the data that the folder of ``drml train`` names, where these are still there;
+    else BP4D's where the outputs are 12, DISFA's where they are 8.
+
+    Raises
+    ------
+    UserError
+        The number of AUs is not that of the outputs, or nothing tells.
+    """
+    if aus is not None:
+        if len(aus) != outputs:
+            names = ", ".join(f"AU{au}" for au in aus)
+            raise UserError(f"{net}: {outputs} outputs, but {len(aus)} AUs given ({names})")
+        return tuple(aus)
+    for known in (_aus_of_training(Path(weights)), BP4D_AUS, DISFA_AUS):
+        if known is not None and len(known) == outputs:
+            return known
+    raise UserError(
+        f"{net}: which AUs its {outputs} outputs are is unknown; name them with --aus, such as --aus 1,2,4"
+    )
+
+
+def _aus_of_training(weights: Path) -> tuple[int, ...] | None:
+    """Read the AUs in the manifest of the training data, if both are where ``drml train`` left them."""
+    try:
+        solver = read_prototxt(weights.with_name("solver.prototxt"), "SolverParameter")
+        net = Path(solver.net or solver.train_net)
+        net = net if net.is_file() else weights.with_name(net.name)
+        for entry in data_paths(read_prototxt(net)):
+            manifest = manifest_beside(Path(entry.path))
+            if entry.field == "source" and manifest.is_file():
+                return read_manifest(manifest).aus
+    except UserError:
+        pass  # a convenience: what it cannot tell, --aus does
+    return None

@@ -1,0 +1,135 @@
+"""Writes pictures of what was found: annotated images and videos, and the registered faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from drml.detect.drawing import Annotator
+from drml.detect.pipeline import Seen
+from drml.errors import UserError
+from drml.files import writing
+
+__all__ = ["AlignedFaces", "Clip", "write_picture"]
+
+_SAME = {".jpg", ".jpeg", ".png"}
+
+
+def picture_path(folder: Path, seen_path: Path, stem: str) -> Path:
+    """Name the annotated image: JPEG or PNG as the original, PNG of any other kind."""
+    ending = seen_path.suffix.lower()
+    return folder / f"{stem}{ending if ending in _SAME else '.png'}"
+
+
+def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write an image whole or not at all; folders are made."""
+    parameters = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix != ".png" else []
+    done, data = cv2.imencode(path.suffix, image, parameters)
+    if not done:
+        raise UserError(
+            f"{path}: a picture of {image.shape[1]}x{image.shape[0]} cannot be encoded as {path.suffix}"
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with writing(path, "wb") as file:
+        file.write(data.tobytes())
+
+
+class AlignedFaces:
+    """Writes the registered faces: ``STEM_face_0.png`` of an image, ``STEM/000001_face_0.png`` of a video."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def write(self, seen: Seen) -> None:
+        """Write the faces of a frame."""
+        source = seen.frame.source
+        for face, crop in zip(seen.faces, seen.crops, strict=True):
+            if crop is None:
+                continue
+            if source.kind == "image":
+                name = f"{source.stem}_face_{face.id}.png"
+            else:
+                name = f"{source.stem}/{seen.frame.number:06d}_face_{face.id}.png"
+            write_picture(self.folder / name, crop)
+
+
+class Clip:
+    """An annotated video, MPEG-4 in an .mp4, in a ``with`` block as `drml.detect.table.Table` is.
+
+    All frames last as long as they do on average in the original. A damaged one shows the picture before it.
+
+    Parameters
+    ----------
+    path : Path
+    fps : float
+    annotator : Annotator
+    """
+
+    def __init__(self, path: Path, fps: float, annotator: Annotator) -> None:
+        self.path = path
+        self._fps = fps
+        self._annotator = annotator
+        self._part = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self._writer: Any = None
+        self._shape: tuple[int, ...] = ()
+        self._last: NDArray[np.uint8] | None = None
+        self._count = 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+
+    def write(self, seen: Seen) -> None:
+        """Draw and append a frame."""
+        picture = self._last if seen.frame.image is None else self._annotator.draw(seen)
+        if picture is None:
+            return
+        self._last = picture
+        if self._writer is None:
+            self._shape = picture.shape
+            self._writer = cv2.VideoWriter(
+                str(self._part),
+                cv2.VideoWriter_fourcc(*"mp4v"),  # type: ignore[attr-defined]
+                self._fps,
+                (picture.shape[1], picture.shape[0]),
+            )
+            if not self._writer.isOpened():
+                raise UserError(
+                    f"{self.path}: this video cannot be written here (no permission, or too large a frame)"
+                )
+        elif picture.shape != self._shape:
+            # A stream may change its size on the way; a file of MPEG-4 cannot.
+            picture = np.asarray(cv2.resize(picture, (self._shape[1], self._shape[0])), np.uint8)
+        self._writer.write(picture)
+        self._count += 1
+
+    def __enter__(self) -> Clip:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None
+    ) -> None:
+        if self._writer is not None:
+            self._writer.release()
+        if kind is not None and not issubclass(kind, KeyboardInterrupt):
+            self._part.unlink(missing_ok=True)
+        elif self._count:
+            # OpenCV does not say when a write fails.
+            written = _frames_in(self._part)
+            if written != self._count:
+                self._part.unlink(missing_ok=True)
+                raise UserError(
+                    f"{self.path}: {written} of {self._count} frames could be written; is the disk full?"
+                    " Free some space or write elsewhere"
+                )
+            self._part.replace(self.path)
+
+
+def _frames_in(path: Path) -> int:
+    capture = cv2.VideoCapture(str(path))
+    try:
+        return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
+    finally:
+        capture.release()

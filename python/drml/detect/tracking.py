@@ -1,0 +1,73 @@
+"""Gives the faces of a video their ids: who overlaps most with a face of the frame before is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from drml.detect.faces import Face
+
+__all__ = ["Tracker", "overlap"]
+
+Box = tuple[float, float, float, float]
+
+
+def overlap(a: Box, b: Box) -> float:
+    """Return the intersection of two boxes (left, top, width, height) over their union, 0 to 1.
+
+    Examples
+    --------
+    >>> overlap((0, 0, 2, 2), (1, 0, 2, 2))
+    0.3333333333333333
+    >>> overlap((0, 0, 2, 2), (5, 0, 2, 2))
+    0.0
+    """
+    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    if wide <= 0 or high <= 0:
+        return 0.0
+    return wide * high / (a[2] * a[3] + b[2] * b[3] - wide * high)
+
+
+class Tracker:
+    """Follows the faces of one video.
+
+    Parameters
+    ----------
+    least : float
+        Overlap from which on two boxes can be of one face.
+    patience : int
+        Frames that a face may be missing for and still get its id back, where it was.
+    """
+
+    def __init__(self, least: float = 0.3, patience: int = 15) -> None:
+        self.least = least
+        self.patience = patience
+        self._known: dict[int, tuple[Box, int]] = {}  # id -> box, frame that it was last seen in
+        self._next = 0
+        self._frame = 0
+
+    def follow(self, faces: Sequence[Face]) -> list[Face]:
+        """Return the faces of the next frame with their ids, in the order of these."""
+        self._frame += 1
+        pairs = sorted(
+            (
+                (share, number, index)
+                for number, (box, _) in self._known.items()
+                for index, face in enumerate(faces)
+                if (share := overlap(box, face.box)) >= self.least
+            ),
+            key=lambda pair: (-pair[0], pair[1]),
+        )
+        ids: dict[int, int] = {}
+        for _, number, index in pairs:
+            if index not in ids and number not in ids.values():
+                ids[index] = number
+        for index in range(len(faces)):
+            if index not in ids:
+                ids[index] = self._next
+                self._next += 1
+        for index, number in ids.items():
+            self._known[number] = (faces[index].box, self._frame)
+        for number in [n for n, (_, seen) in self._known.items() if self._frame - seen > self.patience]:
+            del self._known[number]
+        return sorted((face.numbered(ids[i]) for i, face in enumerate(faces)), key=lambda face: face.id)
