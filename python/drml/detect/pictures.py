@@ -102,8 +102,8 @@ class Clip:
         elif picture.shape != self._shape:
             # A stream may change its size on the way; a file of MPEG-4 cannot.
             picture = np.asarray(cv2.resize(picture, (self._shape[1], self._shape[0])), np.uint8)
-        self._writer.write(picture)
         self._count += 1
+        self._writer.write(picture)
 
     def __enter__(self) -> Clip:
         return self
@@ -118,7 +118,8 @@ class Clip:
         elif self._count:
             # OpenCV does not say when a write fails.
             written = _frames_in(self._part)
-            if written != self._count:
+            # The interrupt may have come just before the last one.
+            if written < self._count - (kind is not None):
                 self._part.unlink(missing_ok=True)
                 raise UserError(
                     f"{self.path}: {written} of {self._count} frames could be written; is the disk full?"

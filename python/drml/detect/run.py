@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from drml.datasets.video import is_text
 from drml.detect import model
 from drml.detect.drawing import Annotator
 from drml.detect.faces import Face, FaceDetector
@@ -72,6 +73,10 @@ class Outputs:
             if folder is not None:
                 if folder.exists() and not folder.is_dir():
                     raise UserError(f"{folder}: is a file; name a folder to write to")
+                if folder == self.draw and not is_text(folder):
+                    raise UserError(
+                        f"{folder}: OpenCV writes no video where a name is not UTF-8; choose another"
+                    )
                 folder.mkdir(parents=True, exist_ok=True)
         for source in () if self.overwrite else sources:
             for path in (self.table(source), self.drawn(source)):

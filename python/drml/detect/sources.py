@@ -10,6 +10,7 @@ from pathlib import Path
 
 import cv2
 
+from drml.datasets.video import is_text
 from drml.errors import UserError
 
 __all__ = ["Source", "find_sources"]
@@ -117,4 +118,5 @@ def _kind(path: Path) -> str:
     if _VIDEO.fullmatch(path.suffix):
         return "video"
     # Of a file with another ending, the content tells.
-    return "image" if _IMAGE.fullmatch(path.suffix) or cv2.haveImageReader(str(path)) else "video"
+    known = _IMAGE.fullmatch(path.suffix) or (is_text(path) and cv2.haveImageReader(str(path)))
+    return "image" if known else "video"

@@ -10,9 +10,12 @@ from __future__ import annotations
 import csv
 import io
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+
+from tqdm import tqdm
 
 from drml.detect.pipeline import Seen
 
@@ -140,5 +143,7 @@ class Table:
         self._file.close()
         if kind is None or issubclass(kind, KeyboardInterrupt):
             self._part.replace(self.path)
+            if kind is not None:
+                tqdm.write(f"kept: {self.path}: {self.count} rows", file=sys.stderr)
         elif not (isinstance(error, OSError) and self.count):
             self._part.unlink(missing_ok=True)

@@ -1,0 +1,70 @@
+"""A photographed face (scikit-image's astronaut), videos of it, and a tiny net: for the tests of detect."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from functools import cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+import skimage.data
+
+import tiny_net as tiny
+from drml import lmdb_io
+
+
+@cache
+def astronaut() -> np.ndarray:
+    """512x512, BGR; eyes near (200, 102) and (247, 103)."""
+    image = np.ascontiguousarray(skimage.data.astronaut()[:, :, ::-1])
+    image.flags.writeable = False
+    return image
+
+
+def frame(
+    places: Sequence[tuple[int, int]], size: tuple[int, int] = (320, 240), side: int = 200
+) -> np.ndarray:
+    """Paste the astronaut, of this side, at places (left, top) in a grey frame of width and height."""
+    picture = np.full((size[1], size[0], 3), 110, np.uint8)
+    small = cv2.resize(astronaut()[:400, 40:440], (side, side), interpolation=cv2.INTER_AREA)
+    for left, top in places:
+        room = picture[top : top + side, left : left + side]
+        room[...] = small[: room.shape[0], : room.shape[1]]
+    return picture
+
+
+def moving(count: int) -> Iterator[np.ndarray]:
+    """Yield frames of a face that moves to the right."""
+    for index in range(count):
+        yield frame([(4 * index % 110, 20)])
+
+
+def write_video(path: Path, frames: Sequence[np.ndarray], fps: float = 25, codec: str = "mp4v") -> Path:
+    height, width = frames[0].shape[:2]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), fps, (width, height))
+    assert writer.isOpened()
+    for picture in frames:
+        writer.write(picture)
+    writer.release()
+    return path
+
+
+def turn_video(path: Path) -> None:
+    """Mark an .mp4 as held turned: its pictures are to be shown a quarter turn clockwise."""
+    data = bytearray(path.read_bytes())
+    matrix = data.index(b"tkhd") + 4 + 40
+    assert struct.unpack_from(">i", data, matrix)[0] == 0x10000
+    struct.pack_into(">9i", data, matrix, 0, 0x10000, 0, -0x10000, 0, 0, 0, 0, 0x40000000)
+    path.write_bytes(data)
+
+
+def write_weights(folder: Path, outputs: int = tiny.OUTPUTS, mean: bool = True) -> Path:
+    """Write a tiny net, its weights, and the mean image beside them; return the weights."""
+    folder.mkdir(exist_ok=True)
+    tiny.write_deploy(folder, outputs)
+    if mean:
+        image = np.random.default_rng(5).uniform(100, 150, (3, tiny.IMAGE, tiny.IMAGE)).astype(np.float32)
+        lmdb_io.write_mean(folder / "mean.binaryproto", image)
+    return tiny.write_caffemodel(folder / "w.caffemodel", tiny.draw_parameters(outputs=outputs), scale=0.02)
