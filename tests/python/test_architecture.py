@@ -122,6 +122,8 @@ def test_nothing_shipped_imports_tests() -> None:
         "baselines.lsvm",
         "baselines.proximal",
         "datasets.folds",
+        "detect.table",
+        "detect.tracking",
         "net_input",
         "labels",
         "metrics",

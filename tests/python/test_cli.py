@@ -12,16 +12,8 @@ from drml import cli, commands
 from drml.errors import UserError
 
 COMMANDS = (
-    "synth",
-    "prepare",
-    "verify",
-    "train",
-    "score",
-    "features",
-    "transfer",
-    "baseline",
-    "report",
-    "export-onnx",
+    *("synth", "prepare", "verify", "train", "score", "features", "transfer", "detect"),
+    *("baseline", "report", "export-onnx"),
 )
 
 
@@ -100,6 +92,11 @@ def test_version(capsys):
         ["score", "--model", "m", "--weights", "w", "--data", "d", "--batch", "none"],
         ["score", "--model", "m", "--weights", "w", "--data", "d", "--scale", "nan"],
         ["train", "--solver", "s", "--out", "o", "--max-iter", "0"],
+        ["detect", "a.jpg"],
+        ["detect", "--model", "w"],
+        ["detect", "a.jpg", "--model", "w", "--threshold", "1.5"],
+        ["detect", "a.jpg", "--model", "w", "--min-confidence", "no"],
+        ["detect", "a.jpg", "--model", "w", "--max-frames", "0"],
         ["baseline", "forest", "--data", "d", "--out", "o"],
         ["baseline", "apl", "--data", "d"],
     ],

@@ -503,6 +503,7 @@ def test_a_full_disk_is_noticed_in_the_annotated_video(run: Any, tmp_path: Path)
     with tiny.file_size_limit(20_000), pytest.raises(UserError, match=r"clip\.mp4: .* is the disk full\?"):
         run(path, draw=tmp_path / "drawn")
     assert not list((tmp_path / "drawn").iterdir())
+    assert len(pd.read_csv(tmp_path / "out/clip.csv")) == 30
 
 
 def test_ctrl_c_leaves_the_rows_so_far(weights: Path, tmp_path: Path) -> None:

@@ -95,13 +95,15 @@ class Annotator:
             )
         height, width = image.shape[:2]
         unit = max(1.0, height / _UNIT)
-        if height < _LOW:  # a low and wide picture: the column needs its height
-            height = _LOW
-        column = round(310 * unit)
-        canvas = np.empty((height + height % 2, width + column + (width + column) % 2, 3), np.uint8)
-        canvas[...] = _BACK
-        canvas[: image.shape[0], :width] = image
-        picture = canvas[: image.shape[0], :width]
+        # A low and wide picture leaves room for one face's bars all the same. Videos have even sides.
+        tall = max(height, round(19 * unit) * (len(self.aus) + 1) + 2 * round(10 * unit))
+        below = tall + tall % 2 - height
+        beside = round(310 * unit)
+        beside += (width + beside) % 2
+        canvas = np.asarray(
+            cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=_BACK), np.uint8
+        )
+        picture = canvas[:height, :width]
         for face, crop, chances in zip(seen.faces, seen.crops, seen.probabilities, strict=True):
             self._mark(picture, face, None if crop is None else chances, zoom, unit)
         self._column(canvas[:, width:], seen, unit)

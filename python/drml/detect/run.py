@@ -302,8 +302,8 @@ class _Work:
         count = faces = 0
         try:
             with (
-                self._table(source) as table,
                 contextlib.nullcontext() if drawn is None else Clip(drawn, frames.fps, annotator) as clip,
+                self._table(source) as table,  # done first: it is whole also where the clip cannot be
                 tqdm(total=frames.total, desc=label, unit="frame", disable=not self.progress) as bar,
                 contextlib.closing(
                     self._run(frames, lambda image: tracker.follow(self.detector.find(image)), bar, batch)

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+"""Measure how many frames a second `drml detect` does, all of it and each stage alone.
+
+Writes a 1280x720 video with a photographed face that moves (scikit-image's astronaut) and a net with random
+weights to a temporary folder. The face must be found in every frame before anything is timed. Run it, on a
+machine that does nothing else, with
+
+    .venv/bin/python tools/bench/detect.py
+
+The weights are random since the time does not depend on them: what it prints says nothing of AUs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GLOG_minloglevel", "2")
+
+import caffe
+import cv2
+import numpy as np
+import pandas as pd
+import skimage.data
+
+from drml import lmdb_io
+from drml.detect.faces import FaceDetector
+from drml.detect.frames import open_stream
+from drml.detect.run import Outputs, detect, open_recogniser
+from drml.detect.sources import find_sources
+from drml.machine import system
+from drml.registration import register
+
+ROOT = Path(__file__).resolve().parents[2]
+WIDTH, HEIGHT, SIDE = 1280, 720, 600
+
+
+def write_video(path: Path, count: int) -> None:
+    """Write the face as it moves from left to right and back."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 25, (WIDTH, HEIGHT))
+    face = cv2.resize(skimage.data.astronaut()[:, :, ::-1], (SIDE, SIDE), interpolation=cv2.INTER_CUBIC)
+    backdrop = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 255, (HEIGHT, WIDTH, 3), np.uint8), (0, 0), 9
+    )
+    for index in range(count):
+        left = round((WIDTH - SIDE) * (0.5 - 0.5 * np.cos(index / 40)))
+        frame = backdrop.copy()
+        frame[60 : 60 + SIDE, left : left + SIDE] = face
+        writer.write(frame)
+    writer.release()
+
+
+def write_weights(net_file: Path, path: Path) -> None:
+    """Write random weights of a size that keeps the signal in range."""
+    net = caffe.Net(str(net_file), caffe.TEST)
+    rng = np.random.default_rng(0)
+    for blobs in net.params.values():
+        for blob in blobs:
+            if blob.data.ndim > 1:
+                fan_in = np.prod(blob.data.shape[1:])
+                blob.data[...] = rng.standard_normal(blob.data.shape, np.float32) * np.sqrt(1 / fan_in)
+    net.save(str(path))
+    lmdb_io.write_mean(path.with_name("mean.binaryproto"), np.full((3, 200, 200), 110, np.float32))
+
+
+def rate(run: Callable[[], Any], frames: int, runs: int) -> str:
+    """Run it several times; put the frames a second into words."""
+    rates = []
+    for _ in range(runs):
+        start = time.perf_counter()
+        run()
+        rates.append(frames / (time.perf_counter() - start))
+    return f"{statistics.median(rates):7.1f} frames/s ({min(rates):.1f} to {max(rates):.1f})"
+
+
+def main() -> None:
+    """Prepare, check, time, print."""
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--frames", type=int, default=200, help="frames of the video (200)")
+    parser.add_argument("--batch", type=int, default=32, help="faces per pass of the net (32)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each, of which the median is told (3)")
+    parser.add_argument("--net", type=Path, default=ROOT / "models/drml/deploy.prototxt", help="deploy net")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        video, weights = folder / "video.mp4", folder / "w.caffemodel"
+        write_video(video, arguments.frames)
+        write_weights(arguments.net, weights)
+        (source,) = find_sources([str(video)])
+        detector, recogniser = FaceDetector(), open_recogniser(weights, net=arguments.net)
+
+        def all_of_it(draw: Path | None = None) -> None:
+            outputs = Outputs(folder / "out", draw, overwrite=True)
+            options = {"detector": detector, "batch": arguments.batch, "progress": False}
+            detect([str(video)], recogniser, outputs, **options)
+
+        all_of_it()
+        table = pd.read_csv(folder / "out/video.csv")
+        assert len(table) == arguments.frames and table.success.all(), "a face was not found, or found twice"
+        assert table.filter(regex="_p$").std().max() < 0.5, "the probabilities are out of range"
+
+        pictures = [frame.image for frame, _ in zip(open_stream(source), range(32), strict=False)]
+        found = [(image, detector.find(image)[0]) for image in pictures]
+        crops = [register(image, face.points, recogniser.size) for image, face in found]
+        full = (crops * arguments.batch)[: arguments.batch]
+        passes = max(1, arguments.frames // arguments.batch)
+        print(f"{system()}; {WIDTH}x{HEIGHT}, one face a frame, batches of {arguments.batch}")
+        for label, run, frames in (
+            ("all of it", all_of_it, arguments.frames),
+            ("all of it, drawn as a video", lambda: all_of_it(folder / "out"), arguments.frames),
+            ("decoding", lambda: list(open_stream(source)), arguments.frames),
+            ("finding faces", lambda: [detector.find(image) for image in pictures], len(pictures)),
+            ("registration", lambda: [register(i, f.points, recogniser.size) for i, f in found], len(found)),
+            (
+                "net",
+                lambda: [recogniser.probabilities(full) for _ in range(passes)],
+                passes * arguments.batch,
+            ),
+        ):
+            print(f"{label:<28}{rate(run, frames, arguments.runs)}")
+
+
+if __name__ == "__main__":
+    main()
