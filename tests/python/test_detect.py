@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -681,6 +682,41 @@ def test_the_csv_reads_as_py_feat_reads_openface(run: Any, tmp_path: Path) -> No
     assert {name for name in of_aus if name.endswith("_c")} <= known
     assert all(pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes)
     assert table[[f"{axis}_{point}" for axis in "xy" for point in range(5)]].notna().all().all()
+
+
+DOC = Path(__file__).resolve().parents[2] / "docs/detect.md"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", DOC.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_page_tells_of_commands_that_exist() -> None:
+    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    commands = [line.split()[1:] for line in lines if line.startswith("drml ")]
+    assert commands and all(cli.build_parser().parse_args(command).run for command in commands)
+    for line in lines:
+        if line.startswith(".venv/bin/python"):
+            assert (DOC.parents[1] / line.split()[1]).is_file()
+
+
+def test_the_page_tells_all_options() -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["detect", "--help"])
+    for option in ("--net", "--mean", "--size", "--aus", "--detect-size", "--largest", "--aligned", "--json"):
+        assert f"`{option}" in DOC.read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data.write_weights(tmp_path / "train", outputs=12)
+    (tmp_path / "build").mkdir()
+    (tmp_path / "train").rename(tmp_path / "build/train")
+    (tmp_path / "build/train/w.caffemodel").rename(tmp_path / "build/train/final.caffemodel")
+    (tmp_path / "photos").mkdir()
+    cv2.imwrite(str(tmp_path / "photos/a.png"), data.astronaut())
+    monkeypatch.chdir(tmp_path)
+    exec(blocks("python")[-1], {})
+    assert pd.read_csv("build/aus/images.csv").success.tolist() == [1]
 
 
 def test_the_command_says_what_it_did(

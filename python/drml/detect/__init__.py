@@ -5,6 +5,6 @@
 `run` does all of it for ``drml detect``.
 """
 
-from drml.detect.run import detect
+from drml.detect.run import Done, Outputs, detect
 
-__all__ = ["detect"]
+__all__ = ["Done", "Outputs", "detect"]
