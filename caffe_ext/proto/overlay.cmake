@@ -9,7 +9,8 @@ caffe_substitute(src/caffe/proto/caffe.proto
   "optional WindowDataParameter window_data_param = 129;
   optional RegionParameter region_param = 1000;
   optional MultiLabelDataParameter multi_label_data_param = 1001;
-  optional MultiLabelLossParameter multi_label_loss_param = 1002;")
+  optional MultiLabelLossParameter multi_label_loss_param = 1002;
+  optional MultiLabelCountsParameter multi_label_counts_param = 1003;")
 file(READ "${CMAKE_CURRENT_LIST_DIR}/messages.proto" _messages)
 caffe_append(src/caffe/proto/caffe.proto "${_messages}")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/messages.proto")

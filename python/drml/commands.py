@@ -340,11 +340,15 @@ def train(args: argparse.Namespace) -> None:
                 "iterations": done.iterations,
                 "loss": done.loss,
                 "test": done.test,
+                "f1": {name: None if value != value else value for name, value in done.f1.items()},
                 "seconds": round(done.seconds, 3),
             }
         )
     loss = "" if done.loss is None else f", loss {done.loss:.4f}"
+    f1 = "".join(f"  {name} {value:.3f}" for name, value in done.f1.items())
     _note(args, f"{done.weights}: {done.iterations} iterations{loss}, {done.seconds:.0f} s")
+    if f1:
+        _note(args, f"F1 of the last test pass:{f1}")
 
 
 def report(args: argparse.Namespace) -> None:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from drml.errors import UserError
 from drml.labels import ABSENT, PRESENT, UNKNOWN
 
-__all__ = ["LMDB_SUFFIX", "Manifest", "Row", "manifest_beside", "read_manifest", "write_manifest"]
+__all__ = ["LMDB_SUFFIX", "Manifest", "Row", "manifest_beside", "read_aus", "read_manifest", "write_manifest"]
 
 LMDB_SUFFIX = "_lmdb"
 
@@ -90,6 +90,24 @@ def read_manifest(path: str | Path) -> Manifest:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a manifest ({error})") from None
     return Manifest(path, aus, rows)
+
+
+def read_aus(path: str | Path) -> tuple[int, ...]:
+    """Read the AUs that a manifest's header names.
+
+    Raises
+    ------
+    UserError
+        It is missing or is no manifest.
+    """
+    path = Path(path)
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return _aus(path, next(csv.reader(file), []))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such manifest; name the CSV that belongs to the LMDB") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as a manifest ({error})") from None
 
 
 def _aus(path: Path, header: list[str]) -> tuple[int, ...]:

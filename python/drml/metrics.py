@@ -70,9 +70,30 @@ def f1_frame(labels: ArrayLike, probabilities: ArrayLike, threshold: float = THR
     if not present.size:
         return math.nan
     predicted = values >= threshold
-    hits = int(np.count_nonzero(predicted & present))
-    total = int(np.count_nonzero(predicted)) + int(np.count_nonzero(present))
-    return 2 * hits / total if hits else 0.0
+    return f1_of_counts(
+        int(np.count_nonzero(predicted & present)),
+        int(np.count_nonzero(predicted & ~present)),
+        int(np.count_nonzero(~predicted & present)),
+        int(np.count_nonzero(~predicted & ~present)),
+    )
+
+
+def f1_of_counts(tp: float, fp: float, fn: float, tn: float) -> float:
+    """F1-frame from the counts of true positives, false positives, false negatives and true negatives.
+
+    Returns
+    -------
+    float
+        0 without a true positive, NaN where nothing was counted or a count is NaN.
+
+    Examples
+    --------
+    >>> f1_of_counts(1, 1, 1, 0)
+    0.5
+    """
+    if not tp + fp + fn + tn > 0:
+        return math.nan
+    return 2 * tp / (2 * tp + fp + fn) if tp else 0.0
 
 
 def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -122,7 +143,8 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     return float((precision * recall_steps).sum())
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean_of_defined(values: Sequence[float]) -> float:
+    """Mean of the values that are not NaN; NaN where there is none."""
     defined = [value for value in values if not math.isnan(value)]
     return math.fsum(defined) / len(defined) if defined else math.nan
 
@@ -169,7 +191,7 @@ class Scores:
 
     def average(self, figure: str) -> float:
         """Mean over the AUs where `figure` (an `AuScore` attribute) is defined; NaN where none is."""
-        return _mean([getattr(row, figure) for row in self.rows])
+        return mean_of_defined([getattr(row, figure) for row in self.rows])
 
     @property
     def undefined(self) -> dict[str, list[int]]:
@@ -302,7 +324,7 @@ def mean_of_folds(folds: Sequence[Scores]) -> Scores:
                 au=rows[0].au,
                 known=sum(row.known for row in rows),
                 positives=sum(row.positives for row in rows),
-                **{name: _mean([getattr(row, name) for row in rows]) for name in _AVERAGED},
+                **{name: mean_of_defined([getattr(row, name) for row in rows]) for name in _AVERAGED},
             )
             for rows in zip(*(fold.rows for fold in folds), strict=True)
         )

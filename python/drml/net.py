@@ -125,6 +125,18 @@ def data_paths(net: Any) -> list[DataPath]:
     return found
 
 
+def batch_size(net: Any, phase: str = "TRAIN") -> int | None:
+    """Return how many pictures the first data layer of a NetParameter in `phase` gives at once, if any."""
+    wanted = _messages().Phase.Value(phase)
+    for layer in net.layer:
+        for name in _DATA_PARAMS:
+            if layer.HasField(name) and not any(
+                rule.HasField("phase") and rule.phase != wanted for rule in layer.include
+            ):
+                return int(getattr(layer, name).batch_size)
+    return None
+
+
 @dataclass(frozen=True)
 class Transform:
     """What a net's data layer does to a picture before the net sees it."""

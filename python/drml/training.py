@@ -5,6 +5,7 @@ The folder OUT that a training leaves:
 * ``solver.prototxt`` and its net, with data paths, seed and snapshot prefix filled in: ``caffe train -solver
   OUT/solver.prototxt`` does the same again;
 * ``train.log``: all that caffe said; ``loss.csv``: iteration, seconds, phase, name, value;
+* ``f1.csv``: counts and F1 of each AU in each test pass, where the net has a layer MultiLabelCounts;
 * ``transform.json`` and ``mean.binaryproto``: how the net's input was made, for ``drml score``;
 * ``PREFIX_iter_N.caffemodel`` and ``.solverstate``: snapshots; ``final.caffemodel`` points to the last one.
 """
@@ -21,16 +22,25 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from tqdm import tqdm
 
-from drml.caffe_log import LogReader
+from drml.caffe_log import Counts, Figure, LogReader
 from drml.errors import UserError
-from drml.net import Transform, data_paths, fatal_line, read_prototxt, transform_of, write_prototxt
+from drml.f1_table import F1_FILE, F1Table, names_of_aus
+from drml.net import (
+    Transform,
+    batch_size,
+    data_paths,
+    fatal_line,
+    read_prototxt,
+    transform_of,
+    write_prototxt,
+)
 from drml.net_input import MEAN_FILE, TRANSFORM_FILE, transform_to_json
 from drml.shipped import find_program
 
@@ -174,13 +184,17 @@ def find_caffe(caffe: str | Path | None = None) -> Path:
 
 @dataclass(frozen=True)
 class Training:
-    """A finished training: its folder, the last weights, iterations done, last losses, seconds."""
+    """A finished training: its folder, the last weights, iterations done, last losses and F1, seconds.
+
+    `f1` is by AU and, as "Avg.", their mean: of the last test pass, empty where none counted.
+    """
 
     out: Path
     weights: Path
     iterations: int
     loss: float | None
     test: dict[str, float]
+    f1: dict[str, float]
     seconds: float
 
 
@@ -271,7 +285,14 @@ def train(
     start = time.monotonic()
     with tqdm(total=message.max_iter, desc="train", unit="it", disable=not progress) as bar:
         try:
-            reader, last = _run(command, out, resumed=snapshot is not None, bar=bar)
+            run = _run(
+                command,
+                out,
+                resumed=snapshot is not None,
+                bar=bar,
+                names=_names(message),
+                images=_images_per_iteration(message, gpu),
+            )
         except OSError as error:
             if error.filename is None:
                 # A write that fails (the disk is full) does not know its file's name.
@@ -279,16 +300,34 @@ def train(
             raise
         bar.update(message.max_iter - bar.n)
     seconds = time.monotonic() - start
-    if reader.snapshot is None:
+    if run.reader.snapshot is None:
         raise UserError(f"{out / LOG_FILE}: caffe wrote no weights; is snapshot_after_train off in {solver}?")
     return Training(
         out=out,
-        weights=_link_final(out, Path(reader.snapshot)),
+        weights=_link_final(out, Path(run.reader.snapshot)),
         iterations=message.max_iter,
-        loss=last.get(("train", "loss")),
-        test={name: value for (phase, name), value in last.items() if phase == "test"},
+        loss=run.last.get(("train", "loss")),
+        test={name: value for (phase, name), value in run.last.items() if phase == "test"},
+        f1=run.f1.last,
         seconds=seconds,
     )
+
+
+def _names(solver: Any) -> list[str]:
+    """Name the AUs of the data that the solver's nets read, where that is known."""
+    for name, index in reversed(_nets_of(solver)):
+        path = getattr(solver, name) if index is None else getattr(solver, name)[index]
+        if names := names_of_aus(read_prototxt(path)):
+            return names
+    return []
+
+
+def _images_per_iteration(solver: Any, gpu: str | None) -> int | None:
+    """Return how many images an iteration takes; None where the nets or the GPUs do not tell."""
+    batch = batch_size(read_prototxt(solver.net or solver.train_net))
+    if batch is None or gpu == "all":
+        return None
+    return batch * int(solver.iter_size) * (len(gpu.split(",")) if gpu else 1)
 
 
 def _link_final(out: Path, weights: Path) -> Path:
@@ -300,7 +339,16 @@ def _link_final(out: Path, weights: Path) -> Path:
 
 def remove_training(out: Path) -> None:
     """Remove what a training wrote to `out`; other files stay."""
-    names = [LOG_FILE, LOSS_FILE, SOLVER_FILE, TRANSFORM_FILE, MEAN_FILE, FINAL_STEM, FINAL_STEM + ".h5"]
+    names = [
+        LOG_FILE,
+        LOSS_FILE,
+        F1_FILE,
+        SOLVER_FILE,
+        TRANSFORM_FILE,
+        MEAN_FILE,
+        FINAL_STEM,
+        FINAL_STEM + ".h5",
+    ]
     for path in [
         *(out / name for name in names),
         *out.glob("*_iter_*.caffemodel*"),
@@ -309,12 +357,52 @@ def remove_training(out: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+@dataclass
+class _Progress:
+    """What the log of a run has said so far, in the bar and in the tables."""
+
+    reader: LogReader
+    f1: F1Table
+    bar: Any
+    images: int | None
+    last: dict[tuple[str, str], float] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
+    first: tuple[int, float] | None = None
+
+    def add(self, found: Figure | Counts, seconds: float) -> Figure:
+        """Take what the log said after so many seconds; return it, or the mean F1 of counts, as a figure."""
+        if isinstance(found, Counts):
+            name = f"f1 (net {found.net})" if found.net else "f1"
+            figure = Figure(found.iteration, "test", name, self.f1.add(found, f"{seconds:.3f}"))
+        else:
+            figure = found
+        self.last[figure.phase, figure.name] = figure.value
+        if (figure.phase, figure.name) == ("train", "loss"):
+            self._advance(figure.iteration, seconds)
+            self.shown["loss"] = f"{figure.value:.4g}"
+        elif (figure.phase, figure.name) == ("test", "f1"):
+            self.shown["F1"] = f"{figure.value:.3f}"
+        else:
+            return figure
+        self.bar.set_postfix(self.shown)
+        return figure
+
+    def _advance(self, iteration: int, seconds: float) -> None:
+        if self.first is None:
+            # A training that goes on: what was done before is not this run's speed.
+            self.first = (iteration, seconds)
+            self.bar.initial = self.bar.n = min(iteration, self.bar.total)
+        self.bar.update(max(0, min(iteration, self.bar.total) - self.bar.n))
+        done, took = iteration - self.first[0], seconds - self.first[1]
+        if self.images and done and took > 0:
+            self.shown["images/s"] = f"{done * self.images / took:.0f}"
+
+
 def _run(
-    command: list[str], out: Path, *, resumed: bool, bar: Any
-) -> tuple[LogReader, dict[tuple[str, str], float]]:
-    """Run caffe, follow its log, and return what the log said last."""
-    reader = LogReader()
-    last: dict[tuple[str, str], float] = {}
+    command: list[str], out: Path, *, resumed: bool, bar: Any, names: list[str], images: int | None
+) -> _Progress:
+    """Run caffe, follow its log, and return what it said."""
+    run = _Progress(LogReader(), F1Table(out, names, resumed=resumed), bar, images)
     tail: list[str] = []
     fatal: str | None = None
     # glog's levels and files are set so that the log has what is read from it, and /tmp stays clean.
@@ -351,16 +439,13 @@ def _run(
                     tail = [*tail[-39:], line]
                     # Caffe's other threads may go on for many lines before the process ends.
                     fatal = fatal or fatal_line(line)
-                    figure = reader.read(line)
-                    if figure is None:
-                        continue
-                    seconds = f"{time.monotonic() - start:.3f}"
-                    writer.writerow([figure.iteration, seconds, figure.phase, figure.name, figure.value])
-                    table.flush()
-                    last[figure.phase, figure.name] = figure.value
-                    if figure.name == "loss" and figure.phase == "train":
-                        bar.update(max(0, min(figure.iteration, bar.total) - bar.n))
-                        bar.set_postfix(loss=f"{figure.value:.4g}")
+                    for found in run.reader.read(line):
+                        seconds = time.monotonic() - start
+                        figure = run.add(found, seconds)
+                        writer.writerow(
+                            [figure.iteration, f"{seconds:.3f}", figure.phase, figure.name, figure.value]
+                        )
+                        table.flush()
                 code = child.wait()
                 interrupted = was_interrupted()
         finally:
@@ -373,7 +458,7 @@ def _run(
         raise KeyboardInterrupt
     if code:
         raise UserError(_failure(command[0], code, fatal, tail, out / LOG_FILE))
-    return reader, last
+    return run
 
 
 def _seconds_so_far(table: Path) -> float:

@@ -46,6 +46,21 @@ DRML_HOST_DEVICE inline bool IsLabel(double value) {
   return value == 1 || value == -1 || value == 0;
 }
 
+/// What a prediction turns out to be, in the order in which counts of them are given.
+enum Outcome { kTruePositive, kFalsePositive, kFalseNegative, kTrueNegative };
+const int kOutcomes = 4;
+
+/// For a score and a known label (1 or -1). The probability is rounded as that of a Sigmoid layer,
+/// so that counts are those of the probabilities that a net puts out.
+template <typename Dtype>
+DRML_HOST_DEVICE inline Outcome OutcomeOf(Dtype x, Dtype label, double threshold) {
+  const bool predicted = static_cast<Dtype>(Sigmoid(x)) >= threshold;
+  if (label > 0) {
+    return predicted ? kTruePositive : kFalseNegative;
+  }
+  return predicted ? kFalsePositive : kTrueNegative;
+}
+
 }  // namespace caffe_ext
 
 #undef DRML_HOST_DEVICE

@@ -11,6 +11,7 @@
 
 #include "caffe/blob.hpp"
 #include "caffe/layers/locally_connected_layer.hpp"
+#include "caffe/layers/multi_label_counts_layer.hpp"
 #include "caffe/layers/multi_label_sigmoid_cross_entropy_loss_layer.hpp"
 #include "caffe/layers/region_layer.hpp"
 #include "caffe/test/test_caffe_main.hpp"
@@ -251,6 +252,46 @@ TYPED_TEST(GPULayerTest, TestMultiLabelLoss) {
       this->template ExpectSame<MultiLabelSigmoidCrossEntropyLossLayer<TypeParam> >(
           param, {}, inputs, {true, false}, {});
     }
+  }
+}
+
+// A class for a block, and more samples than it has threads.
+TYPED_TEST(GPULayerTest, TestMultiLabelCounts) {
+  for (const char* text : {"", "multi_label_counts_param { threshold: 0.3 }"}) {
+    for (int samples : {1, 977}) {
+      SCOPED_TRACE(text);
+      LayerParameter param;
+      ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+          string("name: 'counts' type: 'MultiLabelCounts' ") + text, &param));
+      typename TestFixture::Blobs inputs(2);
+      for (shared_ptr<Blob<TypeParam> >& input : inputs) {
+        input.reset(new Blob<TypeParam>(vector<int>{samples, 13}));
+      }
+      FillGaussian(0, 4, inputs[0].get());
+      for (int i = 0; i < inputs[1]->count(); ++i) {
+        inputs[1]->mutable_cpu_data()[i] = this->Draw(-1, 1);
+      }
+      this->template ExpectSame<MultiLabelCountsLayer<TypeParam> >(param, {}, inputs,
+                                                                   {false, false}, {});
+    }
+  }
+}
+
+// A label that is none leaves the counts of its class without a value, there and nowhere else.
+TYPED_TEST(GPULayerTest, TestMultiLabelCountsOfWrongLabels) {
+  Caffe::set_mode(Caffe::GPU);
+  Blob<TypeParam> scores({300, 3}), labels({300, 3}), counts;
+  caffe_set(scores.count(), TypeParam(.5), scores.mutable_cpu_data());
+  caffe_set(labels.count(), TypeParam(1), labels.mutable_cpu_data());
+  labels.mutable_cpu_data()[290 * 3 + 1] = 2;
+  const vector<Blob<TypeParam>*> bottom = {&scores, &labels}, top = {&counts};
+  MultiLabelCountsLayer<TypeParam> layer((LayerParameter()));
+  layer.SetUp(bottom, top);
+  layer.Forward(bottom, top);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(counts.cpu_data()[i], i == 0 ? 300 : 0);
+    EXPECT_TRUE(std::isnan(counts.cpu_data()[4 + i]));
+    EXPECT_EQ(counts.cpu_data()[8 + i], i == 0 ? 300 : 0);
   }
 }
 

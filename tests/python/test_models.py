@@ -83,7 +83,7 @@ def test_all_nets_are_one_architecture(name, model):
     shared = [{}, {}]
     for into, net in zip(shared, (name, "deploy.prototxt"), strict=True):
         for layer in layers(net, model).values():
-            if layer.type in ("Input", "Sigmoid", "MultiLabelSigmoidCrossEntropyLoss"):
+            if layer.type in ("Input", "Sigmoid", "MultiLabelSigmoidCrossEntropyLoss", "MultiLabelCounts"):
                 continue
             layer.ClearField("param")
             for parameters in (layer.convolution_param, layer.inner_product_param, layer.region_param):
@@ -95,6 +95,15 @@ def test_all_nets_are_one_architecture(name, model):
     assert list(ours) == list(deployed)
     for layer in ours:
         assert ours[layer].SerializeToString() == deployed[layer].SerializeToString(), layer
+
+
+@pytest.mark.parametrize("model", ["drml", "convnet", "lcn", "alexnet"])
+@pytest.mark.parametrize("name", ["train_val.prototxt", "quick_train_val.prototxt"])
+def test_the_test_net_counts_what_the_loss_is_of(name, model):
+    *_, loss, counts = net_parameter(name, model).layer
+    assert (loss.type, counts.type) == ("MultiLabelSigmoidCrossEntropyLoss", "MultiLabelCounts")
+    assert list(counts.bottom) == list(loss.bottom)
+    assert [rule.phase for rule in counts.include] == [caffe.TEST]
 
 
 def test_lcn_has_the_papers_shapes_and_sizes():

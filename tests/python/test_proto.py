@@ -24,6 +24,10 @@ REGION_DEFAULTS = {
     "group_sparsity": 0,
 }
 
+OURS = {
+    *("RegionParameter", "MultiLabelDataParameter", "MultiLabelLossParameter", "MultiLabelCountsParameter"),
+}
+
 NET = """
 name: "ours"
 layer {
@@ -93,7 +97,7 @@ def test_stock_caffe_reads_our_datum_as_an_image(stock):
 def test_our_fields_begin_at_1000_and_nothing_else_differs(stock):
     for name in caffe_pb2.DESCRIPTOR.message_types_by_name:
         ours = caffe_pb2.DESCRIPTOR.message_types_by_name[name]
-        if name in ("RegionParameter", "MultiLabelDataParameter", "MultiLabelLossParameter"):
+        if name in OURS:
             continue
         theirs = stock(name).DESCRIPTOR
         added = {field.name: field.number for field in ours.fields} | {}

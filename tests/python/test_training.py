@@ -156,18 +156,18 @@ HEAD = "I1123 22:44:28.123456  1234 solver.cpp:239] "
 )
 def test_figures_are_read_from_the_log(text, figure):
     found = LogReader().read(HEAD + text + "\n")
-    assert (found and (found.iteration, found.phase, found.name, found.value)) == figure
+    assert [(one.iteration, one.phase, one.name, one.value) for one in found] == ([figure] if figure else [])
 
 
 def test_loss_that_is_no_number_is_read_as_such():
-    found = LogReader().read(HEAD + "Iteration 4 (1 iter/s, 1s/4 iters), loss = -nan\n")
+    (found,) = LogReader().read(HEAD + "Iteration 4 (1 iter/s, 1s/4 iters), loss = -nan\n")
     assert np.isnan(found.value)
 
 
 def test_outputs_belong_to_the_iteration_and_net_before_them():
     reader = LogReader()
-    assert reader.read(HEAD + "Iteration 30, Testing net (#1)\n") is None
-    figure = reader.read(HEAD + "    Test net output #0: loss = 2\n")
+    assert reader.read(HEAD + "Iteration 30, Testing net (#1)\n") == []
+    (figure,) = reader.read(HEAD + "    Test net output #0: loss = 2\n")
     assert (figure.iteration, figure.name) == (30, "loss (net 1)")
     reader.read(HEAD + "Snapshotting to binary proto file /a b/tiny_iter_30.caffemodel\n")
     assert reader.snapshot == "/a b/tiny_iter_30.caffemodel"

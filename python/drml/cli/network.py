@@ -28,7 +28,8 @@ def train(subparsers: Any) -> None:
         commands.train,
         "train with caffe, in a folder of its own",
         "Copies solver and net to OUT with the data paths filled in and runs `caffe train` there. Leaves\n"
-        "the snapshots, final.caffemodel, train.log, loss.csv, and transform.json for `drml score`.\n"
+        "the snapshots, final.caffemodel, train.log, loss.csv, f1.csv with the F1 of each AU in each test\n"
+        "pass, and transform.json for `drml score`.\n"
         "Ctrl-C makes caffe write a snapshot and stop; a second one kills it.",
         "  drml train --solver models/drml/quick_solver.prototxt --data data/drml/fold2 --out build/fold2",
     )

@@ -6,7 +6,7 @@ import csv
 import math
 from pathlib import Path
 
-from drml.caffe_log import LogReader
+from drml.caffe_log import Figure, LogReader
 from drml.errors import UserError
 from drml.report.charts import Points, curve_chart
 from drml.report.markup import duration, escaped
@@ -29,8 +29,9 @@ def _losses(train_dir: Path) -> tuple[Points, Points, float | None]:
     elif log.is_file():
         reader = LogReader()
         for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-            if figure := reader.read(line):
-                figures.append((figure.iteration, figure.phase, figure.name, figure.value))
+            for found in reader.read(line):
+                if isinstance(found, Figure):
+                    figures.append((found.iteration, found.phase, found.name, found.value))
     else:
         raise UserError(f"{train_dir}: neither {LOSS_FILE} nor {LOG_FILE} in it; give a folder of drml train")
     curves = [

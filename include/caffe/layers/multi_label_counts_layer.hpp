@@ -1,0 +1,67 @@
+#ifndef CAFFE_MULTI_LABEL_COUNTS_LAYER_HPP_
+#define CAFFE_MULTI_LABEL_COUNTS_LAYER_HPP_
+
+#include <string>
+#include <vector>
+
+#include "caffe/blob.hpp"
+#include "caffe/layer.hpp"
+#include "caffe/proto/caffe.pb.h"
+
+namespace caffe {
+
+/**
+ * @brief Counts, class by class, how the predictions for a batch compare with its labels, so that
+ * the F1 of a test pass can be computed from what Caffe prints:
+ * @f[
+ *   F1 = \frac{2\,TP}{2\,TP + FP + FN}
+ * @f]
+ *
+ * A class counts as predicted where p = sigmoid(x), rounded to Dtype as a Sigmoid layer's output
+ * is, is at least the threshold. Samples whose label is unknown count nowhere.
+ *
+ * Bottoms:
+ *   -# N x C (or any shape of N samples with C values each): scores x, before the sigmoid
+ *   -# the same N and C: labels in {-1, 0, 1}; anything else stops the run (in GPU mode: makes the
+ *      class's four counts NaN)
+ * Top: C x 4: true positives, false positives, false negatives, true negatives. All four of a class
+ *   are NaN where one of its scores is.
+ *
+ * Parameters (multi_label_counts_param):
+ *   - threshold (0.5): a probability, from 0 to 1
+ *
+ * The solver prints means over test_iter batches with six digits: round(mean * test_iter) is the
+ * exact count below 98,000 (see src/layers/multi_label_counts_layer.md).
+ *
+ * No gradient flows back from here.
+ *
+ * Source: F1-frame, the figure of "Deep Region and Multi-label Learning for Facial Action Unit
+ * Detection", CVPR 2016; the layer is ours.
+ */
+template <typename Dtype>
+class MultiLabelCountsLayer : public Layer<Dtype> {
+ public:
+  explicit MultiLabelCountsLayer(const LayerParameter& param) : Layer<Dtype>(param) {}
+  virtual void LayerSetUp(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
+  virtual void Reshape(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
+
+  virtual inline const char* type() const { return "MultiLabelCounts"; }
+  virtual inline int ExactNumBottomBlobs() const { return 2; }
+  virtual inline int ExactNumTopBlobs() const { return 1; }
+  virtual inline bool AllowForceBackward(const int bottom_index) const { return false; }
+
+ protected:
+  virtual void Forward_cpu(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
+  virtual void Forward_gpu(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
+  /// Stops the run where somebody asks for a gradient.
+  virtual void Backward_cpu(const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
+                            const vector<Blob<Dtype>*>& bottom);
+
+  double threshold() const { return this->layer_param_.multi_label_counts_param().threshold(); }
+  /// "MultiLabelCounts layer 'name'", the start of every message.
+  string Title() const;
+};
+
+}  // namespace caffe
+
+#endif  // CAFFE_MULTI_LABEL_COUNTS_LAYER_HPP_
