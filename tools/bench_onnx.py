@@ -71,6 +71,7 @@ def main() -> None:
     from drml.onnx_net import OnnxNet
 
     caffe = import_caffe()
+    plain = dict(layers.CONVERTERS)
     other_forms = {
         "ONNX Runtime, Region split": {"Region": region.split},
         "ONNX Runtime, LRN as a node": {"LRN": lrn.as_node},
@@ -83,7 +84,6 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             weights, out = Path(folder) / "weights.h5", Path(folder) / "net.onnx"
             net.save_hdf5(str(weights))
-            plain = dict(layers.CONVERTERS)
             for name, replaced in {"ONNX Runtime": {}, **(other_forms if model == "drml" else {})}.items():
                 layers.CONVERTERS.update({**plain, **replaced})
                 done = export(deploy, weights, out, progress=False, probe=False)
