@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -81,8 +82,10 @@ def _load_upright(source: Source) -> NDArray[np.uint8]:
 def _orientation(data: bytes) -> int:
     """Say how the camera was held, as EXIF counts it; 1, upright, where nothing is told."""
     try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return int(picture.getexif().get(_ORIENTATION, 1))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of a picture's size: its pixels are not decoded here
+            with Image.open(io.BytesIO(data)) as picture:
+                return int(picture.getexif().get(_ORIENTATION, 1))
     except Exception:  # Pillow raises many kinds on a broken EXIF block, and OpenCV has decoded the picture
         return 1
 
