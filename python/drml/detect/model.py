@@ -19,6 +19,7 @@ from drml.manifest import manifest_beside, read_manifest
 from drml.net import CaffeNet, data_paths, preprocess, read_prototxt, read_weights
 from drml.net_input import Input, find_input, read_transform_file
 from drml.registration import SIZE
+from drml.shipped import find_shipped
 
 __all__ = ["CaffePredictor", "Predictor", "Recogniser", "find_aus", "find_net", "find_preparation", "side_of"]
 
@@ -135,14 +136,11 @@ def run_faces(
 
 
 def find_net(weights: str | Path, net: str | Path | None = None) -> Path:
-    """Name the deploy net: as given, else the one beside the weights, else models/drml's.
-
-    The latter is looked for in the current folder, then in the checkout that this package runs from.
-    """
+    """Name the deploy net: as given, else the one beside the weights, else models/drml's."""
     if net is not None:
-        return Path(net)
+        return find_shipped(net)
     beside = Path(weights).with_name(_DEPLOY)
-    for path in (beside, _MODELS, Path(__file__).resolve().parents[3] / _MODELS):
+    for path in (beside, find_shipped(_MODELS)):
         if path.is_file():
             return path
     raise UserError(f"{weights}: neither {beside} nor {_MODELS} is there; name the deploy net with --net")
