@@ -353,17 +353,21 @@ def train(args: argparse.Namespace) -> None:
 
 def report(args: argparse.Namespace) -> None:
     """Write the page."""
-    from drml.report import write_report
+    from drml.report import write_experiment_report, write_report
 
     _check_parent(args.out)
-    write_report(
-        args.out,
-        scores_json=args.scores,
-        train_dir=args.train,
-        data_dir=args.data,
-        predictions=args.predictions,
-        stages=args.stages,
-    )
+    if args.experiment:
+        write_experiment_report(args.out, args.experiment, method=args.method)
+    else:
+        write_report(
+            args.out,
+            scores_json=args.scores,
+            train_dir=args.train,
+            data_dir=args.data,
+            predictions=args.predictions,
+            saliency=args.saliency,
+            stages=args.stages,
+        )
     _note(args, f"{args.out}: report")
 
 
@@ -372,24 +376,18 @@ def relations(args: argparse.Namespace) -> None:
     import numpy as np
 
     from drml import relations as tables
-    from drml.scoring import read_prediction_rows
+    from drml.scoring import read_predictions
 
-    aus: list[int] = []
-    labels: list[list[int]] = []
-    values: list[list[float]] = []
-    for path in args.predictions:
-        before = aus
-        aus, rows = read_prediction_rows(path)
-        if before and aus != before:
+    found = [read_predictions(path) for path in args.predictions]
+    aus = list(found[0].aus)
+    for path, one in zip(args.predictions, found, strict=True):
+        if list(one.aus) != aus:
             raise UserError(f"{path}: other AUs than in {args.predictions[0]}")
-        try:
-            labels += [[int(row[f"y_AU{au}"]) for au in aus] for row in rows.values()]
-            values += [[float(row[f"p_AU{au}"]) for au in aus] for row in rows.values()]
-        except (KeyError, TypeError, ValueError):
-            raise UserError(f"{path}: not what drml score --predictions writes") from None
-    if not labels:
+    labels = np.concatenate([one.labels for one in found])
+    if not len(labels):
         raise UserError(f"{args.predictions[0]}: no frame in it")
-    truth, model = tables.relations(labels), tables.relations(labels, np.array(values))
+    values = np.concatenate([one.probabilities for one in found])
+    truth, model = tables.relations(labels), tables.relations(labels, values)
     apart = tables.compare(truth, model)
     if args.json:
 

@@ -22,6 +22,8 @@ __all__ = ["Item", "check_lmdb", "read_lmdb", "read_mean", "write_lmdb", "write_
 _FIRST_MAP = 64 << 20
 _BATCH = 1000  # records a transaction: what a crash can lose, and what memory holds
 
+Buffer = bytes | memoryview
+
 
 class Item(NamedTuple):
     """One record of a database.
@@ -174,8 +176,14 @@ def check_lmdb(path: Path | str) -> int:
     return entries
 
 
-def read_lmdb(path: Path | str) -> Iterator[Item]:
-    """Read a database in the order of its keys.
+def read_lmdb(path: Path | str, keys: Sequence[str] | None = None) -> Iterator[Item]:
+    """Read a database in the order of its keys, or some of its records.
+
+    Parameters
+    ----------
+    path : path-like
+    keys : sequence of str, optional
+        Read these alone, in this order, and leave out what is not there.
 
     Yields
     ------
@@ -197,7 +205,12 @@ def read_lmdb(path: Path | str) -> Iterator[Item]:
         raise UserError(f"{path}: cannot be opened as an LMDB ({error})") from None
     try:
         with env.begin(buffers=True) as transaction:
-            for raw_key, value in transaction.cursor():
+            records: Iterable[tuple[Buffer, Buffer | None]] = transaction.cursor()
+            if keys is not None:
+                records = ((key.encode(), transaction.get(key.encode())) for key in keys)
+            for raw_key, value in records:
+                if value is None:
+                    continue
                 key = bytes(raw_key).decode("ascii", "backslashreplace")
                 try:
                     datum = Datum.FromString(bytes(value))

@@ -129,18 +129,62 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     >>> round(average_precision([1, -1, 1], [0.9, 0.5, 0.1]), 4)
     0.8333
     """
+    recall, precision = precision_recall_curve(labels, scores)
+    return float((precision[1:] * np.diff(recall)).sum()) if recall.size else math.nan
+
+
+def _steps(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return hits and frames predicted present, for every distinct score as threshold, from the highest.
+
+    Empty without both classes.
+    """
     present, values = _known(labels, scores)
-    positives = int(np.count_nonzero(present))
-    if not positives or positives == present.size:
-        return math.nan
+    if not present.any() or present.all():
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
     order = np.argsort(-values, kind="stable")
     ranked = values[order]
     # Frames of one score are taken together: only the last of them is a point of the curve.
     ends = np.append(np.flatnonzero(np.diff(ranked)), ranked.size - 1)
-    hits = np.cumsum(present[order])[ends]
-    precision = hits / (ends + 1)
-    recall_steps = np.diff(hits, prepend=0) / positives
-    return float((precision * recall_steps).sum())
+    return np.cumsum(present[order])[ends], ends + 1
+
+
+def roc_curve(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ROC curve: false and true positive rates, from (0, 0) to (1, 1).
+
+    A point for every distinct score. The area under the straight lines between them is `roc_auc`. Empty
+    unless both classes are there.
+
+    Examples
+    --------
+    >>> across, up = roc_curve([1, -1, 1, -1], [0.9, 0.1, 0.4, 0.4])
+    >>> across.tolist(), up.tolist()
+    ([0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0])
+    """
+    hits, predicted = _steps(labels, scores)
+    if not hits.size:
+        return np.zeros(0), np.zeros(0)
+    alarms = predicted - hits
+    return np.append(0.0, alarms / alarms[-1]), np.append(0.0, hits / hits[-1])
+
+
+def precision_recall_curve(
+    labels: ArrayLike, scores: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return recall and precision, one for every distinct score, after the point (0, 1).
+
+    A precision holds from the recall before its own up to its own: the area under these steps is
+    `average_precision`. Empty unless both classes are there.
+
+    Examples
+    --------
+    >>> recall, precision = precision_recall_curve([1, -1, 1], [0.9, 0.5, 0.1])
+    >>> recall.tolist(), precision.round(2).tolist()
+    ([0.0, 0.5, 0.5, 1.0], [1.0, 1.0, 0.5, 0.67])
+    """
+    hits, predicted = _steps(labels, scores)
+    if not hits.size:
+        return np.zeros(0), np.zeros(0)
+    return np.append(0.0, hits / hits[-1]), np.append(1.0, hits / predicted)
 
 
 def mean_of_defined(values: Sequence[float]) -> float:

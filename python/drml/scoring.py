@@ -27,12 +27,13 @@ from drml.net_input import describe_input, find_input
 from drml.prepared import VERIFY, Data, open_data
 
 __all__ = [
+    "PredictionTable",
     "Predictions",
     "TestResult",
     "assess",
     "aus_of",
     "predict",
-    "read_prediction_rows",
+    "read_predictions",
     "score",
     "write_predictions",
     "write_scores",
@@ -430,20 +431,39 @@ def write_predictions(path: str | Path, folds: Sequence[Predictions]) -> None:
                 writer.writerow([key, *(f"{value:.6f}" for value in probability), *label.tolist()])
 
 
-def read_prediction_rows(path: str | Path) -> tuple[list[int], dict[str, dict[str, str]]]:
-    """Read what `write_predictions` wrote: the AUs, and each key's row as text by column."""
+@dataclass(frozen=True)
+class PredictionTable:
+    """Predictions as `write_predictions` leaves them: K AUs, N keys, and labels and probabilities, N x K."""
+
+    aus: tuple[int, ...]
+    keys: list[str]
+    labels: NDArray[np.int8]
+    probabilities: NDArray[np.float64]
+
+
+def read_predictions(path: str | Path) -> PredictionTable:
+    """Read what `write_predictions` wrote, all folds in order.
+
+    Raises
+    ------
+    UserError
+        It is missing, or is not of that form.
+    """
     try:
         with Path(path).open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            names = reader.fieldnames or []
-            aus = [int(name[4:]) for name in names if name.startswith("p_AU")]
-            if "key" not in names or not aus:
-                raise UserError(f"{path}: not what drml score --predictions writes")
-            return aus, {row["key"]: row for row in reader}
+            header, *rows = csv.reader(file)
+        aus = tuple(int(name[4:]) for name in header if name.startswith("p_AU"))
+        if not aus or header != ["key", *(f"{what}_AU{au}" for what in "py" for au in aus)]:
+            raise ValueError
+        values = np.array([row[1:] for row in rows], np.float64).reshape(len(rows), 2 * len(aus))
+        if not np.isin(values[:, len(aus) :], (-1, 0, 1)).all() or not np.isfinite(values).all():
+            raise ValueError
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected what drml score --predictions writes") from None
     except ValueError:
         raise UserError(f"{path}: not what drml score --predictions writes") from None
+    labels = values[:, len(aus) :].astype(np.int8)
+    return PredictionTable(aus, [row[0] for row in rows], labels, values[:, : len(aus)])
 
 
 def write_scores(path: str | Path, result: TestResult) -> None:

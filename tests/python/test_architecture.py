@@ -131,6 +131,8 @@ def test_nothing_shipped_imports_tests() -> None:
         "relations",
         "report.charts",
         "report.faces",
+        "report.lines",
+        "report.markup",
         "sampling",
         "saliency",
     ],

@@ -37,6 +37,14 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a_lmdb"]
 
 
+def test_some_records_are_read_by_key(tmp_path: Path) -> None:
+    written = items(20)
+    lmdb_io.write_lmdb(tmp_path / "a", written)
+    keys = [written[7][0], "none", written[2][0]]
+    assert list(lmdb_io.read_lmdb(tmp_path / "a", keys)) == [written[7], written[2]]
+    assert list(lmdb_io.read_lmdb(tmp_path / "a", [])) == []
+
+
 def test_a_record_is_caffes_datum_and_our_labels(tmp_path: Path) -> None:
     lmdb_io.write_lmdb(tmp_path / "a", [("k", b"JPEG", np.array([1, 0, -1], np.int8))], shape=(3, 20, 30))
     with lmdb.open(str(tmp_path / "a"), readonly=True) as env, env.begin() as transaction:

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import precision_recall_curve as sklearn_pr
+from sklearn.metrics import roc_curve as sklearn_roc
 
 from drml import metrics
 from drml.labels import BP4D_BASE_RATES
@@ -50,6 +52,26 @@ def test_agrees_with_scikit_learn_on_many_frames(seed):
     labels = rng.choice([-1, 0, 1], 3000, p=[0.6, 0.1, 0.3])
     scores = np.round(np.clip(0.4 + 0.2 * labels + 0.3 * rng.standard_normal(3000), 0, 1), 1 + seed % 3)
     check(list(zip(labels.tolist(), scores.tolist(), strict=True)))
+
+
+@pytest.mark.parametrize("digits", [1, 2, 6])
+def test_curves_agree_with_scikit_learn(digits):
+    rng = np.random.default_rng(digits)
+    labels = rng.choice([-1, 0, 1], 500, p=[0.6, 0.1, 0.3])
+    scores = np.round(np.clip(0.4 + 0.2 * labels + 0.3 * rng.standard_normal(500), 0, 1), digits)
+    truth, known = labels[labels != 0] > 0, scores[labels != 0]
+    across, up, _ = sklearn_roc(truth, known, drop_intermediate=False)
+    np.testing.assert_allclose(metrics.roc_curve(labels, scores), (across, up), rtol=1e-12)
+    precision, recall, _ = sklearn_pr(truth, known)
+    found = metrics.precision_recall_curve(labels, scores)
+    np.testing.assert_allclose(found, (recall[::-1], precision[::-1]), rtol=1e-12)
+    assert (np.diff(across) * (up[1:] + up[:-1]) / 2).sum() == pytest.approx(metrics.roc_auc(labels, scores))
+
+
+@pytest.mark.parametrize("labels", [[], [0, 0], [1, 1], [-1, 0]])
+def test_there_is_no_curve_without_both_classes(labels):
+    for curve in (metrics.roc_curve, metrics.precision_recall_curve):
+        assert [axis.size for axis in curve(labels, [0.5] * len(labels))] == [0, 0]
 
 
 def test_threshold_is_inclusive():

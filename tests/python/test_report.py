@@ -1,45 +1,20 @@
 """drml.report: a page that stands alone, says what is synthetic, escapes, and shows the right figures."""
 
 import json
-import re
-from html.parser import HTMLParser
+import math
+import shutil
 
+import cv2
+import numpy as np
 import pytest
 
 import tiny_net as tiny
 from drml import cli, report, scoring
 from drml.errors import UserError
-from drml.report.faces import choose
-
-VOID = {"meta", "img", "br", "line", "rect", "polyline"}
-
-
-class Page(HTMLParser):
-    """Checks that tags close in order; collects text, attributes and table rows."""
-
-    def __init__(self, text):
-        super().__init__()
-        self.open, self.tags, self.words, self.rows = [], [], [], []
-        self.feed(text)
-        self.close()
-        assert self.open == []
-        self.text = " ".join(" ".join(self.words).split())
-
-    def handle_starttag(self, tag, attributes):
-        self.tags.append((tag, dict(attributes)))
-        if tag not in VOID:
-            self.open.append(tag)
-        if tag == "tr":
-            self.rows.append([])
-
-    def handle_endtag(self, tag):
-        if tag not in VOID:
-            assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        self.words.append(data)
-        if self.open and self.open[-1] in ("td", "th"):
-            self.rows[-1].append(data)
+from drml.labels import AU_NAMES
+from drml.report.faces import choose, extremes, frame_losses
+from drml.report.lines import thin
+from html_page import Page
 
 
 @pytest.fixture
@@ -109,17 +84,10 @@ def change(path, edit):
 
 def test_page_stands_alone_and_is_well_formed(tmp_path, inputs):
     page = write(tmp_path, inputs[0])
-    text = (tmp_path / "r.html").read_text()
-    assert not re.search(r"(src|href)=\"(?!data:image/)", text)
-    assert "url(" not in text
-    assert "<script" not in text
-    assert ("html", {"lang": "en"}) in page.tags
-    assert any(tag == "meta" and "viewport" in attributes.values() for tag, attributes in page.tags)
-    for tag, attributes in page.tags:
-        if tag == "img":
-            assert attributes["alt"]
-        if tag == "svg":
-            assert attributes["aria-label"]
+    page.check_that_it_stands_alone()
+    anchors = [attributes["href"][1:] for tag, attributes in page.tags if tag == "a"]
+    assert anchors == list(page.sections), "the contents name every section, in order"
+    assert anchors[0] == "scores" and {"curves", "training", "relations", "faces", "origin"} < set(anchors)
 
 
 def test_table_has_the_scores(tmp_path, inputs):
@@ -129,8 +97,7 @@ def test_table_has_the_scores(tmp_path, inputs):
     for score in result.pooled.rows:
         name = next(name for name in rows if name.startswith(f"AU {score.au} "))
         assert rows[name][2:] == [f"{score.f1:.3f}", f"{score.auc:.3f}", f"{score.ap:.3f}"]
-    # The empty cell has no text.
-    assert rows["all positive (trivial)"][1] == f"{result.pooled.average('trivial_f1'):.3f}"
+    assert rows["all positive (trivial)"][2] == f"{result.pooled.average('trivial_f1'):.3f}"
     assert rows["no image <file>"] == ["3"]
     assert rows["AU2"] == ["-", "-"]
     assert rows["train"] == ["1 min 36 s"]
@@ -179,16 +146,19 @@ def test_faces_say_what_was_hit_missed_and_false(tmp_path, inputs):
     assert "F001_T1_0002 hit 1 missed 2 false 4 F002" in page.text
     assert "F002_T1_0003 hit - missed - false - unknown 1" in page.text
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert [picture["alt"] for picture in pictures] == [
-        "Face of F001, showing AU 1, AU 2",
-        "Face of F002, showing no AU",
-    ]
+    faces = ["Face of F001, showing AU 1, AU 2", "Face of F002, showing no AU"]
+    # Spread over the test set; then the best ones, which here are both: none is left to be the worst.
+    losses = [-(math.log(0.5) + math.log(0.49) + math.log(0.1)) / 3, -(math.log(0.8) + math.log(0.7)) / 2]
+    assert losses[0] > losses[1]
+    assert [picture["alt"] for picture in pictures] == [*faces, *reversed(faces)]
+    for name, loss in zip(("F001_T1_0002", "F002_T1_0003"), losses, strict=True):
+        assert f"{name}, loss {loss:.2f} hit" in page.text
     assert all(picture["src"].startswith("data:image/png;base64,iVBOR") for picture in pictures)
 
 
 def test_curve_leaves_out_what_is_no_number(tmp_path, inputs):
     page = write(tmp_path, inputs[0])
-    curve, test = (attributes["points"].split() for tag, attributes in page.tags if tag == "polyline")
+    curve, test = (line.split() for line in page.polylines("training"))
     assert (len(curve), len(test)) == (2, 2)
     heights = [float(point.split(",")[1]) for point in (*curve, *test)]
     # Up is less in SVG: loss 8 above 4, test loss 9 above 5, and 9 above 8.
@@ -204,6 +174,107 @@ def test_curve_comes_from_the_log_without_a_table(tmp_path, inputs):
     head = "I1123 22:44:28.123456  1234 solver.cpp:239] Iteration "
     (options["train_dir"] / "train.log").write_text(f"{head}0, loss = 8\n{head}20 (1 iter/s), loss = 4\n")
     assert "20 iterations, loss at the end 4." in write(tmp_path, options).text
+
+
+def area(line):
+    """Return the area under a polyline in the unit square of `square_chart`."""
+    points = np.array([[float(number) for number in point.split(",")] for point in line.split()])
+    x, y = (points[:, 0] - 28) / (196 - 28), (160 - points[:, 1]) / (160 - 8)
+    return float((np.diff(x) * (y[1:] + y[:-1]) / 2).sum())
+
+
+def test_curves_have_the_areas_of_the_scores(tmp_path, inputs):
+    options, result = inputs
+    page = write(tmp_path, options)
+    lines = page.polylines("curves")
+    defined = [row for row in result.pooled.rows if not math.isnan(row.auc)]
+    assert len(lines) == 2 * len(defined) > 0
+    for row, roc, pr in zip(defined, lines, lines[len(defined) :], strict=False):
+        assert area(roc) == pytest.approx(row.auc, abs=0.01)
+        assert area(pr) == pytest.approx(row.ap, abs=0.01)
+        for figure in (row.auc, row.ap):
+            assert f"AU {row.au} {AU_NAMES[row.au]}: {figure:.3f}" in page.sections["curves"]
+
+
+def test_an_au_without_both_classes_has_no_curve(tmp_path, inputs):
+    options, _ = inputs
+    options["predictions"].write_text(
+        "key,p_AU1,p_AU2,y_AU1,y_AU2\n00000002_F001_T1_0002,0.5,0.5,1,1\n00000003_F002_T1_0003,0.4,0.6,1,-1\n"
+    )
+    page = write(tmp_path, options)
+    assert len(page.polylines("curves")) == 2
+    assert page.sections["curves"].count("AU 1 Inner brow raiser: no curve") == 2
+    assert "AU 2 Outer brow raiser: 0.000" in page.sections["curves"]
+
+
+def test_relation_tables_are_those_of_labels_and_predictions(tmp_path, inputs):
+    options, result = inputs
+    page = write(tmp_path, options)
+    fold = result.folds[0]
+    shown = [row for row in page.rows_of("relations") if row[0].startswith("AU ")]
+    for rows, values in ((shown[:3], fold.labels), (shown[3:], fold.probabilities)):
+        for i, row in enumerate(rows):
+            for j, text in enumerate(row[1:]):
+                both = (fold.labels[:, i] != 0) & (fold.labels[:, j] != 0)
+                expected = np.corrcoef(values[both, i].astype(float), values[both, j].astype(float))[0, 1]
+                assert text == f"{expected:.2f}"
+
+
+def test_thinning_keeps_the_line():
+    rng = np.random.default_rng(0)
+    x = np.linspace(0, 1, 20001)
+    y = np.cumsum(rng.standard_normal(x.size)) / 400
+    kept = thin(np.column_stack([x, y]), 150)
+    assert len(kept) == 150 and (np.diff(kept) > 0).all() and kept[0] == 0 and kept[-1] == 20000
+    assert np.abs(np.interp(x, x[kept], y[kept]) - y).max() < 0.1 * np.ptp(y)
+    # What lies on straight lines goes, what does not stays; also where the line comes back on itself.
+    assert thin([[0, 0], [0, 0.5], [0, 1], [0.5, 1], [1, 1]]).tolist() == [0, 2, 4]
+    assert thin([[0, 0], [2, 0], [1, 0]]).tolist() == [0, 1, 2]
+    assert thin([[0, 0], [1, 1], [0, 0]]).tolist() == [0, 1, 2]
+    assert thin(np.zeros((0, 2))).tolist() == [] and thin([[3, 4]]).tolist() == [0]
+
+
+def test_best_and_worst_frames_are_of_different_videos():
+    losses = np.array([0.3, 0.1, 0.2, 0.9, 0.8, np.nan])
+    assert extremes(losses, ["a", "a", "b", "b", "c", "d"]) == ([1, 2, 4], [3, 0])
+    best, worst = extremes(np.arange(20.0), [str(i) for i in range(20)])
+    assert (best, worst) == ([0, 1, 2, 3], [19, 18, 17, 16])
+
+
+def test_frame_loss_is_a_mean_over_known_aus(inputs):
+    _, result = inputs
+    fold = result.folds[0]
+    for loss, labels, values in zip(frame_losses(fold), fold.labels, fold.probabilities, strict=True):
+        terms = [-math.log(p if y > 0 else 1 - p) for y, p in zip(labels, values, strict=True) if y]
+        np.testing.assert_allclose(loss, sum(terms) / len(terms) if terms else np.nan, rtol=1e-5)
+
+
+def test_saliency_maps_are_shown(tmp_path, inputs):
+    options, _ = inputs
+    folder = tmp_path / "saliency"
+    folder.mkdir()
+    for name in ("face", "AU1", "AU4"):
+        cv2.imwrite(str(folder / f"{name}.png"), np.random.default_rng(0).integers(0, 255, (150, 150, 3)))
+    about = {
+        "AU1": {"label": 1, "focus": 0.25, "area": 0.125},
+        "AU4": {"label": -1, "focus": None, "area": 0.5},
+    }
+    (folder / "saliency.json").write_text(json.dumps({"key": "0_<F>", "synthetic": True, "aus": about}))
+    page = write(tmp_path, {**options, "saliency": folder})
+    page.check_that_it_stands_alone()
+    assert "AU 1 Inner brow raiser, present; focus 0.250, region 0.125" in page.sections["saliency"]
+    assert "AU 4 Brow lowerer, absent; focus -, region 0.500" in page.sections["saliency"]
+    # Noise is large as PNG.
+    maps = [a for tag, a in page.tags if tag == "img" and a.get("class") == "map"]
+    assert len(maps) == 3 and all(a["src"].startswith("data:image/jpeg") for a in maps), (
+        "noise is large as PNG"
+    )
+    (folder / "AU4.png").write_bytes(b"no picture")
+    with pytest.raises(UserError, match=r"AU4\.png: not a picture"):
+        write(tmp_path, {**options, "saliency": folder})
+    shutil.rmtree(folder)
+    with pytest.raises(UserError, match=r"saliency\.json: not what drml saliency writes"):
+        write(tmp_path, {**options, "saliency": folder})
 
 
 def test_only_the_scores_are_needed(tmp_path, inputs):

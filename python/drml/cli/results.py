@@ -100,16 +100,30 @@ def report(subparsers: Any) -> None:
         subparsers,
         "report",
         commands.report,
-        "write one self-contained HTML page with scores, curves and faces",
-        "",
+        "write one self-contained HTML page of a training or of an experiment",
+        "Of a training (--scores): scores, curves, losses, AU relations, faces. Of the folders of\n"
+        "drml experiment (--experiment): the tables and figures as well. The page loads nothing.",
         "  drml report build/demo/report.html --scores build/demo/scores.json --train build/demo/train \\\n"
-        "      --data data/drml --predictions build/demo/predictions.csv",
+        "      --data data/drml --predictions build/demo/predictions.csv\n"
+        "  drml report build/paper.html --experiment build/paper",
     )
     parser.add_argument("out", type=Path, metavar="OUT.html", help="page to write")
-    parser.add_argument(
-        "--scores", type=Path, required=True, metavar="JSON", help="what drml score --out wrote"
+    of = parser.add_mutually_exclusive_group(required=True)
+    of.add_argument("--scores", type=Path, metavar="JSON", help="what drml score --out wrote")
+    of.add_argument(
+        "--experiment",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="folders of drml experiment, or a folder of such ones",
     )
-    parser.add_argument("--train", type=Path, metavar="DIR", help="folder of drml train")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="folder of drml prepare")
-    parser.add_argument("--predictions", type=Path, metavar="CSV", help="what drml score --predictions wrote")
-    parser.add_argument("--stages", type=Path, metavar="JSON", help='seconds by stage: {"train": 61.5, ...}')
+    run = parser.add_argument_group("with --scores")
+    run.add_argument("--train", type=Path, metavar="DIR", help="folder of drml train")
+    run.add_argument("--data", type=Path, metavar="DIR", help="folder of drml prepare")
+    run.add_argument("--predictions", type=Path, metavar="CSV", help="what drml score --predictions wrote")
+    run.add_argument("--saliency", type=Path, metavar="DIR", help="folder of drml saliency")
+    run.add_argument("--stages", type=Path, metavar="JSON", help='seconds by stage: {"train": 61.5, ...}')
+    experiment = parser.add_argument_group("with --experiment")
+    experiment.add_argument(
+        "--method", help="whose faces and relations are shown first (default drml where it is finished)"
+    )

@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from drml.errors import UserError
-from drml.report.markup import cell, duration, escaped, html_table
+from drml.report.markup import cell, details, duration, escaped, html_table
+from drml.report.page import Section
 
 
 def _are_apart(splits: Iterable[dict[str, Any]]) -> bool:
@@ -14,9 +15,9 @@ def _are_apart(splits: Iterable[dict[str, Any]]) -> bool:
     return len(set(subjects)) == len(subjects)
 
 
-def data_section(summary: dict[str, Any]) -> str:
+def data_section(summary: dict[str, Any]) -> Section:
     """Return what is in each split, and what was skipped, from the summary of ``drml prepare``."""
-    parts = ["<section>", "<h2>Data</h2>"]
+    parts = []
     kind = str(summary["kind"]).upper() + (" layout, synthetic" if summary.get("synthetic") else "")
     apart = all(_are_apart(splits.values()) for splits in summary["folds"].values())
     parts.append(
@@ -46,14 +47,11 @@ def data_section(summary: dict[str, Any]) -> str:
     for fold, splits in summary["folds"].items():
         for name, split in splits.items():
             lists.append(f"fold {fold} {name}: {' '.join(map(str, split['subjects']))}")
-    parts.append(
-        f"<details><summary>Subjects by split</summary><pre>{escaped(chr(10).join(lists))}</pre></details>"
-    )
-    parts.append("</section>")
-    return "\n".join(parts)
+    parts.append(details("Subjects by split", f"<pre>{escaped(chr(10).join(lists))}</pre>"))
+    return Section("data", "Data", "\n".join(parts))
 
 
-def stages_section(stages: dict[str, Any]) -> str:
+def stages_section(stages: dict[str, Any]) -> Section:
     """Return a table of seconds by stage."""
     try:
         seconds = {str(name): float(value) for name, value in stages.items()}
@@ -61,5 +59,4 @@ def stages_section(stages: dict[str, Any]) -> str:
         raise UserError('stages: expected an object of seconds by stage, such as {"train": 61.5}') from None
     rows = [[name, duration(value)] for name, value in seconds.items()]
     rows.append(["total", duration(sum(seconds.values()))])
-    table = html_table("Time by stage", ["stage", "time"], rows, sums=1)
-    return f"<section><h2>Time</h2>{table}</section>"
+    return Section("time", "Time", html_table("Time by stage", ["stage", "time"], rows, sums=1))

@@ -1,22 +1,30 @@
-"""The section of the faces: some of the test set, with what the net said of them."""
+"""The section of the faces: test frames with what was said of them, spread evenly, the best and the worst."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from drml import lmdb_io
 from drml.errors import UserError
+from drml.labels import PRESENT, UNKNOWN
 from drml.prepared import open_data
 from drml.report.markup import escaped
-from drml.scoring import read_prediction_rows
+from drml.report.page import Section
+from drml.report.pictures import data_url
+from drml.scoring import PredictionTable
+
+__all__ = ["choose", "extremes", "faces_section", "frame_losses"]
 
 FACES = 8
+EXTREMES = 4
+"""Best frames, and worst ones."""
 
 
-def choose(keys: Sequence[str], subject_of: dict[str, str], count: int = FACES) -> list[str]:
+def choose(keys: Sequence[str], subject_of: Mapping[str, str], count: int = FACES) -> list[str]:
     """Choose frames without a look at the result: the middle one of subjects spread over the test set.
 
     With fewer subjects than faces, frames spread evenly over the test set.
@@ -36,60 +44,124 @@ def choose(keys: Sequence[str], subject_of: dict[str, str], count: int = FACES) 
     return [among[index * len(among) // count] for index in range(count)]
 
 
-def _picture(data: bytes, where: str) -> str:
-    """Return a picture's bytes as a data URL; JPEG and PNG go in as they are."""
-    if data.startswith(b"\xff\xd8"):
-        kind = "jpeg"
-    elif data.startswith(b"\x89PNG"):
-        kind = "png"
-    else:
-        raise UserError(f"{where}: neither JPEG nor PNG; run drml verify on it")
-    return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
+def frame_losses(table: PredictionTable) -> NDArray[np.float64]:
+    """Return each frame's cross-entropy, a mean over its known AUs; NaN without one. Shape (N,)."""
+    known = table.labels != UNKNOWN
+    right = np.where(table.labels == PRESENT, table.probabilities, 1 - table.probabilities)
+    loss = np.where(known, -np.log(np.clip(right, 1e-6, 1)), 0).sum(axis=1)
+    count = known.sum(axis=1)
+    return np.where(count, loss / np.maximum(count, 1), np.nan)
 
 
-def faces_section(scores: dict[str, Any], predictions: Path) -> str:
-    """Return some faces of the first fold with hits, misses and false alarms."""
-    aus, rows = read_prediction_rows(predictions)
-    threshold = scores["threshold"]
-    chosen: list[tuple[str, str, bytes]] = []
-    # The first fold stands for all of them.
-    data = open_data(scores["folds"][0]["data"])
-    keys = [item.key for item in lmdb_io.read_lmdb(data.lmdb) if item.key in rows]
-    records = data.manifest.rows if data.manifest else {}
-    subjects = {key: records[key].subject for key in keys if key in records}
-    wanted = set(choose(keys, subjects))
-    if not wanted:
-        raise UserError(f"{predictions}: none of its keys is in {data.lmdb}; score that data again")
-    for item in lmdb_io.read_lmdb(data.lmdb):
-        if item.key in wanted:
-            chosen.append((item.key, subjects.get(item.key, ""), item.image))
-    synthetic = " Drawn, not photographed." if scores["synthetic"] else ""
+def extremes(losses: NDArray[np.float64], videos: Sequence[str]) -> tuple[list[int], list[int]]:
+    """Return the indices of the best and of the worst frames, each of a video of its own, none in both.
+
+    Examples
+    --------
+    >>> extremes(np.array([0.5, 0.1, 0.2, 0.9, np.nan]), ["a", "a", "b", "b", "c"])
+    ([1, 2], [3, 0])
+    """
+    order = [int(index) for index in np.argsort(losses, kind="stable") if not np.isnan(losses[index])]
+
+    def of_videos(ranked: Iterable[int], not_in: Sequence[int]) -> list[int]:
+        found: dict[str, int] = {}
+        for index in ranked:
+            if index not in not_in:
+                found.setdefault(videos[index], index)
+            if len(found) == EXTREMES:
+                break
+        return list(found.values())
+
+    best = of_videos(order, ())
+    return best, of_videos(reversed(order), best)
+
+
+def _face(key: str, image: bytes, said: str, subject: str, table: PredictionTable, threshold: float) -> str:
+    row = table.keys.index(key)
+    label = dict(zip(table.aus, table.labels[row].tolist(), strict=True))
+    found = dict(zip(table.aus, (table.probabilities[row] >= threshold).tolist(), strict=True))
+    groups = {
+        "hit": [au for au in table.aus if label[au] > 0 and found[au]],
+        "missed": [au for au in table.aus if label[au] > 0 and not found[au]],
+        "false": [au for au in table.aus if label[au] < 0 and found[au]],
+        "unknown": [au for au in table.aus if label[au] == 0],
+    }
+    true = ", ".join(f"AU {au}" for au in table.aus if label[au] > 0) or "no AU"
+    alt = f"Face of {subject or key}, showing {true}"
     parts = [
-        "<section>",
-        "<h2>Some of the test faces</h2>",
-        f"<p>{len(chosen)} registered faces spread over the test set, chosen without a look at the result."
-        f"{synthetic} <b>Hit</b>: the AU is there and was found; <b>missed</b>: it is there and was not;"
-        f" <b>false</b>: it was found and is not there. Threshold {threshold:g}.</p>",
-        '<div class="faces">',
+        f'<figure><img src="{data_url(image, key)}" alt="{escaped(alt)}">'
+        f'<figcaption title="{escaped(key)}">{escaped(key.split("_", 1)[-1])}{said}</figcaption><dl>'
     ]
-    for key, subject, image in chosen:
-        row = rows[key]
-        found = {au: float(row[f"p_AU{au}"]) >= threshold for au in aus}
-        label = {au: int(row[f"y_AU{au}"]) for au in aus}
-        groups = {
-            "hit": [au for au in aus if label[au] > 0 and found[au]],
-            "missed": [au for au in aus if label[au] > 0 and not found[au]],
-            "false": [au for au in aus if label[au] < 0 and found[au]],
-            "unknown": [au for au in aus if label[au] == 0],
-        }
-        true = ", ".join(f"AU {au}" for au in aus if label[au] > 0) or "no AU"
-        alt = f"Face of {subject or key}, showing {true}"
-        parts.append(f'<figure><img src="{_picture(image, key)}" alt="{escaped(alt)}" loading="lazy">')
-        parts.append(f'<figcaption title="{escaped(key)}">{escaped(key.split("_", 1)[-1])}</figcaption><dl>')
-        for name, some in groups.items():
-            if some or name != "unknown":
-                listed = " ".join(map(str, some)) or "-"
-                parts.append(f"<dt>{name}</dt><dd>{listed}</dd>")
-        parts.append("</dl></figure>")
-    parts.append("</div></section>")
-    return "\n".join(parts)
+    for name, some in groups.items():
+        if some or name != "unknown":
+            parts.append(f"<dt>{name}</dt><dd>{' '.join(map(str, some)) or '-'}</dd>")
+    return "".join([*parts, "</dl></figure>"])
+
+
+def faces_section(
+    table: PredictionTable,
+    source: str | Path,
+    *,
+    name: str,
+    threshold: float,
+    synthetic: bool,
+    anchor: str = "faces",
+    title: str = "",
+) -> Section:
+    """Return faces with hits, misses and false alarms.
+
+    Parameters
+    ----------
+    table : PredictionTable
+        What was said of one fold's test frames.
+    source : path
+        Its LMDB, or the manifest beside it.
+    name : str
+        Of the predictions, in errors.
+    threshold : float
+    synthetic : bool
+    anchor, title : str
+        Of the section.
+
+    Raises
+    ------
+    UserError
+        The faces are not there, or are of other frames.
+    """
+    data = open_data(source)
+    records = data.manifest.rows if data.manifest else {}
+    subjects = {key: records[key].subject for key in table.keys if key in records}
+    videos = [f"{records[k].subject} {records[k].task}" if k in records else k for k in table.keys]
+    losses = frame_losses(table)
+    best, worst = ([table.keys[index] for index in some] for some in extremes(losses, videos))
+    spread = choose(table.keys, subjects)
+    found = {item.key: item.image for item in lmdb_io.read_lmdb(data.lmdb, [*spread, *best, *worst])}
+    if not found:
+        raise UserError(f"{name}: none of its keys is in {data.lmdb}; score that data again")
+    drawn = " Drawn, not photographed." if synthetic else ""
+    body = [
+        f"<p>Registered faces.{drawn} <b>Hit</b>: the AU is there and was found; <b>missed</b>: it is there"
+        f" and was not; <b>false</b>: it was found and is not there. Threshold {threshold:g}.</p>"
+    ]
+    loss_of = dict(zip(table.keys, losses.tolist(), strict=True))
+    for heading, note, keys in (
+        ("Spread over the test set", "Chosen without a look at the result.", spread),
+        ("Best", f"The lowest loss (cross-entropy, mean over AUs) of {len(losses)} frames, by video.", best),
+        ("Worst", "The highest loss, by video: wrong labels and bad registrations show here first.", worst),
+    ):
+        figures = [
+            _face(
+                key,
+                found[key],
+                "" if keys is spread else f", loss {loss_of[key]:.2f}",
+                subjects.get(key, ""),
+                table,
+                threshold,
+            )
+            for key in keys
+            if key in found
+        ]
+        if figures:
+            body.append(f'<h3>{heading}</h3><p class="soft">{note}</p><div class="faces">')
+            body += [*figures, "</div>"]
+    return Section(anchor, title or "Test faces", "\n".join(body))

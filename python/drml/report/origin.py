@@ -10,6 +10,7 @@ from typing import Any
 from drml import machine
 from drml.net_input import describe_input
 from drml.report.markup import escaped
+from drml.report.page import Section
 from drml.training import SOLVER_FILE
 
 # Options of drml prepare as its summary names them; the last four are of DISFA alone.
@@ -56,19 +57,22 @@ def origin_section(
     summary: dict[str, Any] | None,
     train_dir: str | Path | None,
     data_dir: str | Path | None,
-) -> str:
+) -> Section:
     """Return commands, settings of the input, versions and machine."""
     named = ", ".join(f"{name} {number}" for name, number in machine.versions().items())
     lines = [machine.system(), named]
     settings = [f"{fold['weights']}: {describe_input(fold['input'])}" for fold in scores["folds"]]
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
     commands = "\n".join(_commands(scores, summary, train_dir, data_dir))
-    return "\n".join(
-        [
-            "<section><h2>How it was made</h2>",
-            f"<pre>{escaped(commands)}</pre>",
-            f"<p>Input of the model: {escaped('; '.join(settings))}.</p>",
-            *(f'<p class="soft">{escaped(line)}</p>' for line in lines),
-            f'<p class="soft">Page written {now}.</p></section>',
-        ]
-    )
+    body = [
+        f"<pre>{escaped(commands)}</pre>",
+        f"<p>Input of the model: {escaped('; '.join(settings))}.</p>",
+        *(f'<p class="soft">{escaped(line)}</p>' for line in lines),
+        written(),
+    ]
+    return Section("origin", "How it was made", "\n".join(body))
+
+
+def written() -> str:
+    """Tell when the page was written."""
+    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    return f'<p class="soft">Page written {now}.</p>'

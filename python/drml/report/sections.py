@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from drml.labels import AU_NAMES
 from drml.report.charts import Bar, bar_chart
-from drml.report.markup import cell, escaped, html_table
+from drml.report.markup import au_name, cell, escaped, html_table, tiles
+from drml.report.page import Section, synthetic_warning
 
 
 def head_section(scores: dict[str, Any], summary: dict[str, Any] | None) -> str:
@@ -17,44 +17,29 @@ def head_section(scores: dict[str, Any], summary: dict[str, Any] | None) -> str:
     what = f"{Path(scores['model']).name} with {', '.join(Path(fold['weights']).name for fold in folds)}"
     tested = f"{scores['frames']} frames" + (f" of {subjects} subjects" if subjects else "")
     parts = [
-        "<header>",
         "<h1>Facial action units: DRML on Caffe</h1>",
         f"<p>{escaped(what)}, tested on {escaped(tested)} in {len(folds)} fold{'s' if len(folds) > 1 else ''}"
         f" ({escaped(', '.join(fold['data'] for fold in folds))}).</p>",
     ]
     if scores["synthetic"] or (summary or {}).get("synthetic"):
-        parts.append(
-            '<p class="warn"><strong>Synthetic data.</strong> The faces are drawn by a program, no person is'
-            " shown. The figures tell whether the way from data to scores works and whether the network"
-            " learns; they tell nothing about its accuracy on real faces.</p>"
-        )
+        parts.append(synthetic_warning())
     average = scores["pooled"]["average"]
     # Only drml prepare's own test splits are known to be of other subjects than those trained on.
     apart = summary is not None and all(Path(fold["data"]).name.startswith("test") for fold in folds)
     people = f"{subjects} subjects" + (" never trained on" if apart else "") if subjects else ""
-    tiles = [
+    shown = [
         ("ROC-AUC, Avg.", cell(average["auc"]), "0.5 is chance"),
         ("F1-frame, Avg.", cell(average["f1"]), f"{cell(average['trivial_f1'])} by saying yes always"),
         ("AP, Avg.", cell(average["ap"]), f"{cell(average['trivial_ap'])} at chance"),
         ("frames scored", str(scores["frames"]), people),
     ]
-    parts.append('<div class="tiles">')
-    parts += [
-        f'<div>{escaped(name)}<b>{escaped(value)}</b><span class="soft">{escaped(note)}</span></div>'
-        for name, value, note in tiles
-    ]
-    parts += ["</div>", "</header>"]
-    return "\n".join(parts)
-
-
-def _au_name(au: int) -> str:
-    return f"AU {au}  {AU_NAMES.get(au, '')}".strip()
+    return "\n".join([*parts, tiles(shown)])
 
 
 def _score_table(caption: str, scores: dict[str, Any]) -> str:
     rows = [
         [
-            _au_name(row["au"]),
+            au_name(row["au"]),
             str(row["known"]),
             *(cell(row[name]) for name in ("base_rate", "f1", "auc", "ap")),
         ]
@@ -72,9 +57,9 @@ def _score_table(caption: str, scores: dict[str, Any]) -> str:
     return text
 
 
-def scores_section(scores: dict[str, Any]) -> str:
+def scores_section(scores: dict[str, Any]) -> Section:
     """Return the tables of scores: pooled, and the mean of folds where there are several."""
-    parts = ["<section>", "<h2>Scores</h2>"]
+    parts = []
     if scores["mean_of_folds"]:
         parts.append(_score_table(f"Pooled over {len(scores['folds'])} folds", scores["pooled"]))
         parts.append(_score_table(f"Mean of {len(scores['folds'])} folds", scores["mean_of_folds"]))
@@ -82,23 +67,21 @@ def scores_section(scores: dict[str, Any]) -> str:
         parts.append(_score_table(f"Test set, F1 at threshold {scores['threshold']:g}", scores["pooled"]))
     parts.append(
         '<p class="soft">Frames whose label is unknown do not count. The trivial row says yes in every frame:'
-        " a method has to beat it to have found anything.</p></section>"
+        " a method has to beat it to have found anything.</p>"
     )
-    return "\n".join(parts)
+    return Section("scores", "Scores", "\n".join(parts))
 
 
-def charts_section(scores: dict[str, Any]) -> str:
-    """Return bars of ROC-AUC and F1-frame by AU."""
+def charts_section(scores: dict[str, Any]) -> Section:
+    """Return bars of ROC-AUC, F1-frame and AP by AU."""
     rows = scores["pooled"]["aus"]
 
     def bars(figure: str) -> list[Bar]:
         return [Bar(f"AU {row['au']}", row[figure], row[f"trivial_{figure}"]) for row in rows]
 
-    return "\n".join(
-        [
-            '<section><h2>By AU</h2><div class="charts">',
-            bar_chart("ROC-AUC", "chance", bars("auc")),
-            bar_chart("F1-frame", "all positive", bars("f1")),
-            "</div></section>",
-        ]
-    )
+    charts = [
+        bar_chart("ROC-AUC", "chance", bars("auc")),
+        bar_chart("F1-frame", "all positive", bars("f1")),
+        bar_chart("AP", "chance", bars("ap")),
+    ]
+    return Section("bars", "By AU", f'<div class="charts">{"".join(charts)}</div>')

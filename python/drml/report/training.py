@@ -1,70 +1,87 @@
-"""The section of the training: the loss curve and the solver."""
+"""The section of the training: the loss curves and the solver."""
 
 from __future__ import annotations
 
-import csv
-import math
+from collections.abc import Mapping
 from pathlib import Path
 
-from drml.caffe_log import Figure, LogReader
-from drml.errors import UserError
-from drml.report.charts import Points, curve_chart
-from drml.report.markup import duration, escaped
-from drml.training import LOG_FILE, LOSS_FILE, SOLVER_FILE
+from drml.report.lines import STYLES, Series, legend, line_chart
+from drml.report.losses import Losses, read_losses
+from drml.report.markup import details, duration, escaped, html_table
+from drml.report.page import Section
+from drml.training import SOLVER_FILE
+
+__all__ = ["training_section", "trainings_section"]
+
+_TITLE = "Training loss (sum over AUs)"
 
 
-def _losses(train_dir: Path) -> tuple[Points, Points, float | None]:
-    """Return training loss, test loss (both by iteration) and the seconds, from loss.csv or else the log."""
-    table, log = train_dir / LOSS_FILE, train_dir / LOG_FILE
-    figures: list[tuple[float, str, str, float]] = []
-    seconds = None
-    if table.is_file():
-        with table.open(newline="", encoding="utf-8") as file:
-            try:
-                for row in csv.DictReader(file):
-                    seconds = float(row["seconds"])
-                    figures.append((float(row["iteration"]), row["phase"], row["name"], float(row["value"])))
-            except (KeyError, TypeError, ValueError):
-                raise UserError(f"{table}: not what drml train writes; train again, or remove it") from None
-    elif log.is_file():
-        reader = LogReader()
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
-            for found in reader.read(line):
-                if isinstance(found, Figure):
-                    figures.append((found.iteration, found.phase, found.name, found.value))
-    else:
-        raise UserError(f"{train_dir}: neither {LOSS_FILE} nor {LOG_FILE} in it; give a folder of drml train")
-    curves = [
-        [
-            (at, value)
-            for at, p, name, value in figures
-            if (p, name) == (phase, "loss") and math.isfinite(value)
-        ]
-        for phase in ("train", "test")
-    ]
-    return curves[0], curves[1], seconds
+def _solver(folder: Path, summary: str = "The solver") -> str:
+    solver = folder / SOLVER_FILE
+    if not solver.is_file():
+        return ""
+    text = solver.read_text(encoding="utf-8", errors="replace")
+    return details(summary, f"<pre>{escaped(text)}</pre>")
 
 
-def training_section(train_dir: Path) -> str:
-    """Return the loss curve, the time it took, and the solver."""
-    curve, test, seconds = _losses(train_dir)
-    parts = ["<section>", "<h2>Training</h2>"]
-    if len(curve) > 1:
-        parts.append(
-            curve_chart(
-                "Training loss (sum over AUs)", "iteration", "loss", curve, test, "loss on held-out data"
-            )
-        )
+def training_section(train_dir: Path) -> Section:
+    """Return the loss curve, the time it took, and the solver, of one training."""
+    losses = read_losses(train_dir)
+    parts = []
+    if len(losses.train) > 1:
+        series = [Series("training", losses.train, 0, losses.train[-1])]
+        if losses.test:
+            series.append(Series("held-out data", losses.test, 1, losses.test[-1]))
+        parts.append(legend([(one.name, one.style) for one in series]))
+        parts.append(line_chart(_TITLE, "iteration", "loss", series))
     else:
         parts.append("<p>The log has too few figures for a curve.</p>")
-    if curve:
-        time = f", {duration(seconds)}" if seconds is not None else ""
-        parts.append(
-            f"<p>{curve[-1][0]:g} iterations{escaped(time)}, loss at the end {curve[-1][1]:.4g}.</p>"
-        )
-    solver = train_dir / SOLVER_FILE
-    if solver.is_file():
-        text = solver.read_text(encoding="utf-8", errors="replace")
-        parts.append(f"<details><summary>The solver</summary><pre>{escaped(text)}</pre></details>")
-    parts.append("</section>")
-    return "\n".join(parts)
+    if losses.train:
+        time = f", {duration(losses.seconds)}" if losses.seconds is not None else ""
+        at, last = losses.train[-1]
+        parts.append(f"<p>{at:g} iterations{escaped(time)}, loss at the end {last:.4g}.</p>")
+    parts.append(_solver(train_dir))
+    return Section("training", "Training", "\n".join(parts))
+
+
+def trainings_section(folders: Mapping[str, Mapping[int, Path]], anchor: str, title: str) -> Section:
+    """Return the loss curves of several nets, one line a fold.
+
+    Parameters
+    ----------
+    folders : mapping of str to mapping of int to path
+        By net and fold, the training's folder.
+    anchor, title : str
+        Of the section.
+    """
+    losses: dict[str, dict[int, Losses]] = {
+        name: {fold: read_losses(path) for fold, path in by_fold.items()} for name, by_fold in folders.items()
+    }
+    series, rows = [], []
+    for style, (name, by_fold) in enumerate(losses.items()):
+        for fold, one in by_fold.items():
+            if len(one.train) > 1 and style < STYLES:
+                series.append(Series(f"{name} fold {fold}", one.train, style, one.train[-1]))
+            if one.train:
+                at, last = one.train[-1]
+                rows.append(
+                    [
+                        f"{name}, fold {fold}",
+                        f"{at:g}",
+                        f"{one.train[0][1]:.4g}",
+                        f"{last:.4g}",
+                        f"{one.test[-1][1]:.4g}" if one.test else "-",
+                        "-" if one.seconds is None else duration(one.seconds),
+                    ]
+                )
+    parts = []
+    if series:
+        parts.append(legend([(name, style) for style, name in enumerate(losses) if style < STYLES]))
+        parts.append(line_chart(_TITLE, "iteration", "loss", series))
+    else:
+        parts.append("<p>The logs have too few figures for curves.</p>")
+    head = ["training", "last figure at iteration", "first loss", "last loss", "held-out loss", "time"]
+    parts.append(html_table("Losses in Caffe's logs", head, rows))
+    for name, some in folders.items():
+        parts.append(_solver(next(iter(some.values())), f"The solver of {name}"))
+    return Section(anchor, title, "\n".join(parts))

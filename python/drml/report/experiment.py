@@ -1,0 +1,173 @@
+"""The page of an experiment's folder, or of several: tables, curves, relations, figures, faces, settings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from drml.errors import UserError
+from drml.files import writing
+from drml.metrics import THRESHOLD
+from drml.report.curves import curves_section
+from drml.report.faces import faces_section
+from drml.report.figures import losses_figure, saliency_section
+from drml.report.finished import Experiment, MethodRuns, experiments_in
+from drml.report.inputs import as_written
+from drml.report.markup import cell, escaped, tiles
+from drml.report.page import Section, synthetic_warning, whole_page
+from drml.report.relations import relations_section
+from drml.report.setup import setup_section
+from drml.report.tables import averages, bars_section, table_section, timing_section
+from drml.report.training import trainings_section
+from drml.scoring import PredictionTable
+
+__all__ = ["write_experiment_report"]
+
+_LEADS = ("drml", "drml_fc9", "drml_direct")
+
+
+def write_experiment_report(
+    out: str | Path, folders: Sequence[str | Path], *, method: str | None = None
+) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    out : path
+        HTML file; it gets its name only when it is whole.
+    folders : sequence of path
+        Folders of ``drml experiment``, or folders that hold such ones.
+    method : str, optional
+        Whose relation table stands open and whose faces are shown; by default DRML, where it is finished.
+
+    Raises
+    ------
+    UserError
+        A folder is none, nothing is finished in it, or a file is not as ``drml`` writes it.
+    """
+    found = [one for folder in folders for one in experiments_in(Path(folder))]
+    sections: list[Section] = []
+    for index, one in enumerate(found):
+        with as_written(one.folder):
+            sections += _Chapter(one, index if len(found) > 1 else None, method).sections()
+    if method is not None and not any(method in {**one.methods, **one.grids} for one in found):
+        raise UserError(f"method '{method}': not finished in {', '.join(map(str, folders))}")
+    synthetic = any(one.synthetic for one in found)
+    title = "DRML experiment" + (" (synthetic data)" if synthetic else "")
+    with writing(out, encoding="utf-8") as file:
+        file.write(whole_page(title, _head(found, synthetic, method), sections))
+
+
+def _lead(methods: dict[str, MethodRuns], wanted: str | None) -> MethodRuns:
+    names = [name for name in (wanted, *_LEADS) if name in methods]
+    return methods[str(names[0])] if names else list(methods.values())[-1]
+
+
+def _head(experiments: Sequence[Experiment], synthetic: bool, method: str | None) -> str:
+    names = ", ".join(str(one.folder) for one in experiments)
+    parts = ["<h1>Facial action units: experiments of DRML on Caffe</h1>", f"<p>{escaped(names)}</p>"]
+    if synthetic:
+        parts.append(synthetic_warning())
+    for one in experiments:
+        methods = one.methods or one.grids
+        if not methods:
+            continue
+        lead = _lead(methods, method)
+        scores = lead.scores
+        values = {name: scores.average(name) for name in ("auc", "f1", "ap", "trivial_f1", "trivial_ap")}
+        shown = {name: None if value != value else value for name, value in values.items()}
+        best = max(methods.values(), key=lambda runs: _number(runs.scores.average("auc")))
+        heading = f"{one.name}: {lead.title}" if len(experiments) > 1 else lead.title
+        parts.append(f'<p class="lead"><strong>{escaped(heading)}</strong></p>')
+        parts.append(
+            tiles(
+                [
+                    ("ROC-AUC, Avg.", cell(shown["auc"]), "0.5 is chance"),
+                    (
+                        "F1-frame, Avg.",
+                        cell(shown["f1"]),
+                        f"{cell(shown['trivial_f1'])} by saying yes always",
+                    ),
+                    ("AP, Avg.", cell(shown["ap"]), f"{cell(shown['trivial_ap'])} at chance"),
+                    ("test frames", str(len(lead.table.keys)), f"fold {', '.join(map(str, lead.folders))}"),
+                    ("highest ROC-AUC", cell(best.scores.average("auc")), f"{best.title}, of {len(methods)}"),
+                ]
+            )
+        )
+    return "\n".join(parts)
+
+
+def _number(value: float) -> float:
+    return -1.0 if value != value else value
+
+
+class _Chapter:
+    """The sections of one folder; of several, each has the folder's name before its title."""
+
+    def __init__(self, experiment: Experiment, index: int | None, method: str | None) -> None:
+        self.experiment, self.wanted = experiment, method
+        name = re.sub(r"[^A-Za-z0-9]+", "-", experiment.name).strip("-")
+        self.prefix = "" if index is None else f"e{index + 1}-{name}-" if name else f"e{index + 1}-"
+        self.before = "" if index is None else f"{experiment.name}: "
+
+    def named(self, anchor: str, title: str) -> tuple[str, str]:
+        """Return anchor and title as this chapter has them."""
+        return self.prefix + anchor, self.before + title
+
+    def sections(self) -> list[Section]:
+        one = self.experiment
+        methods = one.methods or one.grids
+        found: list[Section] = []
+        if methods:
+            found.append(Section(*self.named("averages", "Methods"), averages(methods)))
+        for name in ("table2", "table3", "grid"):
+            if table := one.written(name):
+                found.append(table_section(table, *self.named(name, table["title"])))
+        if table := one.written("table4"):
+            found.append(timing_section(table, *self.named("table4", table["title"])))
+        if methods:
+            found += self.of_methods(methods)
+        if not found:
+            raise UserError(f"{one.folder}: nothing is finished in it; run drml experiment again")
+        return [*found, setup_section(one, *self.named("setup", "How it was made"))]
+
+    def of_methods(self, methods: dict[str, MethodRuns]) -> list[Section]:
+        """Return what is made of predictions, trainings and figures."""
+        one, lead = self.experiment, _lead(methods, self.wanted)
+        tables = {runs.title: runs.table for runs in methods.values()}
+        found = [bars_section(methods, *self.named("bars", "By AU"))]
+        anchor, title = self.named("curves", "ROC and PR curves")
+        found.append(curves_section(tables, THRESHOLD, anchor=anchor, title=title))
+        trainings = {runs.title: runs.trainings for runs in methods.values() if runs.trainings}
+        if trainings:
+            found.append(trainings_section(trainings, *self.named("training", "Training")))
+        anchor, title = self.named("relations", "AU relations")
+        section = relations_section(tables, lead.title, anchor=anchor, title=title)
+        if figure := one.written("fig5"):
+            section = Section(anchor, title, section.body + losses_figure(one, figure))
+        found.append(section)
+        if figure := one.written("fig4"):
+            found.append(saliency_section(one, figure, *self.named("saliency", "Saliency")))
+        return [*found, self.faces(lead)]
+
+    def faces(self, lead: MethodRuns) -> Section:
+        """Return faces of the first fold, or why there are none: the data may have been moved."""
+        first = next(iter(lead.predictions.values()))
+        table = PredictionTable(first.aus, first.keys, first.labels, first.probabilities.astype(np.float64))
+        anchor, title = self.named("faces", f"Test faces, {lead.title}")
+        try:
+            name, synthetic = str(lead.folders[next(iter(lead.folders))]), first.synthetic
+            return faces_section(
+                table,
+                first.data,
+                name=name,
+                threshold=THRESHOLD,
+                synthetic=synthetic,
+                anchor=anchor,
+                title=title,
+            )
+        except UserError as error:
+            return Section(anchor, title, f"<p>No faces are shown: {escaped(error)}</p>")

@@ -1,0 +1,144 @@
+"""What is finished in an experiment's folder: the methods' predictions and trainings, tables, figures."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drml import metrics
+from drml.errors import UserError
+from drml.experiments import units
+from drml.experiments.detect import TRAIN_FOLDER, read_predictions
+from drml.experiments.methods import METHODS
+from drml.experiments.settings import SETTINGS_FILE, Settings
+from drml.report.inputs import read_json
+from drml.scoring import Predictions, PredictionTable
+
+__all__ = ["Experiment", "MethodRuns", "experiments_in"]
+
+
+@dataclass(frozen=True)
+class MethodRuns:
+    """A method on the folds where it is finished.
+
+    Attributes
+    ----------
+    name, title : str
+    folders : dict of int to path
+        The units' folders, by fold.
+    results : dict of int to dict
+        What each unit's ``result.json`` says.
+    """
+
+    name: str
+    title: str
+    folders: dict[int, Path]
+    results: dict[int, dict[str, Any]]
+
+    @cached_property
+    def predictions(self) -> dict[int, Predictions]:
+        """What the method says of each fold's test frames."""
+        return {fold: read_predictions(folder) for fold, folder in self.folders.items()}
+
+    @cached_property
+    def table(self) -> PredictionTable:
+        """The predictions of all folds."""
+        folds = list(self.predictions.values())
+        return PredictionTable(
+            folds[0].aus,
+            [key for fold in folds for key in fold.keys],
+            np.concatenate([fold.labels for fold in folds]),
+            np.concatenate([fold.probabilities for fold in folds]).astype(np.float64),
+        )
+
+    @cached_property
+    def scores(self) -> metrics.Scores:
+        """The scores, pooled over the folds."""
+        # In the predictions' own precision, as the tables have them.
+        folds = self.predictions.values()
+        return metrics.pool([(fold.labels, fold.probabilities) for fold in folds], self.table.aus)
+
+    @property
+    def trainings(self) -> dict[int, Path]:
+        """The trainings' folders, by fold; none of a method that is not trained here."""
+        there = {fold: folder / TRAIN_FOLDER for fold, folder in self.folders.items()}
+        return {fold: folder for fold, folder in there.items() if folder.is_dir()}
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment's folder.
+
+    Attributes
+    ----------
+    folder : path
+    settings : dict
+        As ``settings.json`` has them.
+    methods : dict of str to MethodRuns
+        Those that are finished on a fold, without `grids`.
+    grids : dict of str to MethodRuns
+        DRML with other grids.
+    """
+
+    folder: Path
+    settings: dict[str, Any]
+    methods: dict[str, MethodRuns]
+    grids: dict[str, MethodRuns]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.folder.name
+
+    @property
+    def synthetic(self) -> bool:
+        """Any of the data are drawn."""
+        runs = [*self.methods.values(), *self.grids.values()]
+        return any(bool(result.get("synthetic")) for one in runs for result in one.results.values())
+
+    def written(self, name: str) -> dict[str, Any] | None:
+        """Return a table's or a figure's JSON; None where there is none."""
+        path = self.folder / f"{name}.json"
+        return read_json(path, "what drml experiment writes") if path.is_file() else None
+
+
+def _methods(folder: Path) -> dict[str, MethodRuns]:
+    found = {}
+    for method in METHODS.values():
+        folders, results = {}, {}
+        for path in sorted(folder.glob(f"fold[1-9]/{method.name}")):
+            result = units.finished(folder, f"{path.parent.name}/{method.name}")
+            if result is not None:
+                fold = int(path.parent.name[4:])
+                folders[fold], results[fold] = path, result
+        if folders:
+            found[method.name] = MethodRuns(method.name, method.title, folders, results)
+    return found
+
+
+def _read(folder: Path) -> Experiment:
+    settings = dataclasses.asdict(Settings.of(folder))
+    found = _methods(folder)
+    grids = {name: runs for name, runs in found.items() if METHODS[name].grid}
+    return Experiment(folder, settings, {n: r for n, r in found.items() if n not in grids}, grids)
+
+
+def experiments_in(folder: Path) -> list[Experiment]:
+    """Return the experiment of a folder, or those of the folders in it.
+
+    Raises
+    ------
+    UserError
+        There is none, or one is damaged.
+    """
+    if (folder / SETTINGS_FILE).is_file():
+        return [_read(folder)]
+    inside = sorted(path.parent for path in folder.glob(f"*/{SETTINGS_FILE}"))
+    if not inside:
+        raise UserError(f"{folder}: no {SETTINGS_FILE} in it; give the --out of drml experiment")
+    return [_read(path) for path in inside]

@@ -1,0 +1,44 @@
+"""Reads the JSON files that a report is made of."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from drml.errors import UserError
+
+__all__ = ["as_written", "read_json"]
+
+
+def read_json(path: str | Path, expected: str) -> dict[str, Any]:
+    """Read a JSON object; `expected` tells the user what the file should be.
+
+    Raises
+    ------
+    UserError
+        It is missing, or no JSON object.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; expected {expected}") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not JSON ({error}); expected {expected}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: expected {expected}")
+    return content
+
+
+@contextmanager
+def as_written(path: str | Path) -> Iterator[None]:
+    """Turn what JSON of another form leads to into a line that names the file."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        raise UserError(
+            f"{path}, or another file of the report, is not as drml writes it"
+            f" ({type(error).__name__}: {error}); make it again with this version"
+        ) from None

@@ -1,0 +1,63 @@
+"""What a training's folder says of its losses: the table of ``drml train``, or else Caffe's log."""
+
+from __future__ import annotations
+
+import csv
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from drml.caffe_log import Figure, LogReader
+from drml.errors import UserError
+from drml.training import LOG_FILE, LOSS_FILE
+
+__all__ = ["Losses", "read_losses"]
+
+Points = list[tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Losses by iteration, in training and on held-out data, and the seconds, where known."""
+
+    train: Points
+    test: Points
+    seconds: float | None
+
+
+def read_losses(folder: Path) -> Losses:
+    """Read a training's folder; what is no finite number is left out.
+
+    Raises
+    ------
+    UserError
+        There is neither the table nor the log, or the table is at fault.
+    """
+    table, log = folder / LOSS_FILE, folder / LOG_FILE
+    figures: list[tuple[float, str, str, float]] = []
+    seconds = None
+    if table.is_file():
+        with table.open(newline="", encoding="utf-8") as file:
+            try:
+                for row in csv.DictReader(file):
+                    seconds = float(row["seconds"])
+                    figures.append((float(row["iteration"]), row["phase"], row["name"], float(row["value"])))
+            except (KeyError, TypeError, ValueError):
+                raise UserError(f"{table}: not what drml train writes; train again, or remove it") from None
+    elif log.is_file():
+        reader = LogReader()
+        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+            for found in reader.read(line):
+                if isinstance(found, Figure):
+                    figures.append((found.iteration, found.phase, found.name, found.value))
+    else:
+        raise UserError(f"{folder}: neither {LOSS_FILE} nor {LOG_FILE} in it; give a folder of drml train")
+
+    def curve(phase: str) -> Points:
+        return [
+            (at, value)
+            for at, p, name, value in figures
+            if (p, name) == (phase, "loss") and math.isfinite(value)
+        ]
+
+    return Losses(curve("train"), curve("test"), seconds)

@@ -1,0 +1,69 @@
+"""The section of the relation tables: which AUs go together, in the labels and in what is predicted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drml import relations
+from drml.report.markup import details, html_table
+from drml.report.page import Section
+from drml.scoring import PredictionTable
+
+__all__ = ["relations_section"]
+
+
+def _tone(value: float, diagonal: bool) -> str:
+    """Return the class of a cell; the number in it says the same."""
+    level = 0 if diagonal or math.isnan(value) else round(5 * value)
+    return f"{'more' if level > 0 else 'less'}{abs(level)}" if level else ""
+
+
+def _table(caption: str, table: NDArray[np.float64], aus: Sequence[int]) -> str:
+    rows = [
+        [f"AU {au}", *("-" if math.isnan(value) else f"{value:.2f}" for value in row)]
+        for au, row in zip(aus, table, strict=True)
+    ]
+    classes = [[_tone(value, i == j) for j, value in enumerate(row)] for i, row in enumerate(table)]
+    return html_table(caption, ["", *map(str, aus)], rows, classes=classes, kind="tones")
+
+
+def relations_section(
+    methods: Mapping[str, PredictionTable], shown: str, *, anchor: str = "relations", title: str = ""
+) -> Section:
+    """Return the tables, and how far those of the predictions are from those of the labels.
+
+    Parameters
+    ----------
+    methods : mapping of str to PredictionTable
+    shown : str
+        The method whose table stands open; those of the others are shown on demand.
+    anchor, title : str
+        Of the section.
+    """
+    distances, folded = [], []
+    main = methods[shown]
+    truth = relations.relations(main.labels)
+    open_tables = [_table(f"Labels of {len(main.labels)} test frames", truth, main.aus)]
+    for name, one in methods.items():
+        found = relations.relations(one.labels, one.probabilities)
+        apart = relations.compare(relations.relations(one.labels), found)
+        figures = ("-" if math.isnan(v) else f"{v:.4f}" for v in (apart.frobenius, apart.mean_square))
+        distances.append([name, *figures, str(apart.entries)])
+        table = _table(f"Predictions of {name}", found, one.aus)
+        if name == shown:
+            open_tables.append(table)
+        else:
+            folded.append(details(f"Predictions of {name}", table))
+    head = ["predictions of", "Frobenius norm / entries", "mean squared difference", "entries"]
+    body = [
+        "<p>Pearson's correlation of two AUs over the frames where both labels are known: blue above zero,"
+        " orange below. A net that takes AUs together would have the labels' table.</p>",
+        *open_tables,
+        *folded,
+        html_table("Distance from the labels' table", head, distances),
+    ]
+    return Section(anchor, title or "AU relations", "\n".join(body))

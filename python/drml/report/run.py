@@ -1,0 +1,99 @@
+"""The page of one training: what was run, the scores, the training, the data and some of the faces."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from drml.files import writing
+from drml.report.curves import curves_section
+from drml.report.data import data_section, stages_section
+from drml.report.faces import faces_section
+from drml.report.inputs import as_written, read_json
+from drml.report.origin import origin_section
+from drml.report.page import whole_page
+from drml.report.relations import relations_section
+from drml.report.saliency import saliency_section
+from drml.report.sections import charts_section, head_section, scores_section
+from drml.report.training import training_section
+from drml.scoring import PredictionTable, read_predictions
+
+__all__ = ["write_report"]
+
+
+def write_report(
+    out: str | Path,
+    *,
+    scores_json: str | Path,
+    train_dir: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    predictions: str | Path | None = None,
+    saliency: str | Path | None = None,
+    stages: str | Path | None = None,
+) -> None:
+    """Write the page.
+
+    Parameters
+    ----------
+    out : path
+        HTML file; it gets its name only when it is whole.
+    scores_json : path
+        What ``drml score --out`` wrote.
+    train_dir : path, optional
+        Folder of ``drml train``: the loss curve and the solver.
+    data_dir : path, optional
+        Folder of ``drml prepare``: what the data hold, and what was skipped.
+    predictions : path, optional
+        What ``drml score --predictions`` wrote: ROC and PR curves, AU relations, and faces with what the net
+        said of them.
+    saliency : path, optional
+        Folder of ``drml saliency``.
+    stages : path, optional
+        JSON of seconds by stage, in order: ``{"train": 61.5}``.
+
+    Raises
+    ------
+    UserError
+        A file is missing, or is not as ``drml`` writes it. There is then no page.
+    """
+    scores = read_json(scores_json, "what drml score --out writes")
+    summary = read_json(Path(data_dir) / "summary.json", "what drml prepare writes") if data_dir else None
+    seconds = read_json(stages, "an object of seconds by stage") if stages else None
+    with as_written(scores_json):
+        head = head_section(scores, summary)
+        sections = [scores_section(scores), charts_section(scores)]
+        found = read_predictions(predictions) if predictions is not None else None
+        threshold = scores["threshold"]
+        if found is not None:
+            sections.append(curves_section({"model": found}, threshold))
+        if train_dir is not None:
+            sections.append(training_section(Path(train_dir)))
+        if found is not None:
+            sections.append(relations_section({"the model": found}, "the model"))
+        if saliency is not None:
+            sections.append(saliency_section(Path(saliency)))
+        if found is not None:
+            # The first fold stands for all of them; its frames are the first ones.
+            first = scores["folds"][0]
+            faces = faces_section(
+                _head(found, first["frames"]),
+                first["data"],
+                name=str(predictions),
+                threshold=threshold,
+                synthetic=scores["synthetic"],
+            )
+            sections.append(faces)
+        if summary is not None:
+            sections.append(data_section(summary))
+        if seconds is not None:
+            sections.append(stages_section(seconds))
+        sections.append(origin_section(scores, summary, train_dir, data_dir))
+        title = "DRML report" + (" (synthetic data)" if scores["synthetic"] else "")
+    with writing(out, encoding="utf-8") as file:
+        file.write(whole_page(title, head, sections))
+
+
+def _head(table: PredictionTable, count: int) -> PredictionTable:
+    """Return the first rows."""
+    rows = {name: getattr(table, name)[:count] for name in ("keys", "labels", "probabilities")}
+    return dataclasses.replace(table, **rows)

@@ -1,0 +1,68 @@
+"""The section of an experiment's configuration: settings, units, commands, versions, machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from drml.errors import UserError
+from drml.experiments.units import CONFIG_FILE
+from drml.report.finished import Experiment
+from drml.report.inputs import read_json
+from drml.report.markup import cell, details, duration, escaped, html_table, notes
+from drml.report.origin import written
+from drml.report.page import Section
+
+__all__ = ["setup_section"]
+
+
+def _config(path: Any) -> dict[str, Any]:
+    try:
+        return read_json(path / CONFIG_FILE, "the config of a finished unit")
+    except UserError:
+        return {}
+
+
+def setup_section(experiment: Experiment, anchor: str, title: str) -> Section:
+    """Return what decided the results, unit by unit, and what they were computed with."""
+    rows, commands, protocol, machines = [], [], [], []
+    for runs in (*experiment.methods.values(), *experiment.grids.values()):
+        for fold, result in runs.results.items():
+            config = _config(runs.folders[fold])
+            validation = (result.get("validation") or {}).get("f1")
+            rows.append(
+                [
+                    f"fold{fold}/{runs.name}",
+                    str(result["frames"]),
+                    cell(result["average"]["f1"]),
+                    cell(validation),
+                    duration(result["seconds"]),
+                    str(result["finished"]),
+                ]
+            )
+            commands.append(str(config.get("command", "")))
+            protocol += result.get("protocol", [])
+            numbers = ", ".join(f"{name} {number}" for name, number in result["versions"].items())
+            machines.append(f"{result['machine']}; {numbers}")
+    for table in filter(None, map(experiment.written, ("table4",))):
+        for one in table["units"].values():
+            numbers = ", ".join(f"{name} {number}" for name, number in one["versions"].items())
+            machines.append(f"{one['machine']}; {numbers}")
+    settings = [
+        [name.replace("_", " "), value if isinstance(value, str) else json.dumps(value)]
+        for name, value in experiment.settings.items()
+        if value is not None
+    ]
+    body = [
+        html_table(
+            "Settings", ["setting", "value"], [["folder", str(experiment.folder)], *settings], kind="words"
+        )
+    ]
+    if rows:
+        head = ["unit", "test frames", "F1-frame", "validation F1", "time", "finished"]
+        body.append(html_table("Units", head, rows))
+        listed = escaped("\n".join(filter(None, commands)))
+        body.append(details("The units' commands", f"<pre>{listed}</pre>"))
+    body.append(notes(list(dict.fromkeys([*protocol, *machines]))))
+    body.append(written())
+    return Section(anchor, title, "\n".join(body))
