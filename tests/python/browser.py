@@ -87,6 +87,8 @@ class Browser:
             "Emulation.setDeviceMetricsOverride",
             width=width,
             height=height,
+            screenWidth=width,
+            screenHeight=height,
             deviceScaleFactor=1,
             mobile=width < 600,
         )

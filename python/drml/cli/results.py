@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,11 @@ def report(subparsers: Any) -> None:
     experiment.add_argument(
         "--method", help="whose faces and relations are shown first (default drml where it is finished)"
     )
+
+    def check(args: argparse.Namespace) -> None:
+        wrong = ("method",) if args.scores else ("train", "data", "predictions", "saliency", "stages")
+        for name in wrong:
+            if getattr(args, name) is not None:
+                parser.error(f"--{name} is for --{'experiment' if args.scores else 'scores'} alone")
+
+    parser.set_defaults(check=check)

@@ -124,9 +124,9 @@ class _Chapter:
         if methods:
             found.append(Section(*self.named("averages", "Methods"), averages(methods)))
         for name in ("table2", "table3", "grid"):
-            if table := one.written(name):
+            if (table := one.written(name)) is not None:
                 found.append(table_section(table, *self.named(name, table["title"])))
-        if table := one.written("table4"):
+        if (table := one.written("table4")) is not None:
             found.append(timing_section(table, *self.named("table4", table["title"])))
         if methods:
             found += self.of_methods(methods)
@@ -146,10 +146,10 @@ class _Chapter:
             found.append(trainings_section(trainings, *self.named("training", "Training")))
         anchor, title = self.named("relations", "AU relations")
         section = relations_section(tables, lead.title, anchor=anchor, title=title)
-        if figure := one.written("fig5"):
+        if (figure := one.written("fig5")) is not None:
             section = Section(anchor, title, section.body + losses_figure(one, figure))
         found.append(section)
-        if figure := one.written("fig4"):
+        if (figure := one.written("fig4")) is not None:
             found.append(saliency_section(one, figure, *self.named("saliency", "Saliency")))
         return [*found, self.faces(lead)]
 

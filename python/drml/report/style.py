@@ -1,7 +1,7 @@
 """The page's style: light and dark, from the width of a phone up, and on paper.
 
 Series are told apart by colour, dashes and the shape of a mark, so that no one of the three is needed. The
-colours are those of a palette for the colour-blind, darkened or lightened until they stand out by 3:1.
+colours are apart for the colour-blind as well, and stand out from the page by 3:1.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ THEMES: dict[str, dict[str, str]] = {
         "s2": "#00795a",
         "s3": "#a8437f",
         "s4": "#4a4f57",
-        "s5": "#8f6b00",
+        "s5": "#6a3fd6",
     },
     "dark": {
         "back": "#14171b",
@@ -37,7 +37,7 @@ THEMES: dict[str, dict[str, str]] = {
         "s0": "#6cabf5",
         "s1": "#ff9d5c",
         "s2": "#3fcfa0",
-        "s3": "#f09ac6",
+        "s3": "#ff6fb5",
         "s4": "#cfd6de",
         "s5": "#e8c547",
     },
