@@ -30,7 +30,9 @@ stage prepare "$drml" prepare bp4d "$out/bp4d" "$data" --folds 1
 stage train "$drml" train --solver "$solver" --data "$data/fold1" --out "$train"
 stage score "$drml" score --model models/drml/deploy.prototxt --weights "$train/final.caffemodel" \
   --data "$data/fold1/test_lmdb" --out "$out/scores.json" --predictions "$out/predictions.csv"
+stage saliency "$drml" saliency --model models/drml/deploy.prototxt --weights "$train/final.caffemodel" \
+  --data "$data/fold1/test_lmdb" --out "$out/saliency"
 write_stages
 "$drml" report "$out/report.html" --scores "$out/scores.json" --train "$train" --data "$data" \
-  --predictions "$out/predictions.csv" --stages "$out/stages.json"
+  --predictions "$out/predictions.csv" --saliency "$out/saliency" --stages "$out/stages.json"
 echo "Scores: $out/scores.json   Report: $out/report.html   Stages in seconds: $(cat "$out/stages.json")"

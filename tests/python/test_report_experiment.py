@@ -134,6 +134,7 @@ def test_more_methods_than_styles_are_thinned_out():
 
     methods = {f"m{index}": say(index / 10) for index in range(8)}
     assert list(draws(methods)) == [f"m{index}" for index in (0, 3, 4, 5, 6, 7)]
+    assert list(draws(methods, "m1")) == [f"m{index}" for index in (1, 3, 4, 5, 6, 7)]
 
 
 def test_losses_of_all_nets_and_folds(page):

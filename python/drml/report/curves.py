@@ -22,8 +22,11 @@ Column = tuple[NDArray[np.int8], NDArray[np.float64]]
 """Labels and probabilities of an AU, without the frames whose label is unknown."""
 
 
-def draws(methods: Mapping[str, PredictionTable]) -> dict[str, PredictionTable]:
-    """Choose the methods that one chart can show: those with the highest mean ROC-AUC, in their order."""
+def draws(methods: Mapping[str, PredictionTable], lead: str = "") -> dict[str, PredictionTable]:
+    """Choose the methods that one chart can show: `lead`, and those with the highest mean ROC-AUC.
+
+    They stay in their order.
+    """
     if len(methods) <= STYLES:
         return dict(methods)
 
@@ -31,7 +34,7 @@ def draws(methods: Mapping[str, PredictionTable]) -> dict[str, PredictionTable]:
         return metrics.evaluate(table.labels, table.probabilities, table.aus).average("auc")
 
     means = {name: mean(table) for name, table in methods.items()}
-    best = sorted(means, key=lambda name: -np.nan_to_num(means[name]))[:STYLES]
+    best = sorted(means, key=lambda name: (name != lead, -np.nan_to_num(means[name])))[:STYLES]
     return {name: table for name, table in methods.items() if name in best}
 
 
@@ -100,7 +103,12 @@ def _charts(
 
 
 def curves_section(
-    methods: Mapping[str, PredictionTable], threshold: float, *, anchor: str = "curves", title: str = ""
+    methods: Mapping[str, PredictionTable],
+    threshold: float,
+    *,
+    lead: str = "",
+    anchor: str = "curves",
+    title: str = "",
 ) -> Section:
     """Return the curves of all AUs.
 
@@ -110,10 +118,12 @@ def curves_section(
         By name, what each says of the test frames of all folds.
     threshold : float
         The point of the curves that is marked.
+    lead : str, optional
+        The method that is drawn in any case, where there are too many for a chart.
     anchor, title : str
         Of the section.
     """
-    drawn = draws(methods)
+    drawn = draws(methods, lead)
     aus = sorted({au for table in drawn.values() for au in table.aus})
 
     def roc(column: Column, name: str, style: int) -> Series:
@@ -133,9 +143,10 @@ def curves_section(
         f"<p>Test frames of all folds. A mark is the threshold {threshold:g}; dotted is chance{number}.</p>"
     ]
     if left_out:
+        first = f"{escaped(lead)} and " if lead else ""
         body.append(
-            f"<p>Drawn are the {len(drawn)} methods with the highest mean ROC-AUC, not"
-            f" {escaped(', '.join(left_out))}.</p>"
+            f"<p>Drawn are {len(drawn)} methods, {first}those with the highest mean ROC-AUC;"
+            f" not drawn: {escaped(', '.join(left_out))}.</p>"
         )
     if several:
         body.append(legend([(name, style) for style, name in enumerate(drawn)]))

@@ -140,7 +140,7 @@ class _Chapter:
         tables = {runs.title: runs.table for runs in methods.values()}
         found = [bars_section(methods, *self.named("bars", "By AU"))]
         anchor, title = self.named("curves", "ROC and PR curves")
-        found.append(curves_section(tables, THRESHOLD, anchor=anchor, title=title))
+        found.append(curves_section(tables, THRESHOLD, lead=lead.title, anchor=anchor, title=title))
         trainings = {runs.title: runs.trainings for runs in methods.values() if runs.trainings}
         if trainings:
             found.append(trainings_section(trainings, *self.named("training", "Training")))

@@ -114,7 +114,7 @@ table.tones thead th {{ text-align: center; }}
 figure {{ margin: 0; }}
 svg {{ display: block; width: 100%; height: auto; max-width: 30rem; }}
 .small svg {{ max-width: 17rem; }}
-.small figure {{ display: flex; flex-direction: column; justify-content: flex-end; }}
+.small figure, .charts figure {{ display: flex; flex-direction: column; justify-content: flex-end; }}
 svg text {{ fill: var(--text); font: 13px system-ui, sans-serif; }}
 svg .axis {{ stroke: var(--line); }}
 svg .chance {{ stroke: var(--soft); stroke-dasharray: 2 4; }}
