@@ -269,19 +269,19 @@ def export_onnx(args: argparse.Namespace) -> None:
 def detect(args: argparse.Namespace) -> None:
     """Find faces and AUs; write CSVs and pictures."""
     from drml.detect.faces import FaceDetector
-    from drml.detect.run import Outputs, detect, open_recogniser
+    from drml.detect.run import Outputs, detect, open_onnx, open_recogniser
 
     detector = FaceDetector(
         args.detector, min_confidence=args.min_confidence, side=args.detect_size, largest=args.largest
     )
-    recogniser = open_recogniser(
-        args.model,
-        net=args.net,
-        mean=args.mean,
-        scale=args.scale,
-        size=args.size,
-        aus=parse_aus(args.aus) if args.aus else None,
-    )
+    aus = parse_aus(args.aus) if args.aus else None
+    settings = {"mean": args.mean, "scale": args.scale, "size": args.size, "aus": aus}
+    if args.onnx is not None:
+        if args.net is not None:
+            raise UserError(f"{args.onnx}: is net and weights in one; leave --net out")
+        recogniser = open_onnx(args.onnx, **settings)
+    else:
+        recogniser = open_recogniser(args.model, net=args.net, **settings)
     done = detect(
         args.inputs,
         recogniser,
@@ -293,14 +293,14 @@ def detect(args: argparse.Namespace) -> None:
         progress=not args.quiet,
     )
     if args.json:
-        settings = {
-            "model": str(args.model),
+        about = {
+            "model": str(args.onnx or args.model),
             "net": recogniser.predictor.name,
             "aus": list(recogniser.aus),
             "threshold": args.threshold,
             "input": recogniser.preparation.to_dict(),
         }
-        _print_json({**settings, **done.to_dict()})
+        _print_json({**about, **done.to_dict()})
     rate = done.frames / done.seconds if done.seconds else 0.0
     _note(
         args,

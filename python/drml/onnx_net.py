@@ -35,6 +35,8 @@ class OnnxNet:
 
     Attributes
     ----------
+    name : str
+        The file, for errors.
     metadata : Metadata
         AUs, size of the input, and whether mean and scale are inside.
     input_shape : tuple of int
@@ -58,7 +60,7 @@ class OnnxNet:
         runtime = import_onnxruntime()
         if threads < 0:
             raise UserError(f"{threads} threads: give 0 (one per core) or more")
-        self._name = "the exported net" if isinstance(source, bytes) else str(source)
+        self.name = "the exported net" if isinstance(source, bytes) else str(source)
         if not isinstance(source, bytes) and not Path(source).is_file():
             raise UserError(f"{source}: no such file; give what drml export-onnx wrote")
         options = runtime.SessionOptions()
@@ -71,7 +73,7 @@ class OnnxNet:
                 providers=["CPUExecutionProvider"],
             )
         except Exception as error:  # its own errors have no class in common but this one
-            raise UserError(f"{self._name}: ONNX Runtime cannot load it: {error}") from None
+            raise UserError(f"{self.name}: ONNX Runtime cannot load it: {error}") from None
         self.metadata = self._read_metadata()
         self._input, self.input_shape = self._read_input()
 
@@ -81,21 +83,21 @@ class OnnxNet:
             found = Metadata.from_properties(self._session.get_modelmeta().custom_metadata_map)
         except KeyError as error:
             raise UserError(
-                f"{self._name}: an ONNX file, but none of drml's, as it has no property {error}; {way_out}"
+                f"{self.name}: an ONNX file, but none of drml's, as it has no property {error}; {way_out}"
             ) from None
         except ValueError as error:
-            raise UserError(f"{self._name}: its properties are not drml's ({error}); {way_out}") from None
+            raise UserError(f"{self.name}: its properties are not drml's ({error}); {way_out}") from None
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
         for name in (PROBABILITIES, SCORES):
             if name not in outputs or outputs[name][1:] != [len(found.aus)]:
-                raise UserError(f"{self._name}: no output '{name}' of N x {len(found.aus)}; {way_out}")
+                raise UserError(f"{self.name}: no output '{name}' of N x {len(found.aus)}; {way_out}")
         return found
 
     def _read_input(self) -> tuple[str, tuple[int, int, int]]:
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4:
             raise UserError(
-                f"{self._name}: has not one input of N x C x H x W; give what drml export-onnx wrote"
+                f"{self.name}: has not one input of N x C x H x W; give what drml export-onnx wrote"
             )
         _, channels, height, width = inputs[0].shape
         return inputs[0].name, (channels, height, width)
@@ -122,7 +124,7 @@ class OnnxNet:
         array = np.ascontiguousarray(batch, np.float32)
         if array.shape[1:] != self.input_shape:
             given, wanted = ("x".join(map(str, shape)) for shape in (array.shape, self.input_shape))
-            raise UserError(f"{self._name}: a batch of {given} does not fit; it takes N x {wanted}")
+            raise UserError(f"{self.name}: a batch of {given} does not fit; it takes N x {wanted}")
         result: NDArray[np.float32] = self._session.run([output], {self._input: array})[0]
         return result
 

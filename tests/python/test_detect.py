@@ -623,6 +623,52 @@ class Constant:
         return np.full((len(batch), 3), self.value, np.float32)
 
 
+def test_an_exported_net_gives_what_caffe_gives(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo, deploy, mean = (
+        tmp_path / "photo.png",
+        weights.with_name("deploy.prototxt"),
+        weights.with_name("mean.binaryproto"),
+    )
+    cv2.imwrite(str(photo), data.astronaut())
+
+    def table(out: str, *arguments: str) -> pd.DataFrame:
+        command = ["detect", str(photo), "--out", str(tmp_path / out), "-q", *arguments]
+        assert cli.main(command) == 0, capsys.readouterr().err
+        return pd.read_csv(tmp_path / out / "images.csv").drop(columns="input")
+
+    caffe = table("caffe", "--model", str(weights), "--aus", "1,2,4")
+    files = {}
+    for name, options in (("whole", ["--mean", str(mean)]), ("bare", [])):
+        files[name] = tmp_path / f"{name}.onnx"
+        arguments = ["--model", str(deploy), "--weights", str(weights), "--aus", "1,2,4", *options]
+        assert cli.main(["export-onnx", *arguments, "--out", str(files[name]), "-q"]) == 0
+    for found in (
+        table("whole", "--onnx", str(files["whole"])),
+        table("bare", "--onnx", str(files["bare"]), "--mean", str(mean)),
+    ):
+        pd.testing.assert_frame_equal(found, caffe, atol=1e-4, rtol=0)
+    capsys.readouterr()
+    for arguments, said in (
+        ([str(files["bare"])], "bare.onnx: has no mean image inside; give --mean, or export it with --mean"),
+        (
+            [str(files["whole"]), "--mean", str(mean)],
+            "has mean and scale inside; leave --mean and --scale out",
+        ),
+        ([str(files["whole"]), "--aus", "1,2"], "3 outputs, but 2 AUs given"),
+        ([str(files["whole"]), "--net", str(deploy)], "is net and weights in one; leave --net out"),
+        ([str(weights)], "ONNX Runtime cannot load it"),
+        ([str(tmp_path / "none.onnx")], "no such file; give what drml export-onnx wrote"),
+    ):
+        assert cli.main(["detect", str(photo), "--out", str(tmp_path / "o"), "--onnx", *arguments]) == 1
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1
+    with pytest.raises(SystemExit) as wrong:
+        cli.main(["detect", str(photo), "--onnx", "a", "--model", "b"])
+    assert wrong.value.code == 2
+
+
 def test_any_predictor_will_do_and_gets_whole_batches(tmp_path: Path, detector: FaceDetector) -> None:
     predictor = Constant(0.625)
     net = model.Recogniser(predictor, Input(1.0, "", None, ""), tiny.AUS, 24)

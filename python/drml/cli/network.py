@@ -156,8 +156,10 @@ def detect(subparsers: Any) -> None:
     parser.add_argument(
         "inputs", nargs="+", metavar="INPUT", help="image, video, folder, or a webcam's number"
     )
-    parser.add_argument(
-        "--model", type=Path, required=True, metavar="WEIGHTS", help="trained .caffemodel or .h5"
+    weights = parser.add_mutually_exclusive_group(required=True)
+    weights.add_argument("--model", type=Path, metavar="WEIGHTS", help="trained .caffemodel or .h5")
+    weights.add_argument(
+        "--onnx", type=Path, metavar="FILE", help="what drml export-onnx wrote; runs in ONNX Runtime"
     )
     parser.add_argument(
         "--net",

@@ -15,13 +15,24 @@ from numpy.typing import NDArray
 
 from drml.errors import UserError
 from drml.labels import BP4D_AUS, DISFA_AUS
+from drml.lmdb_io import read_mean
 from drml.manifest import manifest_beside, read_manifest
 from drml.net import CaffeNet, data_paths, preprocess, read_prototxt, read_weights
 from drml.net_input import Input, find_input, read_transform_file
+from drml.onnx_metadata import Metadata
 from drml.registration import SIZE
 from drml.shipped import find_shipped
 
-__all__ = ["CaffePredictor", "Predictor", "Recogniser", "find_aus", "find_net", "find_preparation", "side_of"]
+__all__ = [
+    "CaffePredictor",
+    "Predictor",
+    "Recogniser",
+    "find_aus",
+    "find_net",
+    "find_onnx_preparation",
+    "find_preparation",
+    "side_of",
+]
 
 _DEPLOY = "deploy.prototxt"
 _MODELS = Path("models") / "drml" / _DEPLOY
@@ -163,6 +174,28 @@ def find_preparation(
             " beside it; give --mean"
         )
     return found
+
+
+def find_onnx_preparation(
+    name: str, metadata: Metadata, *, mean: str | Path | None = None, scale: float | None = None
+) -> Input:
+    """Settle mean and scale for what ``drml export-onnx`` wrote.
+
+    Raises
+    ------
+    UserError
+        The file has them inside and others are given, or it has not and no mean image is given.
+    """
+    if metadata.mean_folded:
+        if mean is not None or scale is not None:
+            raise UserError(f"{name}: has mean and scale inside; leave --mean and --scale out")
+        return Input(1.0, "in the file", None, "in the file")
+    if mean is None:
+        raise UserError(f"{name}: has no mean image inside; give --mean, or export it with --mean")
+    found = read_mean(Path(mean))
+    if scale is not None:
+        return Input(scale, "as given", found, str(mean))
+    return Input(metadata.scale, "the file", found, str(mean))
 
 
 def side_of(preparation: Input, input_shape: tuple[int, int, int], size: int | None = None) -> int:

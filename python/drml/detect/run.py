@@ -25,8 +25,9 @@ from drml.detect.sources import Source, find_sources
 from drml.detect.table import Table, columns, rows
 from drml.detect.tracking import Tracker
 from drml.errors import UserError
+from drml.net_input import Input
 
-__all__ = ["IMAGES_FILE", "Done", "Outputs", "detect", "open_recogniser"]
+__all__ = ["IMAGES_FILE", "Done", "Outputs", "detect", "open_onnx", "open_recogniser"]
 
 IMAGES_FILE = "images.csv"
 """The table of all pictures; each video has one of its own."""
@@ -155,12 +156,52 @@ def open_recogniser(
     if predictor is None:
         predictor = model.CaffePredictor(model.find_net(weights, net), weights)
     side = model.side_of(preparation, predictor.input_shape, size)
-    # One grey face: what does not fit is told before the long work.
-    face = np.full((side, side, predictor.input_shape[0]), 127, np.uint8)
-    outputs = model.run_faces(predictor, preparation, [face]).shape[1]
+    outputs = _try_out(predictor, preparation, side)
     return model.Recogniser(
         predictor, preparation, model.find_aus(weights, outputs, aus, predictor.name), side
     )
+
+
+def open_onnx(
+    path: str | Path,
+    *,
+    mean: str | Path | None = None,
+    scale: float | None = None,
+    size: int | None = None,
+    aus: Sequence[int] | None = None,
+) -> model.Recogniser:
+    """Open what ``drml export-onnx`` wrote; it runs in ONNX Runtime.
+
+    Parameters
+    ----------
+    path : path
+    mean, scale : optional
+        Of a file that was exported without its mean image: the mean image, which is needed, and the factor,
+        which the file tells.
+    size, aus : optional
+        As in `open_recogniser`; by default what the file tells.
+
+    Raises
+    ------
+    UserError
+        The file or the mean image is missing, or does not fit; ONNX Runtime is not installed.
+    """
+    from drml.onnx_net import OnnxNet
+
+    net = OnnxNet(path)
+    preparation = model.find_onnx_preparation(net.name, net.metadata, mean=mean, scale=scale)
+    if size is None and net.metadata.face_size is not None:
+        size = net.metadata.face_size[0]
+    side = model.side_of(preparation, net.input_shape, size)
+    outputs = _try_out(net, preparation, side)
+    known = net.metadata.aus if aus is None else aus
+    return model.Recogniser(net, preparation, model.find_aus(path, outputs, known, net.name), side)
+
+
+def _try_out(predictor: model.Predictor, preparation: Input, side: int) -> int:
+    """Run one grey face, so that what does not fit is told before the long work; return the outputs."""
+    face = np.full((side, side, predictor.input_shape[0]), 127, np.uint8)
+    return model.run_faces(predictor, preparation, [face]).shape[1]
 
 
 def detect(
