@@ -357,7 +357,7 @@ def report(args: argparse.Namespace) -> None:
 
     _check_parent(args.out)
     if args.experiment:
-        write_experiment_report(args.out, args.experiment, method=args.method)
+        write_experiment_report(args.out, args.experiment, method=args.method, progress=not args.quiet)
     else:
         write_report(
             args.out,

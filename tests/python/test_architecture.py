@@ -133,6 +133,7 @@ def test_nothing_shipped_imports_tests() -> None:
         "report.faces",
         "report.lines",
         "report.markup",
+        "report.thinning",
         "sampling",
         "saliency",
     ],

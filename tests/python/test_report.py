@@ -13,7 +13,7 @@ from drml import cli, report, scoring
 from drml.errors import UserError
 from drml.labels import AU_NAMES
 from drml.report.faces import choose, extremes, frame_losses
-from drml.report.lines import thin
+from drml.report.thinning import thin
 from html_page import Page
 
 

@@ -6,7 +6,7 @@ is escaped. The page follows the reader's light or dark setting, and its charts 
 * `page` is the frame; `style`, `markup`, `pictures`, `charts` (bars), `lines` are what sections are made of.
 * `sections` (scores), `curves`, `training`, `relations`, `saliency`, `faces`, `data`, `origin` are sections.
 * `finished` reads an experiment's folder; `tables`, `figures` and `setup` are sections of its page.
-* `inputs` and `losses` read files.
+* `inputs` and `losses` read files; `thinning` makes lines short.
 """
 
 from __future__ import annotations

@@ -17,7 +17,6 @@ from drml.scoring import PredictionTable
 __all__ = ["curves_section", "draws"]
 
 Point = tuple[float, float]
-Points = list[Point]
 Column = tuple[NDArray[np.int8], NDArray[np.float64]]
 """Labels and probabilities of an AU, without the frames whose label is unknown."""
 
@@ -48,17 +47,14 @@ def _column(table: PredictionTable, au: int) -> Column | None:
     return (labels, values) if len(np.unique(labels)) > 1 else None
 
 
-def _roc(column: Column) -> Points:
-    return list(zip(*(axis.tolist() for axis in metrics.roc_curve(*column)), strict=True))
+def _roc(column: Column) -> NDArray[np.float64]:
+    return np.column_stack(metrics.roc_curve(*column))
 
 
-def _pr(column: Column) -> Points:
+def _pr(column: Column) -> NDArray[np.float64]:
     """Return the steps whose area is the average precision."""
-    recall, precision = (axis.tolist() for axis in metrics.precision_recall_curve(*column))
-    points: Points = []
-    for before, here, height in zip(recall, recall[1:], precision[1:], strict=False):
-        points += [(before, height), (here, height)]
-    return points
+    recall, precision = metrics.precision_recall_curve(*column)
+    return np.column_stack([np.repeat(recall, 2)[1:-1], np.repeat(precision[1:], 2)])
 
 
 def _at_threshold(column: Column, threshold: float) -> tuple[Point, Point | None]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from drml.errors import UserError
 from drml.files import writing
@@ -30,7 +31,7 @@ _LEADS = ("drml", "drml_fc9", "drml_direct")
 
 
 def write_experiment_report(
-    out: str | Path, folders: Sequence[str | Path], *, method: str | None = None
+    out: str | Path, folders: Sequence[str | Path], *, method: str | None = None, progress: bool = False
 ) -> None:
     """Write the page.
 
@@ -42,6 +43,8 @@ def write_experiment_report(
         Folders of ``drml experiment``, or folders that hold such ones.
     method : str, optional
         Whose relation table stands open and whose faces are shown; by default DRML, where it is finished.
+    progress : bool
+        Show a progress bar.
 
     Raises
     ------
@@ -49,12 +52,15 @@ def write_experiment_report(
         A folder is none, nothing is finished in it, or a file is not as ``drml`` writes it.
     """
     found = [one for folder in folders for one in experiments_in(Path(folder))]
-    sections: list[Section] = []
-    for index, one in enumerate(found):
-        with as_written(one.folder):
-            sections += _Chapter(one, index if len(found) > 1 else None, method).sections()
     if method is not None and not any(method in {**one.methods, **one.grids} for one in found):
         raise UserError(f"method '{method}': not finished in {', '.join(map(str, folders))}")
+    sections: list[Section] = []
+    with tqdm(desc="report", unit="section", disable=not progress) as bar:
+        for index, one in enumerate(found):
+            with as_written(one.folder):
+                for section in _Chapter(one, index if len(found) > 1 else None, method).sections():
+                    sections.append(section)
+                    bar.update()
     synthetic = any(one.synthetic for one in found)
     title = "DRML experiment" + (" (synthetic data)" if synthetic else "")
     with writing(out, encoding="utf-8") as file:
@@ -117,41 +123,41 @@ class _Chapter:
         """Return anchor and title as this chapter has them."""
         return self.prefix + anchor, self.before + title
 
-    def sections(self) -> list[Section]:
+    def sections(self) -> Iterator[Section]:
+        """Make one section after the other."""
         one = self.experiment
         methods = one.methods or one.grids
-        found: list[Section] = []
+        if not methods and one.written("table4") is None:
+            raise UserError(f"{one.folder}: nothing is finished in it; run drml experiment again")
         if methods:
-            found.append(Section(*self.named("averages", "Methods"), averages(methods)))
+            yield Section(*self.named("averages", "Methods"), averages(methods))
         for name in ("table2", "table3", "grid"):
             if (table := one.written(name)) is not None:
-                found.append(table_section(table, *self.named(name, table["title"])))
+                yield table_section(table, *self.named(name, table["title"]))
         if (table := one.written("table4")) is not None:
-            found.append(timing_section(table, *self.named("table4", table["title"])))
+            yield timing_section(table, *self.named("table4", table["title"]))
         if methods:
-            found += self.of_methods(methods)
-        if not found:
-            raise UserError(f"{one.folder}: nothing is finished in it; run drml experiment again")
-        return [*found, setup_section(one, *self.named("setup", "How it was made"))]
+            yield from self.of_methods(methods)
+        yield setup_section(one, *self.named("setup", "How it was made"))
 
-    def of_methods(self, methods: dict[str, MethodRuns]) -> list[Section]:
+    def of_methods(self, methods: dict[str, MethodRuns]) -> Iterator[Section]:
         """Return what is made of predictions, trainings and figures."""
         one, lead = self.experiment, _lead(methods, self.wanted)
         tables = {runs.title: runs.table for runs in methods.values()}
-        found = [bars_section(methods, *self.named("bars", "By AU"))]
+        yield bars_section(methods, *self.named("bars", "By AU"))
         anchor, title = self.named("curves", "ROC and PR curves")
-        found.append(curves_section(tables, THRESHOLD, lead=lead.title, anchor=anchor, title=title))
+        yield curves_section(tables, THRESHOLD, lead=lead.title, anchor=anchor, title=title)
         trainings = {runs.title: runs.trainings for runs in methods.values() if runs.trainings}
         if trainings:
-            found.append(trainings_section(trainings, *self.named("training", "Training")))
+            yield trainings_section(trainings, *self.named("training", "Training"))
         anchor, title = self.named("relations", "AU relations")
         section = relations_section(tables, lead.title, anchor=anchor, title=title)
         if (figure := one.written("fig5")) is not None:
             section = Section(anchor, title, section.body + losses_figure(one, figure))
-        found.append(section)
+        yield section
         if (figure := one.written("fig4")) is not None:
-            found.append(saliency_section(one, figure, *self.named("saliency", "Saliency")))
-        return [*found, self.faces(lead)]
+            yield saliency_section(one, figure, *self.named("saliency", "Saliency"))
+        yield self.faces(lead)
 
     def faces(self, lead: MethodRuns) -> Section:
         """Return faces of the first fold, or why there are none: the data may have been moved."""

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import heapq
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from drml.report.markup import escaped
 from drml.report.style import DASHES
+from drml.report.thinning import thin
 
-__all__ = ["STYLES", "Series", "legend", "line_chart", "square_chart", "thin"]
+__all__ = ["STYLES", "Series", "legend", "line_chart", "square_chart"]
 
 STYLES = len(DASHES)
 """Series that can be told apart in one chart."""
-
-POINTS = 200
-"""Of a line, at most."""
 
 Point = tuple[float, float]
 
@@ -41,7 +38,7 @@ class Series:
     Attributes
     ----------
     name : str
-    points : sequence of (float, float)
+    points : array_like, shape (N, 2)
     style : int
         Of its colour, dashes and mark, below `STYLES`.
     mark : (float, float) or None
@@ -49,59 +46,9 @@ class Series:
     """
 
     name: str
-    points: Sequence[Point]
+    points: ArrayLike
     style: int = 0
     mark: Point | None = None
-
-
-def thin(points: ArrayLike, limit: int = POINTS, tolerance: float = 1e-3) -> NDArray[np.float64]:
-    """Leave out the points of a line that change its picture least.
-
-    The point farthest from the line through those that are kept is kept next, until none is farther than
-    `tolerance` or there are `limit`.
-
-    Parameters
-    ----------
-    points : array_like, shape (N, 2)
-        In the unit square of the chart.
-    limit : int
-        At least 2.
-    tolerance : float
-
-    Returns
-    -------
-    ndarray of int64
-        The indices of what is kept, ascending, with the first and the last.
-
-    Examples
-    --------
-    >>> thin([[0, 0], [0.5, 0.5], [1, 1], [1, 0]]).tolist()
-    [0, 2, 3]
-    """
-    line = np.asarray(points, np.float64).reshape(-1, 2)
-    kept = {0, len(line) - 1} if len(line) else set()
-    found: list[tuple[float, int, int, int]] = []
-
-    def look(first: int, last: int) -> None:
-        """Put on the heap which point between two is farthest from the line through them."""
-        if last - first < 2:
-            return
-        between, start = line[first + 1 : last] - line[first], line[last] - line[first]
-        length = math.hypot(*start)
-        # The distance to the segment: a curve may come back behind its ends.
-        along = np.clip(between @ start / length**2, 0, 1) if length else np.zeros(len(between))
-        distance = np.hypot(*(between - along[:, None] * start).T)
-        at = int(np.argmax(distance))
-        if distance[at] > tolerance:
-            heapq.heappush(found, (-float(distance[at]), first + 1 + at, first, last))
-
-    look(0, len(line) - 1)
-    while found and len(kept) < limit:
-        _, at, first, last = heapq.heappop(found)
-        kept.add(at)
-        look(first, at)
-        look(at, last)
-    return np.array(sorted(kept), np.int64)
 
 
 def _ticks(low: float, high: float, count: int = 5) -> list[float]:
@@ -152,10 +99,10 @@ class _Frame:
 
     def line(self, series: Series) -> list[str]:
         """Return a line, thinned, and its mark."""
-        placed = np.array([self.place(point) for point in series.points]).reshape(-1, 2)
-        span = np.array([self.right - self.left, self.bottom - self.top])
-        text = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed[thin(placed / span)])
-        parts = [f'<polyline class="line s{series.style}" points="{text}"/>'] if len(placed) > 1 else []
+        points = np.asarray(series.points, np.float64).reshape(-1, 2)
+        kept = points[thin(points / [self.xs[-1] - self.xs[0], self.ys[-1] - self.ys[0]])]
+        text = " ".join(f"{x:.1f},{y:.1f}" for x, y in map(self.place, kept.tolist()))
+        parts = [f'<polyline class="line s{series.style}" points="{text}"/>'] if len(kept) > 1 else []
         if series.mark is not None:
             parts.append(_mark(series.style, *self.place(series.mark)))
         return parts
@@ -177,17 +124,17 @@ def legend(names: Sequence[tuple[str, int]], *, lines: bool = True) -> str:
 
 def line_chart(title: str, x_name: str, y_name: str, series: Sequence[Series]) -> str:
     """Return lines over common axes, whose y begins at 0 or below."""
-    points = [point for one in series for point in one.points]
-    xs = _ticks(0, max(x for x, _ in points), 4)
-    ys = _ticks(min(0.0, *(y for _, y in points)), max(y for _, y in points))
+    lines = {one.name: np.asarray(one.points, np.float64).reshape(-1, 2) for one in series}
+    points = np.concatenate(list(lines.values()))
+    xs = _ticks(0, points[:, 0].max(), 4)
+    ys = _ticks(min(0.0, points[:, 1].min()), points[:, 1].max())
     width, height = 340, 250
     left = 14 + 7.3 * max(len(f"{tick:g}") for tick in ys)
     frame = _Frame(xs, ys, left, width - 10, 24, height - 40)
     told = "; ".join(
-        f"{one.name} from {one.points[0][1]:.3g} at {one.points[0][0]:g}"
-        f" to {one.points[-1][1]:.3g} at {one.points[-1][0]:g}"
-        for one in series
-        if one.points
+        f"{name} from {line[0, 1]:.3g} at {line[0, 0]:g} to {line[-1, 1]:.3g} at {line[-1, 0]:g}"
+        for name, line in lines.items()
+        if len(line)
     )
     parts = [f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escaped(f"{title}: {told}")}">']
     parts += frame.axes()

@@ -154,6 +154,7 @@ details {{ margin-bottom: .4rem; }}
   table {{ font-size: 8pt; }} th, td {{ padding: .15rem .3rem; }} table.tones td {{ min-width: 0; }}
   details::details-content {{ content-visibility: visible; display: block; }}
   .tiles div, td, svg {{ print-color-adjust: exact; -webkit-print-color-adjust: exact; }}
-  h2, h3, caption {{ break-after: avoid; }} figure, tr, .tiles {{ break-inside: avoid; }}
+  h2, h3, h2 + p, h3 + p, caption, .legend {{ break-after: avoid; }}
+  figure, tr, .tiles {{ break-inside: avoid; }}
 }}
 """
