@@ -1,0 +1,199 @@
+"""Every shell block of the documents is run, top to bottom, in a folder with small nets and drawn data sets.
+
+What stands for what: `make` builds nothing here but checks its targets with the real Makefile, and `make data`
+prepares; /data/BP4D and /data/DISFA are drawn; the nets under models/ are tiny. Benchmarks, C++ tests and the
+installation are not run: that the files and targets they name are there is checked.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import detect_data
+from drml.synth import write_bp4d, write_disfa
+from experiment_data import QUIET, add_region, write_models
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted(
+    path.relative_to(ROOT)
+    for pattern in ("*.md", "docs/*.md", "models/*/readme.md", "src/layers/*.md", "tests/cpp/*/*.md")
+    for path in ROOT.glob(pattern)
+)
+
+# What a document takes for granted: made by another one, or by an earlier session.
+DATA, ALEXNET, TRAINED, PAPER, DEMO = "data", "alexnet", "trained", "paper", "demo"
+NEEDS = {
+    "docs/baselines.md": (DATA,),
+    "docs/detect.md": (TRAINED,),
+    "docs/onnx.md": (DATA, TRAINED),
+    "docs/report.md": (DATA, DEMO, PAPER),
+    "CONTRIBUTING.md": (DATA,),
+}
+
+SETUPS = {
+    DATA: "drml prepare bp4d BP4D data/drml -q",
+    TRAINED: """
+        [ -d data/drml ] || drml prepare bp4d BP4D data/drml -q
+        drml train --solver models/drml/solver.prototxt --data data/drml/fold1 --out build/train -q
+    """,
+    DEMO: """
+        drml train --solver models/drml/solver.prototxt --data data/drml/fold1 --out build/demo/train -q
+        drml score --model models/drml/deploy.prototxt --weights build/demo/train/final.caffemodel \\
+            --data data/drml/fold1/test_lmdb --out build/demo/scores.json \\
+            --predictions build/demo/predictions.csv -q
+        drml saliency --model models/drml/deploy.prototxt --weights build/demo/train/final.caffemodel \\
+            --data data/drml/fold1/test_lmdb --out build/demo/saliency -q
+        echo '{"train": 1}' > build/demo/stages.json
+    """,
+    PAPER: """
+        drml prepare disfa DISFA data/disfa -q
+        drml prepare bp4d BP4D data/alexnet --size 256 --folds 1 -q
+        drml experiment table2 --data data/drml --data-alexnet data/alexnet --folds 1 --out build/paper \\
+            --methods lsvm alexnet drml -q
+        drml experiment table3 --data data/disfa --folds 1 --bp4d build/paper --out build/disfa \\
+            --methods lsvm drml -q
+    """,
+}
+
+# Lines that are not run, and why. Programs and files that they name must be there.
+NOT_RUN = (
+    (r"^(CUDA_ON_HOST_SEED=\d+ )?build/test_\w+", "a C++ test: ctest runs all of them"),
+    (r"^cmake --build build --target (\w+)", "builds a C++ test"),
+    (r"^\.venv/bin/python tools/bench\S*", "a benchmark"),
+    (r"^\.venv/bin/python -m pytest", "would be this test within itself"),
+    (r"^\.venv/bin/pip install", "the installation"),
+)
+
+MAKE = """#!/usr/bin/env bash
+# Checks the targets with the real Makefile, which then does nothing; `data` is prepared.
+set -euo pipefail
+for word in "$@"; do
+  case $word in
+    *=*) ;;
+    *) grep -qE "^$word:|^\\.PHONY:.* $word( |$)" Makefile || { echo "make: no target $word" >&2; exit 2; } ;;
+  esac
+done
+case " $* " in
+  *" data "*) [ -d data/drml ] || drml prepare bp4d BP4D data/drml -q ;;
+  *" train "*) caffe train -solver models/drml/solver.prototxt ;;
+esac
+"""
+
+# Table 4 at the paper's length would take hours.
+DRML = """#!/usr/bin/env bash
+case "$*" in
+  "experiment table4"*"--scale paper"*) set -- "$@" --trials 2 --iterations 2 ;;
+esac
+exec {python} -m drml "$@"
+"""
+
+
+def blocks(document: Path) -> list[str]:
+    """Return the shell blocks of a document."""
+    return re.findall(r"^```bash\n(.*?)^```", (ROOT / document).read_text(encoding="utf-8"), re.M | re.S)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("documents")
+    write_bp4d(folder / "BP4D", subjects=9, tasks=2, frames=8, size=260, **QUIET)
+    write_disfa(folder / "DISFA", subjects=9, frames=24, size=260, **QUIET)
+    models = write_models(folder / "models", ("drml", "convnet", "alexnet", "lcn"))
+    add_region(models / "drml")
+    (models / "tiny").mkdir()  # where the tiny solvers put snapshots
+    (folder / "photos").mkdir()
+    cv2.imwrite(str(folder / "photos/astronaut.png"), detect_data.astronaut())
+    detect_data.write_video(folder / "interview.mp4", list(detect_data.moving(5)))
+    (folder / "bin").mkdir()
+    for name, text in (("make", MAKE), ("drml", DRML.format(python=sys.executable))):
+        program = folder / "bin" / name
+        program.write_text(text)
+        program.chmod(0o755)
+    for name in ("Makefile", "tools", "docs", "README.md"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.fixture
+def folder(place: Path, tmp_path: Path) -> Path:
+    """A copy for one document."""
+    shutil.copytree(place, tmp_path / "copy", symlinks=True)
+    (tmp_path / "copy/build").mkdir()
+    environment = tmp_path / "copy/.venv/bin"
+    environment.mkdir(parents=True)
+    for program in ("drml", "make"):
+        (environment / program).symlink_to(tmp_path / "copy/bin" / program)
+    (environment / "python").symlink_to(sys.executable)
+    caffe = environment / "caffe"
+    code = "import sys; sys.argv[0] = 'caffe'; from drml.shipped import run_program; run_program()"
+    caffe.write_text(f'#!/usr/bin/env bash\nexec {sys.executable} -c "{code}" "$@"\n')
+    caffe.chmod(0o755)
+    return tmp_path / "copy"
+
+
+def runnable(block: str) -> str:
+    """Leave out what is not run, and name the drawn data sets."""
+    lines = []
+    for line in block.replace("/data/BP4D", "BP4D").replace("/data/DISFA", "DISFA").splitlines():
+        for pattern, _ in NOT_RUN:
+            if found := re.match(pattern, line):
+                for name in re.findall(r"tools/\S+", found[0]):
+                    assert (ROOT / name).is_file(), f"{name} is not there"
+                for name in re.findall(r"test_\w+", found[0]):
+                    text = (ROOT / "tests/cpp/CMakeLists.txt").read_text()
+                    known = (ROOT / f"tests/cpp/{name}.cpp").is_file() or f"add_executable({name}" in text
+                    assert known, f"there is no C++ test {name}"
+                break
+        else:
+            lines.append(line)
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize("document", [path for path in DOCUMENTS if blocks(path)], ids=str)
+def test_shell_blocks_run(document: Path, folder: Path) -> None:
+    name = document.as_posix()
+    setup = "\n".join(SETUPS[what] for what in NEEDS.get(name, ()))
+    script = "\n".join([setup, "echo == ready", *(runnable(block) for block in blocks(document))])
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env={
+            "PATH": f"{folder}/.venv/bin:/usr/bin:/bin",
+            "HOME": str(folder),
+            "PYTHONPATH": str(ROOT / "python"),
+            "GLOG_minloglevel": "2",
+        },
+    )
+    assert done.returncode == 0, f"{name}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        text = (ROOT / document).read_text(encoding="utf-8")
+        for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)", text):
+            path = (ROOT / document).parent / target if target else ROOT / document
+            assert path.exists(), f"{document}: {target} is not there"
+            if anchor:
+                titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
+                known = {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
+                assert anchor[1:] in known, f"{document}: {target}{anchor}: no such heading"
+
+
+def test_not_run_lines_are_few() -> None:
+    """A pattern that nothing matches any more is to go."""
+    text = "\n".join(block for document in DOCUMENTS for block in blocks(document))
+    for pattern, reason in NOT_RUN:
+        assert re.search(pattern, text, re.M), reason
+    assert np.mean([bool(runnable(block).strip()) for d in DOCUMENTS for block in blocks(d)]) > 0.8
