@@ -10,7 +10,15 @@ caffe_substitute(src/caffe/proto/caffe.proto
   optional RegionParameter region_param = 1000;
   optional MultiLabelDataParameter multi_label_data_param = 1001;
   optional MultiLabelLossParameter multi_label_loss_param = 1002;
-  optional MultiLabelCountsParameter multi_label_counts_param = 1003;")
+  optional MultiLabelCountsParameter multi_label_counts_param = 1003;
+  optional BoxParameter box_param = 1004;
+  optional SpliceParameter splice_param = 1005;
+  optional BatchParameter batch_param = 1006;")
+caffe_substitute(src/caffe/proto/caffe.proto
+  "optional string root_folder = 12 [default = \"\"];"
+  "optional string root_folder = 12 [default = \"\"];
+  // Labels of each image of the authors' MultilabelImageData.
+  optional uint32 multilabel_num = 1000;")
 file(READ "${CMAKE_CURRENT_LIST_DIR}/messages.proto" _messages)
 caffe_append(src/caffe/proto/caffe.proto "${_messages}")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/messages.proto")

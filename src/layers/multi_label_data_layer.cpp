@@ -1,326 +1,51 @@
 #include "caffe/layers/multi_label_data_layer.hpp"
 
-#include <omp.h>
-
-#include <algorithm>
 #include <climits>
-#include <cstring>
-#include <exception>
-#include <fstream>
-#include <opencv2/core/core.hpp>
-#include <opencv2/imgcodecs/imgcodecs.hpp>
 #include <sstream>
 #include <string>
-#include <vector>
 
-#include "caffe/data_transformer.hpp"
-#include "caffe/util/math_functions.hpp"
-#include "caffe/util/rng.hpp"
+#include "labelled_images.hpp"
 #include "lmdb_index.hpp"
-#include "record_order.hpp"
-#include "worker_pool.hpp"
 
 namespace caffe {
 
 namespace {
 
 const int kChannels = 3;
-const int kMaxThreads = 1024;
 
-// Caffe's transformer, its random numbers taken from a stream of their own for each image. One
-// serves one thread: transforming touches the mean's memory state.
-template <typename Dtype>
-class RecordTransformer : public DataTransformer<Dtype> {
+class LmdbImages : public caffe_ext::LabelledImages {
  public:
-  RecordTransformer(const TransformationParameter& param, Phase phase)
-      : DataTransformer<Dtype>(param, phase), stream_(0), draws_(0) {}
+  explicit LmdbImages(const string& path) : records_(path) {}
 
-  // A copy for another thread, which does not read the mean file again.
-  RecordTransformer(const RecordTransformer& other)
-      : DataTransformer<Dtype>(WithoutMeanFile(other.param_), other.phase_), stream_(0), draws_(0) {
-    this->param_ = other.param_;
-    if (this->param_.has_mean_file()) {
-      this->data_mean_.CopyFrom(other.data_mean_, false, true);
-    }
+  virtual size_t size() const { return records_.size(); }
+  virtual string name() const { return "LMDB '" + records_.path() + "'"; }
+  virtual string Name(size_t record) const {
+    return "record '" + records_.Key(record) + "' of " + name();
   }
 
-  // The next image's draws come from this stream.
-  void Select(uint64_t stream) {
-    stream_ = stream;
-    draws_ = 0;
-  }
-
-  // What is wrong with an image of this size, or "".
-  string Fault(int height, int width) const {
+  virtual string Read(size_t record, caffe_ext::LabelledImage* sample) const {
     std::ostringstream fault;
-    const int crop_size = this->param_.crop_size();
-    const Blob<Dtype>& mean = this->data_mean_;
-    if (std::min(height, width) < crop_size) {
-      fault << "its image is " << height << " x " << width << ", smaller than crop_size "
-            << crop_size << "; make the images larger or crop_size smaller";
-    } else if (this->param_.has_mean_file() &&
-               (mean.num_axes() != 4 || mean.shape(0) != 1 || mean.shape(1) != kChannels ||
-                mean.shape(2) != height || mean.shape(3) != width)) {
-      fault << "its image is 1 x " << kChannels << " x " << height << " x " << width
-            << ", but the mean of mean_file '" << this->param_.mean_file() << "' is "
-            << mean.shape_string() << "; use the mean image of these records";
+    const caffe_ext::LmdbIndex::Value value = records_[record];
+    Datum* datum = &sample->datum;
+    if (value.size > INT_MAX || !datum->ParseFromArray(value.data, static_cast<int>(value.size))) {
+      return "it is not a Datum; make the LMDB again";
     }
-    return fault.str();
-  }
-
- protected:
-  virtual int Rand(int n) {
-    return static_cast<int>(caffe_ext::Below(caffe_ext::Draw(stream_, draws_++), n));
-  }
-
- private:
-  static TransformationParameter WithoutMeanFile(TransformationParameter param) {
-    param.clear_mean_file();
-    return param;
-  }
-
-  uint64_t stream_, draws_;
-};
-
-// OpenCV fills what is missing of a cut-off JPEG with grey and calls it an image. A whole one ends
-// with the marker FF D9, which cannot stand inside its coded data.
-bool IsCutJpeg(const string& bytes) {
-  if (bytes.compare(0, 2, "\xff\xd8") != 0) {
-    return false;
-  }
-  return bytes.rfind("\xff\xd9") == string::npos;
-}
-
-// What is wrong with a mean file, or "". Caffe's own reader ends the process without saying which
-// layer and, for a damaged file, which file it was.
-string MeanFileFault(const string& path) {
-  std::ifstream file(path.c_str(), std::ios::binary);
-  if (!file) {
-    return "cannot be opened; make it, or correct transform_param.mean_file";
-  }
-  BlobProto proto;
-  if (!proto.ParseFromIstream(&file)) {
-    return "is not a BlobProto, or is cut short; make the mean image again";
-  }
-  int64_t count = 1;
-  if (proto.has_num() || proto.has_channels() || proto.has_height() || proto.has_width()) {
-    count = static_cast<int64_t>(proto.num()) * proto.channels() * proto.height() * proto.width();
-  } else {
-    for (int i = 0; i < proto.shape().dim_size(); ++i) {
-      count *= proto.shape().dim(i);
+    if (datum->labels_size() == 0) {
+      return "it has no labels; write them to Datum.labels (Datum.label is not read)";
     }
-  }
-  const int64_t values = proto.data_size() + proto.double_data_size();
-  if (values == 0 || count != values) {
-    std::ostringstream fault;
-    fault << "has " << values << " values where its shape asks for " << count
-          << "; make the mean image again";
-    return fault.str();
-  }
-  return string();
-}
-
-uint64_t RandomSeed() {
-  const uint64_t high = caffe_rng_rand();
-  return high << 32 | caffe_rng_rand();
-}
-
-}  // namespace
-
-template <typename Dtype>
-struct MultiLabelDataLayer<Dtype>::Worker {
-  explicit Worker(const RecordTransformer<Dtype>& other) : transformer(other) {}
-
-  RecordTransformer<Dtype> transformer;
-  Datum datum;
-  cv::Mat image;       // empty where the datum is raw
-  int height, width;   // of the image as stored
-  Blob<Dtype> output;  // one transformed image, laid over its place in the batch
-};
-
-template <typename Dtype>
-MultiLabelDataLayer<Dtype>::MultiLabelDataLayer(const LayerParameter& param)
-    : BasePrefetchingDataLayer<Dtype>(param),
-      position_(0),
-      transform_seed_(0),
-      num_labels_(param.multi_label_data_param().num_labels()) {
-  // The base takes the length of its queue from data_param, which is not ours.
-  Batch<Dtype>* batch;
-  while (this->prefetch_free_.try_pop(&batch)) {
-  }
-  const MultiLabelDataParameter& data_param = this->layer_param_.multi_label_data_param();
-  CHECK_GE(data_param.prefetch(), 1) << Title() << ": prefetch must be at least 1.";
-  CHECK_LE(data_param.prefetch(), 1024) << Title() << ": prefetch must be at most 1024.";
-  this->prefetch_.resize(data_param.prefetch());
-  for (size_t i = 0; i < this->prefetch_.size(); ++i) {
-    this->prefetch_[i].reset(new Batch<Dtype>());
-    this->prefetch_free_.push(this->prefetch_[i].get());
-  }
-  // The base's own transformer is never used, so it need not read the mean.
-  this->transform_param_.clear_mean_file();
-}
-
-template <typename Dtype>
-MultiLabelDataLayer<Dtype>::~MultiLabelDataLayer() {
-  // Before anything that load_batch uses goes.
-  this->StopInternalThread();
-}
-
-template <typename Dtype>
-string MultiLabelDataLayer<Dtype>::Title() const {
-  return "MultiLabelData layer '" + this->layer_param_.name() + "'";
-}
-
-template <typename Dtype>
-void MultiLabelDataLayer<Dtype>::Fail(size_t record, const string& fault) const {
-  LOG(FATAL) << Title() << ": record '" << records_->Key(record) << "' of LMDB '"
-             << records_->path() << "': " << fault << ".";
-}
-
-template <typename Dtype>
-void MultiLabelDataLayer<Dtype>::CheckParameters() const {
-  const MultiLabelDataParameter& data_param = this->layer_param_.multi_label_data_param();
-  const TransformationParameter& transform = this->layer_param_.transform_param();
-  CHECK_GE(data_param.batch_size(), 1)
-      << Title() << ": multi_label_data_param.batch_size must be at least 1.";
-  CHECK_LE(data_param.batch_size(), INT_MAX) << Title() << ": batch_size is too large.";
-  CHECK_LE(data_param.num_labels(), INT_MAX) << Title() << ": num_labels is too large.";
-  CHECK_LE(data_param.threads(), kMaxThreads)
-      << Title() << ": threads must be at most " << kMaxThreads << " (0: one per core).";
-  CHECK_LE(transform.crop_size(), INT_MAX) << Title() << ": crop_size is too large.";
-  CHECK(!transform.force_gray())
-      << Title() << ": transform_param.force_gray is not supported; images always have 3 channels.";
-  CHECK(transform.mean_value_size() <= 1 || transform.mean_value_size() == kChannels)
-      << Title() << ": " << transform.mean_value_size() << " values of mean_value; give 1 or "
-      << kChannels << ".";
-  if (transform.has_mean_file()) {
-    CHECK_EQ(transform.mean_value_size(), 0)
-        << Title() << ": mean_file and mean_value are both given; remove one of them.";
-    const string fault = MeanFileFault(transform.mean_file());
-    CHECK(fault.empty()) << Title() << ": mean_file '" << transform.mean_file() << "' " << fault
-                         << ".";
-  }
-}
-
-template <typename Dtype>
-void MultiLabelDataLayer<Dtype>::DataLayerSetUp(const vector<Blob<Dtype>*>& bottom,
-                                                const vector<Blob<Dtype>*>& top) {
-  CheckParameters();
-  const MultiLabelDataParameter& data_param = this->layer_param_.multi_label_data_param();
-  const bool train = this->phase_ == TRAIN;
-  try {
-    records_.reset(new caffe_ext::LmdbIndex(data_param.source()));
-  } catch (const std::exception& error) {
-    LOG(FATAL) << Title() << ": " << error.what();
-  }
-
-  // Every solver draws from its own generator, yet none may depend on that for being different.
-  const int ranks = train ? Caffe::solver_count() : 1;
-  const int rank = train ? Caffe::solver_rank() : 0;
-  CHECK_GE(records_->size(), static_cast<size_t>(ranks))
-      << Title() << ": LMDB '" << records_->path() << "' has fewer records than there are solvers.";
-  const uint64_t seed = caffe_ext::Draw(RandomSeed(), rank);
-  const bool shuffle = data_param.has_shuffle() ? data_param.shuffle() : train;
-  order_.reset(
-      new caffe_ext::RecordOrder(records_->size(), rank, ranks, shuffle, caffe_ext::Draw(seed, 0)));
-  transform_seed_ = caffe_ext::Draw(seed, 1);
-
-  // OpenMP counts the cores that this process may use, and heeds OMP_NUM_THREADS. A batch gives
-  // no more than batch_size threads something to do.
-  int threads = data_param.threads();
-  if (threads == 0) {
-    threads = std::min(omp_get_max_threads(), kMaxThreads);
-  }
-  threads = std::min<int>(threads, data_param.batch_size());
-  const RecordTransformer<Dtype> transformer(this->layer_param_.transform_param(), this->phase_);
-  for (int i = 0; i < threads; ++i) {
-    workers_.push_back(shared_ptr<Worker>(new Worker(transformer)));
-  }
-
-  // The first record sets the shapes.
-  Worker* worker = workers_[0].get();
-  const string fault = Read(0, worker);
-  if (!fault.empty()) {
-    Fail(0, fault);
-  }
-  num_labels_ = worker->datum.labels_size();
-  const int crop_size = this->layer_param_.transform_param().crop_size();
-  image_shape_.push_back(1);
-  image_shape_.push_back(kChannels);
-  image_shape_.push_back(crop_size ? crop_size : worker->height);
-  image_shape_.push_back(crop_size ? crop_size : worker->width);
-  for (int i = 0; i < threads; ++i) {
-    workers_[i]->output.Reshape(image_shape_);
-  }
-  const int64_t image_size = static_cast<int64_t>(kChannels) * image_shape_[2] * image_shape_[3];
-  CHECK_LE(data_param.batch_size(), INT_MAX / std::max<int64_t>(image_size, num_labels_))
-      << Title() << ": batch_size " << data_param.batch_size() << " of images of " << kChannels
-      << " x " << image_shape_[2] << " x " << image_shape_[3]
-      << " is more than a blob can hold; make batch_size smaller.";
-  vector<int> data_shape = image_shape_;
-  data_shape[0] = data_param.batch_size();
-  vector<int> label_shape(2);
-  label_shape[0] = data_param.batch_size();
-  label_shape[1] = num_labels_;
-  top[0]->Reshape(data_shape);
-  top[1]->Reshape(label_shape);
-  for (size_t i = 0; i < this->prefetch_.size(); ++i) {
-    this->prefetch_[i]->data_.Reshape(data_shape);
-    this->prefetch_[i]->label_.Reshape(label_shape);
-  }
-  pool_.reset(new caffe_ext::WorkerPool(threads));
-  LOG_IF(INFO, Caffe::root_solver())
-      << Title() << ": " << records_->size() << " records in '" << records_->path() << "', data "
-      << top[0]->shape_string() << ", labels " << top[1]->shape_string() << ", " << pool_->size()
-      << " threads";
-}
-
-template <typename Dtype>
-string MultiLabelDataLayer<Dtype>::Read(size_t record, Worker* worker) const {
-  std::ostringstream fault;
-  const caffe_ext::LmdbIndex::Value value = (*records_)[record];
-  Datum* datum = &worker->datum;
-  if (value.size > INT_MAX || !datum->ParseFromArray(value.data, static_cast<int>(value.size))) {
-    return "it is not a Datum; make the LMDB again";
-  }
-
-  if (datum->labels_size() == 0) {
-    return "it has no labels; write them to Datum.labels (Datum.label is not read)";
-  }
-  if (num_labels_ != 0 && datum->labels_size() != num_labels_) {
-    fault << "it has " << datum->labels_size() << " labels instead of " << num_labels_
-          << (this->layer_param_.multi_label_data_param().num_labels() != 0
-                  ? " (num_labels)"
-                  : " (the first record's number)");
-    return fault.str();
-  }
-  for (int k = 0; k < datum->labels_size(); ++k) {
-    if (datum->labels(k) < -1 || datum->labels(k) > 1) {
-      fault << "its label " << k << " is " << datum->labels(k)
-            << "; labels are -1 (absent), 0 (unknown) or 1 (present)";
-      return fault.str();
-    }
-  }
-
-  worker->image.release();
-  const string& bytes = datum->data();
-  if (datum->encoded()) {
-    if (!bytes.empty() && !IsCutJpeg(bytes)) {
-      try {
-        const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1,
-                             const_cast<char*>(bytes.data()));
-        worker->image = cv::imdecode(buffer, cv::IMREAD_COLOR);
-      } catch (const cv::Exception&) {
-        // as unreadable as when it says so by an empty image
+    sample->labels.assign(datum->labels().begin(), datum->labels().end());
+    for (size_t k = 0; k < sample->labels.size(); ++k) {
+      if (sample->labels[k] < -1 || sample->labels[k] > 1) {
+        fault << "its label " << k << " is " << sample->labels[k]
+              << "; labels are -1 (absent), 0 (unknown) or 1 (present)";
+        return fault.str();
       }
     }
-    if (worker->image.empty() || worker->image.type() != CV_8UC3) {
-      fault << "its image of " << bytes.size() << " bytes cannot be decoded";
-      return fault.str();
+    if (datum->encoded()) {
+      return caffe_ext::DecodeImage(datum->data(), &sample->image);
     }
-    worker->height = worker->image.rows;
-    worker->width = worker->image.cols;
-  } else {
+    sample->image.release();
+    const string& bytes = datum->data();
     const int64_t height = datum->height(), width = datum->width();
     if (datum->channels() != kChannels) {
       fault << "its raw image has " << datum->channels() << " channels instead of " << kChannels;
@@ -334,92 +59,29 @@ string MultiLabelDataLayer<Dtype>::Read(size_t record, Worker* worker) const {
             << "float_data are not supported)";
       return fault.str();
     }
-    worker->height = datum->height();
-    worker->width = datum->width();
+    return string();
   }
 
-  if (!image_shape_.empty() && !this->layer_param_.transform_param().crop_size() &&
-      (worker->height != image_shape_[2] || worker->width != image_shape_[3])) {
-    fault << "its image is " << worker->height << " x " << worker->width
-          << ", but the first record's is " << image_shape_[2] << " x " << image_shape_[3]
-          << "; set crop_size, or make all images the same size";
-    return fault.str();
-  }
-  return worker->transformer.Fault(worker->height, worker->width);
+ private:
+  caffe_ext::LmdbIndex records_;
+};
+
+}  // namespace
+
+template <typename Dtype>
+MultiLabelDataLayer<Dtype>::MultiLabelDataLayer(const LayerParameter& param)
+    : BaseMultiLabelDataLayer<Dtype>(param, param.multi_label_data_param()) {
+  const MultiLabelDataParameter& data_param = param.multi_label_data_param();
+  CHECK(!data_param.has_root_folder() && !data_param.has_new_height() &&
+        !data_param.has_new_width() && !data_param.has_label_values())
+      << this->Title() << ": root_folder, new_height, new_width and label_values are for a list of "
+      << "images (MultiLabelImageData), not for an LMDB; remove them.";
 }
 
 template <typename Dtype>
-string MultiLabelDataLayer<Dtype>::Load(uint64_t position, size_t record, Worker* worker,
-                                        Dtype* data, Dtype* labels) const {
-  const string fault = Read(record, worker);
-  if (!fault.empty()) {
-    return fault;
-  }
-  worker->output.set_cpu_data(data);
-  worker->transformer.Select(caffe_ext::Draw(transform_seed_, position));
-  if (worker->datum.encoded()) {
-    worker->transformer.Transform(worker->image, &worker->output);
-  } else {
-    worker->transformer.Transform(worker->datum, &worker->output);
-  }
-  for (int k = 0; k < num_labels_; ++k) {
-    labels[k] = static_cast<Dtype>(worker->datum.labels(k));
-  }
-  return string();
+shared_ptr<caffe_ext::LabelledImages> MultiLabelDataLayer<Dtype>::Open() const {
+  return shared_ptr<caffe_ext::LabelledImages>(new LmdbImages(this->data_param().source()));
 }
-
-template <typename Dtype>
-void MultiLabelDataLayer<Dtype>::load_batch(Batch<Dtype>* batch) {
-  const size_t items = batch->data_.shape(0);
-  const size_t image_size = batch->data_.count(1);
-  // Taken here, as asking for them changes the blobs' state.
-  Dtype* data = batch->data_.mutable_cpu_data();
-  Dtype* labels = batch->label_.mutable_cpu_data();
-  vector<size_t> records(items);
-  for (size_t i = 0; i < items; ++i) {
-    records[i] = (*order_)[position_ + i];
-  }
-  vector<string> faults(items);
-  pool_->Run(items, [&](int worker, size_t i) {
-    try {
-      faults[i] = Load(position_ + i, records[i], workers_[worker].get(), data + i * image_size,
-                       labels + i * num_labels_);
-    } catch (const std::exception& error) {
-      // Memory that ran out, say: an exception may not leave its thread.
-      faults[i] = string("it cannot be loaded: ") + error.what();
-    }
-  });
-  // The first one, whichever thread met one first.
-  for (size_t i = 0; i < items; ++i) {
-    if (!faults[i].empty()) {
-      Fail(records[i], faults[i]);
-    }
-  }
-  position_ += items;
-}
-
-#ifdef CPU_ONLY
-STUB_GPU_FORWARD(MultiLabelDataLayer, Forward);
-#else
-template <typename Dtype>
-void MultiLabelDataLayer<Dtype>::Forward_gpu(const vector<Blob<Dtype>*>& bottom,
-                                             const vector<Blob<Dtype>*>& top) {
-  if (this->prefetch_current_) {
-    // The prefetch thread fills this batch anew on a stream of its own. Backward may still be
-    // reading it.
-    CUDA_CHECK(cudaStreamSynchronize(cudaStreamDefault));
-    this->prefetch_free_.push(this->prefetch_current_);
-  }
-  this->prefetch_current_ = this->prefetch_full_.pop("Waiting for data");
-  Blob<Dtype>* const blobs[] = {&this->prefetch_current_->data_, &this->prefetch_current_->label_};
-  for (int i = 0; i < 2; ++i) {
-    top[i]->ReshapeLike(*blobs[i]);
-    // Asked for as something to write to (as upstream's data layers do), the batch would be copied
-    // back to the host before it is filled again.
-    top[i]->set_gpu_data(const_cast<Dtype*>(blobs[i]->gpu_data()));
-  }
-}
-#endif
 
 INSTANTIATE_CLASS(MultiLabelDataLayer);
 REGISTER_LAYER_CLASS(MultiLabelData);

@@ -162,4 +162,11 @@ STUB_GPU(MultiLabelSigmoidCrossEntropyLossLayer);
 INSTANTIATE_CLASS(MultiLabelSigmoidCrossEntropyLossLayer);
 REGISTER_LAYER_CLASS(MultiLabelSigmoidCrossEntropyLoss);
 
+// The name that the authors' prototxts give it; see authors_layers.md.
+template <typename Dtype>
+shared_ptr<Layer<Dtype> > CreateMultiSigmoidCrossEntropyLoss(const LayerParameter& param) {
+  return shared_ptr<Layer<Dtype> >(new MultiLabelSigmoidCrossEntropyLossLayer<Dtype>(param));
+}
+REGISTER_LAYER_CREATOR(MultiSigmoidCrossEntropyLoss, CreateMultiSigmoidCrossEntropyLoss);
+
 }  // namespace caffe

@@ -198,12 +198,12 @@ struct Sample {
   }
 };
 
-template <typename Dtype>
+template <typename Dtype, typename LayerType = MultiLabelDataLayer<Dtype> >
 vector<Sample<Dtype> > RunLayer(const LayerParameter& param, int batches, unsigned seed = 1701) {
   Caffe::set_random_seed(seed);
   Blob<Dtype> data, labels;
   const vector<Blob<Dtype>*> bottom, top = {&data, &labels};
-  MultiLabelDataLayer<Dtype> layer(param);
+  LayerType layer(param);
   layer.SetUp(bottom, top);
   vector<Sample<Dtype> > samples;
   for (int batch = 0; batch < batches; ++batch) {

@@ -26,6 +26,7 @@ REGION_DEFAULTS = {
 
 OURS = {
     *("RegionParameter", "MultiLabelDataParameter", "MultiLabelLossParameter", "MultiLabelCountsParameter"),
+    *("BoxParameter", "SpliceParameter", "BatchParameter"),
 }
 
 NET = """

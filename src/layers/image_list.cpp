@@ -1,0 +1,181 @@
+#include "image_list.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <opencv2/imgproc/imgproc.hpp>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+namespace caffe_ext {
+
+using caffe::MultiLabelDataParameter;
+using std::string;
+
+namespace {
+
+const char kSpace[] = " \t\r\f\v";
+
+// Where the words of a line begin and end.
+struct Word {
+  size_t begin, end;
+};
+
+std::vector<Word> WordsOf(const string& text) {
+  std::vector<Word> words;
+  for (size_t at = text.find_first_not_of(kSpace); at != string::npos;) {
+    const size_t end = std::min(text.find_first_of(kSpace, at), text.size());
+    words.push_back({at, end});
+    at = text.find_first_not_of(kSpace, end);
+  }
+  return words;
+}
+
+template <typename T>
+string ToString(const T& value) {
+  std::ostringstream text;
+  text << value;
+  return text.str();
+}
+
+}  // namespace
+
+ImageList::ImageList(const MultiLabelDataParameter& param)
+    : param_(param), num_labels_(param.num_labels()) {
+  if (param.source().empty()) {
+    throw std::runtime_error(
+        "no list of images; set source to a text file of lines `path l1 .. lK`");
+  }
+  std::ifstream file(param.source().c_str());
+  if (!file) {
+    throw std::runtime_error(name() + " cannot be opened: " + std::strerror(errno) +
+                             "; correct source");
+  }
+  int number = 0;
+  for (string text; std::getline(file, text);) {
+    ++number;
+    ReadLine(number, text);
+  }
+  if (file.bad()) {
+    throw std::runtime_error(name() + " cannot be read: " + std::strerror(errno));
+  }
+  if (lines_.empty()) {
+    throw std::runtime_error(name() + " is empty; it needs lines `path l1 .. lK`");
+  }
+  CheckKind();
+}
+
+void ImageList::Fail(int number, const string& fault) const {
+  throw std::runtime_error(name() + ", line " + ToString(number) + ": " + fault);
+}
+
+void ImageList::ReadLine(int number, const string& text) {
+  const std::vector<Word> words = WordsOf(text);
+  if (words.empty()) {
+    return;
+  }
+  if (num_labels_ == 0) {
+    num_labels_ = words.size() - 1;
+    if (num_labels_ == 0) {
+      Fail(number, "no labels behind the path '" + text + "'");
+    }
+  }
+  const auto word = [&](size_t i) {
+    return text.substr(words[i].begin, words[i].end - words[i].begin);
+  };
+  int ignored;
+  if (words.size() <= num_labels_) {
+    // A first word that is a label means that the path is missing, not a label.
+    Fail(number, IsLabel(word(0), &ignored)
+                     ? "no path before the labels"
+                     : ToString(words.size() - 1) + " labels instead of " + ToString(num_labels_) +
+                           (param_.num_labels() != 0 ? " (num_labels)" : " (the first line's)"));
+  }
+  const size_t first = words.size() - num_labels_;
+  const string path =
+      param_.root_folder() + text.substr(words[0].begin, words[first - 1].end - words[0].begin);
+  if (access(path.c_str(), R_OK) != 0) {
+    string fault = "image '" + path + "' cannot be read: " + std::strerror(errno);
+    if (first > 1 && IsLabel(word(first - 1), &ignored)) {
+      fault += " (are there more than " + ToString(num_labels_) + " labels?)";
+    }
+    Fail(number, fault);
+  }
+  for (size_t i = first; i < words.size(); ++i) {
+    labels_.push_back(LabelOf(word(i), number));
+  }
+  lines_.push_back({number, path});
+}
+
+bool ImageList::IsLabel(const string& word, int* value) const {
+  char* end;
+  const double number = std::strtod(word.c_str(), &end);
+  if (*end != '\0' || (number != 0 && number != 1 && number != -1)) {
+    return false;
+  }
+  *value = static_cast<int>(number);
+  return true;
+}
+
+int ImageList::LabelOf(const string& word, int number) const {
+  int value;
+  const bool is_label = IsLabel(word, &value);
+  if (param_.label_values() == MultiLabelDataParameter::ZERO_ONE) {
+    if (!is_label || value == -1) {
+      Fail(number, "label '" + word +
+                       "'; with label_values: ZERO_ONE labels are 0 (absent) and 1 "
+                       "(present)");
+    }
+    return value == 0 ? -1 : 1;
+  }
+  if (!is_label) {
+    Fail(number,
+         "label '" + word + "'; labels are -1 (absent), 0 (unknown) and 1 (present)" +
+             (param_.num_labels() == 0 ? " (where paths have spaces, set num_labels)" : ""));
+  }
+  return value;
+}
+
+void ImageList::CheckKind() const {
+  const bool any_zero = std::count(labels_.begin(), labels_.end(), 0) > 0;
+  const bool any_absent = std::count(labels_.begin(), labels_.end(), -1) > 0;
+  if (!param_.has_label_values() && any_zero && !any_absent) {
+    throw std::runtime_error(
+        name() +
+        " has labels 0 and none that is -1, as SigmoidCrossEntropyLoss takes them; here 0 means "
+        "unknown and -1 absent. Write -1 for absent, or tell a MultiLabelImageData layer what they "
+        "are: "
+        "label_values: ZERO_ONE (0 is absent), or label_values: SIGNED (0 is unknown)");
+  }
+}
+
+string ImageList::Name(size_t record) const {
+  return "image '" + lines_[record].path + "' (" + name() + ", line " +
+         ToString(lines_[record].number) + ")";
+}
+
+string ImageList::Read(size_t record, LabelledImage* sample) const {
+  const signed char* labels = labels_.data() + record * num_labels_;
+  sample->labels.assign(labels, labels + num_labels_);
+  std::ifstream file(lines_[record].path.c_str(), std::ios::binary);
+  string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file || file.bad()) {
+    return string("it cannot be read: ") + std::strerror(errno);
+  }
+  const string fault = DecodeImage(bytes, &sample->image);
+  if (fault.empty() && param_.new_height() > 0) {
+    cv::Mat resized;
+    cv::resize(sample->image, resized, cv::Size(param_.new_width(), param_.new_height()));
+    sample->image = resized;
+  }
+  return fault;
+}
+
+}  // namespace caffe_ext
