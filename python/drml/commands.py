@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "baseline",
+    "convert",
     "detect",
     "experiment",
     "experiment_collect",
@@ -314,6 +315,24 @@ def detect(args: argparse.Namespace) -> None:
             f"{first['input']}: {first['fault']}; {len(done.failed)} of {total} inputs could not be read,"
             " the others are done"
         )
+
+
+def convert(args: argparse.Namespace) -> None:
+    """Convert a net; write prototxt and weights."""
+    from drml.convert import convert as rewrite
+
+    for path in (args.out, args.out_weights):
+        _check_parent(path)
+    count = rewrite(
+        args.model,
+        args.out,
+        to=args.to,
+        weights=args.weights,
+        out_weights=args.out_weights,
+        size=args.size,
+    )
+    written = " and ".join(str(path) for path in (args.out, args.out_weights) if path is not None)
+    _note(args, f"{written}: {count} region layer{'s' if count > 1 else ''} converted to {args.to}")
 
 
 def train(args: argparse.Namespace) -> None:

@@ -86,11 +86,17 @@ def read_prototxt(path: str | Path, kind: str = "NetParameter") -> Any:
     return message
 
 
-def write_prototxt(message: Any, path: str | Path) -> None:
-    """Write a message as text."""
+def prototxt_text(message: Any) -> str:
+    """Return a message as the text of a prototxt file."""
     from google.protobuf import text_format
 
-    Path(path).write_text(text_format.MessageToString(message), encoding="utf-8")
+    text: str = text_format.MessageToString(message)
+    return text
+
+
+def write_prototxt(message: Any, path: str | Path) -> None:
+    """Write a message as text."""
+    Path(path).write_text(prototxt_text(message), encoding="utf-8")
 
 
 @dataclass
@@ -202,13 +208,7 @@ def read_weights(path: str | Path) -> WeightsFile:
         raise UserError(f"{path}: no such weights file; give a .caffemodel or .h5")
     if h5py.is_hdf5(path):
         return WeightsFile(_shapes_in_hdf5(path), None)
-    from google.protobuf.message import DecodeError
-
-    net = _messages().NetParameter()
-    try:
-        net.ParseFromString(path.read_bytes())
-    except DecodeError:
-        raise UserError(f"{path}: not a .caffemodel, or cut short; give whole weights") from None
+    net = read_caffemodel(path)
     shapes = {
         layer.name: [_shape_in_proto(blob) for blob in layer.blobs]
         for layer in [*net.layers, *net.layer]
@@ -235,9 +235,32 @@ def read_blob(path: str | Path, layer: str, index: int = 0) -> NDArray[np.float3
     if h5py.is_hdf5(path):
         with h5py.File(path) as file:
             return np.asarray(file[f"data/{layer}/{index}"], np.float32)
-    net = _messages().NetParameter.FromString(Path(path).read_bytes())
+    net = read_caffemodel(path)
     (blob,) = [one.blobs[index] for one in [*net.layers, *net.layer] if one.name == layer and one.blobs]
     return np.array(blob.data, np.float32).reshape(shapes[index])
+
+
+def read_caffemodel(path: str | Path) -> Any:
+    """Read a .caffemodel: a NetParameter with the blobs of its layers.
+
+    Raises
+    ------
+    UserError
+        It is missing, is none, or is cut short.
+    """
+    import h5py
+    from google.protobuf.message import DecodeError
+
+    if not Path(path).is_file():
+        raise UserError(f"{path}: no such weights file; give a .caffemodel")
+    if h5py.is_hdf5(path):
+        raise UserError(f"{path}: HDF5 weights; give a .caffemodel (snapshot_format: BINARYPROTO)")
+    net = _messages().NetParameter()
+    try:
+        net.ParseFromString(Path(path).read_bytes())
+    except DecodeError:
+        raise UserError(f"{path}: not a .caffemodel, or cut short; give whole weights") from None
+    return net
 
 
 def _shape_in_proto(blob: Any) -> Shape:
@@ -561,9 +584,66 @@ def probe_net(deploy: str | Path, phase: str = "TEST") -> None:
     net = Path(deploy).read_text(encoding="utf-8")
     if (net, phase) in _good:
         return
-    code = f"import sys, caffe; caffe.Net(sys.argv[1], caffe.{phase})"
+    try:
+        _in_child(f"import sys, caffe; caffe.Net(sys.argv[1], caffe.{phase})", deploy)
+    except UserError as error:
+        raise UserError(f"{deploy}: {error}") from None
+    _good.add((net, phase))
+
+
+def map_shape(net: Any, blob: str, *, size: int | None = None) -> tuple[int, int, int]:
+    """Return C, H, W of a blob of a NetParameter: builds, in a process of its own, what leads to it.
+
+    Parameters
+    ----------
+    net : NetParameter
+        Its data layers may have no data: pictures of their crop size stand in for those.
+    blob : str
+    size : int, optional
+        Side of the pictures, where a data layer crops none.
+
+    Raises
+    ------
+    UserError
+        Caffe refuses the net, the size is not known, or the blob has not four axes.
+    """
+    needed, kept = {blob}, []
+    for layer in reversed(net.layer):
+        if needed & set(layer.top):
+            needed |= set(layer.bottom)
+            kept.append(layer)
+    part = type(net)(name=net.name, layer=kept[::-1])
+    if needed & set(net.input):
+        part.input.extend(net.input)
+        part.input_shape.extend(net.input_shape)
+        part.input_dim.extend(net.input_dim)
+    stand_ins = [layer for layer in part.layer if any(layer.HasField(name) for name in _DATA_PARAMS)]
+    if stand_ins:
+        side = size or (transform_of(net) or Transform()).crop_size
+        if not side:
+            raise UserError(
+                f"layer '{stand_ins[0].name}' does not say how large its pictures are; give --size"
+            )
+        others = [layer for layer in part.layer if layer not in stand_ins]
+        source = type(part.layer[0])(name="data", type="Input", top=[stand_ins[0].top[0]])
+        source.input_param.shape.add(dim=[1, 3, side, side])
+        part = type(net)(name=net.name, layer=[source, *others])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.prototxt"
+        write_prototxt(part, path)
+        code = (
+            "import sys, caffe; net = caffe.Net(sys.argv[1], caffe.TEST);print(*net.blobs[sys.argv[2]].shape)"
+        )
+        shape = tuple(map(int, _in_child(code, path, blob).split()))
+    if len(shape) != 4:
+        raise UserError(f"blob '{blob}' is {_x(shape)}, not a map of N x C x H x W")
+    return shape[1], shape[2], shape[3]
+
+
+def _in_child(code: str, *arguments: object) -> str:
+    """Run Python code in a process of its own, as Caffe may end it; return what it printed last."""
     child = subprocess.run(
-        [sys.executable, "-c", code, str(deploy)],
+        [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,
         text=True,
         errors="replace",
@@ -572,5 +652,5 @@ def probe_net(deploy: str | Path, phase: str = "TEST") -> None:
     )
     if child.returncode:
         last = fatal_line(child.stderr) or (child.stderr.strip().splitlines() or ["no message"])[-1]
-        raise UserError(f"{deploy}: Caffe refuses this net: {last}")
-    _good.add((net, phase))
+        raise UserError(f"Caffe refuses this net: {last}")
+    return child.stdout.strip().rsplit("\n", 1)[-1]

@@ -26,7 +26,7 @@ DESCRIPTION = """\
 Facial action unit (AU) detection with DRML on Caffe.
 
   data      synth, prepare, verify
-  network   train, score, features, transfer, detect, export-onnx
+  network   train, score, features, transfer, detect, convert, export-onnx
   others    baseline
   results   saliency, relations, report, experiment
 """
@@ -70,7 +70,7 @@ def build_parser() -> Parser:
     for command in (
         *(data.synth, data.prepare, data.verify),
         *(network.train, network.score, network.features, network.transfer),
-        *(network.detect, network.export_onnx),
+        *(network.detect, network.convert, network.export_onnx),
         *(results.baseline, results.saliency, results.relations, results.report, experiments.experiment),
     ):
         command(subparsers)

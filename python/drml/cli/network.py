@@ -89,6 +89,29 @@ def features(subparsers: Any) -> None:
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .npz or .h5")
 
 
+def convert(subparsers: Any) -> None:
+    """Add ``drml convert``."""
+    parser = add(
+        subparsers,
+        "convert",
+        commands.convert,
+        "turn Region layers into branches as the authors' prototxts have them, or such branches into Regions",
+        "The converted net computes the same. Branches are Box, Batch, ReLU, Convolution, Splice and\n"
+        "Eltwise, patch by patch; weights move with them where they are given.",
+        "  drml convert release.prototxt --to region --out drml.prototxt \\\n"
+        "      --weights release.caffemodel --out-weights drml.caffemodel\n"
+        "  drml convert models/drml/deploy.prototxt --to branches --out branches.prototxt",
+    )
+    parser.add_argument("model", type=Path, metavar="MODEL", help="prototxt to read")
+    parser.add_argument("--to", choices=["region", "branches"], required=True, help="what to turn it into")
+    parser.add_argument("--out", type=Path, required=True, metavar="PROTOTXT", help="prototxt to write")
+    parser.add_argument("--weights", type=Path, metavar="CAFFEMODEL", help="its weights")
+    parser.add_argument("--out-weights", type=Path, metavar="CAFFEMODEL", help="weights to write")
+    parser.add_argument(
+        "--size", type=integer(1), help="side of the pictures, where MODEL reads data and crops none"
+    )
+
+
 def transfer(subparsers: Any) -> None:
     """Add ``drml transfer``."""
     parser = add(
