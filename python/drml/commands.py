@@ -70,16 +70,17 @@ def synth(args: argparse.Namespace) -> None:
 
 def prepare(args: argparse.Namespace) -> None:
     """Prepare a data set for training."""
-    from drml.prepare import prepare_bp4d, prepare_disfa
+    from drml.prepare import prepare_bp4d, prepare_disfa, prepare_images
 
     options: dict[str, Any] = {}
     if args.aus:
         options["aus"] = parse_aus(args.aus)
-    for name in ("positives", "negatives", "threshold", "camera", "landmark_folder", "first_frame"):
+    of_one_kind = ("threshold", "camera", "landmark_folder", "first_frame", "labels")
+    for name in ("positives", "negatives", *of_one_kind):
         # Left out, they are what suits the kind; those of another kind are left out.
         if getattr(args, name) is not None:
             options[name] = getattr(args, name)
-    of_kind = {"bp4d": prepare_bp4d, "disfa": prepare_disfa}[args.kind]
+    of_kind = {"bp4d": prepare_bp4d, "disfa": prepare_disfa, "images": prepare_images}[args.kind]
     summary = of_kind(
         args.root,
         args.out,
@@ -349,6 +350,8 @@ def train(args: argparse.Namespace) -> None:
         gpu=args.gpu,
         seed=args.seed,
         max_iter=args.max_iter,
+        num_aus=args.num_aus,
+        new_output=args.new_output,
         overwrite=args.overwrite,
         progress=not args.quiet,
     )

@@ -62,7 +62,7 @@ class Faces:
     def __init__(self, path: Path) -> None:
         self._file: IO[bytes] = path.open("w+b")
         self._place: dict[int, tuple[int, int]] = {}
-        self._landmarks: dict[int, np.ndarray] = {}
+        self._landmarks: dict[int, np.ndarray | None] = {}
         self._end = 0
         self.sums: dict[str, np.ndarray] = {}
         self.broken: list[Broken] = []
@@ -83,8 +83,8 @@ class Faces:
         """Number of faces."""
         return len(self._place)
 
-    def add(self, index: int, data: bytes, landmarks: np.ndarray) -> None:
-        """Append the encoded face of record `index` and keep its landmarks, float32 (49, 2)."""
+    def add(self, index: int, data: bytes, landmarks: np.ndarray | None) -> None:
+        """Append the encoded face of record `index` and keep its landmarks, float32 (N, 2), if it has any."""
         self._file.write(data)
         self._place[index] = (self._end, len(data))
         self._landmarks[index] = landmarks
@@ -98,8 +98,8 @@ class Faces:
             raise OSError("the scratch file has become shorter")
         return data
 
-    def landmarks(self, index: int) -> np.ndarray:
-        """Give the landmarks of record `index` in pixels of its face."""
+    def landmarks(self, index: int) -> np.ndarray | None:
+        """Give the landmarks of record `index` in pixels of its face; None where it has none."""
         return self._landmarks[index]
 
     def flush(self) -> None:
@@ -115,8 +115,8 @@ class Task:
     ----------
     subject : str
     frames : list of (index, image, landmarks, sampled)
-        Record number, file or frame of a video (in ascending order), ndarray (49, 2), and whether the
-        face counts in `Faces.sums`.
+        Record number, file or frame of a video (in ascending order), ndarray (N, 2) or None (the image is
+        a face as it is), and whether the face counts in `Faces.sums`.
     encoding : {"jpg", "png"}
     size : int
         Side of the face in pixels.
@@ -125,7 +125,7 @@ class Task:
     """
 
     subject: str
-    frames: list[tuple[int, Path | VideoFrame, np.ndarray, bool]]
+    frames: list[tuple[int, Path | VideoFrame, np.ndarray | None, bool]]
     encoding: str
     size: int
     last: bool = True
@@ -140,22 +140,26 @@ class Task:
 @dataclasses.dataclass(frozen=True)
 class _Answer:
     subject: str
-    faces: list[tuple[int, bytes, np.ndarray]]  # record, encoded face, landmarks in it
+    faces: list[tuple[int, bytes, np.ndarray | None]]  # record, encoded face, landmarks in it
     notes: list[tuple[str, str]]
     broken: list[Broken]
     total: np.ndarray | None  # sum of the sampled faces as decoded again, uint32 (size, size, 3)
 
 
 def _register_task(task: Task, reader: images.ImageReader) -> _Answer:
-    faces: list[tuple[int, bytes, np.ndarray]] = []
+    faces: list[tuple[int, bytes, np.ndarray | None]] = []
     notes: list[tuple[str, str]] = []
     broken: list[Broken] = []
     total: np.ndarray | None = None
     for index, image, landmarks, sampled in task.frames:
         try:
             picture, note = reader.load(image)
-            face = registration.register(picture, landmarks, task.size)
-            points = registration.place(landmarks, task.size).astype(np.float32)
+            points = None
+            if landmarks is None:
+                face = registration.whole(picture, task.size)
+            else:
+                face = registration.register(picture, landmarks, task.size)
+                points = registration.place(landmarks, task.size).astype(np.float32)
         # OpenCV warps no image with a side beyond 32,767.
         except (UserError, cv2.error) as error:
             broken.append(Broken(index, str(image), str(error).removeprefix(f"{image}: ")))

@@ -34,11 +34,11 @@ from drml.errors import UserError
 from drml.faces import CHUNK, Faces, Task, register_all
 from drml.files import put_folder_in_place
 from drml.labels import PRESENT, UNKNOWN
-from drml.landmarks import landmarks_beside, write_landmarks
+from drml.landmarks import POINTS, landmarks_beside, write_landmarks
 from drml.manifest import Row, write_manifest
 from drml.prepared import SYNTHETIC_FILE
 
-__all__ = ["prepare", "prepare_bp4d", "prepare_disfa"]
+__all__ = ["prepare", "prepare_bp4d", "prepare_disfa", "prepare_images"]
 
 _SCRATCH, _SUMMARY = "faces.scratch", "summary.json"
 _LARGEST = 4096  # side of a face in pixels: far beyond use, and within what JPEG and Caffe can hold
@@ -49,8 +49,8 @@ class _Options:
     folds: tuple[int, ...]
     seed: int
     val_share: float
-    positives: int
-    negatives: int
+    positives: int | None
+    negatives: int | None
     unsampled: str
     encoding: str
     size: int
@@ -83,10 +83,10 @@ def prepare(
 
     Parameters
     ----------
-    kind : {"bp4d", "disfa"}
+    kind : {"bp4d", "disfa", "images"}
         Which data set (see :mod:`drml.datasets.kinds`).
     root : path-like
-        Its folder.
+        Its folder; of images the CSV file that lists them.
     out : path-like
         The folder to make. It appears when everything in it is complete, and not before.
     folds : sequence of int, keyword-only
@@ -203,6 +203,16 @@ def prepare_disfa(
     return prepare("disfa", root, out, reading=reading, **options)
 
 
+def prepare_images(
+    root: Path | str, out: Path | str, *, labels: str = "signed", **options: Any
+) -> dict[str, Any]:
+    """Prepare images of one's own; see :func:`drml.datasets.listed.read` and, for options, :func:`prepare`.
+
+    Folds are dealt out by the seed, subject by subject.
+    """
+    return prepare("images", root, out, reading={"labels": labels}, **options)
+
+
 def _is_ours(path: Path) -> bool:
     """Whether an interrupted run may have left this behind."""
     names = (_SCRATCH, _SUMMARY, SYNTHETIC_FILE)
@@ -217,7 +227,8 @@ def _check(options: _Options, root: Path, out: Path, overwrite: bool) -> None:
         raise UserError(f"encoding {options.encoding!r}: it is 'jpg' or 'png'")
     if options.unsampled not in ("keep", "mask"):
         raise UserError(f"unsampled labels: {options.unsampled!r} is neither 'keep' nor 'mask'")
-    if options.positives < 0 or options.negatives < 0 or options.positives + options.negatives == 0:
+    counts = [1 if count is None else count for count in (options.positives, options.negatives)]
+    if min(counts) < 0 or sum(counts) == 0:
         raise UserError(
             f"{options.positives} positives and {options.negatives} negatives a video: nothing to draw"
         )
@@ -260,11 +271,13 @@ def _plan(
     kind: str,
     root: Path,
     scan: Scan,
-    lists: tuple[tuple[str, ...], ...],
+    lists: tuple[tuple[str, ...], ...] | None,
     options: _Options,
     reading: dict[str, Any],
     progress: bool,
 ) -> _Run:
+    if lists is None:
+        lists = fold_lists.deal({record.subject for record in scan.records}, seed=options.seed)
     known = {name for names in lists for name in names}
     for record in scan.records:
         if record.subject not in known:
@@ -283,8 +296,8 @@ def _plan(
         [record.frame for record in records],
         np.stack([record.labels for record in records]),
         scan.aus,
-        positives=options.positives,
-        negatives=options.negatives,
+        positives=len(records) if options.positives is None else options.positives,
+        negatives=len(records) if options.negatives is None else options.negatives,
         seed=options.seed,
     )
     return _Run(kind, root, scan, records, splits, drawn, options, reading, progress)
@@ -416,7 +429,10 @@ def _write_split(
 
     database = folder / f"{name}_lmdb"
     lmdb_io.write_lmdb(database, items(), shape=(3, run.options.size, run.options.size))
-    write_landmarks(landmarks_beside(database), keys, np.stack([faces.landmarks(index) for index in chosen]))
+    points = [faces.landmarks(index) for index in chosen]
+    known = [one for one in points if one is not None and len(one) == POINTS]
+    if len(known) == len(points):  # else there is no file, and what needs it says so
+        write_landmarks(landmarks_beside(database), keys, np.stack(known))
 
 
 def _describe(

@@ -22,6 +22,7 @@ __all__ = [
     "similarity",
     "to49",
     "transform",
+    "whole",
 ]
 
 SIZE = 200
@@ -237,6 +238,25 @@ def register(image: np.ndarray, landmarks: np.ndarray, size: int = SIZE) -> np.n
     return cv2.warpAffine(
         image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
+
+
+def whole(image: np.ndarray, size: int = SIZE) -> np.ndarray:
+    """Bring an image that is a registered face to ``size`` pixels.
+
+    Raises
+    ------
+    UserError
+        It is not square, as registered faces are.
+    """
+    height, width = image.shape[:2]
+    if height != width:
+        raise UserError(
+            f"the image ({width}x{height}) is not square; without landmarks it must be a face as it is"
+        )
+    if width == size:
+        return image
+    shrinks = width > size
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def _shrunk(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ The folder OUT that a training leaves:
 * ``train.log``: all that caffe said; ``loss.csv``: iteration, seconds, phase, name, value;
 * ``f1.csv``: counts and F1 of each AU in each test pass, where the net has a layer MultiLabelCounts;
 * ``transform.json`` and ``mean.binaryproto``: how the net's input was made, for ``drml score``;
+* ``deploy.prototxt``: the net for scoring, from the one beside the trained net, where there is one;
 * ``PREFIX_iter_N.caffemodel`` and ``.solverstate``: snapshots; ``final.caffemodel`` points to the last one.
 """
 
@@ -42,11 +43,13 @@ from drml.net import (
     write_prototxt,
 )
 from drml.net_input import MEAN_FILE, TRANSFORM_FILE, transform_to_json
+from drml.outputs import count_outputs, fit_outputs, set_label_count
 from drml.shipped import find_program
 
 SOLVER_FILE = "solver.prototxt"
 LOG_FILE = "train.log"
 LOSS_FILE = "loss.csv"
+DEPLOY_FILE = "deploy.prototxt"
 FINAL_STEM = "final.caffemodel"
 
 _GLOG = re.compile(r"^[IWEF]\d{4,8} ")
@@ -85,6 +88,8 @@ def set_up(
     net: str | Path | None = None,
     seed: int | None = None,
     max_iter: int | None = None,
+    num_aus: int | None = None,
+    new_output: bool = False,
     clear: bool = False,
 ) -> Any:
     """Write solver, nets, ``transform.json`` and the mean image to `out`; return the solver's message.
@@ -117,6 +122,7 @@ def set_up(
             f'{solver}: names no net; it needs a line such as net: "models/drml/train_val.prototxt"'
         )
     nets: dict[str, Any] = {}
+    deploy: Any = None
     for name, index in fields:
         value = getattr(message, name) if index is None else getattr(message, name)[index]
         # Caffe reads paths from where it is started; a net beside its solver is found as well.
@@ -126,6 +132,15 @@ def set_up(
             raise UserError(f"{solver}: net {value} not found; start from the folder its path is relative to")
         content = read_prototxt(source)
         _redirect(content, source, Path(data) if data is not None else None)
+        beside = source.with_name(DEPLOY_FILE)
+        if deploy is None and beside.is_file():
+            deploy = read_prototxt(beside)
+        renamed = _fit(content, source, num_aus, new_output)
+        if renamed and deploy is not None:
+            try:
+                fit_outputs(deploy, count_outputs(content), old=renamed)
+            except UserError as error:
+                raise UserError(f"{beside}: {error}") from None
         target = source.name if source.name != SOLVER_FILE else f"net_{source.name}"
         if target in nets and index is not None:
             target = f"{index}_{target}"
@@ -140,9 +155,32 @@ def set_up(
         remove_training(out)
     for target, content in nets.items():
         write_prototxt(content, out / target)
+    if deploy is not None:
+        write_prototxt(deploy, out / DEPLOY_FILE)
     write_prototxt(message, out / SOLVER_FILE)
     _write_transform(out, next(iter(nets.values())))
     return message
+
+
+def _fit(net: Any, source: Path, num_aus: int | None, new_output: bool) -> str | None:
+    """Give a net as many outputs as its data have AUs; return the last layer's old name if it changed."""
+    known = len(names_of_aus(net)) or None
+    if num_aus is not None and known is not None and num_aus != known:
+        raise UserError(f"{num_aus} AUs are asked for, but the data of {source} have {known}")
+    wanted = num_aus or known
+    try:
+        if wanted is None and not new_output:
+            return None
+        now = count_outputs(net)
+        if wanted in (None, now) and not new_output:
+            return None
+        set_label_count(net, wanted or now)
+        return fit_outputs(net, wanted or now)
+    except UserError as error:
+        # A net whose loss we do not know is not ours to change, unless that was asked for.
+        if num_aus is None and not new_output:
+            return None
+        raise UserError(f"{source}: {error}") from None
 
 
 def _write_transform(out: Path, net: Any) -> None:
@@ -210,6 +248,8 @@ def train(
     gpu: str | None = None,
     seed: int | None = None,
     max_iter: int | None = None,
+    num_aus: int | None = None,
+    new_output: bool = False,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Training:
@@ -242,6 +282,12 @@ def train(
         ``random_seed`` of the solver.
     max_iter : int, optional
         Instead of the solver's.
+    num_aus : int, optional
+        How many AUs the net is to detect; by default as many as the data's manifest names. A net with
+        another number of outputs gets a last layer of this size, under a name of its own (``fc10_8``), which
+        weights to start from do not reach.
+    new_output : bool
+        Give the net such a new last layer in any case: to start from weights that were trained for others.
     overwrite : bool
         Remove an earlier training from `out` first.
     progress : bool
@@ -274,7 +320,17 @@ def train(
         clear = True
         if weights is not None and Path(weights).absolute().parent == out:
             raise UserError(f"{weights}: goes with the training that is to be overwritten; move it elsewhere")
-    message = set_up(solver, out, data=data, net=net, seed=seed, max_iter=max_iter, clear=clear)
+    message = set_up(
+        solver,
+        out,
+        data=data,
+        net=net,
+        seed=seed,
+        max_iter=max_iter,
+        num_aus=num_aus,
+        new_output=new_output,
+        clear=clear,
+    )
     command = [str(program), "train", "-solver", str(out / SOLVER_FILE)]
     if weights is not None:
         command += ["-weights", str(Path(weights).absolute())]
@@ -344,6 +400,7 @@ def remove_training(out: Path) -> None:
         LOSS_FILE,
         F1_FILE,
         SOLVER_FILE,
+        DEPLOY_FILE,
         TRANSFORM_FILE,
         MEAN_FILE,
         FINAL_STEM,

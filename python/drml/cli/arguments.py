@@ -78,8 +78,11 @@ def folds(text: str) -> tuple[int, ...]:
 
 def only(parser: Parser, which: str, value: str, names: Sequence[str]) -> None:
     """Refuse options as wrong usage where argument `which` is not `value`; they default to None."""
+    before = parser.get_default("check")
 
     def check(args: argparse.Namespace) -> None:
+        if before:
+            before(args)
         for name in names:
             if getattr(args, name) is not None and getattr(args, which) != value:
                 parser.error(f"--{name.replace('_', '-')} is for {value} alone")

@@ -43,11 +43,20 @@ def prepare(subparsers: Any) -> None:
         commands.prepare,
         "register faces, split folds, sample, write LMDBs, mean image and manifest",
         "Reads ROOT and writes OUT/fold1 (train_lmdb, val_lmdb, test_lmdb, mean.binaryproto, manifest and\n"
-        "landmarks of each), the other folds, and OUT/summary.json with what was skipped and why.",
-        "  drml prepare bp4d /data/BP4D data/drml\n  drml prepare disfa /data/DISFA data/disfa --threshold 2",
+        "landmarks of each), the other folds, and OUT/summary.json with what was skipped and why.\n"
+        "Images of one's own are listed in a CSV file with columns path, AU1 and others, and, where known,\n"
+        "subject and landmarks x1, y1, x2 ...; without landmarks they are registered faces. Subjects are\n"
+        "dealt into folds.",
+        "  drml prepare bp4d /data/BP4D data/drml\n"
+        "  drml prepare disfa /data/DISFA data/disfa --threshold 2\n"
+        "  drml prepare images faces.csv data/own",
     )
-    parser.add_argument("kind", choices=["bp4d", "disfa"], metavar="KIND", help="data set: bp4d or disfa")
-    parser.add_argument("root", type=Path, metavar="ROOT", help="folder of the data set")
+    parser.add_argument(
+        "kind", choices=["bp4d", "disfa", "images"], metavar="KIND", help="data set: bp4d, disfa or images"
+    )
+    parser.add_argument(
+        "root", type=Path, metavar="ROOT", help="folder of the data set; of images the CSV file"
+    )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument("--folds", type=folds, default=(1, 2, 3), help="folds to write (default 1,2,3)")
     parser.add_argument(
@@ -59,12 +68,12 @@ def prepare(subparsers: Any) -> None:
     parser.add_argument(
         "--positives",
         type=integer(0),
-        help="training frames per AU and video with it (default 100; disfa 800)",
+        help="training frames per AU and video with it (default 100; disfa 800; images: all)",
     )
     parser.add_argument(
         "--negatives",
         type=integer(0),
-        help="training frames per AU and video without it (default 200; disfa 1600)",
+        help="training frames per AU and video without it (default 200; disfa 1600; images: all)",
     )
     parser.add_argument(
         "--unsampled",
@@ -109,7 +118,14 @@ def prepare(subparsers: Any) -> None:
         help="number of the first one in folders of extracted frames (default: 0 where there is such an"
         " image, else 1)",
     )
+    own = parser.add_argument_group("images alone")
+    own.add_argument(
+        "--labels",
+        choices=["signed", "01"],
+        help="signed: 1 present, -1 absent, 0 unknown (default); 01: 1 present, 0 absent, 9 unknown",
+    )
     only(parser, "kind", "disfa", ("threshold", "camera", "landmark_folder", "first_frame"))
+    only(parser, "kind", "images", ("labels",))
     add_seed(parser)
     add_jobs(parser)
     add_json(parser)

@@ -30,8 +30,11 @@ def train(subparsers: Any) -> None:
         "Copies solver and net to OUT with the data paths filled in and runs `caffe train` there. Leaves\n"
         "the snapshots, final.caffemodel, train.log, loss.csv, f1.csv with the F1 of each AU in each test\n"
         "pass, and transform.json for `drml score`.\n"
+        "The net's last layer gets as many outputs as the data have AUs; deploy.prototxt goes with it.\n"
         "Ctrl-C makes caffe write a snapshot and stop; a second one kills it.",
-        "  drml train --solver models/drml/quick_solver.prototxt --data data/drml/fold2 --out build/fold2",
+        "  drml train --solver models/drml/quick_solver.prototxt --data data/drml/fold2 --out build/fold2\n"
+        "  drml train --solver models/drml/quick_solver.prototxt --data data/disfa/fold1 \\\n"
+        "      --weights build/fold2/final.caffemodel --out build/tuned",
     )
     parser.add_argument(
         "--solver", type=find_shipped, required=True, metavar="SOLVER", help="solver.prototxt"
@@ -43,6 +46,17 @@ def train(subparsers: Any) -> None:
     parser.add_argument("--weights", type=Path, metavar="WEIGHTS", help="weights to start from")
     parser.add_argument("--snapshot", type=Path, metavar="STATE", help=".solverstate to go on from")
     parser.add_argument("--max-iter", type=integer(1), help="iterations (default the solver's)")
+    parser.add_argument(
+        "--num-aus",
+        type=integer(1),
+        metavar="K",
+        help="AUs that the net is to detect (default: as many as the data have, by their manifest)",
+    )
+    parser.add_argument(
+        "--new-output",
+        action="store_true",
+        help="start the last layer anew, whatever --weights hold for it: they were trained for other AUs",
+    )
     parser.add_argument(
         "--caffe", type=Path, metavar="PROGRAM", help="caffe tool (default: beside drml, or on PATH)"
     )

@@ -37,8 +37,9 @@ class Record:
         The frame's number in the data set's own count.
     labels : ndarray of int8, shape (K,)
         +1 present, -1 absent, 0 unknown; one for each AU asked for.
-    landmarks : ndarray of float64, shape (49, 2)
-        x and y in pixels of the image, 0-based.
+    landmarks : ndarray of float64, shape (49, 2), or None
+        x and y in pixels of the image, 0-based. In a list of one's own there may be 5 points, or none: the
+        image is then a registered face.
     """
 
     key: str
@@ -47,7 +48,7 @@ class Record:
     task: str
     frame: int
     labels: np.ndarray
-    landmarks: np.ndarray
+    landmarks: np.ndarray | None
 
     @property
     def video(self) -> str:
@@ -68,7 +69,8 @@ class Scan:
     skipped : Counter
         Reason -> number of frames.
     incomplete : Counter
-        Reason -> number of frames that are records, but have an unknown label where the set is to have one.
+        Reason -> number of frames that are records, but lack something: a label where the set is to have one,
+        or their subject.
     examples : dict
         Reason -> a few names of such frames or videos.
     """

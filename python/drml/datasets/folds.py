@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from drml.errors import UserError
 
-__all__ = ["BP4D_FOLDS", "DISFA_FOLDS", "Split", "split"]
+__all__ = ["BP4D_FOLDS", "DISFA_FOLDS", "Split", "deal", "split"]
 
 # Female and male subjects by number: 41 names in rows are easier to misread.
 BP4D_FOLDS: tuple[tuple[str, ...], ...] = tuple(
@@ -36,6 +36,21 @@ class Split(NamedTuple):
     train: tuple[str, ...]
     val: tuple[str, ...]
     test: tuple[str, ...]
+
+
+def deal(subjects: Iterable[str], *, seed: int = 0, folds: int = 3) -> tuple[tuple[str, ...], ...]:
+    """Deal subjects out into lists of nearly one length, as a set needs that has no folds of its own.
+
+    Examples
+    --------
+    >>> [len(names) for names in deal("abcdefg")]
+    [3, 2, 2]
+    """
+    names = sorted(set(subjects))
+    if len(names) < folds:
+        raise UserError(f"{len(names)} subjects for {folds} folds; at least one for each is needed")
+    random.Random(f"{seed}/deal").shuffle(names)
+    return tuple(tuple(sorted(names[fold::folds])) for fold in range(folds))
 
 
 def split(

@@ -13,10 +13,10 @@ from drml.report.markup import escaped
 from drml.report.page import Section
 from drml.training import SOLVER_FILE
 
-# Options of drml prepare as its summary names them; the last four are of DISFA alone.
+# Options of drml prepare as its summary names them; the last five are of one kind alone.
 _OPTIONS = (
     *("seed", "val_share", "positives", "negatives", "unsampled", "encoding", "size", "exclude"),
-    *("threshold", "camera", "landmark_folder", "first_frame"),
+    *("threshold", "camera", "landmark_folder", "first_frame", "labels"),
 )
 
 
