@@ -13,7 +13,7 @@ from drml.manifest import LMDB_SUFFIX, manifest_beside, read_aus
 from drml.metrics import f1_of_counts, mean_of_defined
 from drml.net import data_paths
 
-__all__ = ["AVERAGE", "F1_FILE", "F1Table", "names_of_aus"]
+__all__ = ["AVERAGE", "F1_FILE", "F1Table", "mean_f1", "names_of_aus"]
 
 F1_FILE = "f1.csv"
 AVERAGE = "Avg."
@@ -28,6 +28,11 @@ def names_of_aus(net: Any) -> list[str]:
         if entry.field == "source" and lmdb.name.endswith(LMDB_SUFFIX) and manifest_beside(lmdb).is_file():
             return [f"AU{au}" for au in read_aus(manifest_beside(lmdb))]
     return []
+
+
+def mean_f1(counts: Counts) -> float:
+    """Return the mean F1 of a test pass over the AUs where it is defined; NaN where it is nowhere."""
+    return mean_of_defined([f1_of_counts(*row) for row in counts.rows])
 
 
 class F1Table:
@@ -61,7 +66,7 @@ class F1Table:
         if len(names) != len(counts.rows):
             names = [f"output {index}" for index in range(len(counts.rows))]
         scores = [f1_of_counts(*row) for row in counts.rows]
-        mean = mean_of_defined(scores)
+        mean = mean_f1(counts)
         rows = [
             [name, *("" if math.isnan(value) else int(value) for value in row), score]
             for name, row, score in zip(names, counts.rows, scores, strict=True)

@@ -168,18 +168,21 @@ def _fit(net: Any, source: Path, num_aus: int | None, new_output: bool) -> str |
     if num_aus is not None and known is not None and num_aus != known:
         raise UserError(f"{num_aus} AUs are asked for, but the data of {source} have {known}")
     wanted = num_aus or known
+    if wanted is None and not new_output:
+        return None
     try:
-        if wanted is None and not new_output:
-            return None
         now = count_outputs(net)
-        if wanted in (None, now) and not new_output:
-            return None
-        set_label_count(net, wanted or now)
-        return fit_outputs(net, wanted or now)
     except UserError as error:
         # A net whose loss we do not know is not ours to change, unless that was asked for.
         if num_aus is None and not new_output:
             return None
+        raise UserError(f"{source}: {error}") from None
+    if wanted in (None, now) and not new_output:
+        return None
+    set_label_count(net, wanted or now)
+    try:
+        return fit_outputs(net, wanted or now)
+    except UserError as error:
         raise UserError(f"{source}: {error}") from None
 
 

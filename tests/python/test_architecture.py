@@ -121,6 +121,7 @@ def test_nothing_shipped_imports_tests() -> None:
         "baselines.jpml",
         "baselines.lsvm",
         "baselines.proximal",
+        "convert",
         "datasets.folds",
         "detect.table",
         "detect.tracking",

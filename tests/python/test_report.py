@@ -173,7 +173,28 @@ def test_curve_comes_from_the_log_without_a_table(tmp_path, inputs):
         write(tmp_path, options)
     head = "I1123 22:44:28.123456  1234 solver.cpp:239] Iteration "
     (options["train_dir"] / "train.log").write_text(f"{head}0, loss = 8\n{head}20 (1 iter/s), loss = 4\n")
-    assert "20 iterations, loss at the end 4." in write(tmp_path, options).text
+    page = write(tmp_path, options)
+    assert "20 iterations, loss at the end 4." in page.text and "Mean F1" not in page.text
+
+
+def test_f1_of_the_test_net_is_told_where_it_was_counted(tmp_path, inputs):
+    options, _ = inputs
+    table = options["train_dir"] / "loss.csv"
+    with table.open("a") as file:
+        file.write("0,1,test,f1,0.25\n10,97,test,f1,nan\n10,98,test,f1,0.75\n20,99,test,f1,0.5\n")
+    said = "Mean F1 of the test net 0.500 at iteration 20, 0.750 at its best."
+    assert said in write(tmp_path, options).text
+    table.unlink()
+    # Out of caffe's own log: two classes, of which the second has an F1 of 0.
+    counts = "".join(
+        f"x] Test net output #{i}: counts = {mean}\n" for i, mean in enumerate([3, 0, 0, 1, 0, 1, 2, 1])
+    )
+    (options["train_dir"] / "train.log").write_text(
+        "x] Initializing solver from parameters: \ntest_iter: 4\n"
+        '  type: "MultiLabelCounts"\n  top: "counts"\n'
+        f"x] Iteration 7, Testing net (#0)\n{counts}x] Iteration 7, loss = 4\n"
+    )
+    assert "Mean F1 of the test net 0.500 at iteration 7," in write(tmp_path, options).text
 
 
 def area(line):

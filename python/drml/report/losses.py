@@ -9,6 +9,7 @@ from pathlib import Path
 
 from drml.caffe_log import Figure, LogReader
 from drml.errors import UserError
+from drml.f1_table import mean_f1
 from drml.training import LOG_FILE, LOSS_FILE
 
 __all__ = ["Losses", "read_losses"]
@@ -18,10 +19,11 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses by iteration, in training and on held-out data, and the seconds, where known."""
+    """Losses by iteration, in training and on held-out data; mean F1 of the test net; seconds, where known."""
 
     train: Points
     test: Points
+    f1: Points
     seconds: float | None
 
 
@@ -50,14 +52,16 @@ def read_losses(folder: Path) -> Losses:
             for found in reader.read(line):
                 if isinstance(found, Figure):
                     figures.append((found.iteration, found.phase, found.name, found.value))
+                elif found.net == 0:
+                    figures.append((found.iteration, "test", "f1", mean_f1(found)))
     else:
         raise UserError(f"{folder}: neither {LOSS_FILE} nor {LOG_FILE} in it; give a folder of drml train")
 
-    def curve(phase: str) -> Points:
+    def curve(*wanted: str) -> Points:
         return [
             (at, value)
-            for at, p, name, value in figures
-            if (p, name) == (phase, "loss") and math.isfinite(value)
+            for at, phase, name, value in figures
+            if (phase, name) == wanted and math.isfinite(value)
         ]
 
-    return Losses(curve("train"), curve("test"), seconds)
+    return Losses(curve("train", "loss"), curve("test", "loss"), curve("test", "f1"), seconds)

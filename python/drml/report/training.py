@@ -40,6 +40,10 @@ def training_section(train_dir: Path) -> Section:
         time = f", {duration(losses.seconds)}" if losses.seconds is not None else ""
         at, last = losses.train[-1]
         parts.append(f"<p>{at:g} iterations{escaped(time)}, loss at the end {last:.4g}.</p>")
+    if losses.f1:
+        at, last = losses.f1[-1]
+        best = max(value for _, value in losses.f1)
+        parts.append(f"<p>Mean F1 of the test net {last:.3f} at iteration {at:g}, {best:.3f} at its best.</p>")
     parts.append(_solver(train_dir))
     return Section("training", "Training", "\n".join(parts))
 
