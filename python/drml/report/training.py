@@ -43,7 +43,9 @@ def training_section(train_dir: Path) -> Section:
     if losses.f1:
         at, last = losses.f1[-1]
         best = max(value for _, value in losses.f1)
-        parts.append(f"<p>Mean F1 of the test net {last:.3f} at iteration {at:g}, {best:.3f} at its best.</p>")
+        parts.append(
+            f"<p>Mean F1 of the test net {last:.3f} at iteration {at:g}, {best:.3f} at its best.</p>"
+        )
     parts.append(_solver(train_dir))
     return Section("training", "Training", "\n".join(parts))
 
