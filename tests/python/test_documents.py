@@ -29,13 +29,14 @@ DOCUMENTS = sorted(
 )
 
 # What a document takes for granted: made by another one, or by an earlier session.
-DATA, ALEXNET, TRAINED, PAPER, DEMO = "data", "alexnet", "trained", "paper", "demo"
+DATA, TRAINED, PAPER, DEMO, RELEASE = "data", "trained", "paper", "demo", "release"
 NEEDS = {
     "docs/baselines.md": (DATA,),
     "docs/detect.md": (TRAINED,),
     "docs/onnx.md": (DATA, TRAINED),
     "docs/report.md": (DATA, DEMO, PAPER),
     "CONTRIBUTING.md": (DATA,),
+    "src/layers/authors_layers.md": (TRAINED, RELEASE),
 }
 
 ONE_FOLD = ("docs/experiments.md", "docs/tutorial.md", "docs/report.md")
@@ -54,6 +55,13 @@ SETUPS = {
         drml saliency --model models/drml/deploy.prototxt --weights build/demo/train/final.caffemodel \\
             --data data/drml/fold1/test_lmdb --out build/demo/saliency -q
         echo '{"train": 1}' > build/demo/stages.json
+    """,
+    RELEASE: """
+        ln -s data/drml/fold1 FOLDER
+        mkdir release
+        cp models/drml/solver.prototxt models/drml/train_val.prototxt release
+        drml convert models/drml/deploy.prototxt --to branches --out release.prototxt \\
+            --weights build/train/final.caffemodel --out-weights release.caffemodel -q
     """,
     PAPER: """
         drml prepare disfa DISFA data/disfa -q
@@ -112,6 +120,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     models = write_models(folder / "models", ("drml", "convnet", "alexnet", "lcn"))
     add_region(models / "drml")
     (models / "tiny").mkdir()  # where the tiny solvers put snapshots
+    lines = ["path,subject,AU1,AU12"]
+    for index, path in enumerate(sorted(folder.glob("BP4D/Sequences*/*/T1/*.jpg"))[::2]):
+        (folder / "faces").mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / f"faces/{index}.png"), cv2.resize(cv2.imread(str(path)), (200, 200)))
+        lines.append(f"faces/{index}.png,{path.parts[-3]},{1 - 2 * (index % 2)},{1 - index % 3}")
+    (folder / "faces.csv").write_text("\n".join(lines) + "\n")
     (folder / "photos").mkdir()
     cv2.imwrite(str(folder / "photos/astronaut.png"), detect_data.astronaut())
     detect_data.write_video(folder / "interview.mp4", list(detect_data.moving(5)))

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from drml.datasets.listed import NO_SUBJECTS
 from drml.errors import UserError
 from drml.experiments.settings import SPLITS
 from drml.manifest import Manifest, read_manifest
@@ -17,8 +18,9 @@ __all__ = ["check", "describe"]
 _SUMMARY_FILE = "summary.json"
 
 _CODING = {
-    "bp4d": "occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
-    "disfa": "intensities: {threshold} or more is present (+1), less absent (-1), not coded unknown (0)",
+    "bp4d": "BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
+    "disfa": "DISFA's intensities: from {threshold} on present (+1), less is absent (-1), not coded unknown (0)",
+    "images": "the list's, notation '{labels}', as present (+1), absent (-1), unknown (0)",
 }
 
 
@@ -99,13 +101,16 @@ def describe(data: str | Path) -> list[str]:
     if not summary:
         return [f"Labels, registration, sampling: not known, there is no {_SUMMARY_FILE} beside the folds."]
     kind, options = summary["kind"], summary["options"]
-    coding = _CODING.get(kind, "{{-1, 0, +1}} as given").format(threshold=options.get("threshold"))
+    coding = _CODING[kind].format(threshold=options.get("threshold"), labels=options.get("labels"))
     size, positives, negatives = (options.get(name) for name in ("size", "positives", "negatives"))
     drawn = f"per AU and video up to {positives} with it and {negatives} without"
     if options.get("unsampled") == "mask":
         drawn += ", labels of AUs that a frame was not drawn for masked"
+    apart = "No subject is in two of these, nor tested twice."
+    if NO_SUBJECTS in summary.get("incomplete", {}):
+        apart = f"{NO_SUBJECTS[0].upper()}{NO_SUBJECTS[1:]}."
     return [
-        f"Labels: {kind.upper()}'s {coding}; unknown labels are in no figure.",
+        f"Labels: {coding}; unknown labels are in no figure.",
         f"Faces: 49 landmarks brought to a reference shape by a similarity transform, {size} x {size} px.",
-        f"Training frames: {drawn}; validation, test: all. No subject is in two of these, nor tested twice.",
+        f"Training frames: {drawn}; validation, test: all. {apart}",
     ]

@@ -19,7 +19,7 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses in training and on held-out data and the test net's mean F1, by iteration; seconds, where known."""
+    """Losses in training and on held-out data, the test net's mean F1, by iteration; seconds where known."""
 
     train: Points
     test: Points
