@@ -153,7 +153,7 @@ def test_the_page_says_what_the_reader_must_know(done: Setup) -> None:
         "- DRML (direct): the net has no output for AU9, AU25, AU26: -, left out of Avg.",
         "- DRML (fc9): the net of fold 2 on BP4D (seed 3), whose validation F1 is the best, 0.500",
         "quick schedule cut to 10 iterations, seed 5",
-        "- Labels: DISFA's intensities: from 3 on present (+1), less is absent (-1), not coded unknown (0)",
+        "- Labels: DISFA's intensities: from 3 on present (+1), less absent (-1), not coded unknown (0)",
         "per AU and video up to 800 with it and 1600 without",
         f"{tiny.IMAGE} x {tiny.IMAGE} px",
     ):

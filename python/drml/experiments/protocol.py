@@ -19,7 +19,7 @@ _SUMMARY_FILE = "summary.json"
 
 _CODING = {
     "bp4d": "BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
-    "disfa": "DISFA's intensities: from {threshold} on present (+1), less is absent (-1), not coded unknown (0)",
+    "disfa": "DISFA's intensities: from {threshold} on present (+1), less absent (-1), not coded unknown (0)",
     "images": "the list's, notation '{labels}', as present (+1), absent (-1), unknown (0)",
 }
 
