@@ -435,8 +435,9 @@ def saliency(args: argparse.Namespace) -> None:
     found = explain(
         args.model,
         args.weights,
-        args.data,
         args.out,
+        data=args.data,
+        photo=args.image,
         key=args.key,
         aus=parse_aus(args.aus) if args.aus else None,
         overwrite=args.overwrite,
@@ -446,8 +447,10 @@ def saliency(args: argparse.Namespace) -> None:
         return
     print(f"{found['key']}{', SYNTHETIC DATA (a drawn face)' if found['synthetic'] else ''}")
     for name, about in found["aus"].items():
+        line = f"{name:<5} p {about['score']:.3f}"
         if about.get("focus") is not None:
-            print(f"{name:<5} focus {about['focus']:.3f}, region's share of the face {about['area']:.3f}")
+            line += f", focus {about['focus']:.3f}, region's share of the face {about['area']:.3f}"
+        print(line)
 
 
 def experiment(args: argparse.Namespace) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+import detect_data
 import tiny_net as tiny
 from drml import cli
 from drml.au_regions import REGIONS, region_mask
@@ -89,7 +91,7 @@ def test_heat_is_red_where_saliency_is() -> None:
 
 
 def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    fold, images, labels, _ = tiny.write_data(tmp_path, count=4, synthetic=True)
+    fold, images, labels, mean = tiny.write_data(tmp_path, count=4, synthetic=True)
     deploy = tiny.write_deploy(tmp_path)
     weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters(), scale=SCALE)
     out = tmp_path / "saliency"
@@ -107,8 +109,11 @@ def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
         region = region_mask(au, tiny.IMAGE)[2:22, 2:22]
         about = found["aus"][f"AU{au}"]
         assert about["focus"] == pytest.approx(focus(maps[column], region))
+        scores = tiny.compute(tiny.draw_parameters(), tiny.transform([images[2]], mean, SCALE))["prob"][0]
+        assert about["score"] == pytest.approx(scores[column], abs=1e-4)
         assert about["label"] == labels[2, column] and about["area"] == pytest.approx(region.mean())
         assert cv2.imread(str(out / f"AU{au}.png")).shape == (tiny.INPUT, tiny.INPUT, 3)
+    assert cv2.imread(str(out / "grid.png")).shape[1] > 4 * tiny.INPUT
     np.testing.assert_array_equal(cv2.imread(str(out / "face.png")), images[2][2:22, 2:22])
     for more, said in (
         ([], "not empty; choose another folder"),
@@ -124,3 +129,34 @@ def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     deploy.write_text(text)
     assert cli.main([*arguments, "--overwrite"]) == 1
     assert "no layer makes 'prob' of one blob" in capsys.readouterr().err
+
+
+def test_the_largest_face_of_a_photo_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    weights = detect_data.write_weights(tmp_path / "net")
+    photo, out = tmp_path / "photo.png", tmp_path / "out"
+    cv2.imwrite(str(photo), detect_data.astronaut())
+    deploy = weights.with_name("deploy.prototxt")
+    arguments = ["saliency", "--model", str(deploy), "--weights", str(weights), "--out", str(out)]
+    assert cli.main([*arguments, "--aus", "1,2,4", "--image", str(photo), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["key"] == str(photo) and not found["synthetic"] and found["aus"]["AU2"]["label"] is None
+    # The face and its scores are those of drml detect.
+    table = ["detect", str(photo), "--model", str(weights), "--aus", "1,2,4", "--out", str(tmp_path / "csv")]
+    assert cli.main([*table, "--aligned", str(tmp_path / "faces"), "-q"]) == 0
+    row = next(csv.DictReader((tmp_path / "csv/images.csv").open()))
+    assert found["aus"]["AU2"]["score"] == pytest.approx(float(row["AU02_p"]), abs=2e-5)
+    face = cv2.imread(str(next((tmp_path / "faces").rglob("*.png"))))
+    np.testing.assert_array_equal(cv2.imread(str(out / "face.png")), face[2:22, 2:22])
+    empty = tmp_path / "empty.png"
+    cv2.imwrite(str(empty), np.full((300, 300, 3), 90, np.uint8))
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no picture")
+    for path, said in (
+        (empty, "empty.png: no face found in it"),
+        (broken, "broken.jpg: "),
+        (tmp_path / "none.png", "none.png: no such image"),
+    ):
+        command = [*arguments, "--overwrite", "--aus", "1,2,4", "--image", str(path)]
+        assert cli.main(command) == 1
+        error = capsys.readouterr().err
+        assert said in error and error.count("\n") == 1

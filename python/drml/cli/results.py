@@ -57,18 +57,26 @@ def saliency(subparsers: Any) -> None:
         commands.saliency,
         "draw which pixels a net's AU scores hang on",
         "|d score / d pixel| before the sigmoid, the largest of the colours. Writes OUT/AU1.png, ...,\n"
-        "maps.npz, saliency.json; the focus is the share of saliency inside the AU's region of the face.",
+        "grid.png with all of them, maps.npz, saliency.json; the focus is the share of saliency inside the\n"
+        "AU's region of the face.",
         "  drml saliency --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
-        "      --data data/drml/fold1/test_lmdb --out build/saliency",
+        "      --data data/drml/fold1/test_lmdb --out build/saliency\n"
+        "  drml saliency --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
+        "      --image photo.jpg --out build/photo",
     )
     parser.add_argument("--model", type=find_shipped, required=True, metavar="DEPLOY", help="deploy.prototxt")
     parser.add_argument("--weights", type=Path, required=True, metavar="WEIGHTS", help=".caffemodel or .h5")
-    parser.add_argument(
-        "--data", type=Path, required=True, metavar="DATA", help="LMDB folder, or its manifest"
+    face = parser.add_mutually_exclusive_group(required=True)
+    face.add_argument("--data", type=Path, metavar="DATA", help="LMDB folder, or its manifest")
+    face.add_argument(
+        "--image", type=Path, metavar="FILE", help="photo, whose largest face is found and registered"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder to write")
-    parser.add_argument("--key", help="record (default: the first one)")
-    parser.add_argument("--aus", help="AUs of the net's outputs, such as 1,2,4 (default: the data's)")
+    parser.add_argument("--key", help="record of the data (default: the first one)")
+    parser.add_argument(
+        "--aus",
+        help="AUs of the net's outputs, such as 1,2,4 (default: the data's, or those it was trained with)",
+    )
     parser.add_argument("--overwrite", action="store_true", help="replace OUT where it is not empty")
     add_json(parser)
 
