@@ -71,6 +71,13 @@ def test_grids_are_trained_as_units(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert cli.main(["experiment", "collect", str(out), "--json"]) == 0
     tables = {one["table"]: one for one in json.loads(capsys.readouterr().out)}
     assert set(tables) == {"table2", "grid"} and list(tables["table2"]["pooled"]) == ["drml"]
+    # The net itself on another fold, for other tables: left out here, where the grids have none.
+    table2 = [*common[: common.index("--folds")], "-q", "--methods", "drml"]
+    assert cli.main(["experiment", "table2", *table2]) == 0
+    assert cli.main(["experiment", "grid", *common, *methods, "--complete"]) == 0
+    methods_of = json.loads((out / "grid.json").read_text())["methods"]
+    assert {tuple(about["folds"]) for about in methods_of.values()} == {(1,)}
+    assert json.loads((out / "table2.json").read_text())["methods"]["drml"]["folds"] == [1, 2]
 
 
 def test_the_enumeration_is_the_papers() -> None:

@@ -82,7 +82,7 @@ KINDS = {
         GRIDS,
         True,
         True,
-        partial(tables.collect, "grid", "Grid of the region layer (DRML itself has 8x8)"),
+        partial(tables.collect, "grid", "Grid of the region layer (DRML itself has 8x8)", shared_folds=True),
         variants=GRIDS_FOLDER,
     ),
     "sparsity": Kind(SPARSITY, True, True, sparsity.make, variants=SPARSITY_FOLDER),

@@ -200,7 +200,7 @@ def _window(net: Any) -> tuple[int, int, int]:
 
 def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[str, str]) -> Sparsity | None:
     """Make the table and the picture of what is finished of `methods`; None without any."""
-    table = tables.collect(NAME, TITLE, out, methods, settings, lacks)
+    table = tables.collect(NAME, TITLE, out, methods, settings, lacks, shared_folds=True)
     if table is None:
         return None
     found = {

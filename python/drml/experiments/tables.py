@@ -268,26 +268,38 @@ def _rows(scores: dict[str, Scores], figure: str, columns: dict[str, Column]) ->
 
 
 def collect(
-    name: str, title: str, out: Path, methods: Sequence[str], settings: Settings, notes: Mapping[str, str]
+    name: str,
+    title: str,
+    out: Path,
+    methods: Sequence[str],
+    settings: Settings,
+    notes: Mapping[str, str],
+    *,
+    shared_folds: bool = False,
 ) -> Table | None:
     """Make the table of what is finished of `methods` in an experiment's folder; None without any.
 
     `notes` has a line for each method that is not available; it is told where no unit of it is finished.
+    With `shared_folds`, folds that not all methods have finished are left out: of variants of a net, the net
+    itself is in other tables as well, with more folds.
     """
-    columns = {}
+    finished: dict[str, dict[int, dict[str, Any]]] = {}
     for method in methods:
-        done = {}
         for path in sorted(out.glob(f"fold*/{method}")):
             result = units.finished(out, f"{path.parent.name}/{method}")
             if result is not None:
-                done[int(path.parent.name[4:])] = (read_predictions(path), result)
-        if done:
-            columns[method] = Column(
-                METHODS[method].title,
-                scoring.assess(method, [predictions for predictions, _ in done.values()]),
-                list(done),
-                [float(result["seconds"]) for _, result in done.values()],
-                [line for _, result in done.values() for line in result["protocol"]],
-            )
+                finished.setdefault(method, {})[int(path.parent.name[4:])] = result
+    shared = set.intersection(*(set(done) for done in finished.values())) if finished else set()
+    columns = {}
+    for method, done in finished.items():
+        folds = sorted(shared if shared_folds and shared else done)
+        predictions = [read_predictions(out / f"fold{fold}" / method) for fold in folds]
+        columns[method] = Column(
+            METHODS[method].title,
+            scoring.assess(method, predictions),
+            folds,
+            [float(done[fold]["seconds"]) for fold in folds],
+            [line for fold in folds for line in done[fold]["protocol"]],
+        )
     lacks = [note for method, note in notes.items() if method not in columns]
     return Table(name, title, columns, settings, lacks, tuple(methods)) if columns else None
