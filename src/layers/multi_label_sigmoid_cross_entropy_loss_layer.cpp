@@ -162,11 +162,16 @@ STUB_GPU(MultiLabelSigmoidCrossEntropyLossLayer);
 INSTANTIATE_CLASS(MultiLabelSigmoidCrossEntropyLossLayer);
 REGISTER_LAYER_CLASS(MultiLabelSigmoidCrossEntropyLoss);
 
-// The name that the authors' prototxts give it; see authors_layers.md.
+// Under the name that the authors' prototxts give it; see authors_layers.md.
 template <typename Dtype>
-shared_ptr<Layer<Dtype> > CreateMultiSigmoidCrossEntropyLoss(const LayerParameter& param) {
-  return shared_ptr<Layer<Dtype> >(new MultiLabelSigmoidCrossEntropyLossLayer<Dtype>(param));
-}
-REGISTER_LAYER_CREATOR(MultiSigmoidCrossEntropyLoss, CreateMultiSigmoidCrossEntropyLoss);
+class MultiSigmoidCrossEntropyLossLayer : public MultiLabelSigmoidCrossEntropyLossLayer<Dtype> {
+ public:
+  explicit MultiSigmoidCrossEntropyLossLayer(const LayerParameter& param)
+      : MultiLabelSigmoidCrossEntropyLossLayer<Dtype>(param) {}
+  virtual inline const char* type() const { return "MultiSigmoidCrossEntropyLoss"; }
+};
+
+INSTANTIATE_CLASS(MultiSigmoidCrossEntropyLossLayer);
+REGISTER_LAYER_CLASS(MultiSigmoidCrossEntropyLoss);
 
 }  // namespace caffe
