@@ -178,7 +178,7 @@ def test_complete_says_what_is_missing(setup: Setup, capsys: pytest.CaptureFixtu
         np.savez(path, **content)
         assert cli.main([*arguments, "drml"]) == status
         said = capsys.readouterr()
-        assert f"Fold {fold}: not both classes of AU4 in its test frames" in said.out
+        assert f"Fold {fold}: not both classes of AU4" in said.out
     assert "not complete: drml: pooled auc of AU 4; trivial: pooled auc of AU 4; drml: pooled ap" in said.err
     assert "-: ROC-AUC is undefined there (AU4); left out of Avg." in said.out
 

@@ -201,7 +201,7 @@ def test_what_a_set_lacks_is_in_the_summary(spoilt: Path, tmp_path: Path) -> Non
     assert summary["incomplete"] == {"no label of AU9": FRAMES}
     assert summary["skipped"] == {"no landmarks": 1}
     assert summary["frames"] == len(factory.SUBJECTS) * FRAMES
-    page = data_section(summary)
+    page = data_section(summary).body
     assert "Frames kept with an unknown label" in page and "no label of AU9" in page
 
 
