@@ -172,6 +172,24 @@ def test_saliency_times_and_setup(page, finished):
     assert "a <machine>" in page.sections["setup"]
 
 
+def test_patches_of_group_sparsity(copy, page):
+    assert "sparsity" not in page.sections
+    table = json.loads((copy / "grid.json").read_text())
+    table |= {"table": "sparsity", "title": "Group sparsity"}
+    table["patches"] = {
+        "drml": {"lambda": 0.0, "off": 0.0, "norm_sum": 61.25, "folds": {}},
+        "drml_l1e-1": {"lambda": 0.1, "off": 0.3125, "norm_sum": 6.5, "folds": {}},
+    }
+    (copy / "sparsity.json").write_text(json.dumps(table))
+    shutil.copy(copy / "fig4.png", copy / "sparsity.png")
+    with_patches = write(copy)
+    with_patches.check_that_it_stands_alone()
+    rows = {row[0]: row[1:] for row in with_patches.rows_of("sparsity")}
+    assert rows["DRML lambda 0.1"] == ["0.1", "31.2%", "6.500"]
+    (picture,) = [a for tag, a in with_patches.of("sparsity") if tag == "img"]
+    assert "DRML, DRML lambda 0.1" in picture["alt"]
+
+
 def test_faces_are_of_the_lead_method(page):
     assert "Test faces, DRML" in page.sections["faces"]
     assert len([tag for tag, _ in page.of("faces") if tag == "img"]) == 8 + 2 + 2

@@ -14,7 +14,7 @@ from drml.files import writing
 from drml.metrics import THRESHOLD
 from drml.report.curves import curves_section
 from drml.report.faces import faces_section
-from drml.report.figures import losses_figure, saliency_section
+from drml.report.figures import losses_figure, patches_figure, saliency_section
 from drml.report.finished import Experiment, MethodRuns, experiments_in
 from drml.report.inputs import as_written
 from drml.report.markup import cell, escaped, tiles
@@ -52,7 +52,7 @@ def write_experiment_report(
         A folder is none, nothing is finished in it, or a file is not as ``drml`` writes it.
     """
     found = [one for folder in folders for one in experiments_in(Path(folder))]
-    if method is not None and not any(method in {**one.methods, **one.grids} for one in found):
+    if method is not None and not any(method in {**one.methods, **one.variants} for one in found):
         raise UserError(f"method '{method}': not finished in {', '.join(map(str, folders))}")
     sections: list[Section] = []
     with tqdm(desc="report", unit="section", disable=not progress) as bar:
@@ -78,7 +78,7 @@ def _head(experiments: Sequence[Experiment], synthetic: bool, method: str | None
     if synthetic:
         parts.append(synthetic_warning())
     for one in experiments:
-        methods = one.methods or one.grids
+        methods = one.methods or one.variants
         if not methods:
             continue
         lead = _lead(methods, method)
@@ -126,7 +126,7 @@ class _Chapter:
     def sections(self) -> Iterator[Section]:
         """Make one section after the other."""
         one = self.experiment
-        methods = one.methods or one.grids
+        methods = one.methods or one.variants
         if not methods and one.written("table4") is None:
             raise UserError(f"{one.folder}: nothing is finished in it; run drml experiment again")
         if methods:
@@ -134,6 +134,10 @@ class _Chapter:
         for name in ("table2", "table3", "grid"):
             if (table := one.written(name)) is not None:
                 yield table_section(table, *self.named(name, table["title"]))
+        if (table := one.written("sparsity")) is not None:
+            anchor, title = self.named("sparsity", table["title"])
+            section = table_section(table, anchor, title)
+            yield Section(anchor, title, section.body + patches_figure(one, table))
         if (table := one.written("table4")) is not None:
             yield timing_section(table, *self.named("table4", table["title"]))
         if methods:

@@ -10,7 +10,7 @@ from drml.report.markup import au_name, cell, escaped, html_table, scrolling
 from drml.report.page import Section
 from drml.report.pictures import picture
 
-__all__ = ["losses_figure", "saliency_section"]
+__all__ = ["losses_figure", "patches_figure", "saliency_section"]
 
 
 def _titles(names: list[str]) -> str:
@@ -56,3 +56,22 @@ def losses_figure(experiment: Experiment, figure: dict[str, Any]) -> str:
     )
     image = picture(experiment.folder / "fig5.png", alt)
     return f'<h3>Figure 5</h3>{scrolling("Figure 5", image)}<p class="soft">{escaped(alt)}</p>'
+
+
+def patches_figure(experiment: Experiment, table: dict[str, Any]) -> str:
+    """Return the patches of nets with group sparsity: the picture, and how many are off."""
+    patches = table["patches"]
+    if not patches:
+        return ""
+    rows = [
+        [METHODS[method].title, f"{one['lambda']:g}", f"{one['off']:.1%}", cell(one["norm_sum"])]
+        for method, one in patches.items()
+    ]
+    alt = (
+        f"The norms of the region layer's patches over a drawn face, for {_titles(list(patches))}, as shares"
+        " of each net's largest. How many are off is in the table."
+    )
+    head = ["method", "lambda", "patches off", "sum of norms"]
+    return html_table("Patches whose norm is below 1% of the largest", head, rows) + scrolling(
+        "Patches", picture(experiment.folder / "sparsity.png", alt)
+    )

@@ -80,15 +80,15 @@ class Experiment:
     settings : dict
         As ``settings.json`` has them.
     methods : dict of str to MethodRuns
-        Those that are finished on a fold, without `grids`.
-    grids : dict of str to MethodRuns
-        DRML with other grids.
+        Those that are finished on a fold, without `variants`.
+    variants : dict of str to MethodRuns
+        DRML with other grids, or with group sparsity.
     """
 
     folder: Path
     settings: dict[str, Any]
     methods: dict[str, MethodRuns]
-    grids: dict[str, MethodRuns]
+    variants: dict[str, MethodRuns]
 
     @property
     def name(self) -> str:
@@ -98,7 +98,7 @@ class Experiment:
     @property
     def synthetic(self) -> bool:
         """Any of the data are drawn."""
-        runs = [*self.methods.values(), *self.grids.values()]
+        runs = [*self.methods.values(), *self.variants.values()]
         return any(bool(result.get("synthetic")) for one in runs for result in one.results.values())
 
     def written(self, name: str) -> dict[str, Any] | None:
@@ -124,8 +124,8 @@ def _methods(folder: Path) -> dict[str, MethodRuns]:
 def _read(folder: Path) -> Experiment:
     settings = dataclasses.asdict(Settings.of(folder))
     found = _methods(folder)
-    grids = {name: runs for name, runs in found.items() if METHODS[name].grid}
-    return Experiment(folder, settings, {n: r for n, r in found.items() if n not in grids}, grids)
+    variants = {name: runs for name, runs in found.items() if METHODS[name].change}
+    return Experiment(folder, settings, {n: r for n, r in found.items() if n not in variants}, variants)
 
 
 def experiments_in(folder: Path) -> list[Experiment]:

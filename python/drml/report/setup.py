@@ -26,7 +26,7 @@ def _config(path: Any) -> dict[str, Any]:
 def setup_section(experiment: Experiment, anchor: str, title: str) -> Section:
     """Return what decided the results, unit by unit, and what they were computed with."""
     rows, commands, protocol, machines = [], [], [], []
-    for runs in (*experiment.methods.values(), *experiment.grids.values()):
+    for runs in (*experiment.methods.values(), *experiment.variants.values()):
         for fold, result in runs.results.items():
             config = _config(runs.folders[fold])
             validation = (result.get("validation") or {}).get("f1")
