@@ -198,7 +198,7 @@ class _KeptFaults:
         return self._file.read(size)
 
     def readinto(self, buffer: Any) -> int:
-        return int(self._file.readinto(buffer))  # type: ignore[attr-defined]
+        return int(self._file.readinto(buffer))  # type: ignore[attr-defined]  # IO[bytes] does not name it
 
     def seek(self, offset: int, whence: int = 0) -> int:
         return self._file.seek(offset, whence)

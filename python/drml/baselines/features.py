@@ -95,7 +95,7 @@ def sift(
     """
     if not hasattr(_own, "sift"):
         # One for each thread: whether they can share is not promised. (OpenCV's type stubs lack it.)
-        _own.sift = cv2.SIFT_create()  # type: ignore[attr-defined]
+        _own.sift = cv2.SIFT.create()
     points = [cv2.KeyPoint(float(x), float(y), window / _WINDOW_OF_SIZE, 0.0) for x, y in landmarks]
     kept, descriptors = _own.sift.compute(grey, points)
     if len(kept) != len(points):

@@ -91,7 +91,7 @@ class Clip:
             self._shape = picture.shape
             self._writer = cv2.VideoWriter(
                 str(self._part),
-                cv2.VideoWriter_fourcc(*"mp4v"),  # type: ignore[attr-defined]
+                cv2.VideoWriter.fourcc(*"mp4v"),
                 self._fps,
                 (picture.shape[1], picture.shape[0]),
             )

@@ -137,7 +137,7 @@ def thresholds(tasks: int, rates: Mapping[int, float] = RATES) -> np.ndarray:
     parted = ALL_AUS.index(25)
     for k, au in enumerate(ALL_AUS):
         if au not in EXCLUDED_BY_25:
-            out[k] = _solve(lambda t, k=k: ndtr(shifts[:, k] - t).mean(), rates[au])  # type: ignore[misc]
+            out[k] = _solve(lambda t, k=k: ndtr(shifts[:, k] - t).mean(), rates[au])  # type: ignore[misc]  # mypy has no type for k
     # Present and not excluded: integrate over the hidden value of 25 below its threshold.
     grid = np.linspace(-8, 8, 3201)
     density = np.exp(-0.5 * grid**2)
