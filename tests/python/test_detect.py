@@ -531,7 +531,7 @@ def test_ctrl_c_leaves_the_rows_so_far(weights: Path, tmp_path: Path) -> None:
     assert 5 < len(table) < 1000
     assert table.frame.tolist() == list(range(1, len(table) + 1)) and not table.isna().any().any()
     assert cv2.VideoCapture(str(out / "long.mp4")).get(cv2.CAP_PROP_FRAME_COUNT) >= len(table) - 1
-    assert sorted(os.listdir(out)) == ["long.csv", "long.mp4"]  # noqa: PTH208
+    assert sorted(os.listdir(out)) == ["long.csv", "long.mp4"]  # noqa: PTH208 -- names alone
 
 
 def test_inputs_that_do_not_exist_are_told_before_the_work(run: Any, tmp_path: Path) -> None:

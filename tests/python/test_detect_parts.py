@@ -81,7 +81,7 @@ def test_a_name_that_is_no_text_ends_nothing(tmp_path: Path) -> None:
     for ending, content in (("png", cv2.imencode(".png", data.astronaut())[1].tobytes()), ("avi", None)):
         name = os.fsencode(tmp_path) + b"/caf\xe9." + ending.encode()
         if content is None:
-            os.rename(data.write_video(tmp_path / "v.avi", list(data.moving(2)), codec="MJPG"), name)  # noqa: PTH104
+            os.rename(data.write_video(tmp_path / "v.avi", list(data.moving(2)), codec="MJPG"), name)  # noqa: PTH104 -- bytes, not a Path
         else:
             Path(os.fsdecode(name)).write_bytes(content)
     found = find_sources([str(tmp_path)])
@@ -213,7 +213,7 @@ def test_batches_hold_the_faces_of_several_frames_and_the_order_stays() -> None:
             crops.append(None if (number, index) == (4, 1) else crop(value := value + 5))
         seen.append(Seen(Frame(source, number, 0.0, None), [face(0)] * count, crops))
     net = Net()
-    out = list(recognise(seen, net, 4))  # type: ignore[arg-type]
+    out = list(recognise(seen, net, 4))  # type: ignore[arg-type]  # a stand-in
     assert [one.frame.number for one in out] == list(range(len(counts)))
     for one in out:
         wanted = [0 if c is None else c.mean() / 255 for c in one.crops]
@@ -261,7 +261,7 @@ def test_an_interrupt_within_a_write_leaves_whole_rows(tmp_path: Path) -> None:
             self.file = file
 
         def write(self, text: memoryview) -> int:
-            self.file.write(text[: len(text) // 2])  # type: ignore[attr-defined]
+            self.file.write(text[: len(text) // 2])  # type: ignore[attr-defined]  # a stand-in
             raise KeyboardInterrupt
 
         def __getattr__(self, name: str) -> object:
@@ -269,7 +269,7 @@ def test_an_interrupt_within_a_write_leaves_whole_rows(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt), Table(path, ["a", "b"]) as table:
         table.write([["1", "2"]])
-        table._file = Half(table._file)  # type: ignore[assignment]
+        table._file = Half(table._file)  # type: ignore[assignment]  # a stand-in
         table.write([["3333", "4444"], ["5", "6"]])
     assert path.read_text() == "a,b\n1,2\n"
 

@@ -21,7 +21,7 @@ from drml.experiments.detect import TRAIN_FOLDER, read_predictions
 from drml.experiments.methods import METHODS
 from drml.experiments.nets import files_of
 from drml.experiments.settings import Settings
-from drml.experiments.tables import SYNTHETIC
+from drml.experiments.tables import SYNTHETIC, mean_of_defined
 from drml.explain import faces, heat, open_net, region_of
 from drml.files import writing
 from drml.labels import AU_NAMES, PRESENT
@@ -113,7 +113,7 @@ class Figure4:
         for au in self.aus:
             cells = ["-" if np.isnan(v[au]) else f"{v[au]:.3f}" for v in self.focus.values()]
             lines.append(f"| {au} {AU_NAMES.get(au, '')} | {' | '.join(cells)} | {even[au]:.3f} |")
-        means = [f"{_mean(list(values.values())):.3f}" for values in self.focus.values()]
+        means = [f"{mean_of_defined(list(values.values())):.3f}" for values in self.focus.values()]
         lines.append(f"| **Avg.** | {' | '.join(means)} | {np.mean(list(even.values())):.3f} |")
         lines += [
             "",
@@ -154,12 +154,6 @@ class Figure4:
         paths.append(out / f"{NAME}.json")
         units.write_json(paths[-1], self.to_dict())
         return paths
-
-
-def _mean(values: Sequence[float]) -> float:
-    """Average what is defined; NaN where nothing is."""
-    defined = [value for value in values if not np.isnan(value)]
-    return float(np.mean(defined)) if defined else float("nan")
 
 
 def _spread(keys: list[str]) -> list[str]:
@@ -204,7 +198,7 @@ def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[s
             maps = [saliency_maps(net, found[key], [column])[0] for key in some]
             region = region_of(au, found[some[0]].shape[0], shape)
             shares = [focus(one, region) for one in maps]
-            focuses[method][au], areas[method][au] = _mean(shares), float(region.mean())
+            focuses[method][au], areas[method][au] = mean_of_defined(shares), float(region.mean())
             face = np.asarray(centre(found[some[0]], shape), np.uint8)
             pictures[method][au] = heat(face, maps[0])
             pictures["face"].setdefault(au, face)

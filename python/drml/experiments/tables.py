@@ -20,7 +20,7 @@ from drml.files import writing
 from drml.labels import AU_NAMES
 from drml.metrics import Scores
 
-__all__ = ["FIGURES", "SYNTHETIC", "Column", "Table", "collect"]
+__all__ = ["FIGURES", "SYNTHETIC", "Column", "Table", "collect", "mean_of_defined"]
 
 FIGURES = {"f1": "F1-frame", "auc": "ROC-AUC", "ap": "AP"}
 TRIVIAL = "all positive (trivial)"
@@ -246,12 +246,15 @@ def _values(
     if shared and shared != aus:
         names = [str(au) for au in sorted(shared)]
         of_shared = [values for name, values in rows if name in names]
-        means = {method: _mean([values[method] for values in of_shared]) for method in (*by_au, "trivial")}
+        means = {
+            method: mean_of_defined([values[method] for values in of_shared])
+            for method in (*by_au, "trivial")
+        }
         rows.append((f"Avg. of {' '.join(names)}", means))
     return rows
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean_of_defined(values: Sequence[float]) -> float:
     """Average what is defined; NaN where nothing is."""
     defined = [value for value in values if not math.isnan(value)]
     return sum(defined) / len(defined) if defined else math.nan
