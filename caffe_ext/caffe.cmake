@@ -12,6 +12,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/substitute.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/compat/compat.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/proto/overlay.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/engines/hooks.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/training/hooks.cmake")
 caffe_write_patched()
 
 # --- What Caffe stands on, all from the distribution.
@@ -172,6 +173,15 @@ if(ONEDNN_FOUND)
   target_include_directories(caffe_settings SYSTEM INTERFACE "${ONEDNN_INCLUDE_DIR}")
   target_link_libraries(caffe_settings INTERFACE "${ONEDNN_LIBRARY}")
 endif()
+
+# Exact resume, whole files, and the watch over the loss.
+set(CAFFE_TRAINING_SOURCES
+  "${CMAKE_CURRENT_LIST_DIR}/training/data_layers.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/training/hdf5_in_memory.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/training/snapshot_files.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/training/solver.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/training/whole_file.cpp")
+caffe_add_objects(caffe_training ${CAFFE_TRAINING_SOURCES})
 
 # --- The tools: caffe, extract_features, compute_image_mean, convert_imageset, upgrade_*.
 add_custom_target(caffe_tools)

@@ -19,6 +19,17 @@ caffe_substitute(src/caffe/proto/caffe.proto
   "optional string root_folder = 12 [default = \"\"];
   // Labels of each image of the authors' MultilabelImageData.
   optional uint32 multilabel_num = 1000;")
+caffe_substitute(src/caffe/proto/caffe.proto
+  "optional int32 current_step = 4 [default = 0]; // The current step for learning rate"
+  "optional int32 current_step = 4 [default = 0]; // The current step for learning rate
+  // What stock Caffe begins anew: data and random numbers.
+  optional ResumeState resume = 1000;")
+caffe_substitute(src/caffe/proto/caffe.proto
+  "message SolverParameter {"
+  "message SolverParameter {
+  // Whether training ends, after a snapshot for a look at it, when the loss is NaN or infinite.
+  optional bool stop_at_nonfinite_loss = 1000 [default = true];
+")
 file(READ "${CMAKE_CURRENT_LIST_DIR}/messages.proto" _messages)
 caffe_append(src/caffe/proto/caffe.proto "${_messages}")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/messages.proto")

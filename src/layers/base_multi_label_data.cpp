@@ -164,6 +164,7 @@ BaseMultiLabelDataLayer<Dtype>::BaseMultiLabelDataLayer(const LayerParameter& pa
     : BasePrefetchingDataLayer<Dtype>(param),
       data_param_(data_param),
       position_(0),
+      seed_(0),
       transform_seed_(0),
       num_labels_(data_param.num_labels()) {
   // The base takes the length of its queue from data_param, which is not ours.
@@ -238,11 +239,7 @@ void BaseMultiLabelDataLayer<Dtype>::DataLayerSetUp(const vector<Blob<Dtype>*>& 
   const int rank = train ? Caffe::solver_rank() : 0;
   CHECK_GE(records_->size(), static_cast<size_t>(ranks))
       << Title() << ": " << records_->name() << " has fewer records than there are solvers.";
-  const uint64_t seed = caffe_ext::Draw(RandomSeed(), rank);
-  const bool shuffle = data_param.has_shuffle() ? data_param.shuffle() : train;
-  order_.reset(
-      new caffe_ext::RecordOrder(records_->size(), rank, ranks, shuffle, caffe_ext::Draw(seed, 0)));
-  transform_seed_ = caffe_ext::Draw(seed, 1);
+  Seed(caffe_ext::Draw(RandomSeed(), rank));
 
   // OpenMP counts the cores that this process may use, and heeds OMP_NUM_THREADS. A batch gives
   // no more than batch_size threads something to do.
@@ -292,6 +289,36 @@ void BaseMultiLabelDataLayer<Dtype>::DataLayerSetUp(const vector<Blob<Dtype>*>& 
       << Title() << ": " << records_->size() << " records in " << records_->name() << ", data "
       << top[0]->shape_string() << ", labels " << top[1]->shape_string() << ", " << pool_->size()
       << " threads";
+}
+
+template <typename Dtype>
+void BaseMultiLabelDataLayer<Dtype>::Seed(uint64_t seed) {
+  const bool train = this->phase_ == TRAIN;
+  seed_ = seed;
+  order_.reset(new caffe_ext::RecordOrder(
+      records_->size(), train ? Caffe::solver_rank() : 0, train ? Caffe::solver_count() : 1,
+      data_param_.has_shuffle() ? data_param_.shuffle() : train, caffe_ext::Draw(seed, 0)));
+  transform_seed_ = caffe_ext::Draw(seed, 1);
+}
+
+template <typename Dtype>
+void BaseMultiLabelDataLayer<Dtype>::SaveReading(LayerState* state) const {
+  state->set_position(position_);
+  state->set_records(records_->size());
+  state->set_seed(seed_);
+}
+
+template <typename Dtype>
+string BaseMultiLabelDataLayer<Dtype>::RestoreReading(const LayerState& state) {
+  if (state.records() != records_->size()) {
+    std::ostringstream fault;
+    fault << records_->name() << " has " << records_->size() << " records, not the snapshot's "
+          << state.records();
+    return fault.str();
+  }
+  Seed(state.seed());
+  position_ = state.position();
+  return string();
 }
 
 template <typename Dtype>

@@ -32,7 +32,8 @@ namespace caffe {
  * epoch holds each of these records once; batches go on across its end. What stands at position p
  * of the run (the p-th image since the start), how it is cropped and whether it is mirrored are
  * functions of (seed, p) alone, the seed being drawn from Caffe's generator at set-up: a fixed
- * random_seed gives the same batches whatever the number of threads.
+ * random_seed gives the same batches whatever the number of threads. A snapshot keeps both, so that
+ * training which goes on from it sees the images that it would have seen.
  *
  * A fault in a record stops the run with a message that names it.
  */
@@ -56,6 +57,8 @@ class BaseMultiLabelDataLayer : public BasePrefetchingDataLayer<Dtype> {
 
   /// Called on the prefetch thread.
   virtual void load_batch(Batch<Dtype>* batch);
+  virtual void SaveReading(LayerState* state) const;
+  virtual string RestoreReading(const LayerState& state);
   /// The batch is on the GPU already: the prefetch thread has sent it there.
   virtual void Forward_gpu(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
 
@@ -69,6 +72,8 @@ class BaseMultiLabelDataLayer : public BasePrefetchingDataLayer<Dtype> {
   string Read(size_t record, Worker* worker) const;
   /// Reads the record that stands at a position and writes its image and labels; returns as Read.
   string Load(uint64_t position, size_t record, Worker* worker, Dtype* data, Dtype* labels) const;
+  /// Sets what follows from the seed: the order of the records, crops and mirrors.
+  void Seed(uint64_t seed);
   /// Stops the run with a message that names the record.
   void Fail(size_t record, const string& fault) const;
 
@@ -79,6 +84,7 @@ class BaseMultiLabelDataLayer : public BasePrefetchingDataLayer<Dtype> {
   vector<shared_ptr<Worker> > workers_;
   /// Of the next image to load, counted from the start of the run.
   uint64_t position_;
+  uint64_t seed_;
   /// Stream of the crops and mirrors.
   uint64_t transform_seed_;
   /// K; 0 until it is known.

@@ -1,0 +1,117 @@
+// Where Caffe's data layers stand in their data, and how they go on from there: members that
+// hooks.cmake declares in their headers.
+#include <string>
+
+#include "caffe/data_transformer.hpp"
+#include "caffe/layers/base_data_layer.hpp"
+#include "caffe/layers/data_layer.hpp"
+#include "caffe/layers/image_data_layer.hpp"
+#include "training/generator.hpp"
+
+namespace caffe {
+
+template <typename Dtype>
+string DataTransformer<Dtype>::generator() const {
+  return rng_ ? caffe_ext::GeneratorState(*static_cast<rng_t*>(rng_->generator())) : string();
+}
+
+template <typename Dtype>
+bool DataTransformer<Dtype>::set_generator(const string& state) {
+  if (!rng_ || state.empty()) {
+    return !rng_ && state.empty();
+  }
+  return caffe_ext::SetGeneratorState(state, static_cast<rng_t*>(rng_->generator()));
+}
+
+template <typename Dtype>
+bool BasePrefetchingDataLayer<Dtype>::SaveState(LayerState* state) const {
+  *state = prefetch_current_ ? prefetch_current_->state_ : first_state_;
+  return state->has_position();
+}
+
+template <typename Dtype>
+string BasePrefetchingDataLayer<Dtype>::RestoreState(const LayerState& state) {
+  StopInternalThread();
+  // All that was read ahead is of the wrong place.
+  Batch<Dtype>* batch;
+  while (prefetch_full_.try_pop(&batch) || prefetch_free_.try_pop(&batch)) {
+  }
+  prefetch_current_ = NULL;
+  for (size_t i = 0; i < prefetch_.size(); ++i) {
+    prefetch_free_.push(prefetch_[i].get());
+  }
+  const string fault = RestoreReading(state);
+  SaveReading(&first_state_);
+  StartInternalThread();
+  return fault;
+}
+
+template <typename Dtype>
+void DataLayer<Dtype>::SaveReading(LayerState* state) const {
+  state->set_position(offset_);
+  state->set_generator(this->data_transformer_->generator());
+}
+
+template <typename Dtype>
+string DataLayer<Dtype>::RestoreReading(const LayerState& state) {
+  if (!this->data_transformer_->set_generator(state.generator())) {
+    return "its crops and mirrors are not those of the snapshot";
+  }
+  cursor_->SeekToFirst();
+  for (offset_ = 0; offset_ < state.position(); ++offset_) {
+    cursor_->Next();
+    if (!cursor_->valid()) {
+      cursor_->SeekToFirst();
+    }
+  }
+  return string();
+}
+
+template <typename Dtype>
+void ImageDataLayer<Dtype>::SaveReading(LayerState* state) const {
+  state->set_position(lines_id_);
+  state->set_records(lines_.size());
+  state->set_generator(this->data_transformer_->generator());
+  state->set_first_order(first_order_);
+  state->set_shuffles(shuffles_);
+}
+
+template <typename Dtype>
+string ImageDataLayer<Dtype>::RestoreReading(const LayerState& state) {
+  if (state.records() != lines_.size()) {
+    return "its list has " + std::to_string(lines_.size()) + " lines, not the snapshot's " +
+           std::to_string(state.records());
+  }
+  const bool shuffles = static_cast<bool>(prefetch_rng_);
+  if (state.position() >= lines_.size() || (state.shuffles() > 0) != shuffles ||
+      !this->data_transformer_->set_generator(state.generator())) {
+    return "its parameters are not those of the snapshot";
+  }
+  lines_id_ = static_cast<int>(state.position());
+  if (shuffles) {
+    if (!caffe_ext::SetGeneratorState(state.first_order(),
+                                      static_cast<rng_t*>(prefetch_rng_->generator()))) {
+      return "the snapshot's random numbers are damaged";
+    }
+    lines_ = list_;
+    for (shuffles_ = 0; shuffles_ < state.shuffles();) {
+      ShuffleImages();
+    }
+  }
+  return string();
+}
+
+#define INSTANTIATE_MEMBERS(Dtype)                                                  \
+  template string DataTransformer<Dtype>::generator() const;                        \
+  template bool DataTransformer<Dtype>::set_generator(const string&);               \
+  template bool BasePrefetchingDataLayer<Dtype>::SaveState(LayerState*) const;      \
+  template string BasePrefetchingDataLayer<Dtype>::RestoreState(const LayerState&); \
+  template void DataLayer<Dtype>::SaveReading(LayerState*) const;                   \
+  template string DataLayer<Dtype>::RestoreReading(const LayerState&);              \
+  template void ImageDataLayer<Dtype>::SaveReading(LayerState*) const;              \
+  template string ImageDataLayer<Dtype>::RestoreReading(const LayerState&)
+
+INSTANTIATE_MEMBERS(float);
+INSTANTIATE_MEMBERS(double);
+
+}  // namespace caffe

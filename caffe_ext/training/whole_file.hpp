@@ -1,0 +1,50 @@
+#ifndef CAFFE_EXT_TRAINING_WHOLE_FILE_HPP_
+#define CAFFE_EXT_TRAINING_WHOLE_FILE_HPP_
+
+#include <cstdint>
+#include <functional>
+#include <stdexcept>
+#include <string>
+
+namespace google {
+namespace protobuf {
+class Message;
+}  // namespace protobuf
+}  // namespace google
+
+namespace caffe_ext {
+
+/// A file that cannot be written, or read, as it should be; names the file, the fault and, where
+/// there is one, the way out.
+class FileError : public std::runtime_error {
+ public:
+  explicit FileError(const std::string& what) : std::runtime_error(what) {}
+};
+
+/**
+ * @brief Writes a file that appears whole or not at all, also when the machine stops meanwhile.
+ *
+ * @param path what the file is called in the end
+ * @param write writes all of it to the open file it is given, which is called path.partial so far
+ *
+ * The file is synced, renamed, and its folder synced. Throws FileError, and what write throws;
+ * path is then as it was, and path.partial gone. What is no file, such as a pipe, is written to as
+ * it stands.
+ */
+void WriteWhole(const std::string& path, const std::function<void(int)>& write);
+
+/// For WriteWhole: bytes, or a message as binary proto, from where the file stands.
+void WriteBytes(const char* data, size_t size, int file);
+void WriteMessage(const google::protobuf::Message& message, int file);
+
+/// Size and CRC-32 (that of zlib) of a file from byte `begin` on; throws FileError.
+struct Checksum {
+  uint64_t bytes;
+  uint32_t crc;
+};
+Checksum ChecksumOf(const std::string& path, uint64_t begin = 0);
+Checksum ChecksumOf(int file, const std::string& path, uint64_t begin);
+
+}  // namespace caffe_ext
+
+#endif  // CAFFE_EXT_TRAINING_WHOLE_FILE_HPP_

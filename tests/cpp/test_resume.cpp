@@ -1,0 +1,300 @@
+// Training that goes on from a snapshot against training that never stopped: every weight, every
+// loss and all momentum bit for bit.
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "caffe/layers/data_layer.hpp"
+#include "caffe/layers/image_data_layer.hpp"
+#include "caffe/sgd_solvers.hpp"
+#include "caffe/solver_factory.hpp"
+#include "caffe/util/rng.hpp"
+#include "multi_label_data_fixture.hpp"
+#include "training/snapshot_files.hpp"
+
+namespace caffe {
+
+// Batches of 5 of 23 records: epochs end within batches, and the test net's batches go on too.
+const char kNet[] = R"(
+  name: "resumed"
+  layer { name: "faces" type: "MultiLabelData" top: "data" top: "label" include { phase: TRAIN }
+    transform_param { crop_size: 6 mirror: true scale: 0.01 }
+    multi_label_data_param { source: "$DIR/lmdb" batch_size: 5 prefetch: 3 } }
+  layer { name: "test_faces" type: "MultiLabelData" top: "data" top: "label" include { phase: TEST }
+    transform_param { crop_size: 6 scale: 0.01 }
+    multi_label_data_param { source: "$DIR/lmdb" batch_size: 4 } }
+  layer { name: "conv" type: "Convolution" bottom: "data" top: "conv"
+    convolution_param { num_output: 4 kernel_size: 3 pad: 1 weight_filler { type: "xavier" } } }
+  layer { name: "norm" type: "BatchNorm" bottom: "conv" top: "norm" }
+  layer { name: "region" type: "Region" bottom: "norm" top: "region"
+    region_param { grid_h: 2 grid_w: 2 weight_filler { type: "xavier" } } }
+  layer { name: "relu" type: "ReLU" bottom: "region" top: "region" }
+  layer { name: "drop" type: "Dropout" bottom: "region" top: "region" }
+  layer { name: "fc" type: "InnerProduct" bottom: "region" top: "fc"
+    inner_product_param { num_output: 5 weight_filler { type: "xavier" } } }
+  layer { name: "loss" type: "MultiLabelSigmoidCrossEntropyLoss" bottom: "fc" bottom: "label"
+    top: "loss" }
+)";
+
+// The same with Caffe's own data layers, which feed one label.
+const char kStockNet[] = R"(
+  name: "stock"
+  layer { name: "faces" type: "Data" top: "data" top: "label"
+    transform_param { crop_size: 6 mirror: true scale: 0.01 }
+    data_param { source: "$DIR/lmdb" batch_size: 5 backend: LMDB prefetch: 2 } }
+  layer { name: "files" type: "ImageData" top: "data2" top: "label2"
+    transform_param { crop_size: 6 mirror: true scale: 0.01 }
+    image_data_param { source: "$DIR/list.txt" batch_size: 5 shuffle: true } }
+  layer { name: "both" type: "Eltwise" bottom: "data" bottom: "data2" top: "both" }
+  layer { name: "drop" type: "Dropout" bottom: "both" top: "both" }
+  layer { name: "fc" type: "InnerProduct" bottom: "both" top: "fc"
+    inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+  layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }
+  layer { name: "loss2" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label2" top: "loss2" }
+)";
+
+template <typename Base>
+class Watched : public Base {
+ public:
+  explicit Watched(const SolverParameter& param) : Base(param) {}
+  double smoothed_loss() const { return this->smoothed_loss_; }
+  using Base::SnapshotFilename;
+  using Base::TestAll;
+};
+
+template <typename TypeParam>
+class ResumeTest : public MultiDeviceTest<TypeParam> {
+  typedef typename TypeParam::Dtype Dtype;
+
+ protected:
+  ResumeTest() {
+    Entries entries = MakeEntries();
+    WriteLmdb(dir_ / "lmdb", entries);
+    std::ofstream list(dir_ / "list.txt");
+    for (int i = 0; i < 7; ++i) {
+      const string path = dir_ / (Key(i) + ".png");
+      CHECK(cv::imwrite(path, Image(i)));
+      list << path << " " << i % 3 << "\n";
+    }
+  }
+
+  string InDir(string text) const {
+    for (size_t at; (at = text.find("$DIR")) != string::npos;) {
+      text.replace(at, 4, dir_ / ".");
+    }
+    return text;
+  }
+
+  SolverParameter Param(const string& options, const string& net = kNet) const {
+    const string text = InDir(
+        "base_lr: 0.05 lr_policy: \"step\" gamma: 0.5 stepsize: 4 average_loss: 4 random_seed: 3 "
+        "max_iter: 100 snapshot_prefix: \"$DIR/run\" " +
+        options + " net_param { " + net + " }");
+    SolverParameter param;
+    CHECK(google::protobuf::TextFormat::ParseFromString(text, &param)) << text;
+    return param;
+  }
+
+  // Everything that training changes.
+  static vector<Dtype> State(Solver<Dtype>* solver,
+                             const vector<shared_ptr<Blob<Dtype> > >& history) {
+    vector<Dtype> state;
+    for (const auto& layer : solver->net()->layers()) {
+      for (const auto& blob : layer->blobs()) {
+        state.insert(state.end(), blob->cpu_data(), blob->cpu_data() + blob->count());
+      }
+    }
+    for (const auto& blob : history) {
+      state.insert(state.end(), blob->cpu_data(), blob->cpu_data() + blob->count());
+    }
+    return state;
+  }
+
+  static bool SameBits(const vector<Dtype>& a, const vector<Dtype>& b) {
+    return a.size() == b.size() && memcmp(a.data(), b.data(), a.size() * sizeof(Dtype)) == 0;
+  }
+
+  // Trains `total` iterations, and again with a stop at `stop`.
+  template <template <typename> class SolverType>
+  void Check(const SolverParameter& param, int stop, int total) {
+    typedef Watched<SolverType<Dtype> > Type;
+    vector<Dtype> expected, losses;
+    string file;
+    {
+      Type solver(param);
+      solver.Step(stop);
+      solver.Snapshot();
+      file = solver.SnapshotFilename(
+          param.snapshot_format() == SolverParameter::HDF5 ? ".solverstate.h5" : ".solverstate");
+      for (int i = stop; i < total; ++i) {
+        solver.Step(1);  // which begins a new average
+        losses.push_back(solver.smoothed_loss());
+      }
+      expected = State(&solver, solver.history());
+    }
+    {
+      SolverParameter other = param;
+      other.set_random_seed(99);  // nothing of the new start may show
+      Type solver(other);
+      solver.Restore(file.c_str());
+      ASSERT_EQ(solver.iter(), stop);
+      for (int i = stop; i < total; ++i) {
+        solver.Step(1);
+        if (i > stop || stop == 0) {
+          EXPECT_EQ(losses[i - stop], solver.smoothed_loss()) << "iteration " << i;
+        }
+      }
+      EXPECT_TRUE(SameBits(expected, State(&solver, solver.history())));
+    }
+    {
+      Type solver(param);
+      solver.Step(total);  // in one go the smoothed loss runs through, over stop and start
+      Type second(param);
+      second.Step(stop);
+      second.Snapshot();
+      Type third(param);
+      third.Restore(file.c_str());
+      third.Step(total - stop);
+      EXPECT_EQ(solver.smoothed_loss(), third.smoothed_loss());
+    }
+  }
+
+  TempDir dir_;
+};
+
+TYPED_TEST_CASE(ResumeTest, TestDtypesAndDevices);
+
+TYPED_TEST(ResumeTest, TestGoesOnBitForBit) {
+  this->template Check<SGDSolver>(this->Param("momentum: 0.9 weight_decay: 0.001"), 7, 15);
+}
+
+TYPED_TEST(ResumeTest, TestFromTheStartAndInSeveralPasses) {
+  this->template Check<SGDSolver>(this->Param("momentum: 0.9 iter_size: 2"), 0, 4);
+  this->template Check<SGDSolver>(this->Param("momentum: 0.9 iter_size: 2"), 3, 6);
+}
+
+TYPED_TEST(ResumeTest, TestHdf5) {
+  this->template Check<SGDSolver>(this->Param("momentum: 0.9 snapshot_format: HDF5"), 5, 9);
+}
+
+TYPED_TEST(ResumeTest, TestOtherSolvers) {
+  this->template Check<AdamSolver>(this->Param("momentum: 0.9 momentum2: 0.999"), 5, 9);
+  this->template Check<NesterovSolver>(this->Param("momentum: 0.9"), 5, 9);
+}
+
+TYPED_TEST(ResumeTest, TestWithTests) {
+  this->template Check<SGDSolver>(
+      this->Param("momentum: 0.9 test_iter: 3 test_interval: 2 test_initialization: true"), 6, 11);
+}
+
+TYPED_TEST(ResumeTest, TestStockDataLayers) {
+  this->template Check<SGDSolver>(this->Param("momentum: 0.9", kStockNet), 8, 13);
+}
+
+// The test net's data go on as well: its scores are those of the run that never stopped.
+TYPED_TEST(ResumeTest, TestScoresOfTestsGoOn) {
+  typedef typename TypeParam::Dtype Dtype;
+  typedef Watched<SGDSolver<Dtype> > Type;
+  const SolverParameter param =
+      this->Param("test_iter: 3 test_interval: 50 test_initialization: false");
+  Type solver(param);
+  solver.Step(2);
+  solver.TestAll();
+  solver.Snapshot();
+  Type again(param);
+  again.Restore(solver.SnapshotFilename(".solverstate").c_str());
+  for (int batch = 0; batch < 4; ++batch) {
+    solver.test_nets()[0]->Forward();
+    again.test_nets()[0]->ShareTrainedLayersWith(again.net().get());
+    again.test_nets()[0]->Forward();
+    const Blob<Dtype>& labels = *solver.test_nets()[0]->blob_by_name("label");
+    const Blob<Dtype>& found = *again.test_nets()[0]->blob_by_name("label");
+    for (int i = 0; i < 4; ++i) {
+      // Three batches of four came before.
+      EXPECT_EQ(RecordOf(found.cpu_data() + i * kLabels), (12 + 4 * batch + i) % kRecords);
+      EXPECT_EQ(RecordOf(found.cpu_data() + i * kLabels),
+                RecordOf(labels.cpu_data() + i * kLabels));
+    }
+  }
+}
+
+// A snapshot that a signal asks for in the midst of a test begins that test anew.
+TYPED_TEST(ResumeTest, TestSnapshotWithinATest) {
+  typedef typename TypeParam::Dtype Dtype;
+  typedef Watched<SGDSolver<Dtype> > Type;
+  const SolverParameter param = this->Param("test_iter: 3 test_interval: 2 momentum: 0.9");
+  Type solver(param);
+  int asked = 0;
+  solver.SetActionFunction([&asked]() {
+    // Once an iteration and once a batch of a test: the eighth is the second batch of the test at
+    // iteration 2.
+    return ++asked == 8 ? SolverAction::SNAPSHOT : SolverAction::NONE;
+  });
+  solver.Step(2);
+  solver.Step(1);
+  Type again(param);
+  again.Restore((this->dir_ / "run_iter_2.solverstate").c_str());
+  again.Step(1);
+  EXPECT_TRUE(
+      this->SameBits(this->State(&solver, solver.history()), this->State(&again, again.history())));
+  const Blob<Dtype>& expected = *solver.test_nets()[0]->blob_by_name("label");
+  const Blob<Dtype>& found = *again.test_nets()[0]->blob_by_name("label");
+  EXPECT_EQ(RecordOf(expected.cpu_data()), RecordOf(found.cpu_data()));
+}
+
+// A stock Caffe's snapshot lacks our part, and its weights may have moved with the folder.
+TYPED_TEST(ResumeTest, TestStockSnapshot) {
+  typedef typename TypeParam::Dtype Dtype;
+  typedef Watched<SGDSolver<Dtype> > Type;
+  const SolverParameter param = this->Param("momentum: 0.9");
+  Type solver(param);
+  solver.Step(3);
+  solver.Snapshot();
+  SolverState state;
+  ReadProtoFromBinaryFileOrDie(this->dir_ / "run_iter_3.solverstate", &state);
+  EXPECT_TRUE(state.has_resume());
+  state.clear_resume();
+  state.set_learned_net("/nowhere/run_iter_3.caffemodel");
+  const string file = this->dir_ / "stock.solverstate";
+  std::ofstream(file, std::ios::binary) << state.SerializeAsString();
+  Type again(param);
+  again.Restore(file.c_str());
+  EXPECT_EQ(again.iter(), 3);
+  EXPECT_TRUE(
+      this->SameBits(this->State(&solver, solver.history()), this->State(&again, again.history())));
+  again.Step(1);
+}
+
+// Data that changed, or another number of solvers: training goes on with the data anew.
+TYPED_TEST(ResumeTest, TestOtherData) {
+  typedef typename TypeParam::Dtype Dtype;
+  typedef Watched<SGDSolver<Dtype> > Type;
+  const SolverParameter param = this->Param("momentum: 0.9");
+  Type solver(param);
+  solver.Step(3);
+  solver.Snapshot();
+  const string file = this->dir_ / "run_iter_3.solverstate";
+  WriteLmdb(this->dir_ / "lmdb2", MakeEntries(kRecords + 4));
+  SolverParameter other = param;
+  string text;
+  google::protobuf::TextFormat::PrintToString(other, &text);
+  for (size_t at; (at = text.find("/lmdb\"")) != string::npos;) {
+    text.replace(at, 6, "/lmdb2\"");
+  }
+  CHECK(google::protobuf::TextFormat::ParseFromString(text, &other));
+  Type again(other);
+  again.Restore(file.c_str());
+  again.Step(2);
+  EXPECT_EQ(again.iter(), 5);
+  {
+    SolverGuard guard(1, 2);
+    Type second(param);
+    second.Restore(file.c_str());
+    second.Step(1);
+    EXPECT_EQ(second.iter(), 4);
+  }
+}
+
+}  // namespace caffe
