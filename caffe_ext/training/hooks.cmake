@@ -46,7 +46,6 @@ caffe_substitute(include/caffe/solver.hpp
   bool FinalSnapshotDue() const {
     return param_.snapshot_after_train() && (!param_.snapshot() || iter_ % param_.snapshot() != 0);
   }
-  bool early_exit() const { return requested_early_exit_; }
 
   const vector<Callback*>& callbacks() const { return callbacks_; }")
 caffe_substitute(include/caffe/solver.hpp
@@ -70,6 +69,7 @@ caffe_substitute(include/caffe/solver.hpp
 
   ResumeState resume_;  // of the snapshot that is being read
   vector<RankState> ranks_;  // for the snapshot that is being taken
+  vector<RankState> failed_ranks_;  // for the last one, where it could not be written
   bool losses_restored_ = false;
   int loss_start_iter_ = 0;
   // Where the test nets stood when the test began that is going on; empty outside of tests.
@@ -121,6 +121,9 @@ caffe_substitute(src/caffe/solver.cpp
   }"
   "  if (FinalSnapshotDue()) {
     CollectRanks();
+    FinalSnapshot();
+  } else if (param_.snapshot_after_train() && !failed_ranks_.empty()) {
+    ranks_ = failed_ranks_;
     FinalSnapshot();
   }")
 caffe_substitute(src/caffe/solver.cpp

@@ -205,12 +205,20 @@ void Solver<Dtype>::RestoreRank(const RankState& state) {
 
 template <typename Dtype>
 bool Solver<Dtype>::TrySnapshot() {
+  const bool hdf5 = param_.snapshot_format() == SolverParameter::HDF5;
+  const string model = SnapshotFilename(hdf5 ? ".caffemodel.h5" : ".caffemodel");
+  const bool had_model = access(model.c_str(), F_OK) == 0;
+  failed_ranks_ = ranks_;
   try {
     Snapshot();
-    last_snapshot_ = SnapshotFilename(".solverstate");
+    last_snapshot_ = SnapshotFilename(hdf5 ? ".solverstate.h5" : ".solverstate");
+    failed_ranks_.clear();
     return true;
   } catch (const caffe_ext::FileError& error) {
     ranks_.clear();
+    if (!had_model) {
+      unlink(model.c_str());  // weights without a solverstate only take room
+    }
     std::ostringstream text;
     text << "No snapshot of iteration " << iter_ << ": " << error.what() << ".";
     if (!last_snapshot_.empty()) {
@@ -227,21 +235,26 @@ bool Solver<Dtype>::TrySnapshot() {
 
 template <typename Dtype>
 void Solver<Dtype>::FinalSnapshot() {
-  const int kTries = 30, kSeconds = 10;
-  for (int attempt = 1;; ++attempt) {
+  const int kLongest = 128;
+  for (int wait = 1;; wait *= 2) {
     const vector<RankState> ranks = ranks_;
     try {
       Snapshot();
       return;
     } catch (const caffe_ext::FileError& error) {
-      if (attempt == kTries || GetRequestedAction() == SolverAction::STOP) {
+      if (wait > kLongest) {
         throw;
       }
-      LOG(ERROR) << "The last snapshot fails: " << error.what() << ". Next try in " << kSeconds
-                 << " s, " << kTries - attempt << " more; Ctrl-C gives up.";
+      LOG(ERROR) << "The last snapshot fails: " << error.what() << ". Next try in " << wait
+                 << " s; Ctrl-C gives up.";
       ranks_ = ranks;
+      for (int second = 0; second < wait; ++second) {
+        if (GetRequestedAction() == SolverAction::STOP) {
+          throw;
+        }
+        sleep(1);
+      }
     }
-    sleep(kSeconds);
   }
 }
 

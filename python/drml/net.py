@@ -55,6 +55,11 @@ def _messages() -> Any:
     return caffe_pb2
 
 
+def new_message(kind: str) -> Any:
+    """Return an empty message of Caffe's: ``SolverState``, ``NetParameter``."""
+    return getattr(_messages(), kind)()
+
+
 def fatal_line(log: str) -> str | None:
     """Return the message of the last fatal line (``F1123 ... file.cpp:12] ...``) of a glog text, or None."""
     lines = _FATAL.findall(log)
@@ -74,7 +79,7 @@ def read_prototxt(path: str | Path, kind: str = "NetParameter") -> Any:
     """
     from google.protobuf import text_format
 
-    message = getattr(_messages(), kind)()
+    message = new_message(kind)
     try:
         text_format.Parse(Path(path).read_text(encoding="utf-8"), message)
     except FileNotFoundError:
@@ -255,7 +260,7 @@ def read_caffemodel(path: str | Path) -> Any:
         raise UserError(f"{path}: no such weights file; give a .caffemodel")
     if h5py.is_hdf5(path):
         raise UserError(f"{path}: HDF5 weights; give a .caffemodel (snapshot_format: BINARYPROTO)")
-    net = _messages().NetParameter()
+    net = new_message("NetParameter")
     try:
         net.ParseFromString(Path(path).read_bytes())
     except DecodeError:

@@ -9,11 +9,15 @@ The folder OUT that a training leaves:
 * ``transform.json`` and ``mean.binaryproto``: how the net's input was made, for ``drml score``;
 * ``deploy.prototxt``: the net for scoring, from the one beside the trained net, where there is one;
 * ``PREFIX_iter_N.caffemodel`` and ``.solverstate``: snapshots; ``final.caffemodel`` points to the last one.
+
+A training that goes on from a snapshot is the one that never stopped, to the last bit; what the tables say of
+iterations behind the snapshot is taken off them first.
 """
 
 from __future__ import annotations
 
 import csv
+import fcntl
 import os
 import re
 import shutil
@@ -30,9 +34,11 @@ from typing import Any
 
 from tqdm import tqdm
 
+from drml import snapshots
 from drml.caffe_log import Counts, Figure, LogReader
 from drml.errors import UserError
 from drml.f1_table import F1_FILE, F1Table, names_of_aus
+from drml.files import writing
 from drml.net import (
     Transform,
     batch_size,
@@ -51,8 +57,11 @@ LOG_FILE = "train.log"
 LOSS_FILE = "loss.csv"
 DEPLOY_FILE = "deploy.prototxt"
 FINAL_STEM = "final.caffemodel"
+AUTO = "auto"
+"""For `train`'s snapshot: the newest whole one."""
 
 _GLOG = re.compile(r"^[IWEF]\d{4,8} ")
+_ERROR = re.compile(r"^E\d{4,8} .*?\] ?(.*)$")
 
 
 # --- the folder -----------------------------------------------------------------------------------------
@@ -259,7 +268,7 @@ def train(
     """Run ``caffe train`` and wait for it.
 
     SIGINT and SIGTERM reach caffe as SIGINT: it finishes the iteration, writes a snapshot and ends; this
-    function then raises KeyboardInterrupt. A second one kills it.
+    function then raises KeyboardInterrupt. A second one kills it. Caffe does not outlive this process.
 
     Parameters
     ----------
@@ -274,8 +283,9 @@ def train(
         Instead of the solver's `net`.
     weights : path, optional
         Weights to start from.
-    snapshot : path, optional
-        A .solverstate to go on from; `out` may then hold the training it belongs to.
+    snapshot : path or "auto", optional
+        A .solverstate to go on from; `out` may then hold the training it belongs to. "auto" is the newest
+        whole one in `out`; where there is none, training starts anew.
     caffe : path, optional
         The program; see `find_caffe`.
     gpu : str, optional
@@ -307,6 +317,10 @@ def train(
     """
     out = Path(out).absolute()
     program = find_caffe(caffe)
+    automatic = snapshot == AUTO
+    if automatic:
+        snapshot = _newest(out)
+        weights = weights if snapshot is None else None
     for name, path in (("weights", weights), ("snapshot", snapshot)):
         if path is not None and not Path(path).is_file():
             raise UserError(f"{path}: no such {name} file")
@@ -314,62 +328,113 @@ def train(
         raise UserError(
             "weights and snapshot are both given; a snapshot brings its own weights, leave one out"
         )
+    going_on = snapshots.read(snapshot) if snapshot is not None else None
     clear = False
     if (out / LOG_FILE).exists() and snapshot is None:
-        if not overwrite:
+        if not overwrite and not automatic:
             raise UserError(
-                f"{out}: holds an earlier training; give another folder, --overwrite, or --snapshot to go on"
+                f"{out}: holds an earlier training; give another folder, --overwrite, or --resume auto"
+            )
+        if not overwrite and any(out.glob(FINAL_STEM + "*")):
+            raise UserError(
+                f"{out}: holds a finished training without a whole snapshot; give another folder, or"
+                " --overwrite"
             )
         clear = True
         if weights is not None and Path(weights).absolute().parent == out:
             raise UserError(f"{weights}: goes with the training that is to be overwritten; move it elsewhere")
-    message = set_up(
-        solver,
-        out,
-        data=data,
-        net=net,
-        seed=seed,
-        max_iter=max_iter,
-        num_aus=num_aus,
-        new_output=new_output,
-        clear=clear,
-    )
-    command = [str(program), "train", "-solver", str(out / SOLVER_FILE)]
-    if weights is not None:
-        command += ["-weights", str(Path(weights).absolute())]
-    if snapshot is not None:
-        command += ["-snapshot", str(Path(snapshot).absolute())]
-    if gpu is not None:
-        command += ["-gpu", gpu]
-    start = time.monotonic()
-    with tqdm(total=message.max_iter, desc="train", unit="it", disable=not progress) as bar:
-        try:
-            run = _run(
-                command,
-                out,
-                resumed=snapshot is not None,
-                bar=bar,
-                names=_names(message),
-                images=_images_per_iteration(message, gpu),
+    with _alone(out):
+        message = set_up(
+            solver,
+            out,
+            data=data,
+            net=net,
+            seed=seed,
+            max_iter=max_iter,
+            num_aus=num_aus,
+            new_output=new_output,
+            clear=clear,
+        )
+        command = [str(program), "train", "-solver", str(out / SOLVER_FILE)]
+        if weights is not None:
+            command += ["-weights", str(Path(weights).absolute())]
+        if going_on is not None:
+            command += ["-snapshot", str(going_on.path.absolute())]
+            for table in (out / LOSS_FILE, out / F1_FILE):
+                _drop_rows(table, going_on.iteration)
+        if gpu is not None:
+            command += ["-gpu", gpu]
+        start = time.monotonic()
+        with tqdm(total=message.max_iter, desc="train", unit="it", disable=not progress) as bar:
+            try:
+                run = _run(
+                    command,
+                    out,
+                    resumed=going_on is not None,
+                    bar=bar,
+                    names=_names(message),
+                    images=_images_per_iteration(message, gpu),
+                )
+            except OSError as error:
+                if error.filename is None:
+                    # A write that fails (the disk is full) does not know its file's name.
+                    error.filename = str(out / LOG_FILE)
+                raise
+            bar.update(message.max_iter - bar.n)
+        seconds = time.monotonic() - start
+        last = run.reader.snapshot
+        if last is None and going_on is not None and going_on.iteration >= message.max_iter:
+            last = str(going_on.weights)  # all was done before
+        if last is None:
+            raise UserError(
+                f"{out / LOG_FILE}: caffe wrote no weights; is snapshot_after_train off in {solver}?"
             )
-        except OSError as error:
-            if error.filename is None:
-                # A write that fails (the disk is full) does not know its file's name.
-                error.filename = str(out / LOG_FILE)
-            raise
-        bar.update(message.max_iter - bar.n)
-    seconds = time.monotonic() - start
-    if run.reader.snapshot is None:
-        raise UserError(f"{out / LOG_FILE}: caffe wrote no weights; is snapshot_after_train off in {solver}?")
-    return Training(
-        out=out,
-        weights=_link_final(out, Path(run.reader.snapshot)),
-        iterations=message.max_iter,
-        loss=run.last.get(("train", "loss")),
-        test={name: value for (phase, name), value in run.last.items() if phase == "test"},
-        f1=run.f1.last,
-        seconds=seconds,
-    )
+        return Training(
+            out=out,
+            weights=_link_final(out, Path(last)),
+            iterations=message.max_iter,
+            loss=run.last.get(("train", "loss")),
+            test={name: value for (phase, name), value in run.last.items() if phase == "test"},
+            f1=run.f1.last,
+            seconds=seconds,
+        )
+
+
+def _newest(out: Path) -> Path | None:
+    found = snapshots.newest(out) if out.is_dir() else None
+    return found.path if found else None
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keep other trainings from a folder, which is made where it is missing, meanwhile."""
+    made = not out.exists()
+    out.mkdir(parents=True, exist_ok=True)
+    folder = os.open(out, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{out}: another training is at work there; wait for it, or stop it") from None
+        yield
+    finally:
+        os.close(folder)
+        if made and not any(out.iterdir()):
+            out.rmdir()
+
+
+def _drop_rows(table: Path, iteration: int) -> None:
+    """Take the rows of an iteration and of all behind it off a table: they will come again."""
+    if not table.is_file():
+        return
+    with table.open(newline="", encoding="utf-8", errors="replace") as file:
+        rows = list(csv.reader(file))
+    kept = [row for row in rows[1:] if row and row[0].isdigit() and int(row[0]) < iteration]
+    width = len(rows[0]) if rows else 0
+    with writing(table, newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        # A row that a kill cut off goes as well.
+        writer.writerows([*rows[:1], *(row for row in kept if len(row) == width)])
 
 
 def _names(solver: Any) -> list[str]:
@@ -413,6 +478,7 @@ def remove_training(out: Path) -> None:
         *(out / name for name in names),
         *out.glob("*_iter_*.caffemodel*"),
         *out.glob("*.solverstate*"),
+        *out.glob("*_iter_*.partial"),
     ]:
         path.unlink(missing_ok=True)
 
@@ -478,8 +544,10 @@ def _run(
             start -= _seconds_so_far(out / LOSS_FILE)
         else:
             writer.writerow(["iteration", "seconds", "phase", "name", "value"])
+        # Where this process is killed, caffe is as well: a new one would meet it at work in this folder.
+        keeper = shutil.which("setpriv")
         child = subprocess.Popen(
-            command,
+            [keeper, "--pdeathsig", "KILL", *command] if keeper else command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -532,7 +600,8 @@ def _seconds_so_far(table: Path) -> float:
 
 def _failure(program: str, code: int, fatal: str | None, tail: list[str], log: Path) -> str:
     """Say in one line why caffe ended: its fatal line, its last error line, or its last line."""
-    reason = fatal
+    errors = [match[1].strip() for line in tail if (match := _ERROR.match(line))]
+    reason = fatal or (errors[-1] if errors else None)
     if not reason:
         lines = [line.strip() for line in tail if line.strip() and not line.startswith("    @")]
         plain = [line for line in lines if not _GLOG.match(line)]

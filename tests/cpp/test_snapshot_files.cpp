@@ -260,6 +260,22 @@ TEST_F(SnapshotTest, TestFullDiskKeepsTheLastGoodOne) {
   EXPECT_EQ(RestoreFault(File(6, ".solverstate")), "");
 }
 
+// The last of the regular ones fails: the weights must not be lost with it.
+TEST_F(SnapshotTest, TestFullDiskAtTheEnd) {
+  SGDSolver<float> solver(Param("base_lr: 0.01 max_iter: 2 snapshot: 2"));
+  int asked = 0;
+  boost::filesystem::create_directory(File(2, ".solverstate.partial"));
+  solver.SetActionFunction([&]() {
+    if (++asked == 3) {  // after two iterations, in the wait for the next try
+      boost::filesystem::remove(File(2, ".solverstate.partial"));
+    }
+    return SolverAction::NONE;
+  });
+  solver.Solve();
+  EXPECT_EQ(asked, 3);
+  EXPECT_EQ(RestoreFault(File(2, ".solverstate")), "");
+}
+
 TEST_F(SnapshotTest, TestFullDiskWithHdf5) {
   SGDSolver<float> solver(Param("base_lr: 0.01 max_iter: 6 snapshot: 2 snapshot_format: HDF5"));
   solver.Step(2);

@@ -35,6 +35,7 @@ NEEDS = {
     "docs/detect.md": (TRAINED,),
     "docs/onnx.md": (DATA, TRAINED),
     "docs/report.md": (DATA, DEMO, PAPER),
+    "docs/resume.md": (DATA,),
     "CONTRIBUTING.md": (DATA,),
     "src/layers/authors_layers.md": (TRAINED, RELEASE),
 }

@@ -31,7 +31,8 @@ def train(subparsers: Any) -> None:
         "the snapshots, final.caffemodel, train.log, loss.csv, f1.csv with the F1 of each AU in each test\n"
         "pass, and transform.json for `drml score`.\n"
         "The net's last layer gets as many outputs as the data have AUs; deploy.prototxt goes with it.\n"
-        "Ctrl-C makes caffe write a snapshot and stop; a second one kills it.",
+        "Ctrl-C makes caffe write a snapshot and stop; a second one kills it. With --resume auto the same\n"
+        "command goes on after whatever stopped it, and gives what it would have given without the stop.",
         "  drml train --solver models/drml/quick_solver.prototxt --data data/drml/fold2 --out build/fold2\n"
         "  drml train --solver models/drml/quick_solver.prototxt --data data/disfa/fold1 \\\n"
         "      --weights build/fold2/final.caffemodel --out build/tuned",
@@ -44,7 +45,14 @@ def train(subparsers: Any) -> None:
         "--data", type=Path, metavar="FOLD", help="fold folder to read instead of the one the net names"
     )
     parser.add_argument("--weights", type=Path, metavar="WEIGHTS", help="weights to start from")
-    parser.add_argument("--snapshot", type=Path, metavar="STATE", help=".solverstate to go on from")
+    parser.add_argument(
+        "--resume",
+        "--snapshot",
+        dest="snapshot",
+        metavar="STATE",
+        help=".solverstate to go on from, exactly; auto: the newest whole one in OUT, or from the start where"
+        " is none",
+    )
     parser.add_argument("--max-iter", type=integer(1), help="iterations (default the solver's)")
     parser.add_argument(
         "--num-aus",

@@ -6,7 +6,6 @@ import dataclasses
 import fcntl
 import json
 import os
-import re
 import shlex
 from functools import partial
 from pathlib import Path
@@ -101,8 +100,7 @@ def _network(place: Place, data: Path, settings: Settings, files: NetFiles) -> d
     protocol.check(data.parent, [int(data.name[4:])])
     folder = place.folder / TRAIN_FOLDER
     if not (folder / training.FINAL_STEM).exists():
-        latest = _latest(folder, "solverstate")
-        place.log(f"trains with {files.solver}" + (f", from {latest.name}" if latest else ""))
+        place.log(f"trains with {files.solver}")
         training.train(
             files.solver,
             folder,
@@ -110,8 +108,7 @@ def _network(place: Place, data: Path, settings: Settings, files: NetFiles) -> d
             net=files.train_val,
             seed=settings.seed,
             max_iter=settings.max_iter,
-            snapshot=latest,
-            overwrite=latest is None,
+            snapshot=training.AUTO,
             progress=place.progress,
         )
     training.rename_in_solver(folder, place.final.absolute() / TRAIN_FOLDER)
@@ -133,16 +130,6 @@ def _network(place: Place, data: Path, settings: Settings, files: NetFiles) -> d
 
 def _plain(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _latest(folder: Path, ending: str) -> Path | None:
-    """Return the last of a training's snapshots."""
-    numbered = [
-        (int(match[1]), path)
-        for path in folder.glob(f"*.{ending}")
-        if (match := re.search(rf"_iter_(\d+)\.{ending}$", path.name))
-    ]
-    return max(numbered)[1] if numbered else None
 
 
 def _drop_snapshots(folder: Path) -> None:
