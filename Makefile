@@ -29,7 +29,7 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
 .PHONY: all system configure demo data train paper-quick paper-tiny bench bench-layers runtest test-cpp pytest \
-  wheel wheel-check cuda-check lint format clean
+  wheel wheel-check sbom lock cuda-check lint format clean
 
 all: configure
 	$(NINJA)
@@ -91,6 +91,14 @@ wheel: system
 
 wheel-check: system
 	tools/wheel_check.sh $(VENV)/bin/python $(BUILD_DIR)/wheel_check
+
+# What the build contains, with licences: build/sbom.json (CycloneDX) and a table.
+sbom: all
+	$(VENV)/bin/python tools/sbom.py --build $(BUILD_DIR)
+
+# Renews requirements.lock: the newest packages that pyproject.toml allows, with their hashes.
+lock: system
+	tools/lock.sh $(VENV) $(BUILD_DIR)/lock
 
 # Compiles all of the CUDA code without a GPU: see tools/cuda_check.py.
 cuda-check: system

@@ -15,13 +15,14 @@ include("${CMAKE_CURRENT_LIST_DIR}/engines/hooks.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/training/hooks.cmake")
 caffe_write_patched()
 
-# --- What Caffe stands on, all from the distribution.
-find_package(Boost REQUIRED COMPONENTS
+# --- What Caffe stands on, all from the distribution. Boost names its Python library after Python's version since 1.67;
+# of OpenCV, the names that are used are those of 4.
+find_package(Boost 1.67 REQUIRED COMPONENTS
   system thread filesystem python${Python3_VERSION_MAJOR}${Python3_VERSION_MINOR})
 find_package(HDF5 REQUIRED COMPONENTS C HL)
-find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
+find_package(OpenCV 4 REQUIRED COMPONENTS core imgproc imgcodecs)
 find_package(PkgConfig REQUIRED)
-find_package(Protobuf REQUIRED)
+find_package(Protobuf 3.12 REQUIRED)
 find_package(Threads REQUIRED)
 pkg_check_modules(glog REQUIRED IMPORTED_TARGET libglog)
 pkg_check_modules(gflags REQUIRED IMPORTED_TARGET gflags)

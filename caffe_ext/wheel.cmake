@@ -19,5 +19,8 @@ install(TARGETS pycaffe LIBRARY DESTINATION caffe)
 install(DIRECTORY "${PYCAFFE_DIR}/caffe/" DESTINATION caffe
   PATTERN "test" EXCLUDE PATTERN "__pycache__" EXCLUDE PATTERN "_caffe*" EXCLUDE PATTERN "stock_caffe.desc" EXCLUDE)
 
+# Who gives away binaries of Caffe gives its licence along with them; that of drml is in the wheel's metadata.
+install(FILES "${CAFFE_SOURCE}/LICENSE" DESTINATION caffe)
+
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/models/" DESTINATION drml/models FILES_MATCHING
   PATTERN "*.prototxt" PATTERN "*.md")

@@ -27,11 +27,11 @@ if [ "$major" -ge 13 ]; then
   has cublas_v2.h || packages+=("nvidia-cublas==$major.$minor.*")
   has curand.h || packages+=("nvidia-curand<11")
 else
-  has cublas_v2.h || packages+=("nvidia-cublas-cu$major")
-  has curand.h || packages+=("nvidia-curand-cu$major")
+  has cublas_v2.h || packages+=("nvidia-cublas-cu$major<$((major + 1))")
+  has curand.h || packages+=("nvidia-curand-cu$major<11")
 fi
 if [ "${USE_NCCL:-0}" = 1 ]; then
-  has nccl.h || packages+=("nvidia-nccl-cu$major")
+  has nccl.h || packages+=("nvidia-nccl-cu$major<3")
 fi
 ((${#packages[@]})) || exit 0
 stamp=$venv/.cuda_libraries

