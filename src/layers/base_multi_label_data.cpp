@@ -384,6 +384,9 @@ void BaseMultiLabelDataLayer<Dtype>::load_batch(Batch<Dtype>* batch) {
       faults[i] = string("it cannot be loaded: ") + error.what();
     }
   });
+  // Asked first: what was done to the data as a whole would show as a fault of some record.
+  const string change = records_->Changed();
+  CHECK(change.empty()) << Title() << ": " << change;
   // The first one, whichever thread met one first.
   for (size_t i = 0; i < items; ++i) {
     if (!faults[i].empty()) {

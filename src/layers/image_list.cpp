@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -58,7 +59,7 @@ ImageList::ImageList(const MultiLabelDataParameter& param)
     throw std::runtime_error(name() + " cannot be opened: " + std::strerror(errno) +
                              "; correct source");
   }
-  int number = 0;
+  size_t number = 0;
   for (string text; std::getline(file, text);) {
     ++number;
     ReadLine(number, text);
@@ -66,19 +67,21 @@ ImageList::ImageList(const MultiLabelDataParameter& param)
   if (file.bad()) {
     throw std::runtime_error(name() + " cannot be read: " + std::strerror(errno));
   }
-  if (lines_.empty()) {
+  if (ends_.empty()) {
     throw std::runtime_error(name() + " is empty; it needs lines `path l1 .. lK`");
   }
   CheckKind();
+  FindImages();
 }
 
-void ImageList::Fail(int number, const string& fault) const {
+void ImageList::Fail(size_t number, const string& fault) const {
   throw std::runtime_error(name() + ", line " + ToString(number) + ": " + fault);
 }
 
-void ImageList::ReadLine(int number, const string& text) {
+void ImageList::ReadLine(size_t number, const string& text) {
   const std::vector<Word> words = WordsOf(text);
   if (words.empty()) {
+    empty_.push_back(size());
     return;
   }
   if (num_labels_ == 0) {
@@ -99,22 +102,50 @@ void ImageList::ReadLine(int number, const string& text) {
                            (param_.num_labels() != 0 ? " (num_labels)" : " (the first line's)"));
   }
   const size_t first = words.size() - num_labels_;
-  const string path =
-      param_.root_folder() + text.substr(words[0].begin, words[first - 1].end - words[0].begin);
-  if (access(path.c_str(), R_OK) != 0) {
-    string fault = "image '" + path + "' cannot be read: " + std::strerror(errno);
-    if (first > 1 && IsLabel(word(first - 1), &ignored)) {
-      fault += " (are there more than " + ToString(num_labels_) + " labels?)";
-    }
-    Fail(number, fault);
-  }
   for (size_t i = first; i < words.size(); ++i) {
     labels_.push_back(LabelOf(word(i), number));
   }
-  lines_.push_back({number, path});
+  paths_.append(text, words[0].begin, words[first - 1].end - words[0].begin);
+  ends_.push_back(paths_.size());
+}
+
+void ImageList::FindImages() const {
+  const int64_t records = size();
+  int64_t missing = records;
+#pragma omp parallel for schedule(static, 64) reduction(min : missing)
+  for (int64_t i = 0; i < records; ++i) {
+    if (i < missing && access(Path(i).c_str(), R_OK) != 0) {
+      missing = i;
+    }
+  }
+  if (missing == records) {
+    return;
+  }
+  const string path = Path(missing);
+  access(path.c_str(), R_OK);  // for errno in this thread
+  string fault = "image '" + path + "' cannot be read: " + std::strerror(errno);
+  const std::vector<Word> words = WordsOf(path);
+  int ignored;
+  if (words.size() > 1 && IsLabel(path.substr(words.back().begin), &ignored)) {
+    fault += " (are there more than " + ToString(num_labels_) + " labels?)";
+  }
+  Fail(LineNumber(missing), fault);
+}
+
+string ImageList::Path(size_t record) const {
+  const uint64_t begin = record == 0 ? 0 : ends_[record - 1];
+  return param_.root_folder() + paths_.substr(begin, ends_[record] - begin);
+}
+
+size_t ImageList::LineNumber(size_t record) const {
+  return record + 1 + (std::upper_bound(empty_.begin(), empty_.end(), record) - empty_.begin());
 }
 
 bool ImageList::IsLabel(const string& word, int* value) const {
+  if (word == "0" || word == "1" || word == "-1") {
+    *value = word == "0" ? 0 : word == "1" ? 1 : -1;
+    return true;
+  }
   char* end;
   const double number = std::strtod(word.c_str(), &end);
   if (*end != '\0' || (number != 0 && number != 1 && number != -1)) {
@@ -124,7 +155,7 @@ bool ImageList::IsLabel(const string& word, int* value) const {
   return true;
 }
 
-int ImageList::LabelOf(const string& word, int number) const {
+int ImageList::LabelOf(const string& word, size_t number) const {
   int value;
   const bool is_label = IsLabel(word, &value);
   if (param_.label_values() == MultiLabelDataParameter::ZERO_ONE) {
@@ -157,19 +188,18 @@ void ImageList::CheckKind() const {
 }
 
 string ImageList::Name(size_t record) const {
-  return "image '" + lines_[record].path + "' (" + name() + ", line " +
-         ToString(lines_[record].number) + ")";
+  return "image '" + Path(record) + "' (" + name() + ", line " + ToString(LineNumber(record)) + ")";
 }
 
 string ImageList::Read(size_t record, LabelledImage* sample) const {
   const signed char* labels = labels_.data() + record * num_labels_;
   sample->labels.assign(labels, labels + num_labels_);
-  std::ifstream file(lines_[record].path.c_str(), std::ios::binary);
-  string bytes((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  std::ifstream file(Path(record).c_str(), std::ios::binary);
+  sample->bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
   if (!file || file.bad()) {
     return string("it cannot be read: ") + std::strerror(errno);
   }
-  const string fault = DecodeImage(bytes, &sample->image);
+  const string fault = DecodeImage(sample->bytes, &sample->image);
   if (fault.empty() && param_.new_height() > 0) {
     cv::Mat resized;
     cv::resize(sample->image, resized, cv::Size(param_.new_width(), param_.new_height()));

@@ -16,6 +16,7 @@ struct LabelledImage {
   cv::Mat image;
   caffe::Datum datum;
   std::vector<int> labels;
+  std::string bytes;  // as they were stored; kept for the memory, which serves the next image
 
   int height() const { return image.empty() ? datum.height() : image.rows; }
   int width() const { return image.empty() ? datum.width() : image.cols; }
@@ -34,6 +35,9 @@ class LabelledImages {
   /// Reads one; returns what is wrong with it, or "". For several threads at once, each with a
   /// sample of its own.
   virtual std::string Read(size_t record, LabelledImage* sample) const = 0;
+  /// What another process did to them as a whole since they were opened, so that nothing read
+  /// before this was asked is to be trusted; or "".
+  virtual std::string Changed() const { return std::string(); }
 };
 
 /// Decodes the bytes of an image file into BGR of 8 bits; returns what is wrong with them, or "".

@@ -1,10 +1,13 @@
 #include "lmdb_index.hpp"
 
-#include <sys/stat.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <stdexcept>
 #include <string>
 
@@ -12,7 +15,36 @@ namespace caffe_ext {
 
 namespace {
 
+const char kExchange[] =
+    " To exchange the data under a run, write a new folder and give it this one's name; what runs "
+    "goes on with the old one.";
 const char kMakeAgain[] = " Make the LMDB again, or copy it again from where it is whole.";
+
+// So many bytes of each of the two meta pages hold what a commit writes there, whatever the size of
+// a page.
+const size_t kMetaBytes = 256;
+// The walk gives memory back after so many records.
+const size_t kRelease = 1 << 15;
+
+// Reads up to `size` bytes from `offset` on; returns how many, fewer at the file's end, or -1 and
+// errno.
+ssize_t ReadAt(int file, uint64_t offset, size_t size, char* bytes) {
+  size_t done = 0;
+  while (done < size) {
+    const ssize_t count = pread(file, bytes + done, size - done, static_cast<off_t>(offset + done));
+    if (count < 0 && errno == EINTR) {
+      continue;
+    }
+    if (count < 0) {
+      return -1;
+    }
+    if (count == 0) {
+      break;
+    }
+    done += count;
+  }
+  return static_cast<ssize_t>(done);
+}
 
 }  // namespace
 
@@ -24,10 +56,16 @@ LmdbIndex::LmdbIndex(const std::string& path) : path_(path) {
     // LMDB in one process would drop the locks of both.
     Require(mdb_env_open(env_, path_.c_str(), MDB_RDONLY | MDB_NOTLS | MDB_NOLOCK, 0664),
             "cannot be opened");
+    Require(mdb_env_get_fd(env_, &file_), "cannot be opened");
     CheckLength();
+    state_ = FileState();
     Require(mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn_), "cannot be read");
     Require(mdb_dbi_open(txn_, nullptr, 0, &dbi_), "cannot be read");
     ReadIndex();
+    const std::string change = Changed();
+    if (!change.empty()) {
+      Fail(change);
+    }
   } catch (...) {
     Close();
     throw;
@@ -89,20 +127,20 @@ void LmdbIndex::CheckFolder() const {
 // process with SIGBUS and no word, so a short file is refused before anything is read. (LMDB may
 // leave pages at the end unwritten that were freed as soon as made; whoever deleted records in bulk
 // can meet this, and `mdb_copy -c` mends it.)
-void LmdbIndex::CheckLength() const {
+void LmdbIndex::CheckLength() {
   MDB_envinfo info;
   MDB_stat stats;
-  struct stat file;
   Require(mdb_env_info(env_, &info), "cannot be read");
   Require(mdb_env_stat(env_, &stats), "cannot be read");
-  if (stat(DataFile().c_str(), &file) != 0) {
+  if (fstat(file_, &opened_) != 0) {
     Fail("cannot be read: " + std::string(std::strerror(errno)) + ".");
   }
-  const uint64_t needed = (static_cast<uint64_t>(info.me_last_pgno) + 1) * stats.ms_psize;
-  const uint64_t found = static_cast<uint64_t>(file.st_size);
-  if (found < needed) {
+  page_size_ = stats.ms_psize;
+  length_ = (static_cast<uint64_t>(info.me_last_pgno) + 1) * page_size_;
+  const uint64_t found = static_cast<uint64_t>(opened_.st_size);
+  if (found < length_) {
     Fail("is truncated: data.mdb has " + std::to_string(found) + " bytes of " +
-         std::to_string(needed) + "." + kMakeAgain +
+         std::to_string(length_) + "." + kMakeAgain +
          " If it was whole, and records were deleted from it, compact it with mdb_copy -c.");
   }
 }
@@ -113,25 +151,115 @@ void LmdbIndex::ReadIndex() {
   if (stats.ms_entries == 0) {
     Fail("is empty: it holds no record." + std::string(kMakeAgain));
   }
-  values_.reserve(stats.ms_entries);
+  if (stats.ms_entries > UINT32_MAX) {
+    Fail("holds " + std::to_string(stats.ms_entries) + " records, more than can be numbered;" +
+         " divide it.");
+  }
+  places_.reserve(stats.ms_entries);
   MDB_cursor* cursor = nullptr;
   Require(mdb_cursor_open(txn_, dbi_, &cursor), "cannot be read");
   MDB_val key, value;
+  uintptr_t map_offset = 0;
   int code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
   for (; code == MDB_SUCCESS; code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) {
-    values_.push_back(Value{static_cast<const char*>(value.mv_data), value.mv_size});
+    const char* data = static_cast<const char*>(value.mv_data);
+    if (places_.empty()) {
+      map_offset = MapOffset(data);
+    }
+    // LMDB takes no value of 4 GiB, and no address space maps 2^48 bytes.
+    places_.push_back(Place{reinterpret_cast<uintptr_t>(data) + map_offset,
+                            static_cast<uint32_t>(value.mv_size)});
+    if (places_.size() % kRelease == 0) {
+      ReleaseMap();
+    }
   }
   mdb_cursor_close(cursor);
   if (code != MDB_NOTFOUND) {
-    Require(code, "cannot be read past record " + std::to_string(values_.size()));
+    Require(code, "cannot be read past record " + std::to_string(places_.size()));
   }
-  if (values_.size() != stats.ms_entries) {
+  if (places_.size() != stats.ms_entries) {
     Fail("is damaged: it counts " + std::to_string(stats.ms_entries) + " records, but " +
-         std::to_string(values_.size()) + " can be found." + kMakeAgain);
+         std::to_string(places_.size()) + " can be found." + kMakeAgain);
   }
+  ReleaseMap();
+}
+
+// LMDB does not tell where its map begins; the system does.
+uintptr_t LmdbIndex::MapOffset(const char* mapped) {
+  const uintptr_t address = reinterpret_cast<uintptr_t>(mapped);
+  std::ifstream maps("/proc/self/maps");
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long long begin, end, offset;  // NOLINT(runtime/int): what sscanf reads
+    if (std::sscanf(line.c_str(), "%llx-%llx %*s %llx", &begin, &end, &offset) == 3 &&
+        begin <= address && address < end) {
+      map_ = reinterpret_cast<char*>(begin - offset);
+      return offset - begin;
+    }
+  }
+  Fail("cannot be read: /proc/self/maps does not tell where it lies in memory.");
+}
+
+void LmdbIndex::ReleaseMap() const {
+  // What it does not heed costs memory that the system can take back anyway.
+  madvise(map_, length_, MADV_DONTNEED);
+}
+
+std::string LmdbIndex::Read(size_t i, std::string* value) const {
+  const Place place = places_[i];
+  value->resize(place.size);
+  const ssize_t count = ReadAt(file_, place.offset, place.size, &(*value)[0]);
+  if (count < 0) {
+    return "it cannot be read: " + std::string(std::strerror(errno));
+  }
+  if (static_cast<size_t>(count) < place.size) {
+    return "it cannot be read: data.mdb ends inside it";
+  }
+  return std::string();
+}
+
+LmdbIndex::State LmdbIndex::FileState() const {
+  struct stat info;
+  State state;
+  if (fstat(file_, &info) != 0) {
+    Fail("cannot be read: " + std::string(std::strerror(errno)) + ".");
+  }
+  state.size = info.st_size;
+  state.written = info.st_mtim;
+  // Written through a map, a file may get its time of writing late.
+  state.metas.resize(2 * kMetaBytes);
+  for (size_t k = 0; k < 2; ++k) {
+    if (ReadAt(file_, k * page_size_, kMetaBytes, &state.metas[k * kMetaBytes]) < 0) {
+      Fail("cannot be read: " + std::string(std::strerror(errno)) + ".");
+    }
+  }
+  return state;
+}
+
+std::string LmdbIndex::Changed() const {
+  const State now = FileState();
+  if (static_cast<uint64_t>(now.size) < length_) {
+    return "was truncated while it was read: data.mdb has " + std::to_string(now.size) +
+           " bytes of " + std::to_string(length_) + "." + kMakeAgain + kExchange;
+  }
+  if (now.size != state_.size || now.written.tv_sec != state_.written.tv_sec ||
+      now.written.tv_nsec != state_.written.tv_nsec || now.metas != state_.metas) {
+    return "was written to while it was read: data.mdb is no longer the file that was opened." +
+           std::string(kExchange);
+  }
+  return std::string();
+}
+
+bool LmdbIndex::Replaced() const {
+  struct stat info;
+  return stat(DataFile().c_str(), &info) != 0 || info.st_dev != opened_.st_dev ||
+         info.st_ino != opened_.st_ino;
 }
 
 std::string LmdbIndex::Key(size_t i) const {
+  // A page of the map that the file no longer has would end the process.
+  if (!Changed().empty()) {
+    return "number " + std::to_string(i);
+  }
   std::lock_guard<std::mutex> lock(txn_mutex_);
   MDB_cursor* cursor = nullptr;
   Require(mdb_cursor_open(txn_, dbi_, &cursor), "cannot be read");

@@ -25,9 +25,12 @@ class LmdbImages : public caffe_ext::LabelledImages {
 
   virtual string Read(size_t record, caffe_ext::LabelledImage* sample) const {
     std::ostringstream fault;
-    const caffe_ext::LmdbIndex::Value value = records_[record];
+    const string unread = records_.Read(record, &sample->bytes);
+    if (!unread.empty()) {
+      return unread;
+    }
     Datum* datum = &sample->datum;
-    if (value.size > INT_MAX || !datum->ParseFromArray(value.data, static_cast<int>(value.size))) {
+    if (sample->bytes.size() > INT_MAX || !datum->ParseFromString(sample->bytes)) {
       return "it is not a Datum; make the LMDB again";
     }
     if (datum->labels_size() == 0) {
@@ -62,8 +65,23 @@ class LmdbImages : public caffe_ext::LabelledImages {
     return string();
   }
 
+  virtual string Changed() const {
+    const string change = records_.Changed();
+    if (!change.empty()) {
+      return name() + " " + change;
+    }
+    if (!told_ && records_.Replaced()) {
+      told_ = true;
+      LOG(WARNING) << name()
+                   << " was moved, removed or replaced by another one; this run goes on with "
+                   << "the one it began with, and the next will open what has the name then.";
+    }
+    return string();
+  }
+
  private:
   caffe_ext::LmdbIndex records_;
+  mutable bool told_ = false;
 };
 
 }  // namespace

@@ -229,6 +229,18 @@ TEST_F(MultiLabelImageDataLayerDeathTest, ZeroOneListsNeedToBeTold) {
   EXPECT_DEATH(Read("", kAuthors), "Write -1 for absent, or tell a MultiLabelImageData layer");
 }
 
+// Empty lines count as lines; of several images that are not there the first one is named.
+TEST_F(MultiLabelImageDataLayerDeathTest, LineNumbers) {
+  string lines = "\n";
+  for (int i = 0; i < 300; ++i) {
+    lines += dir_ / (i < 200 ? "1.png" : "gone" + Number(i) + ".png") + " 1 -1\n" +
+             (i % 7 ? "" : "  \n");
+  }
+  WriteFile(list_, lines);
+  // The empty ones before record 200: one, and those behind records 0, 7 .. 196.
+  EXPECT_DEATH(Read(), "list.txt', line 231: image '.*/gone200.png' cannot be read: No such file");
+}
+
 TEST_F(MultiLabelImageDataLayerDeathTest, WrongImages) {
   WriteFile(list_, dir_ / "1.png 1 -1\n" + dir_ / "gone.png 1 -1\n");
   EXPECT_DEATH(Read(), "list.txt', line 2: image '.*/gone.png' cannot be read: No such file");
