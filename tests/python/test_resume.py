@@ -328,12 +328,12 @@ def test_full_disk_keeps_the_last_snapshot_and_training_goes_on(solver, fold, tm
     training.set_up(solver, out, data=fold, seed=5, max_iter=12)
     disk = tmp_path / "disk"
     disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "none", disk], check=False).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", disk], check=False).returncode:
         pytest.skip("a small file system cannot be mounted here")
     try:
         text = (out / "solver.prototxt").read_text()
         (out / "solver.prototxt").write_text(text.replace(f"{out}/tiny", f"{disk}/tiny"))
-        (disk / "ballast").write_bytes(bytes(3 << 20))
+        (disk / "ballast").write_bytes(bytes(11 << 20))
         with Caffe(out / "solver.prototxt", tmp_path / "log") as caffe:
             caffe.wait_for("No snapshot of iteration")
             good = snapshots.newest(disk)
