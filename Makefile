@@ -29,7 +29,7 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
 .PHONY: all system configure demo data train paper-quick paper-tiny bench bench-layers runtest test-cpp pytest \
-  wheel wheel-check sbom lock cuda-check lint format clean
+  long-run wheel wheel-check sbom lock cuda-check lint format clean
 
 all: configure
 	$(NINJA)
@@ -84,6 +84,11 @@ test-cpp: all
 pytest: all
 	$(VENV)/bin/python -m pytest
 	cd $(BUILD_DIR)/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q -c /dev/null -p no:cacheprovider caffe/test
+
+# Memory over 20,000 batches and 2,000 iterations, and with a million records: docs/long_runs.md. LONG_RUN holds options.
+long-run: all
+	rm -rf $(BUILD_DIR)/long_run
+	$(VENV)/bin/python tools/long_run.py --out $(BUILD_DIR)/long_run $(LONG_RUN)
 
 # The package for pip, library and programs inside; it needs the distribution's libraries where it is installed.
 wheel: system

@@ -22,7 +22,7 @@ using std::string;
 
 namespace {
 
-const char kSpace[] = " \t\r\f\v";
+bool IsSpace(char c) { return c == ' ' || (c >= '\t' && c <= '\r'); }
 
 // Where the words of a line begin and end.
 struct Word {
@@ -31,10 +31,16 @@ struct Word {
 
 std::vector<Word> WordsOf(const string& text) {
   std::vector<Word> words;
-  for (size_t at = text.find_first_not_of(kSpace); at != string::npos;) {
-    const size_t end = std::min(text.find_first_of(kSpace, at), text.size());
-    words.push_back({at, end});
-    at = text.find_first_not_of(kSpace, end);
+  words.reserve(32);
+  for (size_t at = 0; at < text.size();) {
+    size_t end = at;
+    while (end < text.size() && !IsSpace(text[end])) {
+      ++end;
+    }
+    if (end > at) {
+      words.push_back({at, end});
+    }
+    at = end + 1;
   }
   return words;
 }
