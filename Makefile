@@ -28,7 +28,7 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
-.PHONY: all system configure demo data train paper-quick paper-tiny bench bench-layers runtest test-cpp pytest \
+.PHONY: all system configure demo data train paper-quick paper-tiny bench bench-layers runtest test-cpp pytest fuzz sanitize \
   long-run wheel wheel-check sbom lock cuda-check lint format clean
 
 all: configure
@@ -89,6 +89,17 @@ pytest: all
 long-run: all
 	rm -rf $(BUILD_DIR)/long_run
 	$(VENV)/bin/python tools/long_run.py --out $(BUILD_DIR)/long_run $(LONG_RUN)
+
+# What people one does not know could write, made up by the thousand: tests/fuzz. SECONDS are each target's.
+SECONDS ?= 60
+fuzz: all
+	CAFFE_SOURCE_DIR="$(or $(CAFFE_SOURCE_DIR),$(wildcard $(CURDIR)/$(BUILD_DIR)/caffe/brocolli-caffe-3.0.0))" JOBS=$(JOBS) \
+	  tools/fuzz.sh $(BUILD_DIR)/fuzz $(SECONDS)
+
+# The C++ tests under Address-, UndefinedBehavior- and ThreadSanitizer.
+sanitize: all
+	CAFFE_SOURCE_DIR="$(or $(CAFFE_SOURCE_DIR),$(wildcard $(CURDIR)/$(BUILD_DIR)/caffe/brocolli-caffe-3.0.0))" JOBS=$(JOBS) \
+	  tools/sanitize.sh $(BUILD_DIR)/sanitize
 
 # The package for pip, library and programs inside; it needs the distribution's libraries where it is installed.
 wheel: system

@@ -13,6 +13,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/compat/compat.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/proto/overlay.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/engines/hooks.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/training/hooks.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/limits/limits.cmake")
 caffe_write_patched()
 
 # --- What Caffe stands on, all from the distribution. Boost names its Python library after Python's version since 1.67;
@@ -183,6 +184,7 @@ set(CAFFE_TRAINING_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/training/solver.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/whole_file.cpp")
 caffe_add_objects(caffe_training ${CAFFE_TRAINING_SOURCES})
+caffe_add_objects(caffe_limits ${CAFFE_LIMITS_SOURCES})
 
 # --- The tools: caffe, extract_features, compute_image_mean, convert_imageset, upgrade_*.
 add_custom_target(caffe_tools)
@@ -193,7 +195,7 @@ foreach(_tool IN LISTS CAFFE_TOOLS)
   endif()
   caffe_file(_path "tools/${_tool}.cpp")
   add_executable(${_target} "${_path}")
-  target_compile_options(${_target} PRIVATE -w)
+  target_compile_options(${_target} PRIVATE -w "SHELL:-include limits/ending.hpp")
   target_link_libraries(${_target} PRIVATE caffe::caffe)
   add_dependencies(caffe_tools ${_target})
   set_target_properties(${_target} PROPERTIES OUTPUT_NAME "${_tool}" RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "engines/large_memory.hpp"
+#include "limits/host_memory.hpp"
 
 namespace caffe_ext {
 
@@ -28,12 +29,17 @@ BlockedTensor::BlockedTensor(int num, int channels, int height, int width, int b
       rectify_later_(false),
       data_(NULL) {
   const size_t bytes = size() * sizeof(float);
+  CheckRoom(bytes);
   data_ = static_cast<float*>(AllocateLarge(bytes));
   CHECK(data_) << "no memory for " << bytes
                << " bytes of activations; a smaller batch_size needs less";
+  CountTaken(data_);
 }
 
-BlockedTensor::~BlockedTensor() { free(data_); }
+BlockedTensor::~BlockedTensor() {
+  CountGiven(data_);
+  free(data_);
+}
 
 bool BlockedTensor::Fits(const caffe::Blob<float>& blob, int block) const {
   return blob.num_axes() == 4 && blob.shape(0) == num_ && blob.shape(1) == channels_ &&

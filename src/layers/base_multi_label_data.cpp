@@ -16,6 +16,8 @@
 #include "caffe/util/math_functions.hpp"
 #include "caffe/util/rng.hpp"
 #include "labelled_images.hpp"
+#include "limits/images.hpp"
+#include "limits/limits.hpp"
 #include "record_order.hpp"
 #include "worker_pool.hpp"
 
@@ -31,22 +33,15 @@ static bool IsCutJpeg(const std::string& bytes) {
 }
 
 std::string DecodeImage(const std::string& bytes, cv::Mat* image) {
-  image->release();
-  if (!bytes.empty() && !IsCutJpeg(bytes)) {
-    try {
-      const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1,
-                           const_cast<char*>(bytes.data()));
-      *image = cv::imdecode(buffer, cv::IMREAD_COLOR);
-    } catch (const cv::Exception&) {
-      // as unreadable as when it says so by an empty image
-    }
+  std::string fault;
+  *image = IsCutJpeg(bytes) ? cv::Mat() : DecodeImage(bytes, cv::IMREAD_COLOR, &fault);
+  if (fault.empty() && image->type() != CV_8UC3) {
+    image->release();
   }
-  if (image->empty() || image->type() != CV_8UC3) {
-    std::ostringstream fault;
-    fault << "its image of " << bytes.size() << " bytes cannot be decoded";
-    return fault.str();
+  if (fault.empty() && image->empty()) {
+    fault = "its image of " + std::to_string(bytes.size()) + " bytes cannot be decoded";
   }
-  return std::string();
+  return fault;
 }
 
 }  // namespace caffe_ext
@@ -124,9 +119,9 @@ string MeanFileFault(const string& path) {
   if (!proto.ParseFromIstream(&file)) {
     return "is not a BlobProto, or is cut short; make the mean image again";
   }
-  int64_t count = 1;
+  double count = 1;  // a product of what the file says may pass any integer
   if (proto.has_num() || proto.has_channels() || proto.has_height() || proto.has_width()) {
-    count = static_cast<int64_t>(proto.num()) * proto.channels() * proto.height() * proto.width();
+    count *= static_cast<double>(proto.num()) * proto.channels() * proto.height() * proto.width();
   } else {
     for (int i = 0; i < proto.shape().dim_size(); ++i) {
       count *= proto.shape().dim(i);
@@ -204,7 +199,8 @@ void BaseMultiLabelDataLayer<Dtype>::CheckParameters() const {
   const TransformationParameter& transform = this->layer_param_.transform_param();
   CHECK_GE(data_param.batch_size(), 1) << Title() << ": batch_size must be at least 1.";
   CHECK_LE(data_param.batch_size(), INT_MAX) << Title() << ": batch_size is too large.";
-  CHECK_LE(data_param.num_labels(), INT_MAX) << Title() << ": num_labels is too large.";
+  CHECK_LE(data_param.num_labels(), caffe_ext::kMaxLabels)
+      << Title() << ": num_labels may be " << caffe_ext::kMaxLabels << ".";
   CHECK_LE(data_param.threads(), kMaxThreads)
       << Title() << ": threads must be at most " << kMaxThreads << " (0: one per core).";
   CHECK_LE(transform.crop_size(), INT_MAX) << Title() << ": crop_size is too large.";

@@ -7,13 +7,14 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
-#include <fstream>
-#include <iterator>
 #include <opencv2/imgproc/imgproc.hpp>
 #include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "limits/images.hpp"
+#include "limits/limits.hpp"
 
 namespace caffe_ext {
 
@@ -60,18 +61,16 @@ ImageList::ImageList(const MultiLabelDataParameter& param)
     throw std::runtime_error(
         "no list of images; set source to a text file of lines `path l1 .. lK`");
   }
-  std::ifstream file(param.source().c_str());
-  if (!file) {
-    throw std::runtime_error(name() + " cannot be opened: " + std::strerror(errno) +
-                             "; correct source");
+  string list;
+  const string fault = ReadFile(param.source(), kMaxListBytes, &list);
+  if (!fault.empty()) {
+    throw std::runtime_error(name() + " cannot be opened: " + fault + "; correct source");
   }
+  std::istringstream file(list);
   size_t number = 0;
   for (string text; std::getline(file, text);) {
     ++number;
     ReadLine(number, text);
-  }
-  if (file.bad()) {
-    throw std::runtime_error(name() + " cannot be read: " + std::strerror(errno));
   }
   if (ends_.empty()) {
     throw std::runtime_error(name() + " is empty; it needs lines `path l1 .. lK`");
@@ -92,6 +91,9 @@ void ImageList::ReadLine(size_t number, const string& text) {
   }
   if (num_labels_ == 0) {
     num_labels_ = words.size() - 1;
+    if (num_labels_ > static_cast<size_t>(kMaxLabels)) {
+      Fail(number, ToString(num_labels_) + " labels; a line may have " + ToString(kMaxLabels));
+    }
     if (num_labels_ == 0) {
       Fail(number, "no labels behind the path '" + text + "'");
     }
@@ -200,12 +202,11 @@ string ImageList::Name(size_t record) const {
 string ImageList::Read(size_t record, LabelledImage* sample) const {
   const signed char* labels = labels_.data() + record * num_labels_;
   sample->labels.assign(labels, labels + num_labels_);
-  std::ifstream file(Path(record).c_str(), std::ios::binary);
-  sample->bytes.assign(std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>());
-  if (!file || file.bad()) {
-    return string("it cannot be read: ") + std::strerror(errno);
+  string fault = ReadFile(Path(record), kMaxImageBytes, &sample->bytes);
+  if (!fault.empty()) {
+    return "it cannot be read: " + fault;
   }
-  const string fault = DecodeImage(sample->bytes, &sample->image);
+  fault = DecodeImage(sample->bytes, &sample->image);
   if (fault.empty() && param_.new_height() > 0) {
     cv::Mat resized;
     cv::resize(sample->image, resized, cv::Size(param_.new_width(), param_.new_height()));

@@ -43,6 +43,9 @@ class LabelledImages {
 /// Decodes the bytes of an image file into BGR of 8 bits; returns what is wrong with them, or "".
 std::string DecodeImage(const std::string& bytes, cv::Mat* image);
 
+/// Reads a record of an LMDB, a Datum with labels; returns what is wrong with it, or "".
+std::string ReadDatum(const char* bytes, size_t size, LabelledImage* sample);
+
 }  // namespace caffe_ext
 
 #endif  // DRML_LAYERS_LABELLED_IMAGES_HPP_

@@ -11,6 +11,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "limits/limits.hpp"
+#include "limits/lmdb_pages.hpp"
+
 namespace caffe_ext {
 
 namespace {
@@ -51,13 +54,13 @@ ssize_t ReadAt(int file, uint64_t offset, size_t size, char* bytes) {
 LmdbIndex::LmdbIndex(const std::string& path) : path_(path) {
   try {
     CheckFolder();
+    CheckPages();
     Require(mdb_env_create(&env_), "cannot be opened");
     // NOLOCK: a reader's lock is a written file, and closing one of two environments on the same
     // LMDB in one process would drop the locks of both.
     Require(mdb_env_open(env_, path_.c_str(), MDB_RDONLY | MDB_NOTLS | MDB_NOLOCK, 0664),
             "cannot be opened");
-    Require(mdb_env_get_fd(env_, &file_), "cannot be opened");
-    CheckLength();
+    Measure();
     state_ = FileState();
     Require(mdb_txn_begin(env_, nullptr, MDB_RDONLY, &txn_), "cannot be read");
     Require(mdb_dbi_open(txn_, nullptr, 0, &dbi_), "cannot be read");
@@ -123,13 +126,25 @@ void LmdbIndex::CheckFolder() const {
   }
 }
 
-// The map reaches as far as the header says. Touching a page beyond the file's end would kill the
-// process with SIGBUS and no word, so a short file is refused before anything is read. (LMDB may
-// leave pages at the end unwritten that were freed as soon as made; whoever deleted records in bulk
-// can meet this, and `mdb_copy -c` mends it.)
-void LmdbIndex::CheckLength() {
+// liblmdb follows what the file says wherever it leads, so nothing is read before a look at all of
+// it. (LMDB may leave pages at the end unwritten that were freed as soon as made; whoever deleted
+// records in bulk can meet this, and `mdb_copy -c` mends it.)
+void LmdbIndex::CheckPages() const {
+  const std::string fault = LmdbPagesFault(DataFile());
+  if (fault.compare(0, 12, "is truncated") == 0) {
+    Fail(fault + "." + kMakeAgain +
+         " If it was whole, and records were deleted from it, compact it with mdb_copy -c.");
+  }
+  if (!fault.empty()) {
+    Fail(fault + "." + kMakeAgain);
+  }
+}
+
+// The file that was opened, as it is now.
+void LmdbIndex::Measure() {
   MDB_envinfo info;
   MDB_stat stats;
+  Require(mdb_env_get_fd(env_, &file_), "cannot be opened");
   Require(mdb_env_info(env_, &info), "cannot be read");
   Require(mdb_env_stat(env_, &stats), "cannot be read");
   if (fstat(file_, &opened_) != 0) {
@@ -137,12 +152,6 @@ void LmdbIndex::CheckLength() {
   }
   page_size_ = stats.ms_psize;
   length_ = (static_cast<uint64_t>(info.me_last_pgno) + 1) * page_size_;
-  const uint64_t found = static_cast<uint64_t>(opened_.st_size);
-  if (found < length_) {
-    Fail("is truncated: data.mdb has " + std::to_string(found) + " bytes of " +
-         std::to_string(length_) + "." + kMakeAgain +
-         " If it was whole, and records were deleted from it, compact it with mdb_copy -c.");
-  }
 }
 
 void LmdbIndex::ReadIndex() {
@@ -206,6 +215,10 @@ void LmdbIndex::ReleaseMap() const {
 
 std::string LmdbIndex::Read(size_t i, std::string* value) const {
   const Place place = places_[i];
+  if (place.size > kMaxDatumBytes) {
+    return "it has " + std::to_string(place.size) + " bytes; a record may have " +
+           std::to_string(kMaxDatumBytes);
+  }
   value->resize(place.size);
   const ssize_t count = ReadAt(file_, place.offset, place.size, &(*value)[0]);
   if (count < 0) {

@@ -63,7 +63,8 @@ class LmdbIndex {
   };
 
   void CheckFolder() const;
-  void CheckLength();
+  void CheckPages() const;
+  void Measure();
   void ReadIndex();
   State FileState() const;
   /// Where in the file a place in the map lies, less that place's address.

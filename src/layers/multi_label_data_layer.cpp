@@ -5,13 +5,63 @@
 #include <string>
 
 #include "labelled_images.hpp"
+#include "limits/limits.hpp"
 #include "lmdb_index.hpp"
+
+namespace caffe_ext {
+
+static const int kChannels = 3;
+
+std::string ReadDatum(const char* bytes, size_t size, LabelledImage* sample) {
+  std::ostringstream fault;
+  caffe::Datum* datum = &sample->datum;
+  if (static_cast<int64_t>(size) > kMaxDatumBytes) {
+    fault << "it has " << size << " bytes; a record may have " << kMaxDatumBytes;
+    return fault.str();
+  }
+  if (!datum->ParseFromArray(bytes, static_cast<int>(size))) {
+    return "it is not a Datum; make the LMDB again";
+  }
+  if (datum->labels_size() == 0) {
+    return "it has no labels; write them to Datum.labels (Datum.label is not read)";
+  }
+  if (datum->labels_size() > kMaxLabels) {
+    fault << "it has " << datum->labels_size() << " labels; a record may have " << kMaxLabels;
+    return fault.str();
+  }
+  sample->labels.assign(datum->labels().begin(), datum->labels().end());
+  for (size_t k = 0; k < sample->labels.size(); ++k) {
+    if (sample->labels[k] < -1 || sample->labels[k] > 1) {
+      fault << "its label " << k << " is " << sample->labels[k]
+            << "; labels are -1 (absent), 0 (unknown) or 1 (present)";
+      return fault.str();
+    }
+  }
+  if (datum->encoded()) {
+    return DecodeImage(datum->data(), &sample->image);
+  }
+  sample->image.release();
+  const std::string& data = datum->data();
+  const int64_t height = datum->height(), width = datum->width();
+  if (datum->channels() != kChannels) {
+    fault << "its raw image has " << datum->channels() << " channels instead of " << kChannels;
+    return fault.str();
+  }
+  if (height <= 0 || width <= 0 || height > INT_MAX / kChannels / width ||
+      static_cast<int64_t>(data.size()) != kChannels * height * width) {
+    fault << "its raw image has " << data.size() << " bytes of data instead of " << kChannels
+          << " x " << height << " x " << width << " (encoded images need encoded: true, values in "
+          << "float_data are not supported)";
+    return fault.str();
+  }
+  return std::string();
+}
+
+}  // namespace caffe_ext
 
 namespace caffe {
 
 namespace {
-
-const int kChannels = 3;
 
 class LmdbImages : public caffe_ext::LabelledImages {
  public:
@@ -24,45 +74,9 @@ class LmdbImages : public caffe_ext::LabelledImages {
   }
 
   virtual string Read(size_t record, caffe_ext::LabelledImage* sample) const {
-    std::ostringstream fault;
     const string unread = records_.Read(record, &sample->bytes);
-    if (!unread.empty()) {
-      return unread;
-    }
-    Datum* datum = &sample->datum;
-    if (sample->bytes.size() > INT_MAX || !datum->ParseFromString(sample->bytes)) {
-      return "it is not a Datum; make the LMDB again";
-    }
-    if (datum->labels_size() == 0) {
-      return "it has no labels; write them to Datum.labels (Datum.label is not read)";
-    }
-    sample->labels.assign(datum->labels().begin(), datum->labels().end());
-    for (size_t k = 0; k < sample->labels.size(); ++k) {
-      if (sample->labels[k] < -1 || sample->labels[k] > 1) {
-        fault << "its label " << k << " is " << sample->labels[k]
-              << "; labels are -1 (absent), 0 (unknown) or 1 (present)";
-        return fault.str();
-      }
-    }
-    if (datum->encoded()) {
-      return caffe_ext::DecodeImage(datum->data(), &sample->image);
-    }
-    sample->image.release();
-    const string& bytes = datum->data();
-    const int64_t height = datum->height(), width = datum->width();
-    if (datum->channels() != kChannels) {
-      fault << "its raw image has " << datum->channels() << " channels instead of " << kChannels;
-      return fault.str();
-    }
-    if (height <= 0 || width <= 0 || height > INT_MAX / kChannels / width ||
-        static_cast<int64_t>(bytes.size()) != kChannels * height * width) {
-      fault << "its raw image has " << bytes.size() << " bytes of data instead of " << kChannels
-            << " x " << height << " x " << width
-            << " (encoded images need encoded: true, values in "
-            << "float_data are not supported)";
-      return fault.str();
-    }
-    return string();
+    return unread.empty() ? caffe_ext::ReadDatum(sample->bytes.data(), sample->bytes.size(), sample)
+                          : unread;
   }
 
   virtual string Changed() const {

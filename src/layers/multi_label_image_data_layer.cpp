@@ -3,6 +3,7 @@
 #include <string>
 
 #include "image_list.hpp"
+#include "limits/limits.hpp"
 
 namespace caffe {
 
@@ -46,6 +47,9 @@ MultiLabelImageDataLayer<Dtype>::MultiLabelImageDataLayer(const LayerParameter& 
                                                 : param.multi_label_data_param()) {
   CHECK_EQ(this->data_param().new_height() > 0, this->data_param().new_width() > 0)
       << this->Title() << ": new_height and new_width need each other.";
+  CHECK(this->data_param().new_height() <= caffe_ext::kMaxImageSide &&
+        this->data_param().new_width() <= caffe_ext::kMaxImageSide)
+      << this->Title() << ": new_height and new_width may be " << caffe_ext::kMaxImageSide << ".";
 }
 
 template <typename Dtype>

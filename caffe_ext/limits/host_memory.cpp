@@ -1,0 +1,99 @@
+#include "limits/host_memory.hpp"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <fstream>
+
+#include "caffe/common.hpp"
+#include "caffe/syncedmem.hpp"
+
+namespace caffe_ext {
+
+namespace {
+
+std::atomic<size_t> taken(0);
+thread_local const LayerAtWork* at_work = nullptr;
+
+size_t MeasureLimit() {
+  if (const char* given = std::getenv("CAFFE_MEMORY_MB")) {
+    char* end;
+    const double megabytes = std::strtod(given, &end);
+    CHECK(end != given && *end == '\0' && megabytes >= 1 && megabytes < 1e12)
+        << "CAFFE_MEMORY_MB is '" << given << "'; it is a number of megabytes, at least 1.";
+    return static_cast<size_t>(megabytes * (1 << 20));
+  }
+  uint64_t limit = static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * sysconf(_SC_PAGESIZE);
+  // Those of a container, version 2 and 1; "max" or a huge number where there is none.
+  for (const char* file :
+       {"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"}) {
+    uint64_t bytes;
+    if (std::ifstream(file) >> bytes) {
+      limit = std::min(limit, bytes);
+    }
+  }
+  return limit;
+}
+
+const char kWayOut[] =
+    ". Make the net or its batch smaller, or set CAFFE_MEMORY_MB to what it may take.";
+
+}  // namespace
+
+size_t HostMemoryLimit() {
+  static const size_t limit = MeasureLimit();
+  return limit;
+}
+
+void CheckBlobBytes(size_t bytes) {
+  CHECK_LE(bytes, HostMemoryLimit()) << Whose() << "a blob of " << bytes << " bytes is more than "
+                                     << "all blobs may take, " << HostMemoryLimit() << kWayOut;
+}
+
+void CheckRoom(size_t bytes) {
+  const size_t limit = HostMemoryLimit();
+  const size_t before = taken.load();
+  CHECK(bytes <= limit && before <= limit - bytes)
+      << Whose() << "no room for a blob of " << bytes << " bytes: all blobs may take " << limit
+      << ", and have taken " << before << kWayOut;
+}
+
+void CountTaken(void* memory) { taken += malloc_usable_size(memory); }
+void CountGiven(void* memory) { taken -= malloc_usable_size(memory); }
+
+void MallocHost(void** memory, size_t bytes, bool* use_cuda) {
+  CheckRoom(bytes);
+  caffe::CaffeMallocHost(memory, bytes, use_cuda);
+  if (!*use_cuda) {
+    CountTaken(*memory);
+  }
+}
+
+void FreeHost(void* memory, bool use_cuda) {
+  if (!use_cuda) {
+    CountGiven(memory);
+  }
+  caffe::CaffeFreeHost(memory, use_cuda);
+}
+
+LayerAtWork::LayerAtWork(const std::string& type, const std::string& name)
+    : type_(type), name_(name), outer_(at_work) {
+  at_work = this;
+}
+
+LayerAtWork::~LayerAtWork() { at_work = outer_; }
+
+std::string LayerAtWork::Title() {
+  return at_work ? "layer '" + at_work->name_ + "' (" + at_work->type_ + ")" : std::string();
+}
+
+std::string Whose() {
+  const std::string title = LayerAtWork::Title();
+  return title.empty() ? title : title + ": ";
+}
+
+}  // namespace caffe_ext

@@ -1,0 +1,238 @@
+# Where Caffe trusts a file or a prototxt: what is read has limits (docs/limits.md), and what does not fit is refused.
+
+set(CAFFE_LIMITS_SOURCES
+  "${CMAKE_CURRENT_LIST_DIR}/ending.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/host_memory.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/images.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/lmdb_pages.cpp")
+
+# --- How programs end: see ending.hpp. The tools include it by force (caffe.cmake).
+caffe_substitute(src/caffe/common.cpp
+  "#include \"caffe/common.hpp\""
+  "#include \"caffe/common.hpp\"
+#include \"limits/ending.hpp\"")
+caffe_substitute(src/caffe/common.cpp
+  "  ::google::InitGoogleLogging(*(pargv)[0]);"
+  "  ::google::InitGoogleLogging(*(pargv)[0]);
+  caffe_ext::EndOnFatalMessages();
+  caffe_ext::EndOnExceptions();")
+foreach(_tool compute_image_mean convert_imageset extract_features upgrade_net_proto_binary upgrade_net_proto_text
+    upgrade_solver_proto_text)
+  caffe_substitute(tools/${_tool}.cpp
+    "  ::google::InitGoogleLogging(argv[0]);"
+    "  ::google::InitGoogleLogging(argv[0]);
+  caffe_ext::EndOnFatalMessages();
+  caffe_ext::EndOnExceptions();")
+endforeach()
+caffe_substitute(python/caffe/_caffe.cpp
+  "#include \"caffe/caffe.hpp\""
+  "#include \"caffe/caffe.hpp\"
+#include \"limits/ending.hpp\"")
+caffe_substitute(python/caffe/_caffe.cpp
+  "  ::google::InitGoogleLogging(\"\");"
+  "  ::google::InitGoogleLogging(\"\");
+  caffe_ext::EndOnFatalMessages();")
+caffe_substitute(python/caffe/_caffe.cpp
+  "BOOST_PYTHON_MODULE(_caffe) {"
+  "BOOST_PYTHON_MODULE(_caffe) {
+  caffe_ext::EndOnFatalMessages();")
+
+# --- Memory. A blob that cannot fit, and all of them together.
+caffe_substitute(src/caffe/blob.cpp
+  "#include \"caffe/util/math_functions.hpp\""
+  "#include \"caffe/util/math_functions.hpp\"
+#include \"limits/host_memory.hpp\"")
+caffe_substitute(src/caffe/blob.cpp
+  "    CHECK_GE(shape[i], 0);
+    if (count_ != 0) {
+      CHECK_LE(shape[i], INT_MAX / count_) << \"blob size exceeds INT_MAX\";"
+  "    CHECK_GE(shape[i], 0) << caffe_ext::Whose() << \"axis \" << i << \" of a blob would have a negative size\";
+    if (count_ != 0) {
+      CHECK_LE(shape[i], INT_MAX / count_) << caffe_ext::Whose() << \"blob size exceeds INT_MAX\";")
+caffe_substitute(src/caffe/blob.cpp
+  "  if (count_ > capacity_) {"
+  "  if (count_ > capacity_) {
+    caffe_ext::CheckBlobBytes(static_cast<size_t>(count_) * sizeof(Dtype));")
+# Sizes have 64 bits in a file and 32 in a blob.
+caffe_substitute(src/caffe/blob.cpp
+  "    shape_vec[i] = shape.dim(i);"
+  "    CHECK_LE(shape.dim(i), INT_MAX) << caffe_ext::Whose() << \"blob size exceeds INT_MAX\";
+    CHECK_GE(shape.dim(i), 0) << caffe_ext::Whose() << \"axis \" << i << \" of a blob would have a negative size\";
+    shape_vec[i] = shape.dim(i);")
+caffe_substitute(src/caffe/blob.cpp
+  "        shape[i] = proto.shape().dim(i);"
+  "        CHECK_LE(proto.shape().dim(i), INT_MAX) << caffe_ext::Whose() << \"blob size exceeds INT_MAX\";
+        CHECK_GE(proto.shape().dim(i), 0) << caffe_ext::Whose() << \"axis \" << i << \" of a blob would have a negative size\";
+        shape[i] = proto.shape().dim(i);")
+caffe_substitute(src/caffe/syncedmem.cpp
+  "#include \"caffe/util/math_functions.hpp\""
+  "#include \"caffe/util/math_functions.hpp\"
+#include \"limits/host_memory.hpp\"
+#define CaffeMallocHost caffe_ext::MallocHost
+#define CaffeFreeHost caffe_ext::FreeHost")
+
+# --- Nets. Messages say which layer it was, whichever of them speaks.
+caffe_substitute(src/caffe/net.cpp
+  "#include \"caffe/common.hpp\""
+  "#include \"caffe/common.hpp\"
+#include \"limits/host_memory.hpp\"
+#include \"limits/limits.hpp\"")
+caffe_substitute(src/caffe/net.cpp
+  "  FilterNet(in_param, &filtered_param);"
+  "  FilterNet(in_param, &filtered_param);
+  CHECK_LE(filtered_param.layer_size(), caffe_ext::kMaxNetLayers)
+      << \"The net has too many layers: it may have \" << caffe_ext::kMaxNetLayers << \".\";")
+caffe_substitute(src/caffe/net.cpp
+  "    layers_[layer_id]->SetUp(bottom_vecs_[layer_id], top_vecs_[layer_id]);"
+  "    {
+      caffe_ext::LayerAtWork at_work(layer_param.type(), layer_param.name());
+      layers_[layer_id]->SetUp(bottom_vecs_[layer_id], top_vecs_[layer_id]);
+    }")
+foreach(_call "Dtype layer_loss = layers_[i]->Forward(bottom_vecs_[i], top_vecs_[i]);"
+    "layers_[i]->Reshape(bottom_vecs_[i], top_vecs_[i]);" "layers_[i]->Backward(")
+  caffe_substitute(src/caffe/net.cpp "${_call}"
+    "caffe_ext::LayerAtWork at_work(layers_[i]->layer_param().type(), layers_[i]->layer_param().name());\n    ${_call}")
+endforeach()
+
+# A Python layer runs a module that the prototxt names.
+caffe_substitute(src/caffe/layer_factory.cpp
+  "  Py_Initialize();"
+  "  const char* allowed = getenv(\"CAFFE_PYTHON_LAYERS\");
+  CHECK(allowed && string(allowed) == \"1\")
+      << \"layer '\" << param.name() << \"' is of type Python: it runs the code of module '\"
+      << param.python_param().module() << \"'. If you trust this net, set CAFFE_PYTHON_LAYERS=1.\";
+  Py_Initialize();")
+
+# --- Labels and indices that come with the data. These layers check them in debug builds alone.
+set(CAFFE_FILES_WITH_DEBUG_CHECKS
+  src/caffe/layers/accuracy_layer.cpp src/caffe/layers/embed_layer.cpp src/caffe/layers/infogain_loss_layer.cpp
+  src/caffe/layers/softmax_loss_layer.cpp)
+foreach(_indent "    " "      ")
+  caffe_substitute(src/caffe/layers/multinomial_logistic_loss_layer.cpp
+    "\n${_indent}int label = static_cast<int>(bottom_label[i]);"
+    "\n${_indent}int label = static_cast<int>(bottom_label[i]);
+    CHECK(label >= 0 && label < dim) << \"label \" << label << \" of \" << dim << \" classes\";")
+  caffe_substitute(src/caffe/layers/hinge_loss_layer.cpp
+    "\n${_indent}bottom_diff[i * dim + static_cast<int>(label[i])] *= -1;"
+    "\n${_indent}CHECK(label[i] >= 0 && label[i] < dim) << \"label \" << label[i] << \" of \" << dim << \" classes\";
+    bottom_diff[i * dim + static_cast<int>(label[i])] *= -1;")
+endforeach()
+
+
+# --- Divisions by what a prototxt gives, or by the size of an empty blob: SIGFPE.
+caffe_substitute(src/caffe/layers/base_conv_layer.cpp
+  "  CHECK_EQ(channels_ % group_, 0);"
+  "  CHECK_GT(group_, 0) << \"group must be at least 1\";
+  CHECK_EQ(channels_ % group_, 0);")
+caffe_substitute(src/caffe/layers/reshape_layer.cpp
+  "    CHECK_EQ(0, bottom[0]->count() % explicit_count)"
+  "    CHECK_GT(explicit_count, 0) << \"dim: -1 has no meaning for an empty blob\";
+    CHECK_EQ(0, bottom[0]->count() % explicit_count)")
+caffe_substitute(src/caffe/layers/accuracy_layer.cpp
+  "  CHECK_LE(top_k_, bottom[0]->count() / bottom[1]->count())"
+  "  CHECK_GT(bottom[1]->count(), 0) << \"there are no labels\";
+  CHECK_LE(top_k_, bottom[0]->count() / bottom[1]->count())")
+caffe_substitute(src/caffe/layers/batch_norm_layer.cpp
+  "  int spatial_dim = bottom[0]->count()/(channels_*bottom[0]->shape(0));"
+  "  CHECK_GT(bottom[0]->count(), 0) << \"the bottom is empty\";
+  int spatial_dim = bottom[0]->count()/(channels_*bottom[0]->shape(0));")
+foreach(_indent "  " "    ")
+  caffe_substitute(src/caffe/layers/hinge_loss_layer.cpp
+    "\n${_indent}int dim = count / num;"
+    "\n${_indent}CHECK_GT(num, 0) << \"the batch is empty\";\n${_indent}int dim = count / num;")
+  caffe_substitute(src/caffe/layers/multinomial_logistic_loss_layer.cpp
+    "\n${_indent}int dim = bottom[0]->count() / bottom[0]->num();"
+    "\n${_indent}CHECK_GT(num, 0) << \"the batch is empty\";\n${_indent}int dim = bottom[0]->count() / bottom[0]->num();")
+endforeach()
+
+# --- Records. The transformer reads as many values as the record's shape claims.
+caffe_substitute(src/caffe/data_transformer.cpp
+  "  const bool has_uint8 = data.size() > 0;"
+  "  const bool has_uint8 = data.size() > 0;
+  const double claimed = static_cast<double>(datum_channels) * datum_height * datum_width;
+  CHECK(datum_height >= 0 && datum_width >= 0 &&
+        claimed == (has_uint8 ? data.size() : static_cast<size_t>(datum.float_data_size())))
+      << \"a datum of \" << datum_channels << \" x \" << datum_height << \" x \" << datum_width << \" has \"
+      << data.size() << \" bytes of data and \" << datum.float_data_size() << \" values of float_data\";")
+caffe_substitute(src/caffe/data_transformer.cpp
+  "    data_mean_.FromProto(blob_proto);"
+  "    CHECK_GT(blob_proto.data_size() + blob_proto.double_data_size(), 0)
+        << \"mean_file '\" << mean_file << \"' has no values\";
+    data_mean_.FromProto(blob_proto);")
+
+# --- Images: see images.hpp.
+caffe_substitute(src/caffe/util/io.cpp
+  "#include \"caffe/util/io.hpp\""
+  "#include \"caffe/util/io.hpp\"
+#include \"limits/images.hpp\"
+#include \"limits/limits.hpp\"")
+caffe_substitute(src/caffe/util/io.cpp
+  "cv::imread(filename, cv_read_flag)" "caffe_ext::ReadImageOrLog(filename, cv_read_flag)")
+foreach(_flags -1 cv_read_flag)
+  caffe_substitute(src/caffe/util/io.cpp
+    "cv::imdecode(vec_data, ${_flags})" "caffe_ext::DecodeImageOrLog(data, ${_flags})")
+endforeach()
+caffe_substitute(src/caffe/layers/window_data_layer.cpp
+  "#include \"caffe/util/rng.hpp\""
+  "#include \"caffe/util/rng.hpp\"
+#include \"limits/images.hpp\"")
+caffe_substitute(src/caffe/layers/window_data_layer.cpp
+  "cv::imread(image.first, CV_LOAD_IMAGE_COLOR)" "caffe_ext::ReadImageOrLog(image.first, CV_LOAD_IMAGE_COLOR)")
+
+# --- Messages as text.
+caffe_substitute(src/caffe/util/io.cpp
+  "  bool success = google::protobuf::TextFormat::Parse(input, proto);"
+  "  bool success;
+  {
+    google::protobuf::io::LimitingInputStream limited(input, caffe_ext::kMaxTextBytes + 1);
+    success = google::protobuf::TextFormat::Parse(&limited, proto);
+    CHECK_LE(limited.ByteCount(), caffe_ext::kMaxTextBytes)
+        << filename << \" is larger than a prototxt may be, \" << caffe_ext::kMaxTextBytes << \" bytes\";
+  }")
+
+# --- LMDBs: see lmdb_pages.hpp. Without LMDB's lock, a file of the folder that would be trusted as well.
+caffe_substitute(src/caffe/util/db_lmdb.cpp
+  "#include \"caffe/util/db_lmdb.hpp\""
+  "#include \"caffe/util/db_lmdb.hpp\"
+#include \"limits/lmdb_pages.hpp\"")
+caffe_substitute(src/caffe/util/db_lmdb.cpp
+  "    flags = MDB_RDONLY | MDB_NOTLS;"
+  "    flags = MDB_RDONLY | MDB_NOTLS | MDB_NOLOCK;
+    const string fault = caffe_ext::LmdbPagesFault(source + \"/data.mdb\");
+    CHECK(fault.empty()) << \"LMDB '\" << source << \"' \" << fault << \".\";")
+
+# --- HDF5.
+caffe_substitute(src/caffe/util/hdf5.cpp
+  "#include <string>"
+  "#include <climits>
+#include <string>")
+caffe_substitute(src/caffe/util/hdf5.cpp
+  "    blob_dims[i] = dims[i];"
+  "    CHECK_LE(dims[i], INT_MAX) << \"HDF5 dataset \" << dataset_name_ << \" is larger than a blob can be\";
+    blob_dims[i] = dims[i];")
+caffe_substitute(src/caffe/util/hdf5.cpp
+  "string hdf5_load_string(hid_t loc_id, const string& dataset_name) {"
+  "// How many values a dataset has: memory is there for one.
+static hssize_t hdf5_num_values(hid_t loc_id, const string& dataset_name) {
+  const hid_t dataset = H5Dopen2(loc_id, dataset_name.c_str(), H5P_DEFAULT);
+  CHECK_GE(dataset, 0) << \"Failed to find HDF5 dataset \" << dataset_name;
+  const hid_t space = H5Dget_space(dataset);
+  const hssize_t values = H5Sget_simple_extent_npoints(space);
+  H5Sclose(space);
+  H5Dclose(dataset);
+  return values;
+}
+
+string hdf5_load_string(hid_t loc_id, const string& dataset_name) {")
+caffe_substitute(src/caffe/util/hdf5.cpp
+  "  char *buf = new char[size];"
+  "  CHECK(class_ == H5T_STRING && size < 1 << 16 && hdf5_num_values(loc_id, dataset_name) == 1)
+      << \"HDF5 dataset \" << dataset_name << \" is not one string\";
+  char *buf = new char[size + 1];
+  buf[size] = 0;")
+caffe_substitute(src/caffe/util/hdf5.cpp
+  "  int val;
+  herr_t status = H5LTread_dataset_int("
+  "  int val;
+  CHECK_EQ(hdf5_num_values(loc_id, dataset_name), 1) << \"HDF5 dataset \" << dataset_name << \" is not one number\";
+  herr_t status = H5LTread_dataset_int(")

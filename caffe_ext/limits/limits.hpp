@@ -1,0 +1,25 @@
+// What is read from files is bounded: docs/limits.md lists these, and what a fault says.
+#ifndef CAFFE_EXT_LIMITS_LIMITS_HPP_
+#define CAFFE_EXT_LIMITS_LIMITS_HPP_
+
+#include <cstdint>
+
+namespace caffe_ext {
+
+/// Of an image, read from its header before it is decoded.
+const int64_t kMaxImageSide = 16384;
+const int64_t kMaxImagePixels = 100000000;
+/// Of an image as it is stored.
+const int64_t kMaxImageBytes = int64_t(256) << 20;
+/// Of a record of an LMDB.
+const int64_t kMaxDatumBytes = int64_t(512) << 20;
+const int64_t kMaxLabels = 65536;
+/// Of a text file of images and labels.
+const int64_t kMaxListBytes = int64_t(1) << 30;
+/// Of a message written as text: a net, a solver. (One in binary has protobuf's limit, 2 GB.)
+const int64_t kMaxTextBytes = int64_t(64) << 20;
+const int64_t kMaxNetLayers = 10000;
+
+}  // namespace caffe_ext
+
+#endif  // CAFFE_EXT_LIMITS_LIMITS_HPP_
