@@ -57,7 +57,9 @@ void Lmdb(const std::string& input) {
     const caffe_ext::LmdbIndex records(folder);
     caffe_ext::LabelledImage sample;
     for (size_t i = 0; i < records.size(); ++i) {
-      (void)caffe_ext::ReadDatum(records[i].data, records[i].size, &sample);
+      if (records.Read(i, &sample.bytes).empty()) {
+        (void)caffe_ext::ReadDatum(sample.bytes.data(), sample.bytes.size(), &sample);
+      }
     }
     (void)records.Key(records.size() - 1);
   } catch (const std::exception&) {
