@@ -6,9 +6,11 @@ The columns are key, source, subject, task, frame, and one for each AU (``AU1``)
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
-from collections.abc import Iterable, Sequence
+import sys
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +18,16 @@ from typing import NamedTuple
 from drml.errors import UserError
 from drml.labels import ABSENT, PRESENT, UNKNOWN
 
-__all__ = ["LMDB_SUFFIX", "Manifest", "Row", "manifest_beside", "read_aus", "read_manifest", "write_manifest"]
+__all__ = [
+    "LMDB_SUFFIX",
+    "Manifest",
+    "Row",
+    "iterate_manifest",
+    "manifest_beside",
+    "read_aus",
+    "read_manifest",
+    "write_manifest",
+]
 
 LMDB_SUFFIX = "_lmdb"
 
@@ -74,22 +85,55 @@ def read_manifest(path: str | Path) -> Manifest:
         It is missing, or is no manifest, or a row is at fault: named with its line.
     """
     path = Path(path)
+    aus = read_aus(path)
+    rows: dict[str, Row] = {}
+    # Rows have the same few people, tasks and labels over and over: one object of each will do.
+    known: dict[tuple[int, ...], tuple[int, ...]] = {}
+    for line, row in _rows(path):
+        if row.key in rows:
+            raise UserError(f"{path}: line {line}: key {row.key} appears twice")
+        rows[row.key] = row._replace(
+            subject=sys.intern(row.subject),
+            task=sys.intern(row.task),
+            frame=sys.intern(row.frame),
+            labels=known.setdefault(row.labels, row.labels),
+        )
+    return Manifest(path, aus, rows)
+
+
+def iterate_manifest(path: str | Path) -> Iterator[Row]:
+    """Read a manifest row by row, in the order of the file, and keep none.
+
+    That a key comes twice is not noticed.
+
+    Raises
+    ------
+    UserError
+        As `read_manifest`, when the row's turn comes.
+    """
+    for _, row in _rows(Path(path)):
+        yield row
+
+
+def _rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """Yield the number of a row's line, and the row."""
+    with _reading(path), path.open(newline="", encoding="utf-8") as file:
+        reader = csv.reader(file)
+        header = next(reader, [])
+        _aus(path, header)
+        for cells in reader:
+            yield reader.line_num, _row(f"{path}: line {reader.line_num}", header, cells)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what can go wrong into a `UserError`."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.reader(file)
-            header = next(reader, [])
-            aus = _aus(path, header)
-            rows: dict[str, Row] = {}
-            for cells in reader:
-                row = _row(f"{path}: line {reader.line_num}", header, cells)
-                if row.key in rows:
-                    raise UserError(f"{path}: line {reader.line_num}: key {row.key} appears twice")
-                rows[row.key] = row
+        yield
     except FileNotFoundError:
         raise UserError(f"{path}: no such manifest; name the CSV that belongs to the LMDB") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a manifest ({error})") from None
-    return Manifest(path, aus, rows)
 
 
 def read_aus(path: str | Path) -> tuple[int, ...]:
@@ -101,13 +145,8 @@ def read_aus(path: str | Path) -> tuple[int, ...]:
         It is missing or is no manifest.
     """
     path = Path(path)
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return _aus(path, next(csv.reader(file), []))
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such manifest; name the CSV that belongs to the LMDB") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"{path}: cannot be read as a manifest ({error})") from None
+    with _reading(path), path.open(newline="", encoding="utf-8") as file:
+        return _aus(path, next(csv.reader(file), []))
 
 
 def _aus(path: Path, header: list[str]) -> tuple[int, ...]:

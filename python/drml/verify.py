@@ -17,7 +17,7 @@ from drml import lmdb_io
 from drml.datasets import images
 from drml.errors import UserError
 from drml.landmarks import landmarks_beside, read_landmarks
-from drml.manifest import Row, manifest_beside, read_manifest
+from drml.manifest import Row, iterate_manifest, manifest_beside, read_aus
 from drml.registration import SIZE
 
 __all__ = ["verify"]
@@ -59,28 +59,30 @@ def verify(
     lmdb_dir = Path(lmdb_dir)
     entries = lmdb_io.check_lmdb(lmdb_dir)
     manifest = _sibling(lmdb_dir) if manifest is None else Path(manifest)
-    listed = read_manifest(manifest)
-    aus, rows = [f"AU{au}" for au in listed.aus], list(listed.rows.values())
+    aus = [f"AU{au}" for au in read_aus(manifest)]
+    # Row by row, beside the records: a database of any length takes no more memory than another.
+    rows = iterate_manifest(manifest)
     size = size or _prepared_size(lmdb_dir)
     counts = {value: [0] * len(aus) for value in (1, -1, 0)}
     checked = 0
     with tqdm(total=entries, desc="verifying", unit="face", disable=not progress) as bar:
         for batch in _batches(lmdb_io.read_lmdb(lmdb_dir), size):
             for item, fault in batch:
-                _compare(lmdb_dir, manifest, item, rows[checked] if checked < len(rows) else None, aus)
+                _compare(lmdb_dir, manifest, item, next(rows, None), aus)
                 if fault:
                     raise UserError(f"{lmdb_dir}: record {item.key}: {fault}")
                 for column, value in enumerate(item.labels):
                     counts[value][column] += 1
                 checked += 1
             bar.update(len(batch))
-    if checked < len(rows):
+    if missing := next(rows, None):
+        listed = checked + 1 + sum(1 for _ in rows)
         raise UserError(
-            f"{lmdb_dir}: {checked} records, {manifest} has {len(rows)}; "
-            f"the first missing one is {rows[checked].key}"
+            f"{lmdb_dir}: {checked} records, {manifest} has {listed}; the first missing one is {missing.key}"
         )
     landmarks = landmarks_beside(lmdb_dir)
-    if landmarks.is_file() and list(read_landmarks(landmarks)) != list(listed.rows):
+    keys = (row.key for row in iterate_manifest(manifest))
+    if landmarks.is_file() and any(a != b for a, b in itertools.zip_longest(read_landmarks(landmarks), keys)):
         raise UserError(f"{landmarks}: its keys are not those of {manifest}; prepare the data again")
     return {
         "lmdb": str(lmdb_dir),
