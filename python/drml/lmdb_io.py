@@ -7,7 +7,7 @@ import shutil
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 import lmdb
 import numpy as np
@@ -21,6 +21,8 @@ __all__ = ["Item", "check_lmdb", "read_lmdb", "read_mean", "write_lmdb", "write_
 
 _FIRST_MAP = 64 << 20
 _BATCH = 1000  # records a transaction: what a crash can lose, and what memory holds
+
+_EXCHANGE = "make it again, and to exchange data in use write a new folder and rename it"
 
 Buffer = bytes | memoryview
 
@@ -193,8 +195,8 @@ def read_lmdb(path: Path | str, keys: Sequence[str] | None = None) -> Iterator[I
     Raises
     ------
     UserError
-        The database is missing, empty, truncated or damaged, or holds a record that is no encoded image:
-        named by its key.
+        The database is missing, empty, truncated or damaged, is written to meanwhile, or holds a record that
+        is no encoded image: named by its key.
     """
     path = Path(path)
     check_lmdb(path)
@@ -204,7 +206,8 @@ def read_lmdb(path: Path | str, keys: Sequence[str] | None = None) -> Iterator[I
     except lmdb.Error as error:
         raise UserError(f"{path}: cannot be opened as an LMDB ({error})") from None
     try:
-        with env.begin(buffers=True) as transaction:
+        with env.begin(buffers=True) as transaction, (path / "data.mdb").open("rb") as data:
+            opened = _state(data)
             records: Iterable[tuple[Buffer, Buffer | None]] = transaction.cursor()
             if keys is not None:
                 records = ((key.encode(), transaction.get(key.encode())) for key in keys)
@@ -219,10 +222,19 @@ def read_lmdb(path: Path | str, keys: Sequence[str] | None = None) -> Iterator[I
                 if not datum.encoded:
                     raise UserError(f"{path}: record {key} holds raw pixels, not an encoded image")
                 yield Item(key, datum.data, tuple(datum.labels))
+                # Before the map is touched again: a page that the file no longer has would end the process.
+                if _state(data) != opened:
+                    raise UserError(f"{path}: written to or cut short while it was read; {_EXCHANGE}")
     except lmdb.Error as error:
         raise UserError(f"{path}: damaged ({error}); copy or make it again") from None
     finally:
         env.close()
+
+
+def _state(file: IO[bytes]) -> tuple[int, int]:
+    """Return what every write to an open file changes; another file of its name does not."""
+    info = os.fstat(file.fileno())
+    return info.st_size, info.st_mtime_ns
 
 
 def write_mean(path: Path | str, mean: np.ndarray) -> None:

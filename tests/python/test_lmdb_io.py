@@ -45,6 +45,37 @@ def test_some_records_are_read_by_key(tmp_path: Path) -> None:
     assert list(lmdb_io.read_lmdb(tmp_path / "a", [])) == []
 
 
+@pytest.mark.parametrize("shortened", [True, False])
+def test_a_database_that_is_written_to_while_it_is_read(tmp_path: Path, shortened: bool) -> None:
+    """In a process of its own, which a signal would end."""
+    lmdb_io.write_lmdb(tmp_path / "a", items(2000))
+    change = "os.truncate(data, 4096)" if shortened else "os.utime(data, ns=(1, 1))"
+    code = (
+        "import os, sys\nfrom drml.errors import UserError\nfrom drml.lmdb_io import read_lmdb\n"
+        "data = sys.argv[1] + '/data.mdb'\n"
+        "try:\n"
+        "    for count, item in enumerate(read_lmdb(sys.argv[1])):\n"
+        f"        if count == 1000: {change}\n"
+        "except UserError as error:\n"
+        "    print(count, error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, tmp_path / "a"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith(f"1000 {tmp_path / 'a'}: written to or cut short while it was read")
+
+
+def test_a_database_that_another_one_replaces_is_read_to_its_end(tmp_path: Path) -> None:
+    written = items(2000)
+    lmdb_io.write_lmdb(tmp_path / "a", written)
+    lmdb_io.write_lmdb(tmp_path / "b", items(1900))
+    read = lmdb_io.read_lmdb(tmp_path / "a")
+    first = next(read)
+    (tmp_path / "a").rename(tmp_path / "old")
+    (tmp_path / "b").rename(tmp_path / "a")
+    assert [first, *read] == written
+
+
 def test_a_record_is_caffes_datum_and_our_labels(tmp_path: Path) -> None:
     lmdb_io.write_lmdb(tmp_path / "a", [("k", b"JPEG", np.array([1, 0, -1], np.int8))], shape=(3, 20, 30))
     with lmdb.open(str(tmp_path / "a"), readonly=True) as env, env.begin() as transaction:
