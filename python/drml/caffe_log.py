@@ -15,14 +15,16 @@ EXACT = 98_000
 """Counts below this come back exactly: six printed digits are off by 5e-6 of a mean at most, and the float
 that was printed by another 6e-8."""
 
-_NUMBER = r"([-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf))"
-_ITERATION = re.compile(r"\] Iteration (\d+)(?: \(.*\))?, (?:loss = " + _NUMBER + "|lr = " + _NUMBER + ")")
-_TESTING = re.compile(r"\] Iteration (\d+), Testing net \(#(\d+)\)")
+_NUMBER = r"([-+]?(?:[0-9]{1,30}(?:\.[0-9]*)?(?:e[-+]?[0-9]{1,4})?|nan|inf))"
+_ITERATION = re.compile(
+    r"\] Iteration ([0-9]{1,12})(?: \(.*\))?, (?:loss = " + _NUMBER + "|lr = " + _NUMBER + ")"
+)
+_TESTING = re.compile(r"\] Iteration ([0-9]{1,12}), Testing net \(#([0-9]{1,6})\)")
 _OUTPUT = re.compile(r"\]\s+(Test|Train) net output #\d+: (\S+) = " + _NUMBER)
 _SNAPSHOT = re.compile(r"\] Snapshotting to (?:binary proto|HDF5) file (.*\.caffemodel(?:\.h5)?)$")
 # Of the solver and the nets, which caffe prints as it reads them.
 _SOLVER = re.compile(r"\] Initializing solver from parameters:")
-_TEST_ITER = re.compile(r"^test_iter: (\d+)$")
+_TEST_ITER = re.compile(r"^test_iter: ([0-9]{1,12})$")
 _TYPE = re.compile(r'^  type: "(\w+)"$')
 _TOP = re.compile(r'^  top: "(.+)"$')
 

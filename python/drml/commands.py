@@ -75,7 +75,7 @@ def prepare(args: argparse.Namespace) -> None:
     options: dict[str, Any] = {}
     if args.aus:
         options["aus"] = parse_aus(args.aus)
-    of_one_kind = ("threshold", "camera", "landmark_folder", "first_frame", "labels")
+    of_one_kind = ("threshold", "camera", "landmark_folder", "first_frame", "labels", "images_anywhere")
     for name in ("positives", "negatives", *of_one_kind):
         # Left out, they are what suits the kind; those of another kind are left out.
         if getattr(args, name) is not None:

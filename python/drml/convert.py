@@ -7,6 +7,7 @@ files are rewritten as messages; caffe itself only tells how large the maps are 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = ["TARGETS", "Branches", "borders", "convert", "to_branches", "to_regio
 
 TARGETS = ("region", "branches")
 
+_PATCHES = 1024  # each is at least three layers
 _NORMS = {"Batch": "batch_param", "BatchNorm": "batch_norm_param"}
 
 Weights = dict[str, list[NDArray[np.float32]]]
@@ -68,7 +70,10 @@ def convert(
     stored = None if weights is None else read_caffemodel(weights)
     try:
         change = {"region": to_region, "branches": to_branches}[to]
-        pieces = change(net, size=size)
+        try:
+            pieces = change(net, size=size)
+        except IndexError:
+            raise UserError("a layer lacks a bottom, a top or a number that its type needs") from None
         if not pieces:
             what = "no layer Region" if to == "branches" else "no layer Splice"
             raise UserError(f"has {what} to convert")
@@ -431,6 +436,13 @@ def _one_to_branches(net: Any, name: str, size: int | None) -> Branches:
     param = region.region_param
     bottom = region.bottom[0]
     channels, height, width = map_shape(net, bottom, size=size)
+    if not (
+        1 <= param.grid_h <= height and 1 <= param.grid_w <= width and param.grid_h * param.grid_w <= _PATCHES
+    ):
+        raise UserError(
+            f"layer '{name}': a grid of {param.grid_h}x{param.grid_w} over a map of {height}x{width};"
+            f" at most {_PATCHES} patches are converted"
+        )
     made = Branches(region=name, bias_term=param.bias_term)
     rows, columns = borders(height, param.grid_h), borders(width, param.grid_w)
     patches = [
@@ -508,6 +520,8 @@ def _array(blob: Any) -> NDArray[np.float32]:
     values = blob.double_data if blob.double_data else blob.data
     old = any(blob.HasField(name) for name in ("num", "channels", "height", "width"))
     shape = (blob.num, blob.channels, blob.height, blob.width) if old else tuple(blob.shape.dim)
+    if len(values) != math.prod(shape):
+        raise UserError(f"a blob of {shape} has {len(values)} values; damaged, give whole weights")
     return np.array(values, np.float32).reshape(shape)
 
 

@@ -6,11 +6,15 @@ metrics ignore unknown labels.
 
 from __future__ import annotations
 
+import re
+
 from drml.errors import UserError
 
 PRESENT = 1
 ABSENT = -1
 UNKNOWN = 0
+
+_NUMBER = re.compile(r"[0-9]{1,4}")
 
 AU_NAMES: dict[int, str] = {
     1: "Inner brow raiser",
@@ -71,3 +75,14 @@ def parse_aus(text: str) -> tuple[int, ...]:
     if not aus or len(set(aus)) != len(aus):
         raise UserError(f"AUs '{text}': give each AU once, such as 1,2,4")
     return aus
+
+
+def is_au(text: str) -> bool:
+    """Say whether a text is the number of an AU: digits, at most four.
+
+    Examples
+    --------
+    >>> is_au("12"), is_au("12a"), is_au("")
+    (True, False, False)
+    """
+    return bool(_NUMBER.fullmatch(text))

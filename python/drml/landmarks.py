@@ -7,7 +7,6 @@ whole numbers, in the order that `drml.registration` tells.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from drml.errors import UserError
 from drml.files import writing
+from drml.limits import read_npz
 from drml.manifest import manifest_beside
 
 __all__ = ["POINTS", "landmarks_beside", "read_landmarks", "write_landmarks"]
@@ -66,11 +66,10 @@ def read_landmarks(path: str | Path) -> Mapping[str, NDArray[np.float32]]:
     """
     path = Path(path)
     try:
-        with np.load(path, allow_pickle=False) as file:
-            keys, points = file["keys"], file["landmarks"]
+        keys, points = read_npz(path, ("keys", "landmarks")).values()
     except FileNotFoundError:
         raise UserError(f"{path}: no landmarks were kept with these data; {_AGAIN}") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as landmarks ({error}); {_AGAIN}") from None
     good = keys.dtype.kind == "S" and keys.ndim == 1 and points.shape == (len(keys), POINTS, 2)
     if not good or points.dtype != np.float32 or not np.isfinite(points).all():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import struct
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -15,6 +14,8 @@ from google.protobuf.message import DecodeError
 
 from drml.errors import UserError
 from drml.files import writing
+from drml.limits import LABELS, MEAN_BYTES, read_bytes
+from drml.lmdb_pages import check_pages
 from drml.messages import BlobProto, Datum
 
 __all__ = ["Item", "check_lmdb", "read_lmdb", "read_mean", "write_lmdb", "write_mean"]
@@ -128,14 +129,8 @@ def _put(env: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> None:
             env.set_mapsize(env.info()["map_size"] * 2)
 
 
-# LMDB's file, 64 bits, little-endian: pages 0 and 1 begin with a 16-byte header and hold one meta record
-# each; the one with the higher transaction number counts.
-_MAGIC = 0xBEEFC0DE
-_PAGE_SIZE_AT, _ENTRIES_AT, _LAST_PAGE_AT = 40, 120, 136
-
-
 def check_lmdb(path: Path | str) -> int:
-    """Look at a database's files before mapping them: a truncated map ends the process with SIGBUS.
+    """Look at a database's pages before the library maps them: see `drml.lmdb_pages`.
 
     Returns
     -------
@@ -145,7 +140,7 @@ def check_lmdb(path: Path | str) -> int:
     Raises
     ------
     UserError
-        It is missing, empty, truncated or no LMDB.
+        It is missing, empty, truncated, damaged or no LMDB.
     """
     path = Path(path)
     data = path / "data.mdb"
@@ -153,26 +148,10 @@ def check_lmdb(path: Path | str) -> int:
         raise UserError(f"{path}: no such LMDB; make it with `drml prepare`")
     if not data.is_file():
         raise UserError(f"{path}: no LMDB, there is no data.mdb in it; make it with `drml prepare`")
-    size = data.stat().st_size
     try:
-        with data.open("rb") as file:
-            head = file.read(152)
-            if len(head) < 152:
-                raise UserError(f"{data}: truncated, {size} bytes; copy or make it again")
-            if struct.unpack_from("<I", head, 16)[0] != _MAGIC:
-                raise UserError(f"{data}: not an LMDB file")
-            page = struct.unpack_from("<I", head, _PAGE_SIZE_AT)[0]
-            file.seek(page)
-            other = file.read(152)
+        entries = check_pages(data)
     except OSError as error:
         raise UserError(f"{data}: cannot be read ({error.strerror})") from None
-    if len(other) < 152:
-        raise UserError(f"{data}: truncated, {size} bytes; copy or make it again")
-    newest = max((head, other), key=lambda meta: struct.unpack_from("<Q", meta, 144)[0])
-    entries, last_page = (struct.unpack_from("<Q", newest, at)[0] for at in (_ENTRIES_AT, _LAST_PAGE_AT))
-    needed = (last_page + 1) * page
-    if size < needed:
-        raise UserError(f"{data}: truncated, {size} bytes of {needed}; copy or make it again")
     if entries == 0:
         raise UserError(f"{path}: the LMDB is empty")
     return entries
@@ -221,6 +200,8 @@ def read_lmdb(path: Path | str, keys: Sequence[str] | None = None) -> Iterator[I
                     raise UserError(f"{path}: record {key} is not a Datum") from None
                 if not datum.encoded:
                     raise UserError(f"{path}: record {key} holds raw pixels, not an encoded image")
+                if len(datum.labels) > LABELS:
+                    raise UserError(f"{path}: record {key} has {len(datum.labels)} labels, over {LABELS}")
                 yield Item(key, datum.data, tuple(datum.labels))
                 # Before the map is touched again: a page that the file no longer has would end the process.
                 if _state(data) != opened:
@@ -272,7 +253,7 @@ def read_mean(path: Path | str) -> np.ndarray:
     """
     path = Path(path)
     try:
-        blob = BlobProto.FromString(path.read_bytes())
+        blob = BlobProto.FromString(read_bytes(path, MEAN_BYTES))
     except OSError as error:
         raise UserError(f"{path}: the mean image cannot be read ({error.strerror})") from None
     except DecodeError:

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from drml.errors import UserError
-from drml.labels import ABSENT, PRESENT, UNKNOWN
+from drml.labels import ABSENT, PRESENT, UNKNOWN, is_au
+from drml.limits import LABELS, open_list
 
 __all__ = [
     "LMDB_SUFFIX",
@@ -117,7 +118,7 @@ def iterate_manifest(path: str | Path) -> Iterator[Row]:
 
 def _rows(path: Path) -> Iterator[tuple[int, Row]]:
     """Yield the number of a row's line, and the row."""
-    with _reading(path), path.open(newline="", encoding="utf-8") as file:
+    with _reading(path), open_list(path) as file:
         reader = csv.reader(file)
         header = next(reader, [])
         _aus(path, header)
@@ -145,13 +146,13 @@ def read_aus(path: str | Path) -> tuple[int, ...]:
         It is missing or is no manifest.
     """
     path = Path(path)
-    with _reading(path), path.open(newline="", encoding="utf-8") as file:
+    with _reading(path), open_list(path) as file:
         return _aus(path, next(csv.reader(file), []))
 
 
 def _aus(path: Path, header: list[str]) -> tuple[int, ...]:
     names = header[len(_FIXED) :]
-    good = all(name.startswith("AU") and name[2:].isascii() and name[2:].isdigit() for name in names)
+    good = len(names) <= LABELS and all(name.startswith("AU") and is_au(name[2:]) for name in names)
     if header[: len(_FIXED)] != _FIXED or not names or not good:
         raise UserError(f"{path}: not a manifest; its header is {','.join(_FIXED)},AU1,...")
     aus = tuple(int(name[2:]) for name in names)

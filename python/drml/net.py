@@ -8,6 +8,7 @@ caffe is imported inside the functions: the rest of the package, ``drml --help``
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import subprocess
@@ -22,7 +23,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from drml import hdf5
 from drml.errors import UserError
+from drml.limits import PROTO_BYTES, PROTOTXT_BYTES, read_bytes, read_text
 
 # Layer parameters that name the data of a layer in a field `source`.
 _DATA_PARAMS = (
@@ -32,6 +35,7 @@ _DATA_PARAMS = (
     "hdf5_data_param",
     "window_data_param",
 )
+_PYTHON_LAYERS = "CAFFE_PYTHON_LAYERS"
 _FATAL = re.compile(r"^F\d{4,8} .*?\] ?(.*)$", re.MULTILINE)
 
 
@@ -81,14 +85,35 @@ def read_prototxt(path: str | Path, kind: str = "NetParameter") -> Any:
 
     message = new_message(kind)
     try:
-        text_format.Parse(Path(path).read_text(encoding="utf-8"), message)
+        text_format.Parse(read_text(path, PROTOTXT_BYTES), message)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a {kind} in prototxt form") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file; expected a {kind} in prototxt form") from None
     except text_format.ParseError as error:
         raise UserError(f"{path}: not a {kind}: line {error}") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path}: not a {kind} ({error})") from None
+    if kind == "NetParameter":
+        _refuse_foreign_layers(path, message)
     return message
+
+
+def _refuse_foreign_layers(path: str | Path, net: Any) -> None:
+    """Refuse layers that run code, or write files, of whose names the net decides."""
+    for layer in net.layer:
+        if layer.type == "Python" and os.environ.get(_PYTHON_LAYERS) != "1":
+            raise UserError(
+                f"{path}: layer '{layer.name}' of the type Python imports and runs the module that it names;"
+                f" remove it, or set {_PYTHON_LAYERS}=1 if you trust whoever wrote this net"
+            )
+    outputs = [layer for layer in net.layer if layer.type == "HDF5Output"]
+    outputs += [layer for layer in net.layers if layer.type == layer.HDF5_OUTPUT]
+    if outputs:
+        raise UserError(
+            f"{path}: layer '{outputs[0].name}' of the type HDF5Output overwrites the file that it names;"
+            " remove it from the net, or run it with caffe itself"
+        )
 
 
 def prototxt_text(message: Any) -> str:
@@ -205,20 +230,32 @@ class WeightsFile:
 
 
 def read_weights(path: str | Path) -> WeightsFile:
-    """Read the shapes in a .caffemodel or .h5 weights file, told apart by content as Caffe does."""
-    import h5py
+    """Read the shapes in a .caffemodel or .h5 weights file, told apart by content as Caffe does.
 
+    Raises
+    ------
+    UserError
+        It is missing or damaged; a blob has another number of values than its shape says.
+    """
     path = Path(path)
     if not path.is_file():
         raise UserError(f"{path}: no such weights file; give a .caffemodel or .h5")
-    if h5py.is_hdf5(path):
+    if hdf5.is_hdf5(path):
         return WeightsFile(_shapes_in_hdf5(path), None)
     net = read_caffemodel(path)
-    shapes = {
-        layer.name: [_shape_in_proto(blob) for blob in layer.blobs]
-        for layer in [*net.layers, *net.layer]
-        if layer.blobs
-    }
+    shapes: dict[str, list[Shape]] = {}
+    for layer in [*net.layers, *net.layer]:
+        if layer.blobs:
+            if layer.name in shapes:
+                raise UserError(f"{path}: two layers '{layer.name}'; give whole weights")
+            shapes[layer.name] = [_shape_in_proto(blob) for blob in layer.blobs]
+            for index, (blob, shape) in enumerate(zip(layer.blobs, shapes[layer.name], strict=True)):
+                count = len(blob.data) or len(blob.double_data)
+                if math.prod(shape) != count or min(shape, default=0) < 0:
+                    raise UserError(
+                        f"{path}: blob {index} of layer '{layer.name}' is {_x(shape)} with {count} values;"
+                        " damaged; give whole weights"
+                    )
     if not shapes:
         raise UserError(f"{path}: holds no weights; give the .caffemodel of a snapshot, not a .solverstate")
     return WeightsFile(shapes, transform_of(net, "TRAIN"))
@@ -234,15 +271,16 @@ def read_blob(path: str | Path, layer: str, index: int = 0) -> NDArray[np.float3
     """
     import h5py
 
+    path = Path(path)
     shapes = read_weights(path).shapes.get(layer, [])
     if index >= len(shapes):
         raise UserError(f"{path}: no blob {index} of layer '{layer}'; give the weights of this very net")
-    if h5py.is_hdf5(path):
+    if hdf5.is_hdf5(path):
         with h5py.File(path) as file:
-            return np.asarray(file[f"data/{layer}/{index}"], np.float32)
+            return np.asarray(hdf5.read_set(hdf5.child(file, f"data/{layer}/{index}")), np.float32)
     net = read_caffemodel(path)
     (blob,) = [one.blobs[index] for one in [*net.layers, *net.layer] if one.name == layer and one.blobs]
-    return np.array(blob.data, np.float32).reshape(shapes[index])
+    return np.array(blob.data or blob.double_data, np.float32).reshape(shapes[index])
 
 
 def read_caffemodel(path: str | Path) -> Any:
@@ -253,16 +291,15 @@ def read_caffemodel(path: str | Path) -> Any:
     UserError
         It is missing, is none, or is cut short.
     """
-    import h5py
     from google.protobuf.message import DecodeError
 
     if not Path(path).is_file():
         raise UserError(f"{path}: no such weights file; give a .caffemodel")
-    if h5py.is_hdf5(path):
+    if hdf5.is_hdf5(Path(path)):
         raise UserError(f"{path}: HDF5 weights; give a .caffemodel (snapshot_format: BINARYPROTO)")
     net = new_message("NetParameter")
     try:
-        net.ParseFromString(Path(path).read_bytes())
+        net.ParseFromString(read_bytes(path, PROTO_BYTES))
     except DecodeError:
         raise UserError(f"{path}: not a .caffemodel, or cut short; give whole weights") from None
     return net
@@ -279,16 +316,18 @@ def _shapes_in_hdf5(path: Path) -> dict[str, list[Shape]]:
 
     try:
         with h5py.File(path) as file:
-            group = file.get("data")
-            if not isinstance(group, h5py.Group):
+            if "data" not in file or not isinstance(group := hdf5.child(file, "data"), h5py.Group):
                 raise UserError(f"{path}: no group 'data'; not weights that Caffe wrote")
             shapes = {}
-            for name, layer in group.items():
-                blobs = sorted((key for key in layer if key.isdigit()), key=int)
+            for name in group:
+                layer = hdf5.child(group, name)
+                blobs = sorted((key for key in layer if re.fullmatch("[0-9]{1,3}", key)), key=int)
                 if blobs:
-                    shapes[name] = [tuple(layer[key].shape) for key in blobs]
+                    shapes[name] = [hdf5.shape(hdf5.child(layer, key)) for key in blobs]
             return shapes
-    except OSError as error:
+    except UserError:
+        raise
+    except Exception as error:  # HDF5's library and its binding raise many kinds
         raise UserError(f"{path}: damaged or cut short HDF5 file ({error})") from None
 
 
@@ -586,7 +625,7 @@ _good: set[tuple[str, str]] = set()  # texts of nets that Caffe took, so that fo
 
 def probe_net(deploy: str | Path, phase: str = "TEST") -> None:
     """Build the net in a child process, once for each text; raise its last fatal line if it dies of it."""
-    net = Path(deploy).read_text(encoding="utf-8")
+    net = read_text(deploy, PROTOTXT_BYTES)
     if (net, phase) in _good:
         return
     try:

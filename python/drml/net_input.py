@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from drml import lmdb_io
 from drml.errors import UserError
+from drml.limits import read_json
 from drml.net import Transform, read_weights
 
 __all__ = [
@@ -48,7 +49,7 @@ def read_transform_file(weights: str | Path) -> Transform | None:
     if not path.is_file():
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         mean_file = str(content.get("mean_file", ""))
         return Transform(
             scale=float(content.get("scale", 1.0)),

@@ -204,13 +204,19 @@ def prepare_disfa(
 
 
 def prepare_images(
-    root: Path | str, out: Path | str, *, labels: str = "signed", **options: Any
+    root: Path | str,
+    out: Path | str,
+    *,
+    labels: str = "signed",
+    images_anywhere: bool = False,
+    **options: Any,
 ) -> dict[str, Any]:
     """Prepare images of one's own; see :func:`drml.datasets.listed.read` and, for options, :func:`prepare`.
 
     Folds are dealt out by the seed, subject by subject.
     """
-    return prepare("images", root, out, reading={"labels": labels}, **options)
+    reading = {"labels": labels, "anywhere": images_anywhere}
+    return prepare("images", root, out, reading=reading, **options)
 
 
 def _is_ours(path: Path) -> bool:

@@ -125,6 +125,10 @@ def _decode(data: bytes, where: str) -> NDArray[np.uint8]:
     """Decode an encoded picture to BGR as the layer that trains does; `where` is named if it cannot be."""
     image = None
     if data and not images.is_cut_jpeg(data):
+        try:
+            images.check_pixels(data)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
         with contextlib.suppress(cv2.error):
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     if image is None:

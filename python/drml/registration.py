@@ -28,6 +28,7 @@ __all__ = [
 SIZE = 200
 """Side of the registered face in pixels."""
 
+_FARTHEST = 1e6  # pixels from the origin: no image is as large, and squares of these are exact enough
 _MIN_SPREAD = 1.0  # pixels (root mean square around the mean): below this there is no face to speak of
 
 # The left half of a mean face, in units of the distance between the eye centres, with the origin midway
@@ -94,6 +95,8 @@ def fault(points: np.ndarray) -> str | None:
         return f"{len(points)} landmarks, not 49 (or 66, 68, 5)"
     if not np.issubdtype(points.dtype, np.number) or not np.isfinite(points).all():
         return "landmarks that are not numbers"
+    if np.abs(points).max() > _FARTHEST:
+        return "landmarks far outside of any image"
     if np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1).mean()) < _MIN_SPREAD:
         return "landmarks all in one point"
     return None

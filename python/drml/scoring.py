@@ -22,6 +22,7 @@ from drml import metrics
 from drml.errors import UserError
 from drml.files import writing
 from drml.labels import AU_NAMES, BP4D_AUS, DISFA_AUS
+from drml.limits import LABELS, open_list
 from drml.net import CaffeNet, Net
 from drml.net_input import describe_input, find_input
 from drml.prepared import VERIFY, Data, open_data
@@ -450,17 +451,20 @@ def read_predictions(path: str | Path) -> PredictionTable:
         It is missing, or is not of that form.
     """
     try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
+        with open_list(path) as file:
             header, *rows = csv.reader(file)
         aus = tuple(int(name[4:]) for name in header if name.startswith("p_AU"))
-        if not aus or header != ["key", *(f"{what}_AU{au}" for what in "py" for au in aus)]:
+        if not 0 < len(aus) <= LABELS or header != [
+            "key",
+            *(f"{what}_AU{au}" for what in "py" for au in aus),
+        ]:
             raise ValueError
         values = np.array([row[1:] for row in rows], np.float64).reshape(len(rows), 2 * len(aus))
         if not np.isin(values[:, len(aus) :], (-1, 0, 1)).all() or not np.isfinite(values).all():
             raise ValueError
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected what drml score --predictions writes") from None
-    except ValueError:
+    except (ValueError, csv.Error):
         raise UserError(f"{path}: not what drml score --predictions writes") from None
     labels = values[:, len(aus) :].astype(np.int8)
     return PredictionTable(aus, [row[0] for row in rows], labels, values[:, : len(aus)])

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.errors import UserError
+from drml.limits import ARRAY_BYTES, PROTO_BYTES, read_bytes
 from drml.net import new_message
 
 __all__ = ["Snapshot", "newest", "read"]
@@ -22,6 +23,8 @@ _NAME = re.compile(r"_iter_(\d+)\.solverstate(\.h5)?$")
 # Tag and length of SolverState.resume, then of its two fields of fixed size.
 _TAG = b"\xc2\x3e"
 _FIRST_PART = 17
+# Bytes of a number or a name, and of the dataset `resume`, in HDF5.
+_SHORT, _RESUME = 4096, 1 << 28
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def read(path: str | Path) -> Snapshot:
 def _read_binary(path: Path) -> Any:
     from google.protobuf.message import DecodeError
 
-    content = path.read_bytes()
+    content = read_bytes(path, PROTO_BYTES)
     state = new_message("SolverState")
     first = new_message("SolverState")
     try:
@@ -93,18 +96,26 @@ def _read_hdf5(path: Path) -> Any:
     import h5py
     from google.protobuf.message import DecodeError
 
+    from drml.hdf5 import child, read_set
+
     state = new_message("SolverState")
     try:
         with h5py.File(path) as file:
-            state.iter = int(file["iter"][()].item())
+            state.iter = int(read_set(child(file, "iter"), _SHORT).item())
             if "learned_net" in file:
-                name = file["learned_net"][()]
-                state.learned_net = name.decode() if isinstance(name, bytes) else str(name)
+                state.learned_net = _text(child(file, "learned_net"))
             if "resume" in file:
-                state.resume.ParseFromString(file["resume"][()].tobytes())
+                state.resume.ParseFromString(read_set(child(file, "resume"), _RESUME).tobytes())
     except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, DecodeError) as error:
         raise UserError(f"{path}: not a solverstate in HDF5, or cut short ({error})") from None
     return state
+
+
+def _text(found: Any) -> str:
+    """Read a string as Caffe keeps it: of fixed length, in the file itself."""
+    if found.shape != () or found.dtype.kind != "S" or found.dtype.itemsize > _SHORT or found.external:
+        raise ValueError(f"'{found.name}' is no name")
+    return bytes(found[()]).decode()
 
 
 def _weights(path: Path, state: Any) -> Path:
@@ -116,7 +127,7 @@ def _weights(path: Path, state: Any) -> Path:
             continue
         if not state.resume.HasField("net_crc"):
             return place
-        content = place.read_bytes()
+        content = read_bytes(place, PROTO_BYTES if place.suffix != ".h5" else ARRAY_BYTES)
         if len(content) != state.resume.net_bytes:
             fault = f"{path}: its weights {place} have {len(content)} bytes of {state.resume.net_bytes}"
         elif zlib.crc32(content) != state.resume.net_crc:

@@ -39,6 +39,7 @@ from drml.caffe_log import Counts, Figure, LogReader
 from drml.errors import UserError
 from drml.f1_table import F1_FILE, F1Table, names_of_aus
 from drml.files import writing
+from drml.limits import read_text
 from drml.net import (
     Transform,
     batch_size,
@@ -591,7 +592,7 @@ def _run(
 
 def _seconds_so_far(table: Path) -> float:
     """Return the time in the last row of the losses: a training that goes on counts from there."""
-    last = table.read_text(encoding="utf-8", errors="replace").rstrip().rsplit("\n", 1)[-1].split(",")
+    last = read_text(table, errors="replace").rstrip().rsplit("\n", 1)[-1].split(",")
     try:
         return max(0.0, float(last[1]))
     except (IndexError, ValueError):  # nothing but the header, or a row cut off

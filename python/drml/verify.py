@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import itertools
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from drml import lmdb_io
 from drml.datasets import images
 from drml.errors import UserError
 from drml.landmarks import landmarks_beside, read_landmarks
+from drml.limits import read_json
 from drml.manifest import Row, iterate_manifest, manifest_beside, read_aus
 from drml.registration import SIZE
 
@@ -105,7 +105,7 @@ def _sibling(lmdb_dir: Path) -> Path:
 def _prepared_size(lmdb_dir: Path) -> int:
     summary = lmdb_dir.resolve().parent.parent / "summary.json"
     try:
-        return int(json.loads(summary.read_text(encoding="utf-8"))["options"]["size"])
+        return int(read_json(summary)["options"]["size"])
     except FileNotFoundError:
         return SIZE
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -58,9 +58,9 @@ def test_a_video_is_opened_once_for_all_its_frames(
     opened = []
     capture = cv2.VideoCapture
 
-    def counted(name: str) -> cv2.VideoCapture:
+    def counted(name: str, backend: int) -> cv2.VideoCapture:
         opened.append(name)
-        return capture(name)
+        return capture(name, backend)
 
     monkeypatch.setattr(cv2, "VideoCapture", counted)
     with ImageReader() as reader:

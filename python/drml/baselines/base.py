@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import warnings
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -18,6 +17,7 @@ from drml import metrics
 from drml.errors import UserError
 from drml.files import writing
 from drml.labels import ABSENT, PRESENT, UNKNOWN
+from drml.limits import read_npz
 
 __all__ = [
     "CHUNK",
@@ -143,20 +143,20 @@ class LinearDetector(BaseEstimator):
             The file is missing, damaged, or holds another kind of model.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
-                meta = json.loads(str(file["meta"]))
-                if meta["estimator"] != cls.__name__:
-                    raise UserError(f"{path}: a model of {meta['estimator']}, not of {cls.__name__}")
-                model = cls(**{name: _tuples(value) for name, value in meta["params"].items()})
-                for name in ("coef_", "intercept_", "constant_", "validation_f1_", *cls._extra):
-                    setattr(model, name, file[name] if file[name].ndim else file[name].item())
+            names = ("coef_", "intercept_", "constant_", "validation_f1_", *cls._extra)
+            meta = json.loads(str(read_npz(path, ("meta",))["meta"]))
+            if meta["estimator"] != cls.__name__:
+                raise UserError(f"{path}: a model of {meta['estimator']}, not of {cls.__name__}")
+            model = cls(**{name: _tuples(value) for name, value in meta["params"].items()})
+            for name, array in read_npz(path, names).items():
+                setattr(model, name, array if array.ndim else array.item())
+            model.n_features_in_ = model.coef_.shape[1]
+            if meta["feature_names"]:
+                model.feature_names_in_ = np.array(meta["feature_names"], object)
         except FileNotFoundError:
             raise UserError(f"{path}: no such model") from None
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             raise UserError(f"{path}: cannot be read as a model of {cls.__name__} ({error})") from None
-        model.n_features_in_ = model.coef_.shape[1]
-        if meta["feature_names"]:
-            model.feature_names_in_ = np.array(meta["feature_names"], object)
         return model
 
     # --- for subclasses ---------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ from tqdm import tqdm
 from drml.errors import UserError
 from drml.files import digest, writing
 from drml.landmarks import POINTS, landmarks_beside, read_landmarks
+from drml.limits import read_json
 from drml.manifest import LMDB_SUFFIX
 from drml.prepared import Data, open_data
 
@@ -182,9 +183,9 @@ def sift_features(
 def _reuse(path: Path, origin: dict[str, Any]) -> NDArray[np.float32] | None:
     """Map features that were made from the same, or give None."""
     try:
-        note = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        note = read_json(path.with_suffix(".json"))
         X = np.load(path, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, EOFError):
+    except (OSError, ValueError, EOFError, UserError):
         return None
     good = note == origin and list(X.shape) == origin["shape"] and X.dtype == np.float32
     return X if good else None

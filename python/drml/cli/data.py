@@ -125,7 +125,13 @@ def prepare(subparsers: Any) -> None:
         help="signed: 1 present, -1 absent, 0 unknown (default); 01: 1 present, 0 absent, 9 unknown",
     )
     only(parser, "kind", "disfa", ("threshold", "camera", "landmark_folder", "first_frame"))
-    only(parser, "kind", "images", ("labels",))
+    own.add_argument(
+        "--images-anywhere",
+        action="store_const",
+        const=True,
+        help="let the list name images outside of its own folder; look first at lists that others wrote",
+    )
+    only(parser, "kind", "images", ("labels", "images_anywhere"))
     add_seed(parser)
     add_jobs(parser)
     add_json(parser)

@@ -21,9 +21,11 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
+from drml import hdf5
 from drml.datasets import Record, Scan, images, landmarks
 from drml.errors import UserError
-from drml.labels import ABSENT, BP4D_AUS, PRESENT, UNKNOWN
+from drml.labels import ABSENT, BP4D_AUS, PRESENT, UNKNOWN, is_au
+from drml.limits import MAT_BYTES, read_text
 
 __all__ = ["read"]
 
@@ -164,7 +166,7 @@ def _add_video(
 def _read_coding(path: Path, aus: tuple[int, ...]) -> dict[int, np.ndarray]:
     """Read one coding file: frame -> labels."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a CSV file ({error})") from None
     numbered = [(number, line) for number, line in enumerate(lines, 1) if line.strip()]
@@ -173,7 +175,7 @@ def _read_coding(path: Path, aus: tuple[int, ...]) -> dict[int, np.ndarray]:
     header = [cell.strip() for cell in numbered[0][1].split(",")]
     columns: dict[int, int] = {}
     for index, cell in enumerate(header[1:], 1):
-        if cell.isascii() and cell.isdigit():
+        if is_au(cell):
             if int(cell) in columns:
                 raise UserError(f"{path}: line {numbered[0][0]}: two columns for AU {int(cell)}; remove one")
             columns[int(cell)] = index
@@ -228,17 +230,19 @@ def _landmarks(path: Path, contents: Any) -> Callable[[int], np.ndarray | None]:
 
 
 def _of_hdf5(path: Path, file: h5py.File) -> Callable[[int], np.ndarray | None]:
-    pred = file.get("fit/pred")
-    if not isinstance(pred, h5py.Dataset):
-        raise UserError(f"{path}: no fit/pred in it; the landmarks are expected there")
-    if pred.dtype != h5py.ref_dtype:  # a single frame: MATLAB stores the array itself
-        return lambda index: pred[()] if index == 0 else None
-    references = pred[()].ravel()
+    try:
+        pred = hdf5.child(file, "fit/pred")
+    except KeyError:
+        raise UserError(f"{path}: no fit/pred in it; the landmarks are expected there") from None
+    values = hdf5.read_set(pred, MAT_BYTES)
+    if values.dtype != h5py.ref_dtype:  # a single frame: MATLAB stores the array itself
+        return lambda index: values if index == 0 else None
+    references = values.ravel()
 
     def of_index(index: int) -> np.ndarray | None:
         if index >= len(references) or not references[index]:
             return None
-        return file[references[index]][()]
+        return hdf5.read_set(file[references[index]], MAT_BYTES)
 
     return of_index
 

@@ -29,13 +29,16 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import h5py
 import numpy as np
 from tqdm import tqdm
 
+from drml import hdf5
 from drml.datasets import Record, Scan, images, landmarks
 from drml.datasets.video import VideoFrame, frame_count
 from drml.errors import UserError
 from drml.labels import ABSENT, DISFA_AUS, PRESENT, UNKNOWN
+from drml.limits import MAT_BYTES, read_text
 
 __all__ = ["CAMERAS", "CODED_AUS", "THRESHOLD", "read"]
 
@@ -240,7 +243,7 @@ def _read_subject(scan: Scan, folder: Path, subject: str, threshold: int) -> dic
 def _read_labels(path: Path, threshold: int) -> dict[int, int]:
     """Read one label file: frame -> label."""
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: cannot be read as a label file ({error})") from None
     labels: dict[int, int] = {}
@@ -272,7 +275,7 @@ def _read_labels(path: Path, threshold: int) -> dict[int, int]:
 
 
 def _whole(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdigit() else None
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
 # --- landmarks ------------------------------------------------------------------------------------------
@@ -300,11 +303,12 @@ def _landmark_files(folder: Path, subject: str) -> dict[int, Path]:
 
 
 def _points(path: Path) -> np.ndarray:
-    with landmarks.opened(path) as contents:
+    with landmarks.opened(path) as contents, landmarks.blamed(path, "its pts cannot be read"):
         if "pts" not in contents:
             raise UserError(f"{path}: no pts in it; the landmarks are expected there")
-        with landmarks.blamed(path, "its pts cannot be read"):
-            return np.asarray(contents["pts"][()])
+        if isinstance(contents, h5py.File):
+            return hdf5.read_set(hdf5.child(contents, "pts"), MAT_BYTES)
+        return np.asarray(contents["pts"])
 
 
 def _add_subject(

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 from drml.datasets import Scan
 from drml.errors import UserError
+from drml.limits import open_list
 
 __all__ = ["exclude", "read_ranges"]
 
 REASON = "excluded by the list"
 _HEADER = ["video", "first", "last"]
+_FRAME = re.compile(r"\s*[0-9]{1,9}\s*")
 
 
 def read_ranges(path: str | Path) -> dict[str, list[range]]:
@@ -36,7 +39,7 @@ def read_ranges(path: str | Path) -> dict[str, list[range]]:
     path = Path(path)
     found: dict[str, list[range]] = {}
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with open_list(path, encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             if next(reader, []) != _HEADER:
                 raise UserError(f"{path}: not a list of frames; its first line is {','.join(_HEADER)}")
@@ -44,7 +47,7 @@ def read_ranges(path: str | Path) -> dict[str, list[range]]:
                 if not cells:
                     continue
                 where = f"{path}: line {reader.line_num}"
-                if len(cells) != 3 or not all(cell.strip().isdecimal() for cell in cells[1:]):
+                if len(cells) != 3 or not all(_FRAME.fullmatch(cell) for cell in cells[1:]):
                     raise UserError(
                         f"{where}: '{','.join(cells)}'; give video,first,last, such as SN030,939,962"
                     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,8 +11,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from drml import registration
+from drml import hdf5, registration
+from drml.datasets import mat5
 from drml.errors import UserError
+from drml.limits import MAT_BYTES, check_file, read_bytes
 
 __all__ = ["NONE", "blamed", "collect", "opened"]
 
@@ -45,13 +48,17 @@ def opened(path: Path) -> Iterator[Any]:
         It is neither.
     """
     with blamed(path, "cannot be read as a MATLAB file"):
-        if h5py.is_hdf5(path):
+        check_file(path, MAT_BYTES)
+        if hdf5.is_hdf5(path):
             contents: Any = h5py.File(path, "r")
         else:
             # Only the older format needs it, and it takes longer to import than all the rest.
             import scipy.io
 
-            contents = scipy.io.loadmat(path)
+            data = read_bytes(path, MAT_BYTES)
+            if not mat5.is_mat5(data):
+                raise ValueError("neither of version 5 nor 7.3")
+            contents = scipy.io.loadmat(io.BytesIO(mat5.unpacked(data)), variable_names=("fit", "pts"))
     try:
         yield contents
     finally:

@@ -5,7 +5,8 @@
     path,subject,AU1,AU2,AU12,x1,y1,x2,y2, ... ,x68,y68
     anna/01.jpg,anna,1,-1,0,310.5,220.0, ...
 
-``path`` and at least one AU are needed. Paths are relative to the file's own folder. Labels are 1 (present),
+``path`` and at least one AU are needed. Paths are relative to the file's own folder and
+stay inside it. Labels are 1 (present),
 -1 (absent), 0 or nothing (unknown); with ``labels="01"`` 1 (present), 0 (absent), 9 or nothing (unknown).
 ``subject`` keeps the images of one person in one split. Landmarks are 49, 66, 68 or 5 points in pixels of
 the image, counted from 0; an image without any is taken as a registered face, as it is.
@@ -14,6 +15,7 @@ the image, counted from 0; an image without any is taken as a registered face, a
 from __future__ import annotations
 
 import csv
+import os
 import re
 import zlib
 from collections.abc import Sequence
@@ -22,7 +24,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from drml import registration
+from drml import limits, registration
 from drml.datasets import Record, Scan
 from drml.errors import UserError
 from drml.labels import ABSENT, PRESENT, UNKNOWN
@@ -40,13 +42,19 @@ GROUPS = 30
 
 NO_SUBJECTS = "no subjects given, so that a person may be in several splits"
 
-_POINTS = re.compile(r"[xy][1-9]\d*")
-_AU = re.compile(r"AU([1-9]\d*)")
+_POINTS = re.compile(r"[xy][1-9][0-9]{0,2}")
+_AU = re.compile(r"AU([1-9][0-9]{0,3})")
+_LONGEST = 200  # letters of a subject: LMDB's keys have room for 511 bytes
 _COUNTS = (49, 66, 68, 5)
 
 
 def read(
-    root: Path | str, *, aus: Sequence[int] | None = None, labels: str = "signed", progress: bool = False
+    root: Path | str,
+    *,
+    aus: Sequence[int] | None = None,
+    labels: str = "signed",
+    anywhere: bool = False,
+    progress: bool = False,
 ) -> Scan:
     """Read a list of images.
 
@@ -58,6 +66,8 @@ def read(
         The AUs of each record's labels; by default all that the list has, in its order.
     labels : {"signed", "01"}, keyword-only
         How labels are written, see `LABELS`.
+    anywhere : bool, keyword-only
+        Let the list name images that lie outside of its own folder.
     progress : bool, keyword-only
         Show a progress bar.
 
@@ -75,13 +85,19 @@ def read(
     """
     path = Path(root)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
+        with limits.open_list(path, encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             header = [cell.strip() for cell in next(reader, [])]
-            rows = [(reader.line_num, [cell.strip() for cell in cells]) for cells in reader if any(cells)]
+            columns = _Columns(path, header, aus)
+            rows = []
+            for cells in reader:
+                if any(cells):
+                    if len(cells) != len(header):
+                        where = f"{path}: line {reader.line_num}"
+                        raise UserError(f"{where}: {len(cells)} values, the header has {len(header)}")
+                    rows.append((reader.line_num, [cell.strip() for cell in cells]))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a list of images ({error})") from None
-    columns = _Columns(path, header, aus)
     if not rows:
         raise UserError(f"{path}: no image after the header")
     scan = Scan(columns.aus)
@@ -92,10 +108,13 @@ def read(
     absent = False
     for line, cells in tqdm(rows, desc="reading", unit="image", disable=not progress):
         where = f"{path}: line {line}"
-        if len(cells) != len(header):
-            raise UserError(f"{where}: {len(cells)} values, the header has {len(header)}")
         image = path.parent / cells[columns.path]
-        if not cells[columns.path] or not image.is_file():
+        if not anywhere and not _inside(cells[columns.path]):
+            raise UserError(
+                f"{where}: image {cells[columns.path]!r} is outside of the list's folder; move the list,"
+                " or give --images-anywhere if you trust whoever wrote it"
+            )
+        if "\0" in cells[columns.path] or not cells[columns.path] or not image.is_file():
             raise UserError(f"{where}: image {cells[columns.path]!r} is not there (looked for {image})")
         if image in seen:
             raise UserError(f"{where}: image {cells[columns.path]!r} again, first in line {seen[image]}")
@@ -108,6 +127,10 @@ def read(
         subject = cells[columns.subject] if columns.subject is not None else _group(cells[columns.path])
         if not subject:
             raise UserError(f"{where}: no subject; give each image one, or none of them")
+        if len(subject) > _LONGEST:
+            raise UserError(
+                f"{where}: a subject's name of {len(subject)} letters; at most {_LONGEST} go into a key"
+            )
         key = f"{re.sub('[^A-Za-z0-9.-]+', '-', subject)}_{line:04d}"
         if not values.any():
             scan.skip("no known label", key)
@@ -127,6 +150,10 @@ class _Columns:
 
     def __init__(self, file: Path, header: list[str], aus: Sequence[int] | None) -> None:
         where = f"{file}: line 1"
+        if len(header) > limits.LABELS:
+            raise UserError(
+                f"{where}: {len(header)} columns; at most {limits.LABELS} are read (docs/limits_python.md)"
+            )
         twice = sorted({name for name in header if name and header.count(name) > 1})
         if twice:
             raise UserError(f"{where}: two columns are named {twice[0]!r}; remove one")
@@ -191,6 +218,17 @@ def _is_number(cell: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _inside(path: str) -> bool:
+    """Whether a path of the list stays below the list's folder; where links in there lead is not looked at.
+
+    Examples
+    --------
+    >>> _inside("a/../b.png"), _inside("a/../../b.png"), _inside("/b.png")
+    (True, False, False)
+    """
+    return not Path(path).is_absolute() and not os.path.normpath(path).startswith("..")
 
 
 def _group(path: str) -> str:

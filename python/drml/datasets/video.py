@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,15 @@ from typing import Any
 import numpy as np
 
 from drml.errors import UserError
+from drml.limits import VIDEO_FRAMES, VIDEO_REFUSED, check_file
 
 # Errors of ours name the file; FFmpeg's own lines do not. It reads this when the first video is opened.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 import cv2
+
+# FFmpeg alone: other readers take names with % for series of images, and know no limits.
+_BACKEND = cv2.CAP_FFMPEG if cv2.CAP_FFMPEG in cv2.videoio_registry.getBackends() else cv2.CAP_ANY
 
 __all__ = ["VideoFrame", "VideoReader", "frame_count", "is_text"]
 
@@ -175,7 +180,7 @@ class VideoReader:
         # A frame that cannot be decoded looks like the end: what the header tells of is tried for.
         while not self._capture.grab():
             following += 1
-            if following >= self.frames:
+            if following >= self.frames or following - self._at > VIDEO_REFUSED:
                 self._ended = True
                 return
         self._refused += following - self._at - 1
@@ -196,7 +201,8 @@ def _open(path: Path) -> Any:
         raise UserError(f"{path}: no such video")
     if not is_text(path):
         raise UserError(f"{path}: OpenCV opens no video whose name is not UTF-8; rename it")
-    capture = cv2.VideoCapture(str(path))
+    check_file(path, sys.maxsize)
+    capture = cv2.VideoCapture(str(path), _BACKEND)
     if not capture.isOpened():
         raise UserError(
             f"{path}: cannot be read as a video (damaged, or of a codec that OpenCV lacks);"
@@ -221,6 +227,9 @@ def frame_count(path: Path, at_least: int = 0) -> int:
     """
     reader = VideoReader(path)
     try:
+        told = max(reader.frames, at_least)
+        if told > VIDEO_FRAMES:
+            raise UserError(f"{path}: {told} frames; at most {VIDEO_FRAMES} are read (docs/limits_python.md)")
         return reader.frames if reader.frames >= max(at_least, 1) else reader.finish()
     finally:
         reader.close()

@@ -18,6 +18,7 @@ from drml.datasets.images import decode_bgr
 from drml.datasets.video import VideoReader
 from drml.detect.sources import Source
 from drml.errors import UserError
+from drml.limits import IMAGE_BYTES, read_bytes
 
 __all__ = ["Camera", "Frame", "Unreadable", "Video", "open_stream", "read_images"]
 
@@ -66,7 +67,7 @@ def read_images(sources: Iterable[Source]) -> Iterator[Frame]:
 
 def _load_upright(source: Source) -> NDArray[np.uint8]:
     try:
-        data = source.path.read_bytes()
+        data = read_bytes(source.path, IMAGE_BYTES)
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror or error})") from None
     image = decode_bgr(data)[0]

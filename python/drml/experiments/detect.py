@@ -23,6 +23,7 @@ from drml.experiments.nets import files_of
 from drml.experiments.settings import SPLITS, Settings, data_digest
 from drml.experiments.units import Place, Unit
 from drml.files import digest, writing
+from drml.limits import read_npz
 from drml.scoring import Predictions
 
 __all__ = ["TRAIN_FOLDER", "keep_predictions", "read_predictions", "unit"]
@@ -173,10 +174,9 @@ def read_predictions(folder: Path) -> Predictions:
     """Read the test predictions of a finished unit."""
     path = folder / _PREDICTIONS
     try:
-        with np.load(path, allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            about["aus"] = tuple(about["aus"])
-            arrays = {name: file[name] for name in ("labels", "probabilities")}
-            return Predictions(keys=[str(key) for key in file["keys"]], **arrays, **about)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        arrays: dict[str, Any] = read_npz(path, ("keys", "labels", "probabilities", "about"))
+        about = json.loads(str(arrays.pop("about")))
+        about["aus"] = tuple(about["aus"])
+        return Predictions(keys=[str(key) for key in arrays.pop("keys")], **arrays, **about)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read ({error}); remove {folder}, and it is done again") from None

@@ -22,6 +22,7 @@ from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings
 from drml.experiments.tables import SYNTHETIC
 from drml.files import writing
+from drml.limits import open_list
 from drml.training import LOSS_FILE
 
 __all__ = ["Figure5", "make"]
@@ -181,7 +182,7 @@ class Figure5:
 
 
 def _losses(folder: Path) -> Curve:
-    with (folder / TRAIN_FOLDER / LOSS_FILE).open(newline="", encoding="utf-8") as file:
+    with open_list(folder / TRAIN_FOLDER / LOSS_FILE) as file:
         return [
             (int(row["iteration"]), float(row["value"]))
             for row in csv.DictReader(file)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from drml.datasets.listed import NO_SUBJECTS
 from drml.errors import UserError
 from drml.experiments.settings import SPLITS
+from drml.limits import read_json
 from drml.manifest import Manifest, read_manifest
 
 __all__ = ["check", "describe"]
@@ -65,6 +65,9 @@ def check(data: str | Path, folds: Iterable[int]) -> None:
             )
 
 
+_DAMAGED = "damaged; prepare the data again"
+
+
 def _people(manifest: Manifest) -> set[str]:
     """Gather whose faces these are: pictures without a subject stand for themselves."""
     return {row.subject or row.source for row in manifest.rows.values()}
@@ -73,13 +76,13 @@ def _people(manifest: Manifest) -> set[str]:
 def _summary(data: Path) -> dict[str, Any]:
     path = data / _SUMMARY_FILE
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
     except FileNotFoundError:
         return {}
     except ValueError:
         found = None
     if not isinstance(found, dict):
-        raise UserError(f"{path}: damaged; prepare the data again")
+        raise UserError(f"{path}: {_DAMAGED}")
     return found
 
 
@@ -100,14 +103,18 @@ def describe(data: str | Path) -> list[str]:
     summary = _summary(data)
     if not summary:
         return [f"Labels, registration, sampling: not known, there is no {_SUMMARY_FILE} beside the folds."]
-    kind, options = summary["kind"], summary["options"]
-    coding = _CODING[kind].format(threshold=options.get("threshold"), labels=options.get("labels"))
+    try:
+        kind, options = summary["kind"], dict(summary["options"])
+        coding = _CODING[kind].format(threshold=options.get("threshold"), labels=options.get("labels"))
+        mixed = NO_SUBJECTS in summary.get("incomplete", {})
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{data / _SUMMARY_FILE}: {_DAMAGED}") from None
     size, positives, negatives = (options.get(name) for name in ("size", "positives", "negatives"))
     drawn = f"per AU and video up to {positives} with it and {negatives} without"
     if options.get("unsampled") == "mask":
         drawn += ", labels of AUs that a frame was not drawn for masked"
     apart = "No subject is in two of these, nor tested twice."
-    if NO_SUBJECTS in summary.get("incomplete", {}):
+    if mixed:
         apart = f"{NO_SUBJECTS[0].upper()}{NO_SUBJECTS[1:]}."
     return [
         f"Labels: {coding}; unknown labels are in no figure.",

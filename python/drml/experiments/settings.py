@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from drml.errors import UserError
 from drml.experiments.methods import METHODS, NotAvailable
 from drml.experiments.units import write_json
 from drml.files import digest
+from drml.limits import read_json
 
 __all__ = ["SCALES", "SETTINGS_FILE", "Settings", "data_digest", "folds_of"]
 
@@ -86,7 +86,7 @@ class Settings:
         """Read the settings of an experiment's folder."""
         path = out / SETTINGS_FILE
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            return cls(**read_json(path))
         except FileNotFoundError:
             raise UserError(f"{out}: no {SETTINGS_FILE} in it; give the --out of drml experiment") from None
         except (ValueError, TypeError) as error:

@@ -26,6 +26,7 @@ from typing import Any
 from drml import machine
 from drml.errors import UserError
 from drml.files import writing
+from drml.limits import read_json
 
 __all__ = ["Place", "Unit", "config_of", "finished", "is_done", "run_all", "run_unit", "write_json"]
 
@@ -97,7 +98,7 @@ def _now() -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
+        value = read_json(path)
         if isinstance(value, dict):
             return value
     except ValueError:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from drml import limits
 from drml.errors import UserError
 
 __all__ = ["as_written", "read_json"]
@@ -22,7 +22,7 @@ def read_json(path: str | Path, expected: str) -> dict[str, Any]:
         It is missing, or no JSON object.
     """
     try:
-        content = json.loads(Path(path).read_text(encoding="utf-8"))
+        content = limits.read_json(path)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected {expected}") from None
     except ValueError as error:
@@ -37,7 +37,7 @@ def as_written(path: str | Path) -> Iterator[None]:
     """Turn what JSON of another form leads to into a line that names the file."""
     try:
         yield
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError, ArithmeticError) as error:
         raise UserError(
             f"{path}, or another file of the report, is not as drml writes it"
             f" ({type(error).__name__}: {error}); make it again with this version"

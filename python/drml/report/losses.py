@@ -10,6 +10,7 @@ from pathlib import Path
 from drml.caffe_log import Figure, LogReader
 from drml.errors import UserError
 from drml.f1_table import mean_f1
+from drml.limits import open_list, read_text
 from drml.training import LOG_FILE, LOSS_FILE
 
 __all__ = ["Losses", "read_losses"]
@@ -39,16 +40,16 @@ def read_losses(folder: Path) -> Losses:
     figures: list[tuple[float, str, str, float]] = []
     seconds = None
     if table.is_file():
-        with table.open(newline="", encoding="utf-8") as file:
+        with open_list(table) as file:
             try:
                 for row in csv.DictReader(file):
                     seconds = float(row["seconds"])
                     figures.append((float(row["iteration"]), row["phase"], row["name"], float(row["value"])))
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, csv.Error):
                 raise UserError(f"{table}: not what drml train writes; train again, or remove it") from None
     elif log.is_file():
         reader = LogReader()
-        for line in log.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in read_text(log, errors="replace").splitlines():
             for found in reader.read(line):
                 if isinstance(found, Figure):
                     figures.append((found.iteration, found.phase, found.name, found.value))

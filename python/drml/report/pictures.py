@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from drml.datasets.images import check_pixels
 from drml.errors import UserError
+from drml.limits import IMAGE_BYTES, read_bytes
 from drml.report.markup import escaped
 
 __all__ = ["data_url", "picture"]
@@ -39,10 +42,15 @@ def picture(path: Path, alt: str, kind: str = "picture", limit: int = LIMIT) -> 
         It is missing, or no picture.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path, IMAGE_BYTES)
+        check_pixels(data)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    except UserError as error:
+        raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+    pixels = None
+    with contextlib.suppress(cv2.error):
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if pixels is None:
         raise UserError(f"{path}: not a picture; make it again")
     height, width = pixels.shape[:2]

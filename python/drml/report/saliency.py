@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from drml.errors import UserError
+from drml.limits import read_json
 from drml.report.markup import au_name, cell, escaped
 from drml.report.page import Section
 from drml.report.pictures import picture
@@ -25,7 +25,7 @@ def saliency_section(folder: Path) -> Section:
     """
     path = folder / "saliency.json"
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        found = read_json(path)
         key, aus = str(found["key"]), {int(name[2:]): about for name, about in found["aus"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: not what drml saliency writes; give its --out") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from drml.limits import PROTOTXT_BYTES, read_text
 from drml.report.lines import STYLES, Series, legend, line_chart
 from drml.report.losses import Losses, read_losses
 from drml.report.markup import details, duration, escaped, html_table
@@ -20,7 +21,7 @@ def _solver(folder: Path, summary: str = "The solver") -> str:
     solver = folder / SOLVER_FILE
     if not solver.is_file():
         return ""
-    text = solver.read_text(encoding="utf-8", errors="replace")
+    text = read_text(solver, PROTOTXT_BYTES, errors="replace")
     return details(summary, f"<pre>{escaped(text)}</pre>")
 
 

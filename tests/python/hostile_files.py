@@ -1,0 +1,560 @@
+"""What the readers are fuzzed with: for each, whole files that drml writes, and the call that reads one.
+
+`python tests/python/hostile_files.py --seconds N` goes through all of them until the time is up
+(tools/fuzz_python.sh); test_hostile_input.py does so with few examples.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import faulthandler
+import io
+import os
+import resource
+import shutil
+import signal
+import sys
+import tempfile
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import h5py
+import numpy as np
+import scipy.io
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+
+from drml import lmdb_io, manifest, messages
+from drml.baselines.lsvm import LSVM
+from drml.caffe_log import LogReader
+from drml.datasets import bp4d, disfa, exclude, images, listed
+from drml.datasets.video import VideoReader, frame_count
+from drml.detect.frames import read_images
+from drml.detect.sources import find_sources
+from drml.errors import UserError
+from drml.experiments import detect as experiment
+from drml.experiments import protocol, units
+from drml.experiments.settings import Settings
+from drml.labels import BP4D_AUS
+from drml.landmarks import read_landmarks, write_landmarks
+from drml.net_input import read_transform_file
+from drml.registration import REFERENCE
+from drml.report.inputs import read_json
+from drml.report.losses import read_losses
+from drml.report.pictures import picture
+from drml.scoring import read_predictions
+from drml.synth.mat_writer import write_fit, write_pts
+
+MEMORY = 1 << 30
+"""Bytes that reading a small file may take beyond what the process has."""
+
+SECONDS = 20
+"""How long reading one may take."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader.
+
+    Attributes
+    ----------
+    seeds : callable
+        ``seeds(folder)`` gives whole files' contents; it may write into the folder what they refer to.
+    name : str
+        What the file is called in the folder.
+    read : callable
+        Reads the file of that name.
+    """
+
+    seeds: Callable[[Path], list[bytes]]
+    name: str
+    read: Callable[[Path], Any]
+
+
+def _written(folder: Path, write: Callable[[Path], Any], name: str = "seed.tmp") -> bytes:
+    path = folder / name
+    write(path)
+    data = path.read_bytes()
+    path.unlink()
+    return data
+
+
+def _face() -> np.ndarray:
+    rows, columns = np.mgrid[:24, :20]
+    return np.stack([rows * 9, columns * 11, (rows + columns) * 5], axis=2).astype(np.uint8)
+
+
+def _encoded(kind: str, image: np.ndarray | None = None) -> bytes:
+    return bytes(cv2.imencode(kind, _face() if image is None else image)[1])
+
+
+# --- lists and texts
+
+
+def _manifests(folder: Path) -> list[bytes]:
+    rows = [
+        manifest.Row(f"F001_T1_{i:04d}", f"a/{i}.jpg", "F001", "T1", str(i), (1, -1, 0)) for i in range(5)
+    ]
+    return [_written(folder, lambda path: manifest.write_manifest(path, (1, 12, 17), rows))]
+
+
+def _codings(_: Path) -> list[bytes]:
+    lines = ["0," + ",".join(map(str, BP4D_AUS))]
+    lines += [f"{frame}," + ",".join("019"[(frame + au) % 3] for au in BP4D_AUS) for frame in range(1, 6)]
+    return ["\n".join(lines).encode(), "\r\n".join(lines).encode("utf-8-sig")]
+
+
+def _lists(folder: Path) -> list[bytes]:
+    (folder / "faces").mkdir(exist_ok=True)
+    for index in range(3):
+        (folder / f"faces/{index}.png").write_bytes(_encoded(".png"))
+    points = [f"{axis}{index}" for index in range(1, 6) for axis in "xy"]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["path", "subject", "AU1", "AU12", *points])
+    for index in range(3):
+        writer.writerow([f"faces/{index}.png", f"s{index}", 1, -1, *range(10, 20)])
+    plain = "path,AU1\nfaces/0.png,1\nfaces/1.png,-1\n"
+    return [text.getvalue().encode(), plain.encode(), b"path,AU1\n../x.png,1\n/etc/hostname,-1\n"]
+
+
+_LOG = """\
+I1123 10:00:00.0 1 solver.cpp:44] Initializing solver from parameters:
+test_iter: 4
+  type: "MultiLabelCounts"
+  top: "counts"
+I1123 10:00:00.0 1 solver.cpp:330] Iteration 0, Testing net (#0)
+I1123 10:00:01.0 1 solver.cpp:414]     Test net output #0: counts = 3
+I1123 10:00:01.0 1 solver.cpp:414]     Test net output #1: counts = 1.5
+I1123 10:00:01.0 1 solver.cpp:414]     Test net output #2: counts = 2e+01
+I1123 10:00:01.0 1 solver.cpp:414]     Test net output #3: counts = nan
+I1123 10:00:02.0 1 solver.cpp:218] Iteration 20 (5.1 iter/s, 4s/20 iters), loss = 1.25
+I1123 10:00:02.0 1 sgd_solver.cpp:105] Iteration 20, lr = 0.001
+I1123 10:00:03.0 1 solver.cpp:447] Snapshotting to binary proto file a_iter_20.caffemodel
+"""
+
+
+def _read_log(path: Path) -> None:
+    reader = LogReader()
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        reader.read(line)
+
+
+_LOSSES = b"iteration,seconds,phase,name,value\n20,1.5,train,loss,3.25\n20,1.6,test,loss,nan\n"
+
+
+# --- Caffe's files
+
+
+def _databases(folder: Path) -> list[bytes]:
+    found = []
+    for count, size in ((3, 40), (300, 10), (3, 9000)):
+        items = [(f"F001_T1_{i:04d}", bytes([i % 251]) * size, (1, -1, 0)) for i in range(count)]
+        lmdb_io.write_lmdb(folder / "db", items, shape=(3, 24, 20))
+        found.append((folder / "db/data.mdb").read_bytes())
+        (folder / "db/data.mdb").unlink()
+        (folder / "db").rmdir()
+    return found
+
+
+def _read_database(path: Path) -> None:
+    folder = path.parent
+    for item in lmdb_io.read_lmdb(folder):
+        len(item.image)
+    list(lmdb_io.read_lmdb(folder, ["F001_T1_0001", "none"]))
+
+
+def _records(_: Path) -> list[bytes]:
+    datum = messages.Datum(channels=3, height=24, width=20, data=_encoded(".png"), encoded=True)
+    datum.labels.extend([1, -1, 0])
+    return [datum.SerializeToString()]
+
+
+def _read_record(path: Path) -> None:
+    """Put the record into a whole database, as a prepared folder has it."""
+    import lmdb
+
+    from drml.prepared import open_data
+
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        with lmdb.open(folder, map_size=1 << 24, lock=False) as env, env.begin(write=True) as transaction:
+            transaction.put(b"a", path.read_bytes())
+        for _ in open_data(folder).records():
+            pass
+
+
+def _means(folder: Path) -> list[bytes]:
+    return [_written(folder, lambda path: lmdb_io.write_mean(path, np.ones((3, 4, 5), np.float32)))]
+
+
+_TRANSFORM = (
+    b'{"scale": 0.016666668, "crop_size": 170, "mean_value": [1.5, 2], "mean_file": "mean.binaryproto"}'
+)
+
+
+# --- MATLAB's files
+
+
+def _old_matlab(folder: Path) -> list[bytes]:
+    fit = np.zeros((1, 3), [("pred", object), ("lost", object)])
+    for index in range(3):
+        fit[0, index]["pred"], fit[0, index]["lost"] = REFERENCE if index else np.zeros((0, 0)), "no"
+    found = [_written(folder, lambda path: write_pts(path, REFERENCE))]
+    for content in (
+        {"fit": fit},
+        {"pts": np.tile(REFERENCE, (2, 1))[:66], "more": np.array([["a", 1]], object)},
+    ):
+        for packed in (False, True):
+            whole = io.BytesIO()
+            scipy.io.savemat(whole, content, do_compression=packed)
+            found.append(whole.getvalue())
+    return found
+
+
+def _new_matlab(folder: Path) -> list[bytes]:
+    points = {1: REFERENCE, 3: REFERENCE + 1}
+    whole = io.BytesIO()
+    with h5py.File(whole, "w") as file:
+        file.create_dataset("fit/pred", data=REFERENCE.T, compression="gzip", chunks=(1, 49))
+        file.create_dataset("pts", data=REFERENCE.T)
+    return [_written(folder, lambda path: write_fit(path, points, 4)), whole.getvalue()]
+
+
+def _read_landmarks(path: Path) -> None:
+    from drml.datasets import landmarks
+
+    with landmarks.opened(path) as contents:
+        points_of = bp4d._landmarks(path, contents)
+        landmarks.collect(path, ((frame, points_of(frame)) for frame in range(1, 6)), (49,))
+
+
+def _read_points(path: Path) -> None:
+    from drml.datasets import landmarks
+
+    landmarks.collect(path, [(1, disfa._points(path))], (66, 68, 49))
+
+
+# --- pictures
+
+
+def _pictures(_: Path) -> list[bytes]:
+    wide = np.repeat(_face()[:, :, :1], 4, axis=2).astype(np.uint16) * 200
+    found = [_encoded(kind) for kind in (".png", ".jpg", ".bmp", ".webp", ".tiff")]
+    return [*found, _encoded(".png", wide), _encoded(".jpg", _face()[:, :, 0])]
+
+
+def _read_photo(path: Path) -> None:
+    for frame in read_images(find_sources([str(path)])):
+        assert frame.image is not None or frame.fault
+
+
+def _videos(folder: Path) -> list[bytes]:
+    found = []
+    for name, code in (("a.avi", "MJPG"), ("a.mp4", "mp4v")):
+        path = folder / name
+        writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), 25, (32, 24))
+        for index in range(6):
+            writer.write(np.full((24, 32, 3), index * 30, np.uint8))
+        writer.release()
+        found.append(path.read_bytes())
+        path.unlink()
+    return found
+
+
+def _read_video(path: Path) -> None:
+    frame_count(path, 3)
+    reader = VideoReader(path)
+    try:
+        for _ in zip(reader.stream(), range(50), strict=False):
+            pass
+    finally:
+        reader.close()
+
+
+# --- models and results
+
+
+def _landmark_files(folder: Path) -> list[bytes]:
+    keys = ["a", "bb"]
+    return [_written(folder, lambda path: write_landmarks(path, keys, np.stack([REFERENCE, REFERENCE])))]
+
+
+def _linear_models(folder: Path) -> list[bytes]:
+    random = np.random.default_rng(0)
+    X, Y = random.normal(size=(20, 3)), random.choice([-1, 1], (20, 2))
+    return [_written(folder, LSVM(Cs=1.0).fit(X, Y).save)]
+
+
+def _experiments(folder: Path) -> list[bytes]:
+    def write(path: Path) -> None:
+        about = '{"source": "a", "aus": [1, 2], "records": 2, "synthetic": true, "input": {}, "seconds": 1.5}'
+        np.savez(
+            path.open("wb"),
+            keys=np.array(["a", "b"]),
+            labels=np.ones((2, 2), np.int8),
+            probabilities=np.full((2, 2), 0.5),
+            about=np.array(about),
+        )
+
+    return [_written(folder, write)]
+
+
+_SETTINGS = b'{"quick": true, "data": "data", "seed": 3}'
+_OPTIONS = b'{"size": 200, "threshold": 3, "positives": 800}'
+_SUMMARY = b'{"kind": "disfa", "options": ' + _OPTIONS + b', "aus": [1, 2], "folds": {}}'
+_RESULT = b'{"frames": 12, "synthetic": true, "average": {"f1": 0.5, "auc": null}, "protocol": ["a", "b"]}'
+_PREDICTIONS = b"key,p_AU1,p_AU2,y_AU1,y_AU2\na,0.5,0.25,1,-1\nb,0.125,1,0,1\n"
+
+TARGETS: dict[str, Target] = {
+    "manifest": Target(_manifests, "test.csv", manifest.read_manifest),
+    "coding": Target(_codings, "F001_T1.csv", lambda path: bp4d._read_coding(path, BP4D_AUS)),
+    "labels": Target(
+        lambda _: [b"1,0\n2,5\n3,2\n"], "SN001_au1.txt", lambda path: disfa._read_labels(path, 3)
+    ),
+    "list": Target(_lists, "faces.csv", listed.read),
+    "exclude": Target(lambda _: [b"video,first,last\nSN030,939,962\n"], "bad.csv", exclude.read_ranges),
+    "log": Target(lambda _: [_LOG.encode()], "caffe.log", _read_log),
+    "losses": Target(lambda _: [_LOSSES], "loss.csv", lambda path: read_losses(path.parent)),
+    "predictions": Target(lambda _: [_PREDICTIONS], "predictions.csv", read_predictions),
+    "lmdb": Target(_databases, "data.mdb", _read_database),
+    "datum": Target(_records, "datum", _read_record),
+    "mean": Target(_means, "mean.binaryproto", lmdb_io.read_mean),
+    "transform": Target(
+        lambda _: [_TRANSFORM], "transform.json", lambda path: read_transform_file(path.with_name("a.h5"))
+    ),
+    "matlab 5": Target(_old_matlab, "SN001_0001_lm.mat", _read_points),
+    "matlab 5 struct": Target(_old_matlab, "F001_T1.mat", _read_landmarks),
+    "matlab 7.3": Target(_new_matlab, "F001_T1.mat", _read_landmarks),
+    "matlab 7.3 points": Target(_new_matlab, "SN001_0001_lm.mat", _read_points),
+    "image": Target(_pictures, "a.png", images.load_bgr),
+    "photo": Target(_pictures, "a.png", _read_photo),
+    "report picture": Target(_pictures, "a.png", lambda path: picture(path, "a")),
+    "video": Target(_videos, "a.avi", _read_video),
+    "landmarks": Target(_landmark_files, "test_landmarks.npz", read_landmarks),
+    "model": Target(_linear_models, "lsvm.npz", LSVM.load),
+    "experiment": Target(
+        _experiments, experiment._PREDICTIONS, lambda path: experiment.read_predictions(path.parent)
+    ),
+    "settings": Target(lambda _: [_SETTINGS], "settings.json", lambda path: Settings.of(path.parent)),
+    "unit": Target(lambda _: [_RESULT], units.RESULT_FILE, lambda path: units.finished(path.parent, ".")),
+    "summary": Target(lambda _: [_SUMMARY], "summary.json", lambda path: protocol.describe(path.parent)),
+    "scores": Target(lambda _: [_RESULT], "scores.json", lambda path: read_json(path, "scores")),
+}
+
+
+def _caffe_targets() -> dict[str, Target]:
+    """The readers that need pycaffe's messages; none where it is not built."""
+    from drml import net
+
+    try:
+        pb = net._messages()
+    except UserError:
+        return {}
+    deploy = (
+        'name: "a" layer { name: "data" type: "Input" top: "data"'
+        " input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }"
+        ' layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"'
+        ' inner_product_param { num_output: 2 weight_filler { type: "gaussian" std: 0.01 } } }'
+    )
+    python = 'layer { name: "p" type: "Python" top: "p" python_param { module: "os" layer: "abort" } }'
+    solver = b'net: "train_val.prototxt" base_lr: 0.01 test_iter: 4 max_iter: 10 snapshot_prefix: "a"'
+
+    def weights(_: Path) -> list[bytes]:
+        found = pb.NetParameter(name="a")
+        layer = found.layer.add(name="fc", type="InnerProduct")
+        for shape in ((2, 4), (2,)):
+            blob = layer.blobs.add()
+            blob.shape.dim.extend(shape)
+            blob.data.extend(range(int(np.prod(shape))))
+        old = found.layer.add(name="old").blobs.add(num=1, channels=1, height=1, width=2)
+        old.data.extend([1, 2])
+        return [found.SerializeToString()]
+
+    def weights_h5(_: Path) -> list[bytes]:
+        whole = io.BytesIO()
+        with h5py.File(whole, "w") as file:
+            file.create_dataset("data/fc/0", data=np.ones((2, 4), np.float32))
+            file.create_dataset("data/fc/1", data=np.ones(2, np.float32))
+        return [whole.getvalue()]
+
+    def read_all(path: Path) -> None:
+        for name, shapes in net.read_weights(path).shapes.items():
+            for index in range(len(shapes)):
+                net.read_blob(path, name, index)
+
+    return {
+        "prototxt": Target(
+            lambda _: [deploy.encode(), python.encode()], "deploy.prototxt", net.read_prototxt
+        ),
+        "solver": Target(
+            lambda _: [solver], "solver.prototxt", lambda path: net.read_prototxt(path, "SolverParameter")
+        ),
+        "caffemodel": Target(weights, "a.caffemodel", read_all),
+        "weights h5": Target(weights_h5, "a.h5", read_all),
+    }
+
+
+TARGETS.update(_caffe_targets())
+
+
+# --- what is done to a file
+
+_POSITION = st.floats(0, 1, exclude_max=True, width=32)
+_NUMBERS = [bytes(4), b"\xff" * 4, b"\xff\xff\xff\x7f", b"\x00\x00\x00\x80", b"\xff" * 8, b"\x00\x00\x01\x00"]
+_CHANGES = st.one_of(
+    st.tuples(st.just("flip"), _POSITION, st.integers(0, 7)),
+    st.tuples(st.just("put"), _POSITION, st.binary(min_size=1, max_size=8) | st.sampled_from(_NUMBERS)),
+    st.tuples(st.just("insert"), _POSITION, st.binary(min_size=1, max_size=16) | st.sampled_from(_NUMBERS)),
+    st.tuples(st.just("cut"), _POSITION, st.just(0)),
+    st.tuples(st.just("remove"), _POSITION, st.integers(1, 40)),
+    st.tuples(st.just("repeat"), _POSITION, st.integers(1, 40)),
+    st.tuples(
+        st.just("digits"),
+        _POSITION,
+        st.sampled_from([b"9" * 5000, b"-1", b"1e999", b"nan", b"[" * 3000, b"{"]),
+    ),
+    st.tuples(st.just("splice"), _POSITION, _POSITION),
+)
+
+
+def changed(data: bytes, other: bytes, changes: list[tuple[str, float, Any]]) -> bytes:
+    """Apply changes one after the other; a place is a share of the length."""
+    for what, place, how in changes:
+        at = int(place * len(data))
+        if what == "flip" and data:
+            data = data[:at] + bytes([data[at] ^ 1 << how]) + data[at + 1 :]
+        elif what == "put":
+            data = data[:at] + how + data[at + len(how) :]
+        elif what in ("insert", "digits"):
+            data = data[:at] + how + data[at:]
+        elif what == "cut":
+            data = data[:at]
+        elif what == "remove":
+            data = data[:at] + data[at + how :]
+        elif what == "repeat":
+            data = data[:at] + data[at : at + how] * 3 + data[at + how :]
+        elif what == "splice":
+            data = data[:at] + other[int(how * len(other)) :]
+    return data
+
+
+def fuzz(name: str, folder: Path, *, examples: int, start: int = 0) -> None:
+    """Read changed files in a folder, where the last one stays.
+
+    Raises what the reader raises, unless it is a `UserError`, or an OSError with a file's name.
+    """
+    target = TARGETS[name]
+    seeds = target.seeds(folder)
+    path = folder / target.name
+
+    def read(data: bytes) -> None:
+        path.write_bytes(data)
+        signal.alarm(SECONDS)
+        try:
+            target.read(path)
+        except UserError as error:
+            assert str(error).strip()
+        except OSError as error:
+            if error.filename is None:
+                raise
+        finally:
+            signal.alarm(0)
+
+    for data in seeds:
+        read(data)
+
+    @seed(start)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate, Phase.shrink],
+    )
+    @given(st.sampled_from(seeds), st.sampled_from(seeds), st.lists(_CHANGES, min_size=1, max_size=6))
+    def run(data: bytes, other: bytes, changes: list[tuple[str, float, Any]]) -> None:
+        read(changed(data, other, changes))
+
+    run()
+
+
+def in_child(name: str, folder: Path, *, examples: int, start: int = 0) -> str | None:
+    """Fuzz a reader in a process of its own, of bounded memory; return what went wrong, if anything.
+
+    Then the file that did it is still in the folder, which is removed otherwise.
+    """
+    folder.mkdir(parents=True)
+    sys.stdout.flush()
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            os.close(reading)
+            used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+            resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            faulthandler.disable()
+            warnings.simplefilter("ignore")
+            fuzz(name, folder, examples=examples, start=start)
+            code = 0
+        except BaseException as error:
+            error.__notes__ = []  # Hypothesis's, with the whole file in them
+            os.write(writing, "".join(traceback.format_exception(error))[-4000:].encode())
+        finally:
+            os._exit(code)
+    os.close(writing)
+    with os.fdopen(reading, "rb") as pipe:
+        said = pipe.read().decode(errors="replace")
+    status = os.waitpid(child, 0)[1]
+    if status == 0:
+        shutil.rmtree(folder)
+        return None
+    ended = f"signal {signal.Signals(os.WTERMSIG(status)).name}" if os.WIFSIGNALED(status) else "an error"
+    return f"{name}: {ended}; the file is {folder / TARGETS[name].name}\n{said}"
+
+
+def rounds(seconds: float) -> Iterator[tuple[str, int]]:
+    """Yield readers and the number of the round, until the time is up; each once at least."""
+    end = time.monotonic() + seconds
+    number = 0
+    while True:
+        for name in TARGETS:
+            if number and time.monotonic() > end:
+                return
+            yield name, number
+        number += 1
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Fuzz the Python readers.")
+    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--examples", type=int, default=200, help="of each reader in a round (default 200)")
+    parser.add_argument("--only", choices=list(TARGETS), help="one reader")
+    parser.add_argument("--out", type=Path, default=Path("build/fuzz/python"), help="where faults are kept")
+    args = parser.parse_args()
+    faults, read = 0, 0
+    for name, number in rounds(args.seconds):
+        if args.only and name != args.only:
+            continue
+        folder = args.out / f"{name.replace(' ', '_')}_{number}"
+        shutil.rmtree(folder, ignore_errors=True)
+        fault = in_child(name, folder, examples=args.examples, start=number)
+        read += args.examples
+        if fault:
+            faults += 1
+            print(fault, flush=True)
+    print(f"{len(TARGETS)} readers, {read} files, {faults} faults")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
