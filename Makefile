@@ -10,10 +10,11 @@ CPU_ONLY ?= 1
 USE_CUDA ?= $(if $(filter 1,$(CPU_ONLY)),0,1)
 USE_NCCL ?= 0
 USE_ONEDNN ?= 1
+USE_MPI ?= 0
 INSTALL_PACKAGES ?= 1
 SOLVER ?= models/drml/solver.prototxt
 DATA := data/drml
-export INSTALL_PACKAGES PYTHON USE_CUDA USE_NCCL CUDA_DIR
+export INSTALL_PACKAGES PYTHON USE_CUDA USE_NCCL USE_MPI CUDA_DIR
 
 ifeq ($(USE_CUDNN),1)
   $(error USE_CUDNN := 1: Caffe's code for cuDNN does not build with cuDNN 8 or newer, so it is left out; remove the line)
@@ -22,14 +23,14 @@ endif
 CMAKE_OPTIONS := -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(VENV)/bin/python \
   -DCMAKE_BUILD_TYPE=$(if $(filter 1,$(DEBUG)),Debug,Release) -DCAFFE_SOURCE_DIR=$(CAFFE_SOURCE_DIR) \
   -DUSE_ONEDNN=$(if $(filter 1,$(USE_ONEDNN)),ON,OFF) -DUSE_CUDA=$(if $(filter 1,$(USE_CUDA)),ON,OFF) \
-  -DUSE_NCCL=$(if $(filter 1,$(USE_NCCL)),ON,OFF) -DCUDA_DIR=$(CUDA_DIR) -DCUDA_ARCH="$(CUDA_ARCH)" \
+  -DUSE_NCCL=$(if $(filter 1,$(USE_NCCL)),ON,OFF) -DUSE_MPI=$(if $(filter 1,$(USE_MPI)),ON,OFF) -DCUDA_DIR=$(CUDA_DIR) -DCUDA_ARCH="$(CUDA_ARCH)" \
   -DBLAS_INCLUDE=$(BLAS_INCLUDE) -DBLAS_LIB=$(BLAS_LIB)
 NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
-.PHONY: all system configure demo data train paper-quick paper-tiny bench bench-layers runtest test-cpp pytest fuzz sanitize \
-  long-run wheel wheel-check sbom lock cuda-check lint format clean
+.PHONY: all system configure demo data train paper-quick paper-tiny bench bench-layers runtest test-cpp pytest \
+  fuzz sanitize long-run wheel wheel-check sbom lock cuda-check mpi-check lint format clean
 
 all: configure
 	$(NINJA)
@@ -120,6 +121,11 @@ lock: system
 cuda-check: system
 	$(VENV)/bin/python tools/cuda_check.py --build $(BUILD_DIR)/cuda-check --jobs $(JOBS) \
 	  $(if $(CUDA_ARCH),--arch "$(CUDA_ARCH)")
+
+# The tests of data parallelism, two ranks on this machine; whatever USE_MPI is, the build is left as it was.
+mpi-check: all
+	USE_MPI=1 tools/setup.sh $(VENV)
+	tools/mpi_check.sh $(BUILD_DIR) $(VENV) $(JOBS)
 
 CPP_FILES = $(shell git ls-files '*.cpp' '*.hpp' '*.h' '*.cu' '*.cuh')
 

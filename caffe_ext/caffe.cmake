@@ -14,6 +14,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/proto/overlay.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/engines/hooks.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/training/hooks.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/limits/limits.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/parallel/hooks.cmake")
 caffe_write_patched()
 
 # --- What Caffe stands on, all from the distribution. Boost names its Python library after Python's version since 1.67;
@@ -202,6 +203,7 @@ foreach(_tool IN LISTS CAFFE_TOOLS)
 endforeach()
 target_compile_definitions(caffe.bin PRIVATE WITH_PYTHON_LAYER)
 target_link_libraries(caffe.bin PRIVATE ${CAFFE_PYTHON_LIBRARIES})
+include("${CMAKE_CURRENT_LIST_DIR}/parallel/parallel.cmake")
 
 # --- pycaffe: the package `caffe` in build/python.
 set(PYCAFFE_DIR "${PROJECT_BINARY_DIR}/python")
@@ -226,6 +228,7 @@ file(GENERATE OUTPUT "${PYCAFFE_DIR}/caffe/build.json" CONTENT "{
   \"compiler\": \"${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}, ${CMAKE_BUILD_TYPE}\",
   \"oneDNN\": \"${ONEDNN_VERSION}\",
   \"CUDA\": \"${CMAKE_CUDA_COMPILER_VERSION}\",
+  \"MPI\": \"${MPI_ENGINE}\",
   \"BLAS\": \"${CBLAS_LIBRARY}\",
   \"Boost\": \"${Boost_VERSION_STRING}\",
   \"OpenCV (library)\": \"${OpenCV_VERSION}\",

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Install what is missing: Debian or Ubuntu packages through apt, the Python environment through pip.
 # Usage: tools/setup.sh VENV
-# Environment: PYTHON (default /usr/bin/python3); INSTALL_PACKAGES=0 leaves apt alone.
+# Environment: PYTHON (default /usr/bin/python3); INSTALL_PACKAGES=0 leaves apt alone; USE_MPI=1 asks for Open MPI as well,
+# where there is no MPI.
 set -euo pipefail
 venv=$1
 python=${PYTHON:-/usr/bin/python3}
@@ -15,6 +16,10 @@ packages=(
   graphviz             # caffe.draw and draw_net.py call its program dot
   libgl1 libglib2.0-0  # opencv-python loads them
 )
+
+if [ "${USE_MPI:-0}" = 1 ] && ! { command -v mpicxx && command -v mpirun; } >/dev/null; then
+  packages+=(libopenmpi-dev openmpi-bin)
+fi
 
 missing=()
 if command -v dpkg-query >/dev/null; then

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from drml.shipped import build_info, find_program
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -152,7 +154,16 @@ def test_no_line_of_caffe_stands_in_the_repository() -> None:
 def make(tmp_path: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run make's own part: -n prints what a recipe would do."""
     # What a make that runs these tests hands on is not meant for this one.
-    handed_on = ("CPU_ONLY", "USE_CUDA", "USE_NCCL", "CUDA_DIR", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+    handed_on = (
+        "CPU_ONLY",
+        "USE_CUDA",
+        "USE_NCCL",
+        "USE_MPI",
+        "CUDA_DIR",
+        "MAKEFLAGS",
+        "MFLAGS",
+        "MAKELEVEL",
+    )
     return subprocess.run(
         ["make", "-n", "-C", str(ROOT), f"BUILD_DIR={tmp_path}", "configure", *arguments],
         capture_output=True,
@@ -214,3 +225,30 @@ def test_the_cuda_check_says_that_there_is_no_nvcc(tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     assert done.stdout == "cuda-check: no nvcc here, so the CUDA code was not compiled\n"
+
+
+# --- data parallelism: what test_parallel.py cannot show, as it asks for MPI
+
+
+def test_the_ordinary_build_asks_for_no_mpi(tmp_path: Path) -> None:
+    assert "-DUSE_MPI=OFF" in make(tmp_path).stdout
+    assert "-DUSE_MPI=ON" in make(tmp_path, "USE_MPI=1").stdout
+
+
+@pytest.mark.skipif(
+    bool(build_info().get("MPI")), reason="this build has MPI, and would wait for the other rank"
+)
+@pytest.mark.parametrize("launcher", ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE"])
+def test_a_build_without_mpi_refuses_to_be_one_of_several(launcher: str) -> None:
+    program = find_program("caffe")
+    assert program is not None
+    done = subprocess.run(
+        [program, "train", "-solver", "none.prototxt"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, launcher: "2"},
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "is built without MPI" in done.stderr
+    assert "USE_MPI := 1" in done.stderr

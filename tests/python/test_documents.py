@@ -81,6 +81,8 @@ NOT_RUN = (
     (r"^\.venv/bin/python tools/bench\S*", "a benchmark"),
     (r"^\.venv/bin/python -m pytest", "would be this test within itself"),
     (r"^\.venv/bin/pip install", "the installation"),
+    (r"^mpirun .*$", "asks for MPI and for machines: test_parallel.py starts ranks"),
+    (r"^kill -USR[12] .*$", "a signal to the above"),
 )
 
 MAKE = """#!/usr/bin/env bash

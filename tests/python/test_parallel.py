@@ -1,0 +1,290 @@
+"""`mpirun -n N caffe train`: what equals a training on one rank, and that no rank outlives another."""
+
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import parallel_nets as nets
+
+WHY_NOT = nets.missing()
+if WHY_NOT and os.environ.get("REQUIRE_MPI") == "1":
+    raise RuntimeError(WHY_NOT)
+pytestmark = pytest.mark.skipif(bool(WHY_NOT), reason=WHY_NOT)
+
+PLAIN = (
+    nets.convolution("conv", "data", "conv")
+    + 'layer { name: "relu" type: "ReLU" bottom: "conv" top: "conv" }\n'
+    + 'layer { name: "region" type: "Region" bottom: "conv" top: "region"\n'
+    + "  region_param { grid_h: 2 grid_w: 2 batch_norm: false affine: false\n"
+    + '  weight_filler { type: "xavier" } } }\n'
+    + nets.inner_product("region")
+)
+# Two layers that share their weights, and one that is frozen.
+SHARED = (
+    nets.convolution("frozen", "data", "frozen", params="param { lr_mult: 0 } param { lr_mult: 0 }")
+    + nets.convolution("first", "frozen", "first", params='param { name: "w" } param { name: "b" }')
+    + nets.convolution("second", "first", "second", params='param { name: "w" } param { name: "b" }')
+    + nets.inner_product("second")
+)
+
+
+def last(solver):
+    """Return the weights of the last snapshot."""
+    found = sorted(
+        solver.parent.glob("*.caffemodel"), key=lambda path: int(re.findall(r"\d+", path.name)[-1])
+    )
+    return nets.weights(found[-1])
+
+
+def assert_same(left, right, tolerance):
+    assert left.keys() == right.keys()
+    for name, blobs in left.items():
+        for index, blob in enumerate(blobs):
+            np.testing.assert_allclose(blob, right[name][index], rtol=0, atol=tolerance, err_msg=name)
+
+
+def distance(left, right):
+    return max(np.abs(a - b).max() for name in left for a, b in zip(left[name], right[name], strict=True))
+
+
+@pytest.fixture(scope="module")
+def records(tmp_path_factory):
+    return nets.write_records(tmp_path_factory.mktemp("records") / "lmdb")
+
+
+@pytest.mark.parametrize(
+    ("ranks", "layers", "passes", "extra"),
+    [
+        (2, PLAIN, 1, ""),
+        (3, PLAIN, 1, ""),
+        (2, SHARED, 2, 'clip_gradients: 0.5 type: "Nesterov"\n'),
+    ],
+    ids=["two", "three", "shared weights, iter_size, clipped, Nesterov"],
+)
+def test_n_ranks_equal_one_with_a_batch_n_times_as_large(tmp_path, records, ranks, layers, passes, extra):
+    batch = 12 // passes // ranks
+    extra += f"iter_size: {passes}\n"  # on one rank as well: the solver clips the sum of the passes
+    alone = nets.write_training(tmp_path / "alone", layers, source=records, batch=batch * ranks, extra=extra)
+    together = nets.write_training(tmp_path / "together", layers, source=records, batch=batch, extra=extra)
+    done = nets.train(alone)
+    assert done.returncode == 0, done.stderr
+    done = nets.train(together, ranks=ranks)
+    assert done.returncode == 0, done.stderr
+    assert f"{batch} x iter_size {passes} x {ranks} ranks = 12;" in done.stderr
+    assert "All ranks end with the same weights" in done.stderr
+    assert_same(last(alone), last(together), 1e-5)
+    start = nets.write_training(tmp_path / "start", layers, source=records, batch=4, iterations=0)
+    assert nets.train(start).returncode == 0
+    assert distance(last(start), last(alone)) > 0.01  # they did learn
+
+
+def test_one_rank_is_a_plain_training(tmp_path, records):
+    plain = nets.write_training(tmp_path / "plain", PLAIN, source=records, batch=8, iterations=10)
+    launched = nets.write_training(tmp_path / "launched", PLAIN, source=records, batch=8, iterations=10)
+    assert nets.train(plain).returncode == 0
+    assert nets.train(launched, ranks=1).returncode == 0
+    assert_same(last(plain), last(launched), 0)
+
+
+def normalising(slices):
+    """Return a net with both kinds of normalisation, run on each of `slices` parts of the batch by itself."""
+    text, ends = "", []
+    if slices > 1:
+        tops = " ".join(f'top: "data_{k}"' for k in range(slices))
+        text += f'layer {{ name: "slice" type: "Slice" bottom: "data" {tops} slice_param {{ axis: 0 }} }}\n'
+    for k in range(slices):
+        params = [
+            f'param {{ name: "{name}" }}' for name in ("w", "b", "scale", "shift", "region_w", "region_b")
+        ]
+        conv = nets.convolution(
+            f"conv_{k}", f"data_{k}" if slices > 1 else "data", f"conv_{k}", params=" ".join(params[:2])
+        )
+        text += (
+            conv
+            + f'layer {{ name: "bn_{k}" type: "BatchNorm" bottom: "conv_{k}" top: "bn_{k}"'
+            + "  batch_norm_param { moving_average_fraction: 0.9 } }\n"
+            + f'layer {{ name: "scale_{k}" type: "Scale" bottom: "bn_{k}" top: "scale_{k}"'
+            + f"  {params[2]} {params[3]} scale_param {{ bias_term: true }} }}\n"
+            + f'layer {{ name: "region_{k}" type: "Region" bottom: "scale_{k}" top: "region_{k}"'
+            + f"  {params[4]} {params[5]} region_param {{ grid_h: 2 grid_w: 2 affine: false"
+            + '  weight_filler { type: "xavier" } } }\n'
+        )
+        ends.append(f"region_{k}")
+    if slices > 1:
+        bottoms = " ".join(f'bottom: "{end}"' for end in ends)
+        text += f'layer {{ name: "all" type: "Concat" {bottoms} top: "all" concat_param {{ axis: 0 }} }}\n'
+    return text + nets.inner_product("all" if slices > 1 else ends[0])
+
+
+def test_with_bn_every_rank_normalises_its_own_batch(tmp_path, records):
+    # One rank whose net normalises the halves of its batch apart. They hold what the two ranks read.
+    order = [start + k for start in range(0, nets.RECORDS, 12) for k in (*range(0, 12, 2), *range(1, 12, 2))]
+    halves = nets.write_records(tmp_path / "halves_lmdb", order=order)
+    oracle = nets.write_training(tmp_path / "oracle", normalising(2), source=halves, batch=12)
+    together = nets.write_training(tmp_path / "together", normalising(1), source=records, batch=6)
+    start = nets.write_training(tmp_path / "start", normalising(1), source=records, batch=6, iterations=0)
+    assert nets.train(start).returncode == 0
+    weights = ("-weights", start.parent / "net_iter_0.caffemodel")
+    done = nets.train(oracle, flags=weights)
+    assert done.returncode == 0, done.stderr
+    done = nets.train(together, ranks=2, flags=weights)
+    assert done.returncode == 0, done.stderr
+    expected, found = last(oracle), last(together)
+    for name in ("conv", "scale", "region", "fc"):
+        key = name if name == "fc" else f"{name}_0"
+        learned = 2 if name == "region" else len(found[key])
+        assert_same({key: expected[key][:learned]}, {key: found[key][:learned]}, 1e-5)
+    # Running statistics are the means of the ranks' own.
+    for name, first in (("bn", 0), ("region", 2)):
+        assert len(found[f"{name}_0"]) > first
+        for one, other, mean in zip(
+            expected[f"{name}_0"][first:],
+            expected[f"{name}_1"][first:],
+            found[f"{name}_0"][first:],
+            strict=True,
+        ):
+            np.testing.assert_allclose((one + other) / 2, mean, rtol=1e-4, atol=1e-5)
+    assert np.abs(expected["bn_0"][0] - expected["bn_1"][0]).max() > 1e-3  # which differ
+
+
+def test_resume_gives_every_rank_history_and_iteration(tmp_path, records):
+    # All records are in every batch, so that it does not matter where a rank goes on to read.
+    options = {"source": records, "batch": nets.RECORDS // 2, "extra": "snapshot: 10\n"}
+    whole = nets.write_training(tmp_path / "whole", PLAIN, iterations=20, **options)
+    done = nets.train(whole, ranks=2)
+    assert done.returncode == 0, done.stderr
+    assert len(list(whole.parent.glob("*.solverstate"))) == 2
+    resumed = nets.write_training(tmp_path / "resumed", PLAIN, iterations=20, **options)
+    state = whole.parent / "net_iter_10.solverstate"
+    done = nets.train(resumed, ranks=2, flags=("-snapshot", state))
+    assert done.returncode == 0, done.stderr
+    assert "All ranks end with the same weights" in done.stderr
+    assert [path.name for path in resumed.parent.glob("*.caffemodel")] == ["net_iter_20.caffemodel"]
+    assert_same(last(whole), last(resumed), 1e-6)
+
+
+def test_weights_and_tests_are_rank_0s(tmp_path, records):
+    first = nets.write_training(tmp_path / "first", PLAIN, source=records, batch=8, iterations=5)
+    assert nets.train(first).returncode == 0
+    tuned = nets.write_training(
+        tmp_path / "tuned",
+        PLAIN,
+        source=records,
+        batch=4,
+        iterations=4,
+        extra="test_iter: 2 test_interval: 2\n",
+    )
+    weights = first.parent / "net_iter_5.caffemodel"
+    done = nets.train(tuned, ranks=2, flags=("-weights", weights))
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("Finetuning from") == 2  # the train net and the test net of one rank
+    assert re.findall(r"Iteration (\d+), Testing net", done.stderr) == ["0", "2", "4"]
+    assert "All ranks end with the same weights" in done.stderr
+
+
+def long_training(folder, records):
+    return nets.write_training(folder, PLAIN, source=records, batch=4, iterations=10**6, display=1)
+
+
+@pytest.mark.parametrize("whom", ["rank 1", "mpirun"])
+def test_a_signal_stops_all_with_one_snapshot(tmp_path, records, whom):
+    solver = long_training(tmp_path / "run", records)
+    with nets.running(solver, ranks=2, sight=r"Iteration 2 ") as (mpirun, log, ranks):
+        if whom == "mpirun":
+            mpirun.send_signal(signal.SIGUSR1)
+        else:
+            os.kill(ranks[1], signal.SIGINT)
+        assert mpirun.wait(20) == 0, log.read_text()
+        text = log.read_text()
+    assert "Optimization stopped early" in text
+    assert "All ranks end with the same weights" in text
+    assert len(list(solver.parent.glob("*.caffemodel"))) == 1
+
+
+def test_a_snapshot_can_be_asked_of_any_rank(tmp_path, records):
+    solver = long_training(tmp_path / "run", records)
+    with nets.running(solver, ranks=2, sight=r"Iteration 2 ") as (mpirun, log, ranks):
+        os.kill(ranks[1], signal.SIGHUP)
+        limit = time.monotonic() + 20
+        while not list(solver.parent.glob("*.solverstate")):
+            assert mpirun.poll() is None and time.monotonic() < limit, log.read_text()
+            time.sleep(0.05)
+        seen = log.read_text().count("waiting for ranks")
+        while log.read_text().count("waiting for ranks") == seen:  # and it goes on
+            assert mpirun.poll() is None and time.monotonic() < limit, log.read_text()
+            time.sleep(0.05)
+
+
+def test_a_signal_during_rank_0s_test_stops_all(tmp_path, records):
+    solver = nets.write_training(
+        tmp_path / "run",
+        PLAIN,
+        source=records,
+        batch=4,
+        iterations=100,
+        extra="test_iter: 1000000 test_interval: 5\n",
+    )
+    with nets.running(solver, ranks=2, sight="Testing net") as (mpirun, log, ranks):
+        os.kill(ranks[0], signal.SIGINT)
+        assert mpirun.wait(20) == 0, log.read_text()
+    assert [path.name for path in solver.parent.glob("*.caffemodel")] == ["net_iter_0.caffemodel"]
+
+
+@pytest.mark.parametrize("victim", ["rank 0", "rank 1", "mpirun"])
+def test_none_outlives_another(tmp_path, records, victim):
+    solver = long_training(tmp_path / "run", records)
+    with nets.running(solver, ranks=2, sight=r"Iteration 2 ") as (mpirun, log, ranks):
+        if victim == "mpirun":
+            mpirun.kill()
+        else:
+            os.kill(ranks[int(victim[-1])], signal.SIGKILL)
+        assert mpirun.wait(15) != 0, log.read_text()
+        limit = time.monotonic() + 15
+        while any(alive(process) for process in ranks.values()):
+            assert time.monotonic() < limit, "a rank is left over"
+            time.sleep(0.05)
+
+
+def alive(process):
+    try:
+        state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_a_fault_on_one_rank_stops_all_and_is_told(tmp_path):
+    broken = nets.write_records(tmp_path / "lmdb", cut=17)  # an odd place: rank 1's
+    solver = nets.write_training(tmp_path / "run", PLAIN, source=broken, batch=4)
+    done = nets.train(solver, ranks=2, timeout=30)
+    assert done.returncode != 0
+    assert "record 0017" in done.stderr or "'0017'" in done.stderr, done.stderr
+    assert "cannot be decoded" in done.stderr
+    assert re.search(r"Rank 1 of 2 \(process \d+ on .*\) failed", done.stderr)
+    assert not list(solver.parent.glob("*.caffemodel"))
+
+
+def test_ranks_with_different_nets_are_refused(tmp_path, records):
+    solver = nets.write_training(tmp_path / "run", PLAIN, source=records, batch=4)
+    net = tmp_path / "run/net.prototxt"
+    other = tmp_path / "run/other.prototxt"
+    other.write_text(net.read_text().replace("num_output: 6", "num_output: 7"))
+    text = solver.read_text()
+    (tmp_path / "run/other_solver.prototxt").write_text(text.replace(str(net), str(other)))
+    solver.write_text(text)
+    choose = tmp_path / "choose"
+    caffe = nets.command(solver, ranks=0)[0]
+    choose.write_text(
+        f"#!/bin/sh\ncd {tmp_path}/run\n"
+        '[ "$OMPI_COMM_WORLD_RANK" = 1 ] && set -- other_solver.prototxt || set -- solver.prototxt\n'
+        f'exec {caffe} train -solver "$1"\n'
+    )
+    choose.chmod(0o755)
+    done = nets.run(["mpirun", "-n", "2", str(choose)])
+    assert done.returncode != 0
+    assert "solver or net is not that of rank 0" in done.stderr
