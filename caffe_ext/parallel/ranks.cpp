@@ -90,9 +90,11 @@ Ranks::Ranks() {
 }
 
 Ranks::~Ranks() {
-  // MPI_Finalize waits for the others, who do not know of an exception here.
+  // MPI_Finalize waits for the others, who do not know of an exception here (of a Python layer,
+  // say). main() is yet to say what it was.
   if (std::uncaught_exception()) {
-    StopAll();
+    atexit(&StopAll);
+    return;
   }
   Arrive();
   MPI_Finalize();

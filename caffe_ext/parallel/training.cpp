@@ -134,11 +134,13 @@ void ParallelTraining::Solve(caffe::Solver<float>* solver, const caffe::ActionCa
   Handle(SIGTERM, &AsInterrupt);
   Handle(SIGUSR1, &AsInterrupt);
   Handle(SIGUSR2, &AsHangup);
-  Member member(ranks_.get(), solver, signals);
+  // An exception leaves it behind: its thread may be waiting for ranks that wait for this one.
+  Member* member = new Member(ranks_.get(), solver, signals);
   LogRanks(ranks_.get());
   LogBatch(*solver, *solver->net(), ranks_->size());
-  LogBuckets(member.buckets(), *solver->net());
-  member.Solve();
+  LogBuckets(member->buckets(), *solver->net());
+  member->Solve();
+  delete member;
 }
 
 }  // namespace caffe_ext

@@ -78,6 +78,10 @@ def test_n_ranks_equal_one_with_a_batch_n_times_as_large(tmp_path, records, rank
     assert f"{batch} x iter_size {passes} x {ranks} ranks = 12;" in done.stderr
     assert "All ranks end with the same weights" in done.stderr
     assert_same(last(alone), last(together), 1e-5)
+    learned = sum(blob.size for name, blobs in last(together).items() for blob in blobs if name != "frozen")
+    if layers == SHARED:
+        learned -= sum(blob.size for blob in last(together)["second"])  # those of "first"
+    assert f"Gradients: {4 * learned} bytes an iteration in 1 bucket(s)" in done.stderr
     start = nets.write_training(tmp_path / "start", layers, source=records, batch=4, iterations=0)
     assert nets.train(start).returncode == 0
     assert distance(last(start), last(alone)) > 0.01  # they did learn
@@ -267,6 +271,30 @@ def test_a_fault_on_one_rank_stops_all_and_is_told(tmp_path):
     assert "cannot be decoded" in done.stderr
     assert re.search(r"Rank 1 of 2 \(process \d+ on .*\) failed", done.stderr)
     assert not list(solver.parent.glob("*.caffemodel"))
+
+
+def test_an_exception_of_a_python_layer_on_one_rank_stops_all(tmp_path, records):
+    (tmp_path / "fragile.py").write_text(
+        "import os, caffe\n"
+        "class Fragile(caffe.Layer):\n"
+        "    def setup(self, bottom, top): self.runs = 0\n"
+        "    def reshape(self, bottom, top): top[0].reshape(1)\n"
+        "    def forward(self, bottom, top):\n"
+        "        self.runs += 1\n"
+        "        if self.runs == 4 and os.environ['OMPI_COMM_WORLD_RANK'] == '1':\n"
+        "            raise ValueError('enough')\n"
+        "    def backward(self, top, down, bottom): pass\n"
+    )
+    layers = PLAIN + (
+        'layer { name: "fragile" type: "Python" bottom: "fc" top: "fragile" propagate_down: false\n'
+        '  python_param { module: "fragile" layer: "Fragile" } }\n'
+    )
+    solver = nets.write_training(tmp_path / "run", layers, source=records, batch=4)
+    path = os.pathsep.join([str(tmp_path), str(Path(nets.find_program("caffe")).parents[1] / "python")])
+    done = nets.run(["env", f"PYTHONPATH={path}", *nets.command(solver, ranks=2)], timeout=40)
+    assert done.returncode != 0
+    assert "ValueError: enough" in done.stderr, done.stderr
+    assert re.search(r"Rank 1 of 2 \(process \d+ on .*\) failed", done.stderr)
 
 
 def test_ranks_with_different_nets_are_refused(tmp_path, records):
