@@ -28,6 +28,13 @@ struct Access : caffe::Solver<float> {
   static int& current_step(caffe::Solver<float>* solver) {
     return solver->*(&Access::current_step_);
   }
+  /// What the snapshot held that the solver goes on from.
+  static const caffe::ResumeState& resumed(caffe::Solver<float>* solver) {
+    return solver->*(&Access::resume_);
+  }
+  static void Restore(caffe::Solver<float>* solver, const caffe::RankState& state) {
+    (solver->*(&Access::RestoreRank))(state);
+  }
 };
 
 // FNV-1a.
@@ -120,10 +127,22 @@ void Member::TakeStateOfRank0() {
   for (caffe::Blob<float>* blob : blobs) {
     ranks_->Broadcast(blob->mutable_cpu_data(), blob->count());
   }
-  uint64_t restored = !states_.empty();
+  // Rank 0 has its own by now; a snapshot of another number of ranks is told there.
+  std::vector<std::string> states;
+  const caffe::ResumeState& resumed = Access::resumed(solver_);
+  if (resumed.rank_size() == ranks_->size()) {
+    for (const caffe::RankState& state : resumed.rank()) {
+      states.push_back(state.SerializeAsString());
+    }
+  }
+  uint64_t restored = !states.empty();
   ranks_->Broadcast(&restored);
-  if (restored && restore_state) {
-    restore_state(ranks_->Scatter(states_));
+  if (restored) {
+    caffe::RankState state;
+    CHECK(state.ParseFromString(ranks_->Scatter(states)));
+    if (ranks_->rank() > 0) {
+      Access::Restore(solver_, state);
+    }
   }
 }
 
@@ -149,6 +168,9 @@ void Member::Agree(unsigned bits) {
   agreed_ &= ~pending_;
   if (agreed_ & kNow && agreed_ & (kStop | kSnapshot)) {
     GatherStates();
+    if (ranks_->rank() > 0) {
+      solver_->CollectRanks();  // as rank 0 will; elsewhere Step does it
+    }
   }
 }
 
@@ -236,8 +258,15 @@ void Member::AverageStatistics() {
 }
 
 void Member::GatherStates() {
-  if (save_state) {
-    states_ = ranks_->Gather(save_state());
+  state_ = solver_->SaveRank();
+  states_ = ranks_->Gather(state_.SerializeAsString());
+}
+
+void Member::on_snapshot(std::vector<caffe::RankState>* states) {
+  states->assign(1, state_);
+  for (size_t r = 1; r < states_.size(); ++r) {
+    states->push_back(caffe::RankState());
+    CHECK(states->back().ParseFromString(states_[r]));
   }
 }
 

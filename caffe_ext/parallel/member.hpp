@@ -4,7 +4,6 @@
 
 #include <stdint.h>
 
-#include <functional>
 #include <string>
 #include <vector>
 
@@ -25,24 +24,16 @@ namespace caffe_ext {
 class Member : public caffe::Solver<float>::Callback {
  public:
   Member(Ranks* ranks, caffe::Solver<float>* solver, const caffe::ActionCallback& signals);
+  virtual ~Member() {}
 
   /// The training, after rank 0 has its weights, history and iteration.
   void Solve();
   const std::vector<Bucket>& buckets() const { return gradients_.buckets(); }
 
-  /**
-   * What a rank cannot take from rank 0, such as its random numbers and its place in the data:
-   * where set, every rank's save_state() lies in states() on rank 0 whenever it snapshots. After
-   * set_states() there, Solve() begins by handing each rank its own through restore_state().
-   */
-  std::function<std::string()> save_state;
-  std::function<void(const std::string&)> restore_state;
-  const std::vector<std::string>& states() const { return states_; }
-  void set_states(const std::vector<std::string>& states) { states_ = states; }
-
  protected:
   virtual void on_start();
   virtual void on_gradients_ready();
+  virtual void on_snapshot(std::vector<caffe::RankState>* states);
 
  private:
   unsigned Signals();
@@ -55,6 +46,8 @@ class Member : public caffe::Solver<float>::Callback {
   void CheckSameNet();
   void TakeStateOfRank0();
   void AverageStatistics();
+  /// Before a snapshot: what no rank can take from rank 0, its random numbers and its place in the
+  /// data, comes to rank 0.
   void GatherStates();
   void CompareWeights();
   /// What came to pass since the ranks set out.
@@ -72,6 +65,8 @@ class Member : public caffe::Solver<float>::Callback {
   GradientSum gradients_;
   unsigned agreed_, pending_;
   bool in_iteration_;
+  /// This rank's, and on rank 0 that of every rank, as they were gathered last.
+  caffe::RankState state_;
   std::vector<std::string> states_;
   /// Seconds that rank 0 waited for others to come to the start of an iteration.
   double starting_;

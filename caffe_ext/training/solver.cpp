@@ -107,11 +107,12 @@ RankState Solver<Dtype>::SaveRank() const {
 template <typename Dtype>
 void Solver<Dtype>::CollectRanks() {
   ranks_.assign(1, SaveRank());
-  if (ranks_[0].has_device_seed()) {
-    SeedDevice(ranks_[0].device_seed());
-  }
   for (size_t i = 0; i < callbacks_.size(); ++i) {
     callbacks_[i]->on_snapshot(&ranks_);
+  }
+  // This rank's own: on rank 0 of all, elsewhere the only one.
+  if (ranks_[0].has_device_seed()) {
+    SeedDevice(ranks_[0].device_seed());
   }
 }
 

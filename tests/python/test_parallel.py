@@ -172,6 +172,57 @@ def test_resume_gives_every_rank_history_and_iteration(tmp_path, records):
     assert_same(last(whole), last(resumed), 1e-6)
 
 
+# Everything that differs between ranks: order, crops, mirrors, drop-out, each batch's statistics.
+STATEFUL = (
+    nets.convolution("conv", "data", "conv")
+    + 'layer { name: "norm" type: "BatchNorm" bottom: "conv" top: "norm" }\n'
+    + 'layer { name: "drop" type: "Dropout" bottom: "norm" top: "norm" }\n'
+    + nets.inner_product("norm")
+)
+
+
+@pytest.mark.parametrize("format", ["BINARYPROTO", "HDF5"])
+def test_every_rank_goes_on_from_where_it_was(tmp_path, records, format):
+    """A training that was stopped is the one that was not, to the last bit, on two ranks as on one."""
+    options = {"source": records, "batch": 5, "extra": f"snapshot: 7\nsnapshot_format: {format}\n"}
+    solvers = [
+        nets.write_training(tmp_path / name, STATEFUL, iterations=count, **options)
+        for name, count in (("whole", 17), ("stopped", 7))
+    ]
+    for solver in solvers:
+        net = solver.parent / "net.prototxt"
+        net.write_text(
+            net.read_text()
+            .replace("shuffle: false", "shuffle: true")
+            .replace("mean_value: 127", "mean_value: 127 crop_size: 9 mirror: true")
+        )
+        done = nets.train(solver, ranks=2)
+        assert done.returncode == 0, done.stderr
+    stopped = solvers[1]
+    stopped.write_text(
+        stopped.read_text().replace("max_iter: 7", "max_iter: 17").replace("seed: 3", "seed: 9")
+    )
+    ending = ".h5" if format == "HDF5" else ""
+    state = stopped.parent / f"net_iter_7.solverstate{ending}"
+    done = nets.train(stopped, ranks=2, flags=("-snapshot", state))
+    assert done.returncode == 0, done.stderr
+    assert "begin anew" not in done.stderr
+    names = ("net_iter_14", "net_iter_17")
+    for name in names if format == "BINARYPROTO" else ():
+        left, right = (folder.parent / f"{name}.caffemodel" for folder in solvers)
+        assert left.read_bytes() == right.read_bytes()
+    if format == "HDF5":
+        import h5py
+
+        files = [h5py.File(solver.parent / "net_iter_17.caffemodel.h5") for solver in solvers]
+        for blob in ("conv/0", "fc/0", "norm/0"):
+            np.testing.assert_array_equal(*(file[f"data/{blob}"] for file in files))
+    # On another number of ranks it goes on with what it can, and says what it cannot.
+    done = nets.train(stopped, ranks=3, flags=("-snapshot", state))
+    assert done.returncode == 0, done.stderr
+    assert "of 2 solvers, and there are 3 now: data and random numbers begin anew" in done.stderr
+
+
 def test_weights_and_tests_are_rank_0s(tmp_path, records):
     first = nets.write_training(tmp_path / "first", PLAIN, source=records, batch=8, iterations=5)
     assert nets.train(first).returncode == 0
@@ -291,7 +342,8 @@ def test_an_exception_of_a_python_layer_on_one_rank_stops_all(tmp_path, records)
     )
     solver = nets.write_training(tmp_path / "run", layers, source=records, batch=4)
     path = os.pathsep.join([str(tmp_path), *sys.path])
-    done = nets.run(["env", f"PYTHONPATH={path}", *nets.command(solver, ranks=2)], timeout=40)
+    settings = ["env", f"PYTHONPATH={path}", "CAFFE_PYTHON_LAYERS=1"]
+    done = nets.run([*settings, *nets.command(solver, ranks=2)], timeout=40)
     assert done.returncode != 0
     assert "ValueError: enough" in done.stderr, done.stderr
     assert re.search(r"Rank 1 of 2 \(process \d+ on .*\) failed", done.stderr)
