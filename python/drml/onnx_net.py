@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from drml.errors import UserError
+from drml.limits import PROTO_BYTES, check_file
 from drml.onnx_metadata import PROBABILITIES, SCORES, Metadata
 
 __all__ = ["OnnxNet", "import_onnxruntime"]
@@ -63,6 +64,8 @@ class OnnxNet:
         self.name = "the exported net" if isinstance(source, bytes) else str(source)
         if not isinstance(source, bytes) and not Path(source).is_file():
             raise UserError(f"{source}: no such file; give what drml export-onnx wrote")
+        if not isinstance(source, bytes):
+            check_file(source, PROTO_BYTES)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # errors alone: what a user can mend is raised
@@ -85,7 +88,7 @@ class OnnxNet:
             raise UserError(
                 f"{self.name}: an ONNX file, but none of drml's, as it has no property {error}; {way_out}"
             ) from None
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{self.name}: its properties are not drml's ({error}); {way_out}") from None
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
         for name in (PROBABILITIES, SCORES):
