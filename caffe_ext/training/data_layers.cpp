@@ -41,7 +41,11 @@ string BasePrefetchingDataLayer<Dtype>::RestoreState(const LayerState& state) {
     prefetch_free_.push(prefetch_[i].get());
   }
   const string fault = RestoreReading(state);
-  SaveReading(&first_state_);
+  if (fault.empty()) {
+    first_state_ = state;
+  } else {
+    RestoreReading(first_state_);
+  }
   StartInternalThread();
   return fault;
 }
@@ -58,12 +62,16 @@ string DataLayer<Dtype>::RestoreReading(const LayerState& state) {
     return "its crops and mirrors are not those of the snapshot";
   }
   cursor_->SeekToFirst();
-  for (offset_ = 0; offset_ < state.position(); ++offset_) {
+  uint64_t left = state.position();
+  for (uint64_t read = 1; left > 0; ++read, --left) {
     cursor_->Next();
     if (!cursor_->valid()) {
       cursor_->SeekToFirst();
+      left = (left - 1) % read + 1;  // so many records there are: whole rounds can be left out
+      read = 0;
     }
   }
+  offset_ = state.position();
   return string();
 }
 
@@ -83,7 +91,9 @@ string ImageDataLayer<Dtype>::RestoreReading(const LayerState& state) {
            std::to_string(state.records());
   }
   const bool shuffles = static_cast<bool>(prefetch_rng_);
+  const uint64_t kMostShuffles = 1000000;
   if (state.position() >= lines_.size() || (state.shuffles() > 0) != shuffles ||
+      state.shuffles() > kMostShuffles ||
       !this->data_transformer_->set_generator(state.generator())) {
     return "its parameters are not those of the snapshot";
   }

@@ -163,7 +163,8 @@ caffe_substitute(src/caffe/solver.cpp
   }"
   "    RestoreSolverStateFromBinaryProto(state_filename);
   }
-  GoOn();")
+  GoOn();
+  last_snapshot_ = state_filename;")
 caffe_substitute(src/caffe/solvers/sgd_solver.cpp
   "#include \"caffe/util/upgrade_proto.hpp\""
   "#include \"caffe/util/upgrade_proto.hpp\"

@@ -166,7 +166,8 @@ void Solver<Dtype>::GoOn() {
         << "wrote it): they begin anew.";
     return;
   }
-  if (resume_.loss_size() > 0) {
+  if (resume_.loss_size() > 0 && resume_.loss_size() <= param_.average_loss() &&
+      resume_.loss_start_iter() >= 0 && resume_.loss_start_iter() <= iter_) {
     losses_.assign(resume_.loss().begin(), resume_.loss().end());
     smoothed_loss_ = resume_.smoothed_loss();
     loss_start_iter_ = resume_.loss_start_iter();

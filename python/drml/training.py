@@ -363,6 +363,8 @@ def train(
             command += ["-snapshot", str(going_on.path.absolute())]
             for table in (out / LOSS_FILE, out / F1_FILE):
                 _drop_rows(table, going_on.iteration)
+            for torn in out.glob("*_iter_*.partial"):
+                torn.unlink()  # a kill was in the midst of it
         if gpu is not None:
             command += ["-gpu", gpu]
         start = time.monotonic()
