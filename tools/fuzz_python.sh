@@ -6,6 +6,7 @@
 set -euo pipefail
 seconds=$1
 shift
+root=$(cd "$(dirname "$0")/.." && pwd)
 # What the image libraries say of damaged files goes to standard error of its own accord.
-exec "${VENV:-.venv}/bin/python" "$(dirname "$0")/../tests/python/hostile_files.py" --seconds "$seconds" \
-  --out "${BUILD_DIR:-build}/fuzz/python" "$@" 2> >(grep -vE '^(libpng|Corrupt JPEG|Invalid SOS|Premature end|\[ WARN)' >&2)
+exec "${VENV:-$root/.venv}/bin/python" "$root/tests/python/hostile_files.py" --seconds "$seconds" \
+  --out "${BUILD_DIR:-$root/build}/fuzz/python" "$@" 2> >(grep -vE '^(libpng|Corrupt JPEG|Invalid SOS|Premature end|\[ WARN)' >&2)

@@ -39,7 +39,7 @@ from drml.caffe_log import Counts, Figure, LogReader
 from drml.errors import UserError
 from drml.f1_table import F1_FILE, F1Table, names_of_aus
 from drml.files import writing
-from drml.limits import read_text
+from drml.limits import MEAN_BYTES, check_file, read_text
 from drml.net import (
     Transform,
     batch_size,
@@ -199,6 +199,7 @@ def _fit(net: Any, source: Path, num_aus: int | None, new_output: bool) -> str |
 def _write_transform(out: Path, net: Any) -> None:
     transform = transform_of(net, "TEST") or Transform()
     if transform.mean_file:
+        check_file(transform.mean_file, MEAN_BYTES)
         shutil.copyfile(transform.mean_file, out / MEAN_FILE)
         transform = replace(transform, mean_file=MEAN_FILE)
     (out / TRANSFORM_FILE).write_text(transform_to_json(transform), encoding="utf-8")
