@@ -9,8 +9,9 @@ work=$(cd "$2" && pwd)
 rm -rf "$work/wheel" "$work/venv" "$work/elsewhere"
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$work/wheel" .
 # What whoever passes it on must pass on with it.
+"$python" -m zipfile -l "$work"/wheel/drml-*.whl >"$work/wheel.txt"
 for file in 'drml-[0-9.]*\.dist-info/licenses/LICENSE' 'drml-[0-9.]*\.dist-info/licenses/NOTICE' 'caffe/LICENSE'; do
-  "$python" -m zipfile -l "$work"/wheel/drml-*.whl | grep -q "^$file " || {
+  grep -q "^$file " "$work/wheel.txt" || {
     echo "tools/wheel_check.sh: the wheel has no $file" >&2
     exit 1
   }
