@@ -208,12 +208,13 @@ def watch_caffe(solver: Path, **environment: str) -> Iterator[tuple[int, int]]:
         text=True,
         env={**os.environ, "GLOG_minloglevel": "0", **environment},
     )
-    last = ""
-    for last in process.stderr:
-        if (found := re.search(r"Iteration (\d+) \(", last)) and process.poll() is None:
+    fault = ""
+    for line in process.stderr:
+        fault = line if line.startswith("F") else fault
+        if (found := re.search(r"Iteration (\d+) \(", line)) and process.poll() is None:
             yield int(found[1]), anonymous_bytes(process.pid)
     if process.wait():
-        sys.exit(f"long_run: caffe train ended with {process.returncode}: {last}")
+        sys.exit(f"long_run: caffe train ended with {process.returncode}: {fault}")
 
 
 def growth(curve: list[tuple[int, int]]) -> float:

@@ -9,6 +9,7 @@
 #include "caffe/layers/multi_label_image_data_layer.hpp"
 #include "multi_label_data_fixture.hpp"
 #include "opencv2/imgproc/imgproc.hpp"
+#include "process_memory.hpp"
 
 namespace caffe {
 
@@ -158,6 +159,49 @@ TYPED_TEST(MultiLabelImageDataLayerTest, ImagesBroughtToOneSize) {
       EXPECT_TRUE(Near(samples[i].data, Transformed(resized, {0, 0, false}, 12, 9, NoMean, 1)));
     }
   }
+}
+
+class MultiLabelImageDataLayerMemoryTest : public ::testing::Test, public ImageFolder {
+ protected:
+  MultiLabelImageDataLayerMemoryTest() { Caffe::set_mode(Caffe::CPU); }
+};
+
+TEST_F(MultiLabelImageDataLayerMemoryTest, PathLabelsAndTwelveBytes) {
+  // The first one pays for what a process needs once.
+  const int kSizes[] = {1000, 1000, 200000};
+  double bytes[3];
+  for (int k = 0; k < 3; ++k) {
+    std::ofstream list(list_.c_str());
+    for (int i = 0; i < kSizes[k]; ++i) {
+      list << i % 10 << ".png 1 -1 0\n";
+    }
+    list.close();
+    const double before = AnonymousBytes();
+    Blob<float> data, labels;
+    const vector<Blob<float>*> bottom, top = {&data, &labels};
+    const string root = "multi_label_data_param { root_folder: '" + dir_ / "" + "' }";
+    MultiLabelImageDataLayer<float> layer(Param(kOurs, TRAIN, 4, root));
+    layer.SetUp(bottom, top);
+    layer.Forward(bottom, top);
+    bytes[k] = AnonymousBytes() - before;
+  }
+  EXPECT_NEAR((bytes[2] - bytes[1]) / (kSizes[2] - kSizes[1]), 5 + 3 + 12, 1);
+}
+
+TEST_F(MultiLabelImageDataLayerMemoryTest, FlatOverManyBatches) {
+  Blob<float> data, labels;
+  const vector<Blob<float>*> bottom, top = {&data, &labels};
+  MultiLabelImageDataLayer<float> layer(
+      Param(kOurs, TRAIN, 8, string(kCropMirror) + "multi_label_data_param { threads: 3 }"));
+  layer.SetUp(bottom, top);
+  double before = 0;
+  for (int batch = 0; batch < 2000; ++batch) {
+    if (batch == 200) {
+      before = AnonymousBytes();
+    }
+    layer.Forward(bottom, top);
+  }
+  EXPECT_LT(AnonymousBytes() - before, 256 << 10);  // 145 bytes a batch
 }
 
 class MultiLabelImageDataLayerDeathTest : public ::testing::Test, public ImageFolder {

@@ -24,6 +24,9 @@ from drml.manifest import Row, read_manifest, write_manifest
 from drml.shipped import find_program
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tools"))
+import long_run  # noqa: E402 - a script, in no package
+
 ODD = "Gesichter für Zoë – 顔 1"  # spaces, letters of one, two and three bytes
 ENDLESS = "\nmax_iter: 1000000\ntest_interval: 1000\nsnapshot: 0\n"
 
@@ -237,6 +240,26 @@ def test_drml_train_tells_of_an_lmdb_that_is_written_to(tmp_path):
     assert process.returncode == 1
     assert "train_lmdb' was written to while it was read" in said
     assert "Traceback" not in said
+
+
+# --- memory over a long run: `make long-run` takes 2,000 iterations ----------------------------------------
+
+
+@pytest.mark.parametrize("engine", ["cpu", "plain"])
+def test_memory_of_a_training_is_flat(engine, tmp_path):
+    long_run.make_small(tmp_path)
+    solver = long_run.make_solver(tmp_path, 300)
+    curve = list(long_run.watch_caffe(solver, CAFFE_ENGINE=engine, OMP_WAIT_POLICY="passive"))
+    assert len(curve) == 100
+    assert curve[-1][0] > 290
+    assert abs(long_run.growth(curve)) < 256 << 10
+    assert len(list(tmp_path.glob("*.solverstate"))) == 20
+
+
+def test_a_kilobyte_an_iteration_is_noticed():
+    curve = [(20 * i, 10_000_000 + 20 * i * 2100 + (i % 7) * 4096) for i in range(100)]
+    assert long_run.growth(curve) > long_run.TOLERANCE
+    assert abs(long_run.growth([(i, value % 40960) for i, value in curve])) < long_run.TOLERANCE
 
 
 # --- many records ---------------------------------------------------------------------------------------
