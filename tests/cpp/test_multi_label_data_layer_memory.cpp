@@ -43,9 +43,10 @@ class MultiLabelDataMemoryTest : public ::testing::Test {
 };
 
 TEST_F(MultiLabelDataMemoryTest, AMillionRecords) {
-  const int kSizes[] = {1000, 1000000};
-  double anonymous[2], mapped[2], seconds[2];
-  for (int k = 0; k < 2; ++k) {
+  // The first one pays for what a process needs once.
+  const int kSizes[] = {1001, 1000, 1000000};
+  double anonymous[3], mapped[3], seconds[3];
+  for (int k = 0; k < 3; ++k) {
     const string source = WriteMany(kSizes[k]);
     const double anonymous_before = AnonymousBytes(), mapped_before = StatusBytes("RssFile");
     // The processor's time, of all threads: the clock's depends on what else runs.
@@ -59,12 +60,12 @@ TEST_F(MultiLabelDataMemoryTest, AMillionRecords) {
     anonymous[k] = AnonymousBytes() - anonymous_before;
     mapped[k] = StatusBytes("RssFile") - mapped_before;
   }
-  const double records = kSizes[1] - kSizes[0];
-  EXPECT_LT((anonymous[1] - anonymous[0]) / records, 16);
+  const double records = kSizes[2] - kSizes[1];
+  EXPECT_LT((anonymous[2] - anonymous[1]) / records, 16);
   // That both are at work: 10 bytes of the index, 4 of the order.
-  EXPECT_GT((anonymous[1] - anonymous[0]) / records, 13);
-  EXPECT_LT((mapped[1] - mapped[0]) / records, 2);
-  EXPECT_LT(seconds[1], 2);
+  EXPECT_GT((anonymous[2] - anonymous[1]) / records, 13);
+  EXPECT_LT((mapped[2] - mapped[1]) / records, 2);
+  EXPECT_LT(seconds[2], 2);
 }
 
 TEST_F(MultiLabelDataMemoryTest, FlatOverManyBatches) {
