@@ -29,8 +29,8 @@ done
 status=0
 for kind in "${kinds[@]}"; do
   if [ "$kind" = address ]; then
-    export ASAN_OPTIONS=detect_leaks=0:${ASAN_OPTIONS:-}
-    export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:suppressions=$suppressions/undefined.supp:${UBSAN_OPTIONS:-}
+    export ASAN_OPTIONS=detect_leaks=0:exitcode=99:${ASAN_OPTIONS:-}
+    export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99:suppressions=$suppressions/undefined.supp:${UBSAN_OPTIONS:-}
     (cd "$build/address" && ctest --output-on-failure) || status=1
   else
     export TSAN_OPTIONS=suppressions=$suppressions/thread.supp:${TSAN_OPTIONS:-}

@@ -49,7 +49,11 @@ void SgdUpdate(int n, const SgdStep<Dtype>& step, Dtype* weight, Dtype* diff, Dt
 
 // One call on one thread: the C library then stores past the caches, which fills the memory's
 // bandwidth. Pieces for several threads are too small for that and take twice as long.
-void Clear(void* memory, size_t bytes) { memset(memory, 0, bytes); }
+void Clear(void* memory, size_t bytes) {
+  if (bytes) {  // an empty blob has no memory
+    memset(memory, 0, bytes);
+  }
+}
 
 template void SgdUpdate<float>(int, const SgdStep<float>&, float*, float*, float*);
 template void SgdUpdate<double>(int, const SgdStep<double>&, double*, double*, double*);

@@ -145,6 +145,19 @@ foreach(_indent "  " "    ")
     "\n${_indent}CHECK_GT(num, 0) << \"the batch is empty\";\n${_indent}int dim = bottom[0]->count() / bottom[0]->num();")
 endforeach()
 
+# --- Numbers of a prototxt that come to none.
+caffe_substitute(src/caffe/layers/dropout_layer.cpp
+  "  DCHECK(threshold_ > 0.);"
+  "  CHECK(threshold_ >= 0. && threshold_ < 1.) << \"dropout_ratio must lie in [0, 1)\";")
+caffe_substitute(src/caffe/layers/pooling_layer.cpp
+  "  if (pad_h_ != 0 || pad_w_ != 0) {"
+  "  CHECK(stride_h_ > 0 && stride_w_ > 0) << \"stride must be at least 1\";
+  if (pad_h_ != 0 || pad_w_ != 0) {")
+caffe_substitute(src/caffe/layers/reshape_layer.cpp
+  "  const int end_axis ="
+  "  CHECK_LE(num_axes, kMaxBlobAxes) << \"num_axes is more than a blob can have\";
+  const int end_axis =")
+
 # --- Records. The transformer reads as many values as the record's shape claims.
 caffe_substitute(src/caffe/data_transformer.cpp
   "  const bool has_uint8 = data.size() > 0;"

@@ -179,8 +179,7 @@ BaseMultiLabelDataLayer<Dtype>::BaseMultiLabelDataLayer(const LayerParameter& pa
 
 template <typename Dtype>
 BaseMultiLabelDataLayer<Dtype>::~BaseMultiLabelDataLayer() {
-  // Before anything that load_batch uses goes.
-  this->StopInternalThread();
+  CHECK(!this->is_started()) << Title() << ": its thread must be stopped by its own destructor.";
 }
 
 template <typename Dtype>

@@ -111,6 +111,11 @@ MultiLabelDataLayer<Dtype>::MultiLabelDataLayer(const LayerParameter& param)
 }
 
 template <typename Dtype>
+MultiLabelDataLayer<Dtype>::~MultiLabelDataLayer() {
+  this->StopInternalThread();
+}
+
+template <typename Dtype>
 shared_ptr<caffe_ext::LabelledImages> MultiLabelDataLayer<Dtype>::Open() const {
   return shared_ptr<caffe_ext::LabelledImages>(new LmdbImages(this->data_param().source()));
 }

@@ -53,6 +53,11 @@ MultiLabelImageDataLayer<Dtype>::MultiLabelImageDataLayer(const LayerParameter& 
 }
 
 template <typename Dtype>
+MultiLabelImageDataLayer<Dtype>::~MultiLabelImageDataLayer() {
+  this->StopInternalThread();
+}
+
+template <typename Dtype>
 shared_ptr<caffe_ext::LabelledImages> MultiLabelImageDataLayer<Dtype>::Open() const {
   return shared_ptr<caffe_ext::LabelledImages>(new caffe_ext::ImageList(this->data_param()));
 }

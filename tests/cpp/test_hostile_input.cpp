@@ -188,11 +188,15 @@ TEST(HostileInputTest, MemoryOfAllBlobsIsLimited) {
                "take 33554432, and have taken [0-9]+");
 }
 
-TEST(HostileInputTest, DivisionsByNothing) {
+TEST(HostileInputTest, NumbersThatComeToNone) {
   const std::pair<const char*, const char*> cases[] = {
       {"dim: 2 dim: 3 dim: 4 dim: 4",
        "type: 'Convolution' convolution_param { num_output: 2 kernel_size: 1 group: 0 }"},
       {"dim: 2 dim: 0 dim: 4", "type: 'Reshape' reshape_param { shape { dim: -1 dim: 0 } }"},
+      {"dim: 2 dim: 3", "type: 'Reshape' reshape_param { axis: 1 num_axes: 2147483647 }"},
+      {"dim: 2 dim: 3", "type: 'Dropout' dropout_param { dropout_ratio: 1 }"},
+      {"dim: 2 dim: 3", "type: 'Dropout' dropout_param { dropout_ratio: -3 }"},
+      {"dim: 2 dim: 3 dim: 4 dim: 4", "type: 'Pooling' pooling_param { kernel_size: 2 stride: 0 }"},
       {"dim: 0 dim: 3", "type: 'Accuracy' bottom: 'x'"},
       {"dim: 0 dim: 3", "type: 'HingeLoss' bottom: 'x'"},
       {"dim: 0 dim: 3", "type: 'MultinomialLogisticLoss' bottom: 'x'"},

@@ -36,6 +36,9 @@ namespace caffe {
  * training which goes on from it sees the images that it would have seen.
  *
  * A fault in a record stops the run with a message that names it.
+ *
+ * A layer that inherits from this calls StopInternalThread in its destructor: the thread's virtual
+ * calls must not meet an object that is half gone.
  */
 template <typename Dtype>
 class BaseMultiLabelDataLayer : public BasePrefetchingDataLayer<Dtype> {

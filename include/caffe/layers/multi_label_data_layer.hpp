@@ -34,6 +34,7 @@ template <typename Dtype>
 class MultiLabelDataLayer : public BaseMultiLabelDataLayer<Dtype> {
  public:
   explicit MultiLabelDataLayer(const LayerParameter& param);
+  virtual ~MultiLabelDataLayer();
 
   virtual inline const char* type() const { return "MultiLabelData"; }
 

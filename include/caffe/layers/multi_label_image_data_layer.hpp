@@ -34,6 +34,7 @@ template <typename Dtype>
 class MultiLabelImageDataLayer : public BaseMultiLabelDataLayer<Dtype> {
  public:
   explicit MultiLabelImageDataLayer(const LayerParameter& param);
+  virtual ~MultiLabelImageDataLayer();
 
   virtual inline const char* type() const { return this->layer_param_.type().c_str(); }
 
