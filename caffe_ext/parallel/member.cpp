@@ -89,7 +89,7 @@ void Member::Solve() {
     solver_->SetActionFunction([]() { return caffe::SolverAction::NONE; });
     Follow();
   }
-  Report("All iterations", begin);
+  Report("In all, tests and snapshots included", begin);
   CompareWeights();
 }
 
