@@ -123,6 +123,13 @@ endforeach()
 caffe_substitute(src/caffe/layers/base_conv_layer.cpp
   "  CHECK_EQ(channels_ % group_, 0);"
   "  CHECK_GT(group_, 0) << \"group must be at least 1\";
+  for (int i = 0; i < num_spatial_axes_; ++i) {
+    const int kMax = 32768;  // sizes are computed in 32 bits
+    CHECK(kernel_shape_.cpu_data()[i] <= kMax && stride_.cpu_data()[i] <= kMax &&
+          pad_.cpu_data()[i] >= 0 && pad_.cpu_data()[i] <= kMax &&
+          dilation_.cpu_data()[i] >= 0 && dilation_.cpu_data()[i] <= kMax)
+        << \"kernel_size, stride, pad and dilation may be \" << kMax << \" each\";
+  }
   CHECK_EQ(channels_ % group_, 0);")
 caffe_substitute(src/caffe/layers/reshape_layer.cpp
   "    CHECK_EQ(0, bottom[0]->count() % explicit_count)"
@@ -152,6 +159,10 @@ caffe_substitute(src/caffe/layers/dropout_layer.cpp
 caffe_substitute(src/caffe/layers/pooling_layer.cpp
   "  if (pad_h_ != 0 || pad_w_ != 0) {"
   "  CHECK(stride_h_ > 0 && stride_w_ > 0) << \"stride must be at least 1\";
+  const int kMax = 1 << 24;  // sizes are computed in 32 bits
+  CHECK(std::max(kernel_h_, kernel_w_) <= kMax && std::max(pad_h_, pad_w_) <= kMax &&
+        std::min(pad_h_, pad_w_) >= 0 && std::max(stride_h_, stride_w_) <= kMax)
+      << \"kernel_size, stride and pad may be \" << kMax << \" each\";
   if (pad_h_ != 0 || pad_w_ != 0) {")
 caffe_substitute(src/caffe/layers/reshape_layer.cpp
   "  const int end_axis ="
