@@ -225,6 +225,13 @@ caffe_substitute(src/caffe/util/db_lmdb.cpp
     const string fault = caffe_ext::LmdbPagesFault(source + \"/data.mdb\");
     CHECK(fault.empty()) << \"LMDB '\" << source << \"' \" << fault << \".\";")
 
+# --- Solver states. A history of another shape than its parameter would be read beyond its end.
+caffe_substitute(src/caffe/solvers/sgd_solver.cpp
+  "    history_[i]->FromProto(state.history(i));"
+  "    CHECK(history_[i]->ShapeEquals(state.history(i)))
+        << \"history \" << i << \" has another shape than its parameter, \" << history_[i]->shape_string();
+    history_[i]->FromProto(state.history(i));")
+
 # --- HDF5.
 caffe_substitute(src/caffe/util/hdf5.cpp
   "#include <string>"
