@@ -241,8 +241,7 @@ cv::Mat ReadImageOrLog(const std::string& path, int flags) {
   return image;
 }
 
-std::string ReadFile(const std::string& path, int64_t max_bytes, std::string* bytes) {
-  bytes->clear();
+std::string FileFault(const std::string& path, int64_t max_bytes) {
   struct stat info;
   if (stat(path.c_str(), &info) != 0) {
     return std::strerror(errno);
@@ -254,9 +253,23 @@ std::string ReadFile(const std::string& path, int64_t max_bytes, std::string* by
     return "it has " + std::to_string(info.st_size) + " bytes; it may have " +
            std::to_string(max_bytes);
   }
-  std::ifstream file(path.c_str(), std::ios::binary);
-  bytes->resize(info.st_size);
-  if (!file || !file.read(&(*bytes)[0], info.st_size)) {
+  return std::string();
+}
+
+std::string ReadFile(const std::string& path, int64_t max_bytes, std::string* bytes) {
+  bytes->clear();
+  const std::string fault = FileFault(path, max_bytes);
+  if (!fault.empty()) {
+    return fault;
+  }
+  std::ifstream file(path.c_str(), std::ios::binary | std::ios::ate);
+  const int64_t size = file ? static_cast<int64_t>(file.tellg()) : -1;
+  if (size < 0 || size > max_bytes) {
+    return std::strerror(errno);
+  }
+  bytes->resize(size);
+  file.seekg(0);
+  if (!file.read(&(*bytes)[0], size)) {
     return std::strerror(errno);
   }
   return std::string();

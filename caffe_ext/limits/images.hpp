@@ -25,6 +25,8 @@ cv::Mat DecodeImage(const std::string& bytes, int flags, std::string* fault);
 cv::Mat DecodeImageOrLog(const std::string& bytes, int flags);
 cv::Mat ReadImageOrLog(const std::string& path, int flags);
 
+/// What keeps a file from being read: it is not there, no regular file, or larger than this; or "".
+std::string FileFault(const std::string& path, int64_t max_bytes);
 /// Reads a regular file of at most this size; returns what is wrong with it, or "".
 std::string ReadFile(const std::string& path, int64_t max_bytes, std::string* bytes);
 

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <opencv2/imgproc/imgproc.hpp>
 #include <sstream>
 #include <stdexcept>
@@ -61,16 +62,19 @@ ImageList::ImageList(const MultiLabelDataParameter& param)
     throw std::runtime_error(
         "no list of images; set source to a text file of lines `path l1 .. lK`");
   }
-  string list;
-  const string fault = ReadFile(param.source(), kMaxListBytes, &list);
-  if (!fault.empty()) {
-    throw std::runtime_error(name() + " cannot be opened: " + fault + "; correct source");
+  const string fault = FileFault(param.source(), kMaxListBytes);
+  std::ifstream file(param.source().c_str());
+  if (!fault.empty() || !file) {
+    throw std::runtime_error(name() + " cannot be opened: " +
+                             (fault.empty() ? std::strerror(errno) : fault) + "; correct source");
   }
-  std::istringstream file(list);
   size_t number = 0;
   for (string text; std::getline(file, text);) {
     ++number;
     ReadLine(number, text);
+  }
+  if (file.bad()) {
+    throw std::runtime_error(name() + " cannot be read: " + std::strerror(errno));
   }
   if (ends_.empty()) {
     throw std::runtime_error(name() + " is empty; it needs lines `path l1 .. lK`");
