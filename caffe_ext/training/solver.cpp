@@ -7,7 +7,6 @@
 #include <cmath>
 #include <functional>
 #include <sstream>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -310,7 +309,7 @@ void Solver<Dtype>::CheckLoss(Dtype loss) {
     snapshot_mark_.clear();
   }
   text << " stop_at_nonfinite_loss: false in the solver would go on all the same.";
-  throw std::runtime_error(text.str());
+  throw caffe_ext::LossError(text.str());
 }
 
 #define INSTANTIATE_MEMBERS(Dtype)                                                           \

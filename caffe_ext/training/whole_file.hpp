@@ -3,8 +3,9 @@
 
 #include <cstdint>
 #include <functional>
-#include <stdexcept>
 #include <string>
+
+#include "training/errors.hpp"
 
 namespace google {
 namespace protobuf {
@@ -13,13 +14,6 @@ class Message;
 }  // namespace google
 
 namespace caffe_ext {
-
-/// A file that cannot be written, or read, as it should be; names the file, the fault and, where
-/// there is one, the way out.
-class FileError : public std::runtime_error {
- public:
-  explicit FileError(const std::string& what) : std::runtime_error(what) {}
-};
 
 /**
  * @brief Writes a file that appears whole or not at all, also when the machine stops meanwhile.

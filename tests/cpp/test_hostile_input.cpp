@@ -25,6 +25,7 @@
 #include "limits/limits.hpp"
 #include "limits/lmdb_pages.hpp"
 #include "multi_label_data_fixture.hpp"
+#include "training/errors.hpp"
 
 namespace caffe {
 
@@ -66,7 +67,17 @@ Ended InAChild(const std::function<void()>& run) {
 }
 
 Ended RunTarget(const string& target, const string& input) {
-  return InAChild([&]() { fuzz::TargetOf(target)(input); });
+  return InAChild([&]() {
+    try {
+      fuzz::TargetOf(target)(input);
+    } catch (const std::runtime_error& error) {
+      // As tools/caffe.cpp ends with a snapshot or a loss that is no good.
+      const bool refused = dynamic_cast<const caffe_ext::FileError*>(&error) ||
+                           dynamic_cast<const caffe_ext::LossError*>(&error);
+      LOG(ERROR) << error.what();
+      _exit(refused ? 1 : 2);
+    }
+  });
 }
 
 // The repository's files are below the folder that tests are started in.

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <limits>
 #include <string>
@@ -222,6 +223,44 @@ TEST_F(SnapshotTest, TestHdf5Faults) {
   const string weights = File(4, ".caffemodel.h5");
   WriteFile(weights, ReadFile(weights).substr(0, 3000));
   EXPECT_NE(RestoreFault(path, options).find("its weights"), string::npos);
+}
+
+// What is in our part may be anything; what cannot be is not taken.
+TEST_F(SnapshotTest, TestStrangeResume) {
+  Train();
+  SolverState whole;
+  caffe_ext::ReadSolverState(File(4, ".solverstate"), &whole);
+  const string path = File(4, ".solverstate");
+  const std::function<void(ResumeState*)> changes[] = {
+      [](ResumeState* resume) { resume->set_loss_start_iter(-1000000); },
+      [](ResumeState* resume) { resume->set_loss_start_iter(2147483647); },
+      [](ResumeState* resume) {
+        for (int i = 0; i < 100; ++i) resume->add_loss(std::nan(""));
+      },
+      [](ResumeState* resume) { resume->mutable_rank(0)->set_generator("no numbers"); },
+      [](ResumeState* resume) { resume->mutable_rank(0)->clear_generator(); },
+      [](ResumeState* resume) { resume->add_rank(); },
+      [](ResumeState* resume) { resume->clear_rank(); },
+      [](ResumeState* resume) {
+        for (int net : {-7, -1, 0, 2147483647}) {
+          LayerState* layer = resume->mutable_rank(0)->add_layer();
+          layer->set_net(net);
+          layer->set_layer("data");
+          layer->set_position(~uint64_t(0));
+        }
+      },
+  };
+  for (const auto& change : changes) {
+    SolverState state = whole;
+    state.mutable_resume()->clear_body_bytes();
+    state.mutable_resume()->clear_body_crc();
+    change(state.mutable_resume());
+    caffe_ext::WriteSolverStateFile(state, path);
+    SGDSolver<float> solver(Param("base_lr: 0.01 max_iter: 9 average_loss: 3"));
+    solver.Restore(path.c_str());
+    EXPECT_EQ(solver.iter(), 4);
+    solver.Step(5);
+  }
 }
 
 // The folder went elsewhere; where it was, another training's weights lie now.

@@ -6,6 +6,7 @@
 
 #include "google/protobuf/stubs/logging.h"
 #include "targets.hpp"
+#include "training/errors.hpp"
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {
   // Small, so that what is too large is refused soon.
@@ -21,6 +22,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     target(std::string(reinterpret_cast<const char*>(data), size));
   } catch (const google::FatalError&) {
     // refused; any other exception is a finding
+  } catch (const caffe_ext::FileError&) {
+  } catch (const caffe_ext::LossError&) {
   }
   return 0;
 }

@@ -74,6 +74,12 @@ def weights() -> dict[str, bytes]:
     shapes = [shape for shapes in WEIGHTS.values() for shape in shapes]
     state = messages.SolverState(iter=1, current_step=0)
     state.history.extend(blob(*shape) for shape in shapes)
+    resumed = messages.SolverState()
+    resumed.CopyFrom(state)
+    resumed.resume.loss.append(0.5)
+    resumed.resume.smoothed_loss = 0.5
+    rank = resumed.resume.rank.add(generator=" ".join(map(str, range(624))))
+    rank.layer.add(layer="data", type="DummyData", position=3, records=5, seed=7)
     h5_weights, h5_state = io.BytesIO(), io.BytesIO()
     with h5py.File(h5_weights, "w", libver="latest") as file:
         for name, of_layer in WEIGHTS.items():
@@ -87,6 +93,7 @@ def weights() -> dict[str, bytes]:
     return {
         "caffemodel": b"w" + net.SerializeToString(),
         "solverstate": b"s" + state.SerializeToString(),
+        "resumed": b"r" + resumed.SerializeToString(),
         "mean": b"m" + blob(1, 3, 4, 4).SerializeToString(),
         "caffemodel_h5": b"W" + h5_weights.getvalue(),
         "solverstate_h5": b"S" + h5_state.getvalue(),

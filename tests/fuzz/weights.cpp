@@ -6,6 +6,7 @@
 #include "caffe/data_transformer.hpp"
 #include "support.hpp"
 #include "targets.hpp"
+#include "training/snapshot_files.hpp"
 
 namespace fuzz {
 
@@ -54,6 +55,19 @@ void Weights(const std::string& input) {
       }
       const auto solver = NewSolver();
       solver->Restore(File(input[0] == 's' ? "s.solverstate" : "s.solverstate.h5", bytes).c_str());
+      solver->Step(1);
+      break;
+    }
+    case 'r': {
+      // As above with our part, its checksums made right.
+      caffe::SolverState state;
+      if (!state.ParseFromString(bytes) || state.has_learned_net()) {
+        return;
+      }
+      const std::string path = File("r.solverstate", "");
+      caffe_ext::WriteSolverStateFile(state, path);
+      const auto solver = NewSolver();
+      solver->Restore(path.c_str());
       solver->Step(1);
       break;
     }
