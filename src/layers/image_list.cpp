@@ -79,6 +79,10 @@ ImageList::ImageList(const MultiLabelDataParameter& param)
   if (ends_.empty()) {
     throw std::runtime_error(name() + " is empty; it needs lines `path l1 .. lK`");
   }
+  // They grew by doubling.
+  paths_.shrink_to_fit();
+  ends_.shrink_to_fit();
+  labels_.shrink_to_fit();
   CheckKind();
   FindImages();
 }
