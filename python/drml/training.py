@@ -17,6 +17,7 @@ iterations behind the snapshot is taken off them first.
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import os
 import re
@@ -61,6 +62,10 @@ FINAL_STEM = "final.caffemodel"
 AUTO = "auto"
 """For `train`'s snapshot: the newest whole one."""
 
+_LOSS_HEADER = ["iteration", "seconds", "phase", "name", "value"]
+# Seconds without a line, after which the disk is looked at.
+_SILENCE = 1.0
+_RESUMING = re.compile(r"\] Resuming from .*_iter_(\d+)\.solverstate")
 _GLOG = re.compile(r"^[IWEF]\d{4,8} ")
 _ERROR = re.compile(r"^E\d{4,8} .*?\] ?(.*)$")
 
@@ -362,8 +367,7 @@ def train(
             command += ["-weights", str(Path(weights).absolute())]
         if going_on is not None:
             command += ["-snapshot", str(going_on.path.absolute())]
-            for table in (out / LOSS_FILE, out / F1_FILE):
-                _drop_rows(table, going_on.iteration)
+            _write_tables_anew(out, going_on.iteration, _names(message))
             for torn in out.glob("*_iter_*.partial"):
                 torn.unlink()  # a kill was in the midst of it
         if gpu is not None:
@@ -427,18 +431,53 @@ def _alone(out: Path) -> Iterator[None]:
             out.rmdir()
 
 
-def _drop_rows(table: Path, iteration: int) -> None:
-    """Take the rows of an iteration and of all behind it off a table: they will come again."""
-    if not table.is_file():
-        return
-    with table.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = list(csv.reader(file))
-    kept = [row for row in rows[1:] if row and row[0].isdigit() and int(row[0]) < iteration]
-    width = len(rows[0]) if rows else 0
-    with writing(table, newline="", encoding="utf-8") as file:
+def _write_tables_anew(out: Path, iteration: int, names: list[str]) -> None:
+    """Write the tables from the log, without an iteration and all behind it, which will come again.
+
+    A process that was killed may have left lines of the log that are not in them, or half a row.
+    """
+    found: list[Figure | Counts] = []
+    reader, begin = LogReader(), 0
+    if (out / LOG_FILE).is_file():
+        with (out / LOG_FILE).open(encoding="utf-8", errors="replace") as log:
+            for line in log:
+                if match := _RESUMING.search(line):
+                    begin = int(match[1])
+                elif "] Starting Optimization" in line:
+                    found, begin = [one for one in found if one.iteration < begin], 0
+                found += reader.read(line)
+    seconds = _seconds_of_rows(out / LOSS_FILE)
+    tables = _Progress(
+        LogReader(), F1Table(out, names, resumed=False), tqdm(total=iteration, disable=True), None
+    )
+    last = "0.000"
+    with writing(out / LOSS_FILE, newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        # A row that a kill cut off goes as well.
-        writer.writerows([*rows[:1], *(row for row in kept if len(row) == width)])
+        writer.writerow(_LOSS_HEADER)
+        for one in found:
+            if one.iteration < iteration:
+                last = seconds.get(_key(one), last)
+                figure = tables.add(one, float(last))
+                writer.writerow([figure.iteration, last, figure.phase, figure.name, figure.value])
+
+
+def _key(found: Figure | Counts) -> tuple[str, str, str]:
+    """Return what tells a row of the losses from the others."""
+    phase, name = ("test", _f1_name(found)) if isinstance(found, Counts) else (found.phase, found.name)
+    return str(found.iteration), phase, name
+
+
+def _f1_name(counts: Counts) -> str:
+    return f"f1 (net {counts.net})" if counts.net else "f1"
+
+
+def _seconds_of_rows(table: Path) -> dict[tuple[str, str, str], str]:
+    """Return the times of a table of losses, as they stand there."""
+    if not table.is_file():
+        return {}
+    with table.open(newline="", encoding="utf-8", errors="replace") as file:
+        rows = [row for row in csv.reader(file) if len(row) == len(_LOSS_HEADER)]
+    return {(row[0], row[2], row[3]): row[1] for row in rows[1:] if re.fullmatch(r"\d+\.\d+", row[1])}
 
 
 def _names(solver: Any) -> list[str]:
@@ -502,8 +541,7 @@ class _Progress:
     def add(self, found: Figure | Counts, seconds: float) -> Figure:
         """Take what the log said after so many seconds; return it, or the mean F1 of counts, as a figure."""
         if isinstance(found, Counts):
-            name = f"f1 (net {found.net})" if found.net else "f1"
-            figure = Figure(found.iteration, "test", name, self.f1.add(found, f"{seconds:.3f}"))
+            figure = Figure(found.iteration, "test", _f1_name(found), self.f1.add(found, f"{seconds:.3f}"))
         else:
             figure = found
         self.last[figure.phase, figure.name] = figure.value
@@ -540,34 +578,30 @@ def _run(
     mode = "a" if resumed else "w"
     start = time.monotonic()
     with (
-        (out / LOG_FILE).open(mode, encoding="utf-8") as log,
+        # Caffe writes to it itself, so that no line is lost where this process is killed.
+        (out / LOG_FILE).open(mode + "b") as log,
         (out / LOSS_FILE).open(mode, newline="", encoding="utf-8") as table,
     ):
         writer = csv.writer(table, lineterminator="\n")
         if table.tell():
             start -= _seconds_so_far(out / LOSS_FILE)
         else:
-            writer.writerow(["iteration", "seconds", "phase", "name", "value"])
+            writer.writerow(_LOSS_HEADER)
+        begin = log.tell()
         # Where this process is killed, caffe is as well: a new one would meet it at work in this folder.
         keeper = shutil.which("setpriv")
         child = subprocess.Popen(
             [keeper, "--pdeathsig", "KILL", *command] if keeper else command,
-            stdout=subprocess.PIPE,
+            stdout=log,
             stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            bufsize=1,
             env=environment,
             # A group of its own: a terminal's Ctrl-C reaches caffe once, through us.
             start_new_session=True,
         )
-        assert child.stdout is not None
         interrupted = False
         try:
             with _forwarding(child) as was_interrupted:
-                for line in child.stdout:
-                    log.write(line)
-                    log.flush()
+                for line in _follow(child, out / LOG_FILE, begin):
                     tail = [*tail[-39:], line]
                     # Caffe's other threads may go on for many lines before the process ends.
                     fatal = fatal or fatal_line(line)
@@ -585,12 +619,41 @@ def _run(
             if child.poll() is None:
                 child.kill()
                 child.wait()
-            child.stdout.close()
     if interrupted:
         raise KeyboardInterrupt
     if code:
         raise UserError(_failure(command[0], code, fatal, tail, out / LOG_FILE))
     return run
+
+
+def _follow(child: subprocess.Popen[bytes], log: Path, begin: int) -> Iterator[str]:
+    """Yield the lines of a log from a place on as they come, until the program that writes it ends."""
+    rest = b""
+    heard = time.monotonic()
+    with log.open("rb") as file:
+        file.seek(begin)
+        while True:
+            ended = child.poll() is not None
+            *lines, rest = (rest + file.read()).split(b"\n")
+            for line in lines:
+                yield line.decode("utf-8", "replace") + "\n"
+            if ended:
+                break
+            if lines:
+                heard = time.monotonic()
+                continue
+            if time.monotonic() > heard + _SILENCE:
+                _check_room(log)
+            time.sleep(0.02)
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
+def _check_room(log: Path) -> None:
+    """Raise OSError where the disk of a log has no room: caffe writes to it, and does not notice."""
+    disk = os.statvfs(log.parent)
+    if disk.f_bavail == 0:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(log))
 
 
 def _seconds_so_far(table: Path) -> float:
@@ -615,7 +678,7 @@ def _failure(program: str, code: int, fatal: str | None, tail: list[str], log: P
 
 
 @contextmanager
-def _forwarding(child: subprocess.Popen[str]) -> Iterator[Callable[[], bool]]:
+def _forwarding(child: subprocess.Popen[bytes]) -> Iterator[Callable[[], bool]]:
     """Send SIGINT and SIGTERM of this process to caffe as SIGINT; the second one kills it."""
     count = 0
 

@@ -27,6 +27,7 @@ REGION_DEFAULTS = {
 OURS = {
     *("RegionParameter", "MultiLabelDataParameter", "MultiLabelLossParameter", "MultiLabelCountsParameter"),
     *("BoxParameter", "SpliceParameter", "BatchParameter"),
+    *("LayerState", "RankState", "ResumeState"),
 }
 
 NET = """

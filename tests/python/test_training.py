@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -321,11 +322,16 @@ def test_fatal_line_far_above_the_end_of_the_log_is_found(solver, fold, tmp_path
         run(solver, tmp_path / "out", fold, caffe=program)
 
 
-def test_log_that_does_not_fit_the_disk_ends_caffe_and_is_named(solver, fold, tmp_path):
-    with tiny.file_size_limit(20_000), pytest.raises(OSError, match=r"train\.log") as raised:
-        # Without an end: only the failed write stops it.
-        run(solver, tmp_path / "out", fold, max_iter=1_000_000_000)
-    assert raised.value.errno == errno.EFBIG
+def test_log_that_does_not_fit_the_disk_ends_caffe_and_is_named(solver, fold, tmp_path, monkeypatch):
+    program = tmp_path / "caffe"
+    program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/process\nexec sleep 100\n")
+    program.chmod(0o755)
+    full = SimpleNamespace(f_bavail=0)
+    monkeypatch.setattr(training.os, "statvfs", lambda folder: full)
+    with pytest.raises(OSError, match=r"train\.log") as raised:
+        run(solver, tmp_path / "out", fold, caffe=program)
+    assert raised.value.errno == errno.ENOSPC
+    assert not Path(f"/proc/{(tmp_path / 'process').read_text().strip()}").exists()
 
 
 def test_program_that_ends_without_a_fatal_line_is_quoted(solver, fold, tmp_path):

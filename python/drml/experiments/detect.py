@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from drml import metrics, scoring, training
+from drml import metrics, scoring, snapshots, training
 from drml.baselines.features import SIFT_WINDOW, sift_features
 from drml.baselines.run import run as run_baseline
 from drml.errors import UserError
@@ -101,7 +101,8 @@ def _network(place: Place, data: Path, settings: Settings, files: NetFiles) -> d
     protocol.check(data.parent, [int(data.name[4:])])
     folder = place.folder / TRAIN_FOLDER
     if not (folder / training.FINAL_STEM).exists():
-        place.log(f"trains with {files.solver}")
+        newest = snapshots.newest(folder) if folder.is_dir() else None
+        place.log(f"trains with {files.solver}" + (f", from {newest.path.name}" if newest else ""))
         training.train(
             files.solver,
             folder,
