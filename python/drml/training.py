@@ -17,10 +17,8 @@ iterations behind the snapshot is taken off them first.
 from __future__ import annotations
 
 import csv
-import errno
 import fcntl
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -28,7 +26,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -36,11 +34,10 @@ from typing import Any
 from tqdm import tqdm
 
 from drml import snapshots
-from drml.caffe_log import Counts, Figure, LogReader
+from drml.caffe_log import LogReader
 from drml.errors import UserError
 from drml.f1_table import F1_FILE, F1Table, names_of_aus
-from drml.files import writing
-from drml.limits import MEAN_BYTES, check_file, read_text
+from drml.limits import MEAN_BYTES, check_file
 from drml.net import (
     Transform,
     batch_size,
@@ -53,21 +50,22 @@ from drml.net import (
 from drml.net_input import MEAN_FILE, TRANSFORM_FILE, transform_to_json
 from drml.outputs import count_outputs, fit_outputs, set_label_count
 from drml.shipped import find_program
+from drml.training_log import (
+    LOG_FILE,
+    LOSS_FILE,
+    LOSS_HEADER,
+    Progress,
+    failure,
+    follow,
+    seconds_so_far,
+    write_tables_anew,
+)
 
 SOLVER_FILE = "solver.prototxt"
-LOG_FILE = "train.log"
-LOSS_FILE = "loss.csv"
 DEPLOY_FILE = "deploy.prototxt"
 FINAL_STEM = "final.caffemodel"
 AUTO = "auto"
 """For `train`'s snapshot: the newest whole one."""
-
-_LOSS_HEADER = ["iteration", "seconds", "phase", "name", "value"]
-# Seconds without a line, after which the disk is looked at.
-_SILENCE = 1.0
-_RESUMING = re.compile(r"\] Resuming from .*_iter_(\d+)\.solverstate")
-_GLOG = re.compile(r"^[IWEF]\d{4,8} ")
-_ERROR = re.compile(r"^E\d{4,8} .*?\] ?(.*)$")
 
 
 # --- the folder -----------------------------------------------------------------------------------------
@@ -367,7 +365,7 @@ def train(
             command += ["-weights", str(Path(weights).absolute())]
         if going_on is not None:
             command += ["-snapshot", str(going_on.path.absolute())]
-            _write_tables_anew(out, going_on.iteration, _names(message))
+            write_tables_anew(out, going_on.iteration, _names(message))
             for torn in out.glob("*_iter_*.partial"):
                 torn.unlink()  # a kill was in the midst of it
         if gpu is not None:
@@ -431,55 +429,6 @@ def _alone(out: Path) -> Iterator[None]:
             out.rmdir()
 
 
-def _write_tables_anew(out: Path, iteration: int, names: list[str]) -> None:
-    """Write the tables from the log, without an iteration and all behind it, which will come again.
-
-    A process that was killed may have left lines of the log that are not in them, or half a row.
-    """
-    found: list[Figure | Counts] = []
-    reader, begin = LogReader(), 0
-    if (out / LOG_FILE).is_file():
-        with (out / LOG_FILE).open(encoding="utf-8", errors="replace") as log:
-            for line in log:
-                if match := _RESUMING.search(line):
-                    begin = int(match[1])
-                elif "] Starting Optimization" in line:
-                    found, begin = [one for one in found if one.iteration < begin], 0
-                found += reader.read(line)
-    seconds = _seconds_of_rows(out / LOSS_FILE)
-    tables = _Progress(
-        LogReader(), F1Table(out, names, resumed=False), tqdm(total=iteration, disable=True), None
-    )
-    last = "0.000"
-    with writing(out / LOSS_FILE, newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(_LOSS_HEADER)
-        for one in found:
-            if one.iteration < iteration:
-                last = seconds.get(_key(one), last)
-                figure = tables.add(one, float(last))
-                writer.writerow([figure.iteration, last, figure.phase, figure.name, figure.value])
-
-
-def _key(found: Figure | Counts) -> tuple[str, str, str]:
-    """Return what tells a row of the losses from the others."""
-    phase, name = ("test", _f1_name(found)) if isinstance(found, Counts) else (found.phase, found.name)
-    return str(found.iteration), phase, name
-
-
-def _f1_name(counts: Counts) -> str:
-    return f"f1 (net {counts.net})" if counts.net else "f1"
-
-
-def _seconds_of_rows(table: Path) -> dict[tuple[str, str, str], str]:
-    """Return the times of a table of losses, as they stand there."""
-    if not table.is_file():
-        return {}
-    with table.open(newline="", encoding="utf-8", errors="replace") as file:
-        rows = [row for row in csv.reader(file) if len(row) == len(_LOSS_HEADER)]
-    return {(row[0], row[2], row[3]): row[1] for row in rows[1:] if re.fullmatch(r"\d+\.\d+", row[1])}
-
-
 def _names(solver: Any) -> list[str]:
     """Name the AUs of the data that the solver's nets read, where that is known."""
     for name, index in reversed(_nets_of(solver)):
@@ -526,51 +475,11 @@ def remove_training(out: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-@dataclass
-class _Progress:
-    """What the log of a run has said so far, in the bar and in the tables."""
-
-    reader: LogReader
-    f1: F1Table
-    bar: Any
-    images: int | None
-    last: dict[tuple[str, str], float] = field(default_factory=dict)
-    shown: dict[str, str] = field(default_factory=dict)
-    first: tuple[int, float] | None = None
-
-    def add(self, found: Figure | Counts, seconds: float) -> Figure:
-        """Take what the log said after so many seconds; return it, or the mean F1 of counts, as a figure."""
-        if isinstance(found, Counts):
-            figure = Figure(found.iteration, "test", _f1_name(found), self.f1.add(found, f"{seconds:.3f}"))
-        else:
-            figure = found
-        self.last[figure.phase, figure.name] = figure.value
-        if (figure.phase, figure.name) == ("train", "loss"):
-            self._advance(figure.iteration, seconds)
-            self.shown["loss"] = f"{figure.value:.4g}"
-        elif (figure.phase, figure.name) == ("test", "f1"):
-            self.shown["F1"] = f"{figure.value:.3f}"
-        else:
-            return figure
-        self.bar.set_postfix(self.shown)
-        return figure
-
-    def _advance(self, iteration: int, seconds: float) -> None:
-        if self.first is None:
-            # A training that goes on: what was done before is not this run's speed.
-            self.first = (iteration, seconds)
-            self.bar.initial = self.bar.n = min(iteration, self.bar.total)
-        self.bar.update(max(0, min(iteration, self.bar.total) - self.bar.n))
-        done, took = iteration - self.first[0], seconds - self.first[1]
-        if self.images and done and took > 0:
-            self.shown["images/s"] = f"{done * self.images / took:.0f}"
-
-
 def _run(
     command: list[str], out: Path, *, resumed: bool, bar: Any, names: list[str], images: int | None
-) -> _Progress:
+) -> Progress:
     """Run caffe, follow its log, and return what it said."""
-    run = _Progress(LogReader(), F1Table(out, names, resumed=resumed), bar, images)
+    run = Progress(LogReader(), F1Table(out, names, resumed=resumed), bar, images)
     tail: list[str] = []
     fatal: str | None = None
     # glog's levels and files are set so that the log has what is read from it, and /tmp stays clean.
@@ -584,9 +493,9 @@ def _run(
     ):
         writer = csv.writer(table, lineterminator="\n")
         if table.tell():
-            start -= _seconds_so_far(out / LOSS_FILE)
+            start -= seconds_so_far(out / LOSS_FILE)
         else:
-            writer.writerow(_LOSS_HEADER)
+            writer.writerow(LOSS_HEADER)
         begin = log.tell()
         # Where this process is killed, caffe is as well: a new one would meet it at work in this folder.
         keeper = shutil.which("setpriv")
@@ -601,7 +510,7 @@ def _run(
         interrupted = False
         try:
             with _forwarding(child) as was_interrupted:
-                for line in _follow(child, out / LOG_FILE, begin):
+                for line in follow(child, out / LOG_FILE, begin):
                     tail = [*tail[-39:], line]
                     # Caffe's other threads may go on for many lines before the process ends.
                     fatal = fatal or fatal_line(line)
@@ -622,59 +531,8 @@ def _run(
     if interrupted:
         raise KeyboardInterrupt
     if code:
-        raise UserError(_failure(command[0], code, fatal, tail, out / LOG_FILE))
+        raise UserError(failure(command[0], code, fatal, tail, out / LOG_FILE))
     return run
-
-
-def _follow(child: subprocess.Popen[bytes], log: Path, begin: int) -> Iterator[str]:
-    """Yield the lines of a log from a place on as they come, until the program that writes it ends."""
-    rest = b""
-    heard = time.monotonic()
-    with log.open("rb") as file:
-        file.seek(begin)
-        while True:
-            ended = child.poll() is not None
-            *lines, rest = (rest + file.read()).split(b"\n")
-            for line in lines:
-                yield line.decode("utf-8", "replace") + "\n"
-            if ended:
-                break
-            if lines:
-                heard = time.monotonic()
-                continue
-            if time.monotonic() > heard + _SILENCE:
-                _check_room(log)
-            time.sleep(0.02)
-    if rest:
-        yield rest.decode("utf-8", "replace")
-
-
-def _check_room(log: Path) -> None:
-    """Raise OSError where the disk of a log has no room: caffe writes to it, and does not notice."""
-    disk = os.statvfs(log.parent)
-    if disk.f_bavail == 0:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(log))
-
-
-def _seconds_so_far(table: Path) -> float:
-    """Return the time in the last row of the losses: a training that goes on counts from there."""
-    last = read_text(table, errors="replace").rstrip().rsplit("\n", 1)[-1].split(",")
-    try:
-        return max(0.0, float(last[1]))
-    except (IndexError, ValueError):  # nothing but the header, or a row cut off
-        return 0.0
-
-
-def _failure(program: str, code: int, fatal: str | None, tail: list[str], log: Path) -> str:
-    """Say in one line why caffe ended: its fatal line, its last error line, or its last line."""
-    errors = [match[1].strip() for line in tail if (match := _ERROR.match(line))]
-    reason = fatal or (errors[-1] if errors else None)
-    if not reason:
-        lines = [line.strip() for line in tail if line.strip() and not line.startswith("    @")]
-        plain = [line for line in lines if not _GLOG.match(line)]
-        reason = (plain or lines or ["no output"])[-1]
-    ended = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
-    return f"{program} {ended}: {reason} (see {log})"
 
 
 @contextmanager

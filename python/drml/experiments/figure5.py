@@ -23,7 +23,7 @@ from drml.experiments.settings import Settings
 from drml.experiments.tables import SYNTHETIC
 from drml.files import writing
 from drml.limits import open_list
-from drml.training import LOSS_FILE
+from drml.training_log import LOSS_FILE
 
 __all__ = ["Figure5", "make"]
 

@@ -11,7 +11,7 @@ from drml.caffe_log import Figure, LogReader
 from drml.errors import UserError
 from drml.f1_table import mean_f1
 from drml.limits import open_list, read_text
-from drml.training import LOG_FILE, LOSS_FILE
+from drml.training_log import LOG_FILE, LOSS_FILE
 
 __all__ = ["Losses", "read_losses"]
 
