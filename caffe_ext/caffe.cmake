@@ -13,7 +13,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/compat/compat.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/proto/overlay.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/engines/hooks.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/training/hooks.cmake")
-include("${CMAKE_CURRENT_LIST_DIR}/limits/limits.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/limits/hooks.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/parallel/hooks.cmake")
 caffe_write_patched()
 

@@ -93,7 +93,7 @@ function(caffe_source variable file)
   elseif(file STREQUAL src/caffe/util/im2col.cpp)
     set_source_files_properties("${path}" PROPERTIES COMPILE_DEFINITIONS "${CAFFE_IM2COL_RENAMES}"
                                 SKIP_PRECOMPILE_HEADERS ON)
-  elseif(file IN_LIST CAFFE_FILES_WITH_DEBUG_CHECKS)  # limits/limits.cmake
+  elseif(file IN_LIST CAFFE_FILES_WITH_DEBUG_CHECKS)  # limits/hooks.cmake
     set_source_files_properties("${path}" PROPERTIES COMPILE_OPTIONS -UNDEBUG SKIP_PRECOMPILE_HEADERS ON)
   endif()
   set(${variable} "${path}" PARENT_SCOPE)

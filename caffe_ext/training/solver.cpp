@@ -88,15 +88,14 @@ RankState Solver<Dtype>::SaveRank() const {
     rank.set_device_seed(static_cast<uint64_t>(iter_) * 0x9e3779b97f4a7c15ULL +
                          std::hash<string>()(rank.generator()) + Caffe::solver_rank());
   }
-  SaveLayers(*net_, kTrainNet, &rank);
+  // In the midst of a test, which will begin anew.
+  for (const LayerState& state : before_test_) {
+    *rank.add_layer() = state;
+  }
   if (!before_test_.empty()) {
-    // In the midst of a test, which will begin anew.
-    rank.clear_layer();
-    for (const LayerState& state : before_test_) {
-      *rank.add_layer() = state;
-    }
     return rank;
   }
+  SaveLayers(*net_, kTrainNet, &rank);
   for (size_t i = 0; i < test_nets_.size(); ++i) {
     SaveLayers(*test_nets_[i], static_cast<int>(i), &rank);
   }
