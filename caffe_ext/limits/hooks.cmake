@@ -196,12 +196,56 @@ foreach(_flags -1 cv_read_flag)
   caffe_substitute(src/caffe/util/io.cpp
     "cv::imdecode(vec_data, ${_flags})" "caffe_ext::DecodeImageOrLog(data, ${_flags})")
 endforeach()
-caffe_substitute(src/caffe/layers/window_data_layer.cpp
-  "#include \"caffe/util/rng.hpp\""
-  "#include \"caffe/util/rng.hpp\"
-#include \"limits/images.hpp\"")
+foreach(_layer image_data window_data)
+  caffe_substitute(src/caffe/layers/${_layer}_layer.cpp
+    "#include \"caffe/util/rng.hpp\""
+    "#include \"caffe/util/rng.hpp\"
+#include \"limits/images.hpp\"
+#include \"limits/limits.hpp\"")
+endforeach()
 caffe_substitute(src/caffe/layers/window_data_layer.cpp
   "cv::imread(image.first, CV_LOAD_IMAGE_COLOR)" "caffe_ext::ReadImageOrLog(image.first, CV_LOAD_IMAGE_COLOR)")
+
+# Pixels, and those of the mean, are written and read by these numbers.
+caffe_substitute(src/caffe/layers/window_data_layer.cpp
+  "  CHECK_GT(crop_size, 0);"
+  "  CHECK_EQ(channels, 3) << \"the window file must say that images have three channels\";
+  CHECK_GT(crop_size, 2 * int64_t(this->layer_param_.window_data_param().context_pad()));")
+caffe_substitute(src/caffe/layers/window_data_layer.cpp
+  "    data_mean_.FromProto(blob_proto);"
+  "    data_mean_.FromProto(blob_proto);
+    CHECK(data_mean_.channels() == channels && data_mean_.height() >= crop_size && data_mean_.width() >= crop_size)
+        << \"mean_file '\" << mean_file << \"' is smaller than a crop: \" << data_mean_.shape_string();")
+caffe_substitute(src/caffe/layers/window_data_layer.cpp
+  "      LOG(ERROR) << \"Could not open or find file \" << image_path;
+        return;"
+  "      LOG(FATAL) << \"Could not open or find file \" << image_path;")
+caffe_substitute(src/caffe/layers/window_data_layer.cpp
+  "      infile >> label >> overlap >> x1 >> y1 >> x2 >> y2;"
+  "      infile >> label >> overlap >> x1 >> y1 >> x2 >> y2;
+      CHECK(infile) << \"the window file has fewer windows than it says\";")
+
+# --- Lists.
+set(_check_list "
+  const string list_fault = caffe_ext::FileFault(list, caffe_ext::kMaxListBytes);
+  CHECK(list_fault.empty()) << \"list '\" << list << \"': \" << list_fault;")
+caffe_substitute(src/caffe/layers/image_data_layer.cpp
+  "  LOG(INFO) << \"Opening file \" << source;"
+  "  LOG(INFO) << \"Opening file \" << source;
+  const string& list = source;${_check_list}")
+caffe_substitute(src/caffe/layers/hdf5_data_layer.cpp
+  "  LOG(INFO) << \"Loading list of HDF5 filenames from: \" << source;"
+  "  LOG(INFO) << \"Loading list of HDF5 filenames from: \" << source;
+  const string& list = source;${_check_list}")
+caffe_substitute(src/caffe/layers/hdf5_data_layer.cpp
+  "#include \"caffe/util/hdf5.hpp\""
+  "#include \"caffe/util/hdf5.hpp\"
+#include \"limits/images.hpp\"
+#include \"limits/limits.hpp\"")
+caffe_substitute(src/caffe/layers/window_data_layer.cpp
+  "  std::ifstream infile("
+  "  const string& list = this->layer_param_.window_data_param().source();${_check_list}
+  std::ifstream infile(")
 
 # --- Messages as text.
 caffe_substitute(src/caffe/util/io.cpp
@@ -213,6 +257,14 @@ caffe_substitute(src/caffe/util/io.cpp
     CHECK_LE(limited.ByteCount(), caffe_ext::kMaxTextBytes)
         << filename << \" is larger than a prototxt may be, \" << caffe_ext::kMaxTextBytes << \" bytes\";
   }")
+
+# Inputs in the old way, whose sizes would be read beyond their end.
+caffe_substitute(src/caffe/util/upgrade_proto.cpp
+  "    // Convert input fields into a layer."
+  "    const int shapes = has_shape ? net_param->input_shape_size() : net_param->input_dim_size() / 4;
+    CHECK_LE(net_param->input_size(), shapes)
+        << \"the net names more inputs than it gives \" << (has_shape ? \"input_shape\" : \"four input_dim each\");
+    // Convert input fields into a layer.")
 
 # --- LMDBs: see lmdb_pages.hpp. Without LMDB's lock, a file of the folder that would be trusted as well.
 caffe_substitute(src/caffe/util/db_lmdb.cpp
@@ -239,7 +291,8 @@ caffe_substitute(src/caffe/util/hdf5.cpp
 #include <string>")
 caffe_substitute(src/caffe/util/hdf5.cpp
   "    blob_dims[i] = dims[i];"
-  "    CHECK_LE(dims[i], INT_MAX) << \"HDF5 dataset \" << dataset_name_ << \" is larger than a blob can be\";
+  "    CHECK_GT(dims[i], 0) << \"HDF5 dataset \" << dataset_name_ << \" has no values\";
+    CHECK_LE(dims[i], INT_MAX) << \"HDF5 dataset \" << dataset_name_ << \" is larger than a blob can be\";
     blob_dims[i] = dims[i];")
 caffe_substitute(src/caffe/util/hdf5.cpp
   "string hdf5_load_string(hid_t loc_id, const string& dataset_name) {"
@@ -267,3 +320,20 @@ caffe_substitute(src/caffe/util/hdf5.cpp
   "  int val;
   CHECK_EQ(hdf5_num_values(loc_id, dataset_name), 1) << \"HDF5 dataset \" << dataset_name << \" is not one number\";
   herr_t status = H5LTread_dataset_int(")
+
+# Rows that are shorter than the first file's would be read beyond their end.
+caffe_substitute(include/caffe/layers/hdf5_data_layer.hpp
+  "  std::vector<std::string> hdf_filenames_;"
+  "  std::vector<std::string> hdf_filenames_;
+  std::vector<std::vector<int> > row_shapes_;  // by top, of the file that came first")
+caffe_substitute(src/caffe/layers/hdf5_data_layer.cpp
+  "  const int num = hdf_blobs_[0]->shape(0);"
+  "  const int num = hdf_blobs_[0]->shape(0);
+  for (int i = 0; i < top_size; ++i) {
+    const vector<int> row(hdf_blobs_[i]->shape().begin() + 1, hdf_blobs_[i]->shape().end());
+    if (row_shapes_.size() <= i) {
+      row_shapes_.push_back(row);
+    }
+    CHECK(row == row_shapes_[i]) << filename << \": the rows of '\" << this->layer_param_.top(i)
+        << \"' have another shape than the first file's: \" << hdf_blobs_[i]->shape_string();
+  }")

@@ -2,6 +2,7 @@
 // they found, and files made here. Whatever the input, the process ends by itself: with what it
 // read, or with a message and status 1.
 #include <fcntl.h>
+#include <hdf5_hl.h>
 #include <omp.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -21,6 +22,8 @@
 #include "../../src/layers/labelled_images.hpp"
 #include "../fuzz/support.hpp"
 #include "../fuzz/targets.hpp"
+#include "caffe/layers/hdf5_data_layer.hpp"
+#include "caffe/net.hpp"
 #include "limits/images.hpp"
 #include "limits/limits.hpp"
 #include "limits/lmdb_pages.hpp"
@@ -355,6 +358,110 @@ TEST(HostileInputTest, LmdbsWithChangedPages) {
     EXPECT_TRUE(ended.by_itself && ended.status == 0)
         << name << " ended with " << ended.status << "\n"
         << ended.message;
+  }
+}
+
+// ---------------------------------------------------------------------------------------------
+// HDF5 files of a list: no rows, or rows that are shorter than the first file's.
+
+TEST(HostileInputTest, Hdf5FilesOfOtherShapes) {
+  struct Case {
+    vector<int> shape, second;
+    string says;
+  };
+  const Case cases[] = {
+      {{0, 3}, {2, 3}, "HDF5 dataset data has no values"},
+      {{2, 3}, {0, 3}, "HDF5 dataset data has no values"},
+      {{2, 3}, {2, 2}, "second.h5: the rows of 'data' have another shape"},
+      {{2, 3}, {2}, "second.h5: the rows of 'data' have another shape"},
+      {{2, 3}, {5, 3}, ""},
+  };
+  TempDir dir;
+  std::ofstream(dir / "list.txt") << (dir / "first.h5") << "\n" << (dir / "second.h5") << "\n";
+  for (const Case& one : cases) {
+    const Ended ended = InAChild([&]() {
+      for (const bool first : {true, false}) {
+        const vector<int>& shape = first ? one.shape : one.second;
+        const string name = dir / (first ? "first.h5" : "second.h5");
+        const vector<hsize_t> dims(shape.begin(), shape.end());
+        const vector<float> values(30);
+        const hid_t file = H5Fcreate(name.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+        H5LTmake_dataset_float(file, "data", static_cast<int>(dims.size()), dims.data(),
+                               values.data());
+        H5Fclose(file);
+      }
+      LayerParameter param;
+      param.add_top("data");
+      param.mutable_hdf5_data_param()->set_source(dir / "list.txt");
+      param.mutable_hdf5_data_param()->set_batch_size(4);
+      HDF5DataLayer<float> layer(param);
+      Blob<float> data;
+      const vector<Blob<float>*> bottom, top{&data};
+      layer.SetUp(bottom, top);
+      layer.Forward(bottom, top);
+      layer.Forward(bottom, top);
+    });
+    EXPECT_TRUE(ended.by_itself) << ended.message;
+    EXPECT_EQ(ended.status, one.says.empty() ? 0 : 1) << ended.message;
+    EXPECT_NE(ended.message.find(one.says), string::npos) << one.says << "\n" << ended.message;
+  }
+}
+
+// ---------------------------------------------------------------------------------------------
+// The lists of Caffe's own data layers.
+
+TEST(HostileInputTest, ListsOfStockLayers) {
+  TempDir dir;
+  CHECK(cv::imwrite(dir / "face.png", Image(0)));
+  BlobProto mean;
+  for (const int dim : {1, 3, 3, 3}) {
+    mean.mutable_shape()->add_dim(dim);
+  }
+  for (int i = 0; i < 27; ++i) {
+    mean.add_data(0);
+  }
+  std::ofstream(dir / "mean.binaryproto", std::ios::binary) << mean.SerializeAsString();
+  const string face = "# 0\n" + (dir / "face.png") + "\n";
+  const string two = "1 0.9 0 0 5 5\n1 0.1 0 0 5 5\n";
+  struct Case {
+    string type, parameters, list, says;
+  };
+  const string crop = "transform_param { crop_size: 6 } ";
+  const string list = "source: \"" + (dir / "list.txt") + "\" batch_size: 4 ";
+  const string windows = crop + "window_data_param { " + list;
+  const string no_list = "source: \"/dev/zero\" }";
+  const Case cases[] = {
+      {"ImageData", "image_data_param { " + no_list, "", "it is no regular file"},
+      {"HDF5Data", "hdf5_data_param { " + no_list, "", "it is no regular file"},
+      {"WindowData", crop + "window_data_param { " + no_list, "", "it is no regular file"},
+      {"WindowData", windows + "}", face + "3 9 9 2000000000 1 0.9 0 0 5 5\n",
+       "has fewer windows than it says"},
+      {"WindowData", windows + "}", face + "1 9 9 2\n" + two, "images have three channels"},
+      {"WindowData", windows + "context_pad: 3 }", face + "3 9 9 2\n" + two, "crop_size > 2"},
+      {"WindowData",
+       "transform_param { crop_size: 6 mean_file: \"" + (dir / "mean.binaryproto") +
+           "\" } window_data_param { " + list + "}",
+       face + "3 9 9 2\n" + two, "is smaller than a crop: 1 3 3 3"},
+      {"WindowData", windows + "cache_images: true root_folder: \"no\" }", face + "3 9 9 2\n" + two,
+       "Could not open or find file no"},
+      {"WindowData", windows + "}", face + "3 9 9 2\n" + two, ""},
+  };
+  for (const Case& one : cases) {
+    std::ofstream(dir / "list.txt") << one.list;
+    const Ended ended = InAChild([&]() {
+      NetParameter param;
+      CHECK(google::protobuf::TextFormat::ParseFromString(
+          "layer { name: \"in\" type: \"" + one.type + "\" top: \"data\" top: \"label\" " +
+              one.parameters +
+              " } layer { name: \"drop\" type: \"Dropout\" bottom: \"data\" top: \"data\" }",
+          &param))
+          << one.parameters;
+      Net<float> net(param);
+      net.Forward();
+    });
+    EXPECT_TRUE(ended.by_itself) << ended.message;
+    EXPECT_EQ(ended.status, one.says.empty() ? 0 : 1) << one.parameters << "\n" << ended.message;
+    EXPECT_NE(ended.message.find(one.says), string::npos) << one.says << "\n" << ended.message;
   }
 }
 
