@@ -1,5 +1,7 @@
 #include "parallel/member.hpp"
 
+#include <unistd.h>
+
 #include <chrono>
 #include <string>
 #include <vector>
@@ -17,6 +19,9 @@ const unsigned kStop = 1, kSnapshot = 2, kNow = 4;
 // 4 MB of gradients: large enough for the network's full speed, small enough that a net has
 // several.
 const size_t kBucket = 1 << 20;
+
+// Seconds in which rank 0 says why all stop, and ends the others by it.
+const int kFarewell = 5;
 
 double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
@@ -101,6 +106,7 @@ void Member::CheckSameNet() {
     text += std::to_string(value) + " ";
   }
   text += param.clip_gradients() >= 0 ? "clip " : "";
+  text += param.stop_at_nonfinite_loss() ? "stop " : "";
   const caffe::Net<float>& net = *solver_->net();
   for (size_t i = 0; i < net.layers().size(); ++i) {
     text += net.layer_names()[i] + " " + net.layers()[i]->type() + " ";
@@ -182,6 +188,28 @@ void Member::on_start() {
     in_iteration_ = true;
   }
   gradients_.Start();
+}
+
+std::string Member::on_loss(const std::string& fault) {
+  gradients_.Finish();
+  if (ranks_->AnyOf(!fault.empty()) == 0) {
+    return std::string();
+  }
+  GatherStates();
+  const std::vector<std::string> faults = ranks_->Gather(fault);
+  for (size_t r = 0; r < faults.size(); ++r) {
+    if (!faults[r].empty()) {
+      return "Rank " + std::to_string(r) + ": " + faults[r];
+    }
+  }
+  return fault.empty() ? "The loss of another rank is not finite." : fault;
+}
+
+void Member::on_wrong_loss() {
+  ranks_->AnyOf(0);
+  if (ranks_->rank() > 0) {
+    sleep(kFarewell);
+  }
 }
 
 void Member::on_gradients_ready() {

@@ -32,6 +32,8 @@ class Member : public caffe::Solver<float>::Callback {
 
  protected:
   virtual void on_start();
+  virtual std::string on_loss(const std::string& fault);
+  virtual void on_wrong_loss();
   virtual void on_gradients_ready();
   virtual void on_snapshot(std::vector<caffe::RankState>* states);
 

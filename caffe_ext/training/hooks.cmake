@@ -51,6 +51,11 @@ caffe_substitute(include/caffe/solver.hpp
 caffe_substitute(include/caffe/solver.hpp
   "    virtual void on_gradients_ready() = 0;"
   "    virtual void on_gradients_ready() = 0;
+    // Behind the backward pass: fault tells what is wrong with this rank's loss, \"\" if nothing is.
+    // Returns \"\" where no rank's is wrong; rank 0 is to have what the others tell.
+    virtual string on_loss(const string& fault) { return fault; }
+    // Behind a loss that was wrong, when rank 0 has kept what there is, and before all stop.
+    virtual void on_wrong_loss() {}
     // Before a snapshot: states holds this rank's; rank 0 is to have those of all, in their order.
     virtual void on_snapshot(vector<RankState>* states) {}")
 caffe_substitute(include/caffe/solver.hpp
@@ -252,7 +257,7 @@ caffe_substitute(include/caffe/data_transformer.hpp
   // whether that is one.
   string generator() const;
   bool set_generator(const string& state);")
-foreach(_layer data image_data)
+foreach(_layer data image_data window_data)
   caffe_substitute(include/caffe/layers/${_layer}_layer.hpp
     "  virtual void load_batch(Batch<Dtype>* batch);"
     "  virtual void load_batch(Batch<Dtype>* batch);
@@ -280,6 +285,43 @@ caffe_substitute(src/caffe/layers/image_data_layer.cpp
     first_order_ = caffe_ext::GeneratorState(*prefetch_rng);
   }
   shuffle(")
+
+# HDF5Data shuffles by rand(), whose state nobody can keep. Its own generator is as rand() is without srand(): the same
+# in every run, and on every rank.
+caffe_substitute(include/caffe/layers/hdf5_data_layer.hpp
+  "class HDF5DataLayer : public Layer<Dtype> {
+ public:"
+  "class HDF5DataLayer : public Layer<Dtype>, public Resumable {
+ public:
+  virtual bool SaveState(LayerState* state) const;
+  virtual string RestoreState(const LayerState& state);
+")
+caffe_substitute(include/caffe/layers/hdf5_data_layer.hpp
+  "  bool Skip();"
+  "  bool Skip();
+  // Another order of the files; of the rows of the file that is loaded.
+  void ShuffleFiles();
+  void ShuffleRows();
+
+  Caffe::RNG order_{1};
+  string order_of_rows_;  // the generator before the rows were shuffled")
+caffe_substitute(src/caffe/layers/hdf5_data_layer.cpp
+  "    std::random_shuffle(data_permutation_.begin(), data_permutation_.end());
+    DLOG"
+  "    ShuffleRows();
+    DLOG")
+caffe_substitute(src/caffe/layers/hdf5_data_layer.cpp
+  "      std::random_shuffle(data_permutation_.begin(), data_permutation_.end());
+  }"
+  "      ShuffleRows();
+  }")
+caffe_substitute(src/caffe/layers/hdf5_data_layer.cpp
+  "    std::random_shuffle(file_permutation_.begin(), file_permutation_.end());"
+  "    ShuffleFiles();")
+caffe_substitute(src/caffe/layers/hdf5_data_layer.cpp
+  "          std::random_shuffle(file_permutation_.begin(),
+                              file_permutation_.end());"
+  "          ShuffleFiles();")
 
 # --- What goes wrong ends `caffe` with one line and status 1.
 caffe_substitute(tools/caffe.cpp

@@ -23,9 +23,7 @@ namespace {
 const int kTrainNet = -1;
 
 // Types that read data without telling where they are.
-bool ReadsUntold(const string& type) {
-  return type == "HDF5Data" || type == "MemoryData" || type == "WindowData" || type == "Python";
-}
+bool ReadsUntold(const string& type) { return type == "MemoryData" || type == "Python"; }
 
 template <typename Dtype>
 void SaveLayers(const Net<Dtype>& net, int number, RankState* rank) {
@@ -287,25 +285,36 @@ string Solver<Dtype>::DescribeNonfinite() {
 
 template <typename Dtype>
 void Solver<Dtype>::CheckLoss(Dtype loss) {
-  if (std::isfinite(loss)) {
+  string fault;
+  if (!std::isfinite(loss) && !nonfinite_told_) {
+    std::ostringstream told;
+    told << "Iteration " << iter_ << ": the loss is " << loss
+         << ". The first value that is not finite is in " << DescribeNonfinite() << ".";
+    fault = told.str();
+  }
+  if (!param_.stop_at_nonfinite_loss()) {
+    LOG_IF(WARNING, !fault.empty())
+        << fault << " Training goes on, as stop_at_nonfinite_loss is false.";
+    nonfinite_told_ = nonfinite_told_ || !fault.empty();
+    return;
+  }
+  for (size_t i = 0; i < callbacks_.size(); ++i) {
+    fault = callbacks_[i]->on_loss(fault);
+  }
+  if (fault.empty()) {
     return;
   }
   std::ostringstream text;
-  text << "Iteration " << iter_ << ": the loss is " << loss
-       << ". The first value that is not finite is in " << DescribeNonfinite();
-  if (!param_.stop_at_nonfinite_loss()) {
-    LOG_IF(WARNING, !nonfinite_told_)
-        << text.str() << ". Training goes on, as stop_at_nonfinite_loss is false.";
-    nonfinite_told_ = true;
-    return;
-  }
+  text << fault;
   if (param_.has_snapshot_prefix() && Caffe::root_solver()) {
     snapshot_mark_ = "_nonfinite";
-    text << ".";
     if (TrySnapshot()) {
       text << " For a look at it: " << SnapshotFilename(".caffemodel") << " (not to go on from).";
     }
     snapshot_mark_.clear();
+  }
+  for (size_t i = 0; i < callbacks_.size(); ++i) {
+    callbacks_[i]->on_wrong_loss();
   }
   text << " stop_at_nonfinite_loss: false in the solver would go on all the same.";
   throw caffe_ext::LossError(text.str());

@@ -1,16 +1,17 @@
 // Training that goes on from a snapshot against training that never stopped: every weight, every
 // loss and all momentum bit for bit.
+#include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
-#include "caffe/layers/data_layer.hpp"
-#include "caffe/layers/image_data_layer.hpp"
+#include "caffe/layers/hdf5_data_layer.hpp"
 #include "caffe/sgd_solvers.hpp"
 #include "caffe/solver_factory.hpp"
-#include "caffe/util/rng.hpp"
+#include "caffe/util/hdf5.hpp"
 #include "multi_label_data_fixture.hpp"
 #include "training/snapshot_files.hpp"
 
@@ -55,6 +56,26 @@ const char kStockNet[] = R"(
   layer { name: "loss2" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label2" top: "loss2" }
 )";
 
+// Rows out of HDF5 files, and windows that are drawn by chance.
+const char kHdf5Net[] = R"(
+  name: "hdf5"
+  layer { name: "rows" type: "HDF5Data" top: "data" top: "label"
+    hdf5_data_param { source: "$DIR/$LIST" batch_size: 5 shuffle: $SHUFFLE } }
+  layer { name: "drop" type: "Dropout" bottom: "data" top: "data" }
+  layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"
+    inner_product_param { num_output: 2 weight_filler { type: "xavier" } } }
+  layer { name: "loss" type: "EuclideanLoss" bottom: "fc" bottom: "label" top: "loss" }
+)";
+const char kWindowNet[] = R"(
+  name: "windows"
+  layer { name: "windows" type: "WindowData" top: "data" top: "label"
+    transform_param { crop_size: 6 mirror: true }
+    window_data_param { source: "$DIR/windows.txt" batch_size: 5 scale: 0.01 } }
+  layer { name: "fc" type: "InnerProduct" bottom: "data" top: "fc"
+    inner_product_param { num_output: 3 weight_filler { type: "xavier" } } }
+  layer { name: "loss" type: "SoftmaxWithLoss" bottom: "fc" bottom: "label" top: "loss" }
+)";
+
 template <typename Base>
 class Watched : public Base {
  public:
@@ -80,11 +101,46 @@ class ResumeTest : public MultiDeviceTest<TypeParam> {
     }
   }
 
-  string InDir(string text) const {
-    for (size_t at; (at = text.find("$DIR")) != string::npos;) {
-      text.replace(at, 4, dir_ / ".");
+  static string Replaced(string text, const string& what, const string& by) {
+    for (size_t at; (at = text.find(what)) != string::npos;) {
+      text.replace(at, what.size(), by);
     }
     return text;
+  }
+
+  string InDir(const string& text) const { return Replaced(text, "$DIR", dir_ / "."); }
+
+  static string Hdf5Net(const string& list, bool shuffle) {
+    return Replaced(Replaced(kHdf5Net, "$LIST", list), "$SHUFFLE", shuffle ? "true" : "false");
+  }
+
+  // Rows of three values, each told from all others by the first.
+  void WriteRows(const string& name, int first, int rows) const {
+    Blob<Dtype> data(vector<int>{rows, 3}), label(vector<int>{rows, 2});
+    for (int i = 0; i < rows; ++i) {
+      for (int j = 0; j < 3; ++j) {
+        data.mutable_cpu_data()[3 * i + j] = j == 0 ? Dtype(first + i) / 16 : j - Dtype(i % 3) / 2;
+      }
+      label.mutable_cpu_data()[2 * i] = Dtype(first + i) / 10;
+      label.mutable_cpu_data()[2 * i + 1] = i % 2;
+    }
+    const hid_t file = H5Fcreate((dir_ / name).c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT);
+    CHECK_GE(file, 0) << name;
+    hdf5_save_nd_dataset(file, "data", data);
+    hdf5_save_nd_dataset(file, "label", label);
+    H5Fclose(file);
+  }
+
+  // Files of 7, 4 and 1 rows in three.txt, the first alone in one.txt.
+  void WriteHdf5() const {
+    const int kRows[] = {7, 4, 1};
+    std::ofstream three(dir_ / "three.txt"), one(dir_ / "one.txt");
+    for (int i = 0, first = 0; i < 3; first += kRows[i++]) {
+      const string name = "rows" + std::to_string(i) + ".h5";
+      WriteRows(name, first, kRows[i]);
+      three << (dir_ / name) << "\n";
+    }
+    one << (dir_ / "rows0.h5") << "\n";
   }
 
   SolverParameter Param(const string& options, const string& net = kNet) const {
@@ -192,6 +248,139 @@ TYPED_TEST(ResumeTest, TestWithTests) {
 
 TYPED_TEST(ResumeTest, TestStockDataLayers) {
   this->template Check<SGDSolver>(this->Param("momentum: 0.9", kStockNet), 8, 13);
+}
+
+TYPED_TEST(ResumeTest, TestHdf5Data) {
+  this->WriteHdf5();
+  for (const bool shuffle : {true, false}) {
+    for (const string list : {"three.txt", "one.txt"}) {
+      const string net = this->Hdf5Net(list, shuffle);
+      // Epochs are of 12 and 7 rows: stops in the first one, at an end of both, and later.
+      for (const int stop : {0, 2, 6, 8, 9, 11}) {
+        this->template Check<SGDSolver>(this->Param("momentum: 0.9", net), stop, 14);
+      }
+    }
+  }
+}
+
+// Files that are not those of the snapshot: training goes on with them from their start.
+TYPED_TEST(ResumeTest, TestOtherHdf5Data) {
+  typedef typename TypeParam::Dtype Dtype;
+  this->WriteHdf5();
+  LayerParameter layer, one;
+  layer.set_type("HDF5Data");
+  layer.add_top("data");
+  layer.add_top("label");
+  layer.mutable_hdf5_data_param()->set_batch_size(5);
+  layer.mutable_hdf5_data_param()->set_source(this->dir_ / "three.txt");
+  one = layer;
+  one.mutable_hdf5_data_param()->set_source(this->dir_ / "one.txt");
+  Blob<Dtype> data, label;
+  const vector<Blob<Dtype>*> bottom, top{&data, &label};
+  const auto made = [&](const LayerParameter& param) {
+    auto result = std::make_shared<HDF5DataLayer<Dtype> >(param);
+    result->SetUp(bottom, top);
+    return result;
+  };
+  LayerState state;
+  const auto first = made(layer);
+  first->Forward(bottom, top);
+  first->Forward(bottom, top);
+  ASSERT_TRUE(first->SaveState(&state));
+  EXPECT_EQ(state.position(), 10);
+  EXPECT_EQ(state.row(), 3);
+  EXPECT_EQ(made(layer)->RestoreState(state), "");
+  EXPECT_NE(made(one)->RestoreState(state).find("has 1 files, not the snapshot's 3"), string::npos);
+  LayerState damaged = state;
+  damaged.set_file(1, 2);
+  EXPECT_NE(made(layer)->RestoreState(damaged), "");
+  damaged = state;
+  damaged.set_current_file(3);
+  EXPECT_NE(made(layer)->RestoreState(damaged), "");
+  damaged = state;
+  damaged.set_row(4);
+  EXPECT_NE(made(layer)->RestoreState(damaged), "");
+  damaged = state;
+  damaged.set_order_of_rows("7");
+  EXPECT_NE(made(layer)->RestoreState(damaged), "");
+  this->WriteRows("rows1.h5", 7, 5);
+  const auto other = made(layer);
+  EXPECT_NE(other->RestoreState(state).find("has 5 rows, not the snapshot's 4"), string::npos);
+  other->Forward(bottom, top);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ(16 * data.cpu_data()[3 * i], i);
+  }
+}
+
+// Every row once an epoch, in another order each time; the ranks' rows are not each other's, after
+// a stop as before.
+TYPED_TEST(ResumeTest, TestHdf5Shuffles) {
+  typedef typename TypeParam::Dtype Dtype;
+  this->WriteHdf5();
+  LayerParameter param;
+  param.set_type("HDF5Data");
+  param.add_top("data");
+  param.mutable_hdf5_data_param()->set_batch_size(1);
+  param.mutable_hdf5_data_param()->set_source(this->dir_ / "three.txt");
+  param.mutable_hdf5_data_param()->set_shuffle(true);
+  const auto epochs = [&param](int rows) {
+    Blob<Dtype> data;
+    const vector<Blob<Dtype>*> bottom, top{&data};
+    shared_ptr<HDF5DataLayer<Dtype> > layer;
+    LayerState state;
+    vector<vector<int> > found(4);
+    for (vector<int>& epoch : found) {
+      for (int i = 0; i < rows; ++i) {
+        if (i % 5 == 0) {
+          layer.reset(new HDF5DataLayer<Dtype>(param));
+          layer->SetUp(bottom, top);
+          EXPECT_EQ(state.has_position() ? layer->RestoreState(state) : "", "");
+        }
+        layer->Forward(bottom, top);
+        state.Clear();
+        layer->SaveState(&state);
+        epoch.push_back(static_cast<int>(16 * data.cpu_data()[0]));
+      }
+    }
+    return found;
+  };
+  vector<vector<int> > alone = epochs(12);
+  vector<int> all(12);
+  std::iota(all.begin(), all.end(), 0);
+  for (size_t i = 0; i < alone.size(); ++i) {
+    EXPECT_NE(alone[i], all);
+    for (size_t j = 0; j < i; ++j) {
+      EXPECT_NE(alone[i], alone[j]);
+    }
+  }
+  vector<vector<vector<int> > > shares;
+  for (int rank = 0; rank < 2; ++rank) {
+    SolverGuard guard(rank, 2);
+    shares.push_back(epochs(6));
+  }
+  for (size_t i = 0; i < alone.size(); ++i) {
+    vector<int> both = shares[0][i];
+    both.insert(both.end(), shares[1][i].begin(), shares[1][i].end());
+    std::sort(both.begin(), both.end());
+    EXPECT_EQ(both, all);
+    std::sort(alone[i].begin(), alone[i].end());
+    EXPECT_EQ(alone[i], all);
+  }
+}
+
+TYPED_TEST(ResumeTest, TestWindowData) {
+  std::ofstream list(this->dir_ / "windows.txt");
+  for (int i = 0; i < 4; ++i) {
+    const cv::Mat image = Image(i);
+    list << "# " << i << "\n"
+         << (this->dir_ / (Key(i) + ".png")) << "\n3 " << image.rows << " " << image.cols
+         << "\n4\n";
+    for (int j = 0; j < 4; ++j) {  // half of them are background
+      list << 1 + j % 2 << " " << (j < 2 ? 0.9 : 0.1) << " " << j << " 1 " << 5 + i / 2 << " 6\n";
+    }
+  }
+  list.close();
+  this->template Check<SGDSolver>(this->Param("momentum: 0.9", kWindowNet), 8, 13);
 }
 
 // The test net's data go on as well: its scores are those of the run that never stopped.
