@@ -19,7 +19,8 @@ namespace caffe_ext {
  * At the start of every iteration the ranks tell each other which signals they got. All of them
  * then run that iteration, and act on the signals at its end: rank 0 snapshots, all stop. While
  * rank 0 tests, the others wait at the next start; a signal that rank 0 gets meanwhile is agreed
- * on there and then, and acts before the iteration.
+ * on there and then, and acts before the iteration. Behind the sums of the gradients they tell
+ * whether their losses are finite; where one is not, all stop together.
  */
 class Member : public caffe::Solver<float>::Callback {
  public:

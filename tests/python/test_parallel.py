@@ -324,7 +324,11 @@ def test_a_fault_on_one_rank_stops_all_and_is_told(tmp_path):
     assert not list(solver.parent.glob("*.caffemodel"))
 
 
-def test_an_exception_of_a_python_layer_on_one_rank_stops_all(tmp_path, records):
+def train_with_python(tmp_path, records, name, fault):
+    """Train on two ranks with a loss of 0 besides, in whose fourth forward pass rank 1 runs `fault`.
+
+    Return the finished process.
+    """
     (tmp_path / "fragile.py").write_text(
         "import os, caffe\n"
         "class Fragile(caffe.Layer):\n"
@@ -332,21 +336,46 @@ def test_an_exception_of_a_python_layer_on_one_rank_stops_all(tmp_path, records)
         "    def reshape(self, bottom, top): top[0].reshape(1)\n"
         "    def forward(self, bottom, top):\n"
         "        self.runs += 1\n"
+        "        top[0].data[0] = 0\n"
         "        if self.runs == 4 and os.environ['OMPI_COMM_WORLD_RANK'] == '1':\n"
-        "            raise ValueError('enough')\n"
+        f"            {fault}\n"
         "    def backward(self, top, down, bottom): pass\n"
     )
     layers = PLAIN + (
         'layer { name: "fragile" type: "Python" bottom: "fc" top: "fragile" propagate_down: false\n'
-        '  python_param { module: "fragile" layer: "Fragile" } }\n'
+        '  loss_weight: 1 python_param { module: "fragile" layer: "Fragile" } }\n'
     )
-    solver = nets.write_training(tmp_path / "run", layers, source=records, batch=4)
+    extra = "stop_at_nonfinite_loss: false\n" if name == "goes_on" else ""
+    solver = nets.write_training(tmp_path / name, layers, source=records, batch=4, iterations=10, extra=extra)
     path = os.pathsep.join([str(tmp_path), *sys.path])
     settings = ["env", f"PYTHONPATH={path}", "CAFFE_PYTHON_LAYERS=1"]
-    done = nets.run([*settings, *nets.command(solver, ranks=2)], timeout=40)
+    return nets.run([*settings, *nets.command(solver, ranks=2)], timeout=40)
+
+
+def test_an_exception_of_a_python_layer_on_one_rank_stops_all(tmp_path, records):
+    done = train_with_python(tmp_path, records, "run", "raise ValueError('enough')")
     assert done.returncode != 0
     assert "ValueError: enough" in done.stderr, done.stderr
     assert re.search(r"Rank 1 of 2 \(process \d+ on .*\) failed", done.stderr)
+
+
+def test_a_loss_that_is_not_finite_on_one_rank_stops_all_behind_a_snapshot(tmp_path, records):
+    done = train_with_python(tmp_path, records, "run", "top[0].data[0] = float('nan')")
+    assert done.returncode == 1, done.stderr
+    assert re.search(
+        r"Rank 1: Iteration 3: the loss is nan\. The first value that is not finite is in blob 'fragile'.*"
+        r"For a look at it: \S+/net_iter_3_nonfinite\.caffemodel",
+        done.stderr,
+    ), done.stderr
+    assert sorted(path.name for path in (tmp_path / "run").glob("net_iter*")) == [
+        "net_iter_3_nonfinite.caffemodel",
+        "net_iter_3_nonfinite.solverstate",
+    ]
+    # The weights are those before the update, on which all ranks agreed.
+    plain = nets.write_training(tmp_path / "plain", PLAIN, source=records, batch=4, iterations=3)
+    assert nets.train(plain, ranks=2).returncode == 0
+    assert_same(last(plain), last(tmp_path / "run/solver.prototxt"), 1e-6)
+    assert train_with_python(tmp_path, records, "goes_on", "top[0].data[0] = float('nan')").returncode == 0
 
 
 def test_ranks_with_different_nets_are_refused(tmp_path, records):
