@@ -42,13 +42,21 @@ caffe_substitute(src/caffe/blob.cpp
   "#include \"caffe/util/math_functions.hpp\""
   "#include \"caffe/util/math_functions.hpp\"
 #include \"limits/host_memory.hpp\"")
+# Of an empty blob, too, layers count along the axes that are not empty.
+caffe_substitute(src/caffe/blob.cpp
+  "  count_ = 1;
+  shape_.resize("
+  "  count_ = 1;
+  int extent = 1;
+  shape_.resize(")
 caffe_substitute(src/caffe/blob.cpp
   "    CHECK_GE(shape[i], 0);
     if (count_ != 0) {
       CHECK_LE(shape[i], INT_MAX / count_) << \"blob size exceeds INT_MAX\";"
   "    CHECK_GE(shape[i], 0) << caffe_ext::Whose() << \"axis \" << i << \" of a blob would have a negative size\";
-    if (count_ != 0) {
-      CHECK_LE(shape[i], INT_MAX / count_) << caffe_ext::Whose() << \"blob size exceeds INT_MAX\";")
+    if (shape[i] != 0) {
+      CHECK_LE(shape[i], INT_MAX / extent) << caffe_ext::Whose() << \"blob size exceeds INT_MAX\";
+      extent *= shape[i];")
 caffe_substitute(src/caffe/blob.cpp
   "  if (count_ > capacity_) {"
   "  if (count_ > capacity_) {
