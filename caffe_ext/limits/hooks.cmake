@@ -118,14 +118,41 @@ set(CAFFE_FILES_WITH_DEBUG_CHECKS
 foreach(_indent "    " "      ")
   caffe_substitute(src/caffe/layers/multinomial_logistic_loss_layer.cpp
     "\n${_indent}int label = static_cast<int>(bottom_label[i]);"
-    "\n${_indent}int label = static_cast<int>(bottom_label[i]);
+    "\n${_indent}int label = caffe_ext::ToIndex(bottom_label[i]);
     CHECK(label >= 0 && label < dim) << \"label \" << label << \" of \" << dim << \" classes\";")
   caffe_substitute(src/caffe/layers/hinge_loss_layer.cpp
     "\n${_indent}bottom_diff[i * dim + static_cast<int>(label[i])] *= -1;"
     "\n${_indent}CHECK(label[i] >= 0 && label[i] < dim) << \"label \" << label[i] << \" of \" << dim << \" classes\";
     bottom_diff[i * dim + static_cast<int>(label[i])] *= -1;")
+  caffe_substitute(src/caffe/layers/embed_layer.cpp
+    "\n${_indent}index = static_cast<int>(bottom_data[n]);" "\n${_indent}index = caffe_ext::ToIndex(bottom_data[n]);")
+  caffe_substitute(src/caffe/layers/infogain_loss_layer.cpp
+    "\n    ${_indent}static_cast<int>(bottom_label[i * inner_num_ + j]);"
+    "\n    ${_indent}caffe_ext::ToIndex(bottom_label[i * inner_num_ + j]);")
+  caffe_substitute(src/caffe/layers/softmax_loss_layer.cpp
+    "\n  ${_indent}const int label_value = static_cast<int>(label[i * inner_num_ + j]);"
+    "\n  ${_indent}const int label_value = caffe_ext::ToIndex(label[i * inner_num_ + j]);")
 endforeach()
-
+caffe_substitute(src/caffe/layers/accuracy_layer.cpp
+  "static_cast<int>(bottom_label[i * inner_num_ + j])" "caffe_ext::ToIndex(bottom_label[i * inner_num_ + j])")
+foreach(_index i j)
+  caffe_substitute(src/caffe/layers/contrastive_loss_layer.cpp
+    "static_cast<int>(bottom[2]->cpu_data()[${_index}])" "caffe_ext::ToIndex(bottom[2]->cpu_data()[${_index}])")
+endforeach()
+foreach(_layer accuracy contrastive_loss embed infogain_loss multinomial_logistic_loss softmax_loss)
+  caffe_substitute(src/caffe/layers/${_layer}_layer.cpp
+    "#include \"caffe/util/math_functions.hpp\""
+    "#include \"caffe/util/math_functions.hpp\"
+#include \"limits/limits.hpp\"")
+endforeach()
+# Its backward pass checks a label before it looks whether that is the one to be ignored.
+caffe_substitute(src/caffe/layers/infogain_loss_layer.cpp
+  "        DCHECK_GE(label_value, 0);
+        DCHECK_LT(label_value, num_labels_);
+        if (has_ignore_label_"
+  "        const bool ignored = has_ignore_label_ && label_value == ignore_label_;
+        CHECK(ignored || (label_value >= 0 && label_value < num_labels_)) << \"label \" << label_value;
+        if (has_ignore_label_")
 
 # --- Divisions by what a prototxt gives, or by the size of an empty blob: SIGFPE.
 caffe_substitute(src/caffe/layers/base_conv_layer.cpp

@@ -2,6 +2,7 @@
 #ifndef CAFFE_EXT_LIMITS_LIMITS_HPP_
 #define CAFFE_EXT_LIMITS_LIMITS_HPP_
 
+#include <climits>
 #include <cstdint>
 
 namespace caffe_ext {
@@ -19,6 +20,13 @@ const int64_t kMaxListBytes = int64_t(1) << 30;
 /// Of a message written as text: a net, a solver. (One in binary has protobuf's limit, 2 GB.)
 const int64_t kMaxTextBytes = int64_t(64) << 20;
 const int64_t kMaxNetLayers = 10000;
+
+/// A label or an index, which comes as a floating-point number: without its fraction; INT_MIN, which
+/// is none, where an int cannot hold it.
+template <typename Dtype>
+inline int ToIndex(Dtype value) {
+  return value > -2147483648.0 && value < 2147483648.0 ? static_cast<int>(value) : INT_MIN;
+}
 
 }  // namespace caffe_ext
 

@@ -233,18 +233,53 @@ TEST(HostileInputTest, NumbersThatComeToNone) {
 
 TEST(HostileInputTest, LabelsOutOfRange) {
   const char* const losses[] = {"SoftmaxWithLoss", "HingeLoss", "MultinomialLogisticLoss",
-                                "Accuracy"};
+                                "Accuracy", "InfogainLoss"};
   for (const char* loss : losses) {
-    for (const char* label : {"-1", "3", "1e9", "nan"}) {
+    for (const char* label : {"-1", "3", "1e9", "1e30", "nan"}) {
+      const bool infogain = string(loss) == "InfogainLoss";  // with a matrix besides
       const Ended ended = RunTarget(
-          "net", string(R"(layer { name: "d" type: "DummyData" top: "x" top: "l" dummy_data_param {
-              shape { dim: 2 dim: 3 } shape { dim: 2 }
-              data_filler { value: 1 } data_filler { value: )") +
-                     label +
-                     R"( } } } layer { name: "loss" bottom: "x" bottom: "l" top: "y" type: ")" +
-                     loss + "\" }");
+          "net",
+          string(R"(layer { name: "d" type: "DummyData" top: "x" top: "l" top: "h"
+              dummy_data_param {
+                shape { dim: 2 dim: 3 } shape { dim: 2 } shape { dim: 1 dim: 1 dim: 3 dim: 3 }
+                data_filler { value: 1 } data_filler { value: )") +
+              label +
+              R"( } data_filler { value: 1 } } } layer { name: "loss" bottom: "x" bottom: "l" top: "y" type: ")" +
+              loss + (infogain ? "\" bottom: \"h\" }" : "\" }"));
       EXPECT_TRUE(ended.by_itself && ended.status == 1) << loss << " of label " << label;
       EXPECT_PRED2(Says, ended.message, "Check failed: .*label");
+    }
+  }
+}
+
+TEST(HostileInputTest, LabelsToBeIgnored) {
+  for (const string loss : {"SoftmaxWithLoss", "InfogainLoss"}) {
+    for (const string label : {"-1", "255"}) {
+      string net = R"(
+        layer { name: "d" type: "DummyData" top: "x" top: "l" top: "h"
+          dummy_data_param {
+            shape { dim: 2 dim: 3 } shape { dim: 2 } shape { dim: 1 dim: 1 dim: 3 dim: 3 }
+            data_filler { value: 1 } data_filler { value: LABEL } data_filler { value: 1 } } }
+        layer { name: "fc" type: "InnerProduct" bottom: "x" top: "fc"
+          inner_product_param { num_output: 3 } }
+        layer { name: "loss" type: "LOSS" bottom: "fc" bottom: "l" top: "y"
+          loss_param { ignore_label: LABEL } MATRIX })";
+      const std::pair<string, string> words[] = {
+          {"LABEL", label},
+          {"LABEL", label},
+          {"LOSS", loss},
+          {"MATRIX", loss == "InfogainLoss" ? "bottom: \"h\"" : ""}};
+      for (const auto& word : words) {
+        net.replace(net.find(word.first), word.first.size(), word.second);
+      }
+      const Ended ended = InAChild([&]() {
+        NetParameter param;
+        CHECK(google::protobuf::TextFormat::ParseFromString(net, &param)) << net;
+        Net<float> trained(param);
+        trained.Forward();
+        trained.Backward();
+      });
+      EXPECT_TRUE(ended.by_itself && ended.status == 0) << loss << label << ended.message;
     }
   }
 }
