@@ -6,8 +6,11 @@ target_compile_options(caffe_parallel PRIVATE -Wall -Wextra -Wno-unused-paramete
 add_dependencies(caffe_parallel caffe_messages)
 if(USE_MPI)
   find_package(MPI REQUIRED COMPONENTS CXX)
-  # Its first line names the engine and its version.
+  # What names the engine and its version.
   execute_process(COMMAND "${MPIEXEC_EXECUTABLE}" --version OUTPUT_VARIABLE MPI_ENGINE ERROR_QUIET)
+  if(MPI_ENGINE MATCHES "HYDRA.*Version: +([0-9.]+)")
+    set(MPI_ENGINE "MPICH ${CMAKE_MATCH_1}")
+  endif()
   string(REGEX REPLACE "\n.*" "" MPI_ENGINE "${MPI_ENGINE}")
   message(STATUS "Data parallelism: ${MPI_ENGINE}")
   target_sources(caffe_parallel PRIVATE

@@ -27,6 +27,9 @@ MPI = {
     "OMP_NUM_THREADS": "1",
 }
 
+# Where Open MPI and MPICH tell a process its rank.
+RANK_VARIABLES = ("OMPI_COMM_WORLD_RANK", "PMI_RANK")
+
 DATA = """
 layer {{ name: "data" type: "MultiLabelData" top: "data" top: "label"
   transform_param {{ scale: 0.008 mean_value: 127 }}

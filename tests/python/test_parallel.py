@@ -337,7 +337,7 @@ def train_with_python(tmp_path, records, name, fault):
         "    def forward(self, bottom, top):\n"
         "        self.runs += 1\n"
         "        top[0].data[0] = 0\n"
-        "        if self.runs == 4 and os.environ['OMPI_COMM_WORLD_RANK'] == '1':\n"
+        f"        if self.runs == 4 and '1' in map(os.environ.get, {nets.RANK_VARIABLES}):\n"
         f"            {fault}\n"
         "    def backward(self, top, down, bottom): pass\n"
     )
@@ -390,8 +390,9 @@ def test_ranks_with_different_nets_are_refused(tmp_path, records):
     caffe = nets.command(solver, ranks=0)[0]
     choose.write_text(
         f"#!/bin/sh\ncd {tmp_path}/run\n"
-        '[ "$OMPI_COMM_WORLD_RANK" = 1 ] && set -- other_solver.prototxt || set -- solver.prototxt\n'
-        f'exec {caffe} train -solver "$1"\n'
+        "name=solver\n"
+        '[ "${OMPI_COMM_WORLD_RANK:-$PMI_RANK}" = 1 ] && name=other_solver\n'
+        f'exec {caffe} train -solver "$name.prototxt"\n'
     )
     choose.chmod(0o755)
     done = nets.run(["mpirun", "-n", "2", str(choose)])
