@@ -38,8 +38,9 @@ bool EnginePooling::Supported(const Blobs& bottom, const Blobs& top) const {
   const int overhang_h = Overhang(height_, pooled_height_, kernel_h_, stride_h_, pad_h_);
   const int overhang_w = Overhang(width_, pooled_width_, kernel_w_, stride_w_, pad_w_);
   const PoolingParameter::PoolMethod method = layer_param_.pooling_param().pool();
-  if (bottom[0]->count() == 0 || top[0]->count() == 0 || top.size() != 1 || channels_ < onednn::ChannelBlock() / 2 ||
-      overhang_h >= kernel_h_ || overhang_w >= kernel_w_) {
+  if (bottom[0]->count() == 0 || top[0]->count() == 0 || top.size() != 1 ||
+      channels_ < onednn::ChannelBlock() / 2 || overhang_h >= kernel_h_ ||
+      overhang_w >= kernel_w_) {
     return false;
   }
   return method == PoolingParameter::MAX ||

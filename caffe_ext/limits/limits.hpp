@@ -21,8 +21,8 @@ const int64_t kMaxListBytes = int64_t(1) << 30;
 const int64_t kMaxTextBytes = int64_t(64) << 20;
 const int64_t kMaxNetLayers = 10000;
 
-/// A label or an index, which comes as a floating-point number: without its fraction; INT_MIN, which
-/// is none, where an int cannot hold it.
+/// A label or an index, which comes as a floating-point number: without its fraction; INT_MIN,
+/// which is none, where an int cannot hold it.
 template <typename Dtype>
 inline int ToIndex(Dtype value) {
   return value > -2147483648.0 && value < 2147483648.0 ? static_cast<int>(value) : INT_MIN;
