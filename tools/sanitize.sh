@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, and those of the data layers, which have threads,
-# under ThreadSanitizer. Upstream's own findings are suppressed by name and reason: tests/sanitizers.
+# The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, and those of the data layers and of resumed
+# trainings, which have threads, under ThreadSanitizer. Upstream's own findings are suppressed by name and reason: tests/sanitizers.
 # Usage: tools/sanitize.sh BUILD_DIR [address] [thread]
 # Environment: CAFFE_SOURCE_DIR, as for make; JOBS.
 set -euo pipefail
@@ -11,7 +11,7 @@ kinds=("$@")
 jobs=${JOBS:-$(nproc)}
 root=$(cd "$(dirname "$0")/.." && pwd)
 suppressions=$root/tests/sanitizers
-threaded=(test_multi_label_data_layer test_multi_label_image_data_layer)
+threaded=(test_multi_label_data_layer test_multi_label_image_data_layer test_training)
 
 for kind in "${kinds[@]}"; do
   flags=-fsanitize=$kind
