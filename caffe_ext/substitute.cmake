@@ -1,7 +1,8 @@
 # Adapts files of CAFFE_SOURCE in copies below CAFFE_PATCHED, in the build tree.
 #
 # caffe_substitute(FILE ANCHOR REPLACEMENT): in the build tree's copy of FILE, replace the one place where
-# ANCHOR stands. caffe_append(FILE TEXT): add TEXT at its end. caffe_file(VARIABLE FILE): the path to use, the
+# ANCHOR stands. caffe_include(FILE AFTER HEADER...): let FILE include more headers, behind the one it has, AFTER.
+# caffe_append(FILE TEXT): add TEXT at its end. caffe_file(VARIABLE FILE): the path to use, the
 # copy where there is one. A copy is written anew only when its text changes, so that nothing is rebuilt idly.
 set_property(GLOBAL PROPERTY CAFFE_PATCHED_FILES "")
 
@@ -39,6 +40,15 @@ function(caffe_substitute file anchor replacement)
   caffe_replace_once(text "${file}" "${anchor}" "${replacement}")
   string(MAKE_C_IDENTIFIER "${file}" id)
   set_property(GLOBAL PROPERTY "CAFFE_TEXT_${id}" "${text}")
+endfunction()
+
+function(caffe_include file after)
+  set(lines "#include \"${after}\"")
+  set(all "${lines}")
+  foreach(header IN LISTS ARGN)
+    string(APPEND all "\n#include \"${header}\"")
+  endforeach()
+  caffe_substitute("${file}" "${lines}" "${all}")
 endfunction()
 
 function(caffe_write_patched)

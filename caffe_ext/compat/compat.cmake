@@ -39,10 +39,7 @@ caffe_substitute(src/caffe/internal_thread.cpp
   "return thread_ && thread_->interruption_requested();" "return boost::this_thread::interruption_requested();")
 
 # Adam's update is eight passes with a pow() over every parameter on one thread: engines/adam.cpp makes one.
-caffe_substitute(src/caffe/solvers/adam_solver.cpp
-  "#include \"caffe/sgd_solvers.hpp\""
-  "#include \"caffe/sgd_solvers.hpp\"
-#include \"engines/adam.hpp\"")
+caffe_include(src/caffe/solvers/adam_solver.cpp caffe/sgd_solvers.hpp engines/adam.hpp)
 caffe_substitute(src/caffe/solvers/adam_solver.cpp
   "case Caffe::CPU: {"
   "case Caffe::CPU: {

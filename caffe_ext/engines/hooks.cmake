@@ -1,10 +1,7 @@
 # Where the engine reaches into Caffe: the memory behind a blob, and the one place that creates layers.
 
 # A blob's memory may have a private form (engines/private_form.hpp), revealed when somebody asks for the plain one.
-caffe_substitute(include/caffe/syncedmem.hpp
-  "#include \"caffe/common.hpp\""
-  "#include \"caffe/common.hpp\"
-#include \"engines/private_form.hpp\"")
+caffe_include(include/caffe/syncedmem.hpp caffe/common.hpp engines/private_form.hpp)
 caffe_substitute(include/caffe/syncedmem.hpp
   "  size_t size() const { return size_; }"
   "  size_t size() const { return size_; }
@@ -25,10 +22,7 @@ caffe_substitute(include/caffe/syncedmem.hpp
   bool plain_seen_ = false, known_zero_ = false, has_view_ = false;
 
   void to_cpu();")
-caffe_substitute(src/caffe/syncedmem.cpp
-  "#include \"caffe/syncedmem.hpp\""
-  "#include \"caffe/syncedmem.hpp\"
-#include \"engines/sgd.hpp\"")
+caffe_include(src/caffe/syncedmem.cpp caffe/syncedmem.hpp engines/sgd.hpp)
 caffe_substitute(python/caffe/_caffe.cpp
   "    void* data = PyArray_DATA("
   "    blob->data()->set_has_view();
@@ -75,10 +69,7 @@ void SyncedMemory::reveal() {
 inline void SyncedMemory::to_cpu() {")
 
 # Every layer is created here: the engine is asked first (engines/factory.hpp).
-caffe_substitute(include/caffe/layer_factory.hpp
-  "#include \"caffe/common.hpp\""
-  "#include \"caffe/common.hpp\"
-#include \"engines/factory.hpp\"")
+caffe_include(include/caffe/layer_factory.hpp caffe/common.hpp engines/factory.hpp)
 caffe_substitute(include/caffe/layer_factory.hpp
   "    return registry[type](param);"
   "    shared_ptr<Layer<Dtype> > layer = caffe_ext::CreateEngineLayer<Dtype>(param);

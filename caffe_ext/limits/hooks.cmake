@@ -7,10 +7,7 @@ set(CAFFE_LIMITS_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/lmdb_pages.cpp")
 
 # --- How programs end: see ending.hpp. The tools include it by force (caffe.cmake).
-caffe_substitute(src/caffe/common.cpp
-  "#include \"caffe/common.hpp\""
-  "#include \"caffe/common.hpp\"
-#include \"limits/ending.hpp\"")
+caffe_include(src/caffe/common.cpp caffe/common.hpp limits/ending.hpp)
 caffe_substitute(src/caffe/common.cpp
   "  ::google::InitGoogleLogging(*(pargv)[0]);"
   "  ::google::InitGoogleLogging(*(pargv)[0]);
@@ -24,10 +21,7 @@ foreach(_tool compute_image_mean convert_imageset extract_features upgrade_net_p
   caffe_ext::EndOnFatalMessages();
   caffe_ext::EndOnExceptions();")
 endforeach()
-caffe_substitute(python/caffe/_caffe.cpp
-  "#include \"caffe/caffe.hpp\""
-  "#include \"caffe/caffe.hpp\"
-#include \"limits/ending.hpp\"")
+caffe_include(python/caffe/_caffe.cpp caffe/caffe.hpp limits/ending.hpp)
 caffe_substitute(python/caffe/_caffe.cpp
   "  ::google::InitGoogleLogging(\"\");"
   "  ::google::InitGoogleLogging(\"\");
@@ -38,10 +32,7 @@ caffe_substitute(python/caffe/_caffe.cpp
   caffe_ext::EndOnFatalMessages();")
 
 # --- Memory. A blob that cannot fit, and all of them together.
-caffe_substitute(src/caffe/blob.cpp
-  "#include \"caffe/util/math_functions.hpp\""
-  "#include \"caffe/util/math_functions.hpp\"
-#include \"limits/host_memory.hpp\"")
+caffe_include(src/caffe/blob.cpp caffe/util/math_functions.hpp limits/host_memory.hpp)
 # Of an empty blob, too, layers count along the axes that are not empty.
 caffe_substitute(src/caffe/blob.cpp
   "  count_ = 1;
@@ -80,11 +71,7 @@ caffe_substitute(src/caffe/syncedmem.cpp
 #define CaffeFreeHost caffe_ext::FreeHost")
 
 # --- Nets. Messages say which layer it was, whichever of them speaks.
-caffe_substitute(src/caffe/net.cpp
-  "#include \"caffe/common.hpp\""
-  "#include \"caffe/common.hpp\"
-#include \"limits/host_memory.hpp\"
-#include \"limits/limits.hpp\"")
+caffe_include(src/caffe/net.cpp caffe/common.hpp limits/host_memory.hpp limits/limits.hpp)
 caffe_substitute(src/caffe/net.cpp
   "  FilterNet(in_param, &filtered_param);"
   "  FilterNet(in_param, &filtered_param);
@@ -140,10 +127,7 @@ foreach(_index i j)
     "static_cast<int>(bottom[2]->cpu_data()[${_index}])" "caffe_ext::ToIndex(bottom[2]->cpu_data()[${_index}])")
 endforeach()
 foreach(_layer accuracy contrastive_loss embed infogain_loss multinomial_logistic_loss softmax_loss)
-  caffe_substitute(src/caffe/layers/${_layer}_layer.cpp
-    "#include \"caffe/util/math_functions.hpp\""
-    "#include \"caffe/util/math_functions.hpp\"
-#include \"limits/limits.hpp\"")
+  caffe_include(src/caffe/layers/${_layer}_layer.cpp caffe/util/math_functions.hpp limits/limits.hpp)
 endforeach()
 # Its backward pass checks a label before it looks whether that is the one to be ignored.
 caffe_substitute(src/caffe/layers/infogain_loss_layer.cpp
@@ -220,11 +204,7 @@ caffe_substitute(src/caffe/data_transformer.cpp
     data_mean_.FromProto(blob_proto);")
 
 # --- Images: see images.hpp.
-caffe_substitute(src/caffe/util/io.cpp
-  "#include \"caffe/util/io.hpp\""
-  "#include \"caffe/util/io.hpp\"
-#include \"limits/images.hpp\"
-#include \"limits/limits.hpp\"")
+caffe_include(src/caffe/util/io.cpp caffe/util/io.hpp limits/images.hpp limits/limits.hpp)
 caffe_substitute(src/caffe/util/io.cpp
   "cv::imread(filename, cv_read_flag)" "caffe_ext::ReadImageOrLog(filename, cv_read_flag)")
 foreach(_flags -1 cv_read_flag)
@@ -232,11 +212,7 @@ foreach(_flags -1 cv_read_flag)
     "cv::imdecode(vec_data, ${_flags})" "caffe_ext::DecodeImageOrLog(data, ${_flags})")
 endforeach()
 foreach(_layer image_data window_data)
-  caffe_substitute(src/caffe/layers/${_layer}_layer.cpp
-    "#include \"caffe/util/rng.hpp\""
-    "#include \"caffe/util/rng.hpp\"
-#include \"limits/images.hpp\"
-#include \"limits/limits.hpp\"")
+  caffe_include(src/caffe/layers/${_layer}_layer.cpp caffe/util/rng.hpp limits/images.hpp limits/limits.hpp)
 endforeach()
 caffe_substitute(src/caffe/layers/window_data_layer.cpp
   "cv::imread(image.first, CV_LOAD_IMAGE_COLOR)" "caffe_ext::ReadImageOrLog(image.first, CV_LOAD_IMAGE_COLOR)")
@@ -272,11 +248,7 @@ caffe_substitute(src/caffe/layers/hdf5_data_layer.cpp
   "  LOG(INFO) << \"Loading list of HDF5 filenames from: \" << source;"
   "  LOG(INFO) << \"Loading list of HDF5 filenames from: \" << source;
   const string& list = source;${_check_list}")
-caffe_substitute(src/caffe/layers/hdf5_data_layer.cpp
-  "#include \"caffe/util/hdf5.hpp\""
-  "#include \"caffe/util/hdf5.hpp\"
-#include \"limits/images.hpp\"
-#include \"limits/limits.hpp\"")
+caffe_include(src/caffe/layers/hdf5_data_layer.cpp caffe/util/hdf5.hpp limits/images.hpp limits/limits.hpp)
 caffe_substitute(src/caffe/layers/window_data_layer.cpp
   "  std::ifstream infile("
   "  const string& list = this->layer_param_.window_data_param().source();${_check_list}
@@ -302,10 +274,7 @@ caffe_substitute(src/caffe/util/upgrade_proto.cpp
     // Convert input fields into a layer.")
 
 # --- LMDBs: see lmdb_pages.hpp. Without LMDB's lock, a file of the folder that would be trusted as well.
-caffe_substitute(src/caffe/util/db_lmdb.cpp
-  "#include \"caffe/util/db_lmdb.hpp\""
-  "#include \"caffe/util/db_lmdb.hpp\"
-#include \"limits/lmdb_pages.hpp\"")
+caffe_include(src/caffe/util/db_lmdb.cpp caffe/util/db_lmdb.hpp limits/lmdb_pages.hpp)
 caffe_substitute(src/caffe/util/db_lmdb.cpp
   "    flags = MDB_RDONLY | MDB_NOTLS;"
   "    flags = MDB_RDONLY | MDB_NOTLS | MDB_NOLOCK;

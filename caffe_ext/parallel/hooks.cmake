@@ -1,8 +1,5 @@
 # Where data parallelism reaches into `caffe train`: see parallel/training.hpp.
-caffe_substitute(tools/caffe.cpp
-  "#include \"caffe/util/signal_handler.h\""
-  "#include \"caffe/util/signal_handler.h\"
-#include \"parallel/training.hpp\"")
+caffe_include(tools/caffe.cpp caffe/util/signal_handler.h parallel/training.hpp)
 caffe_substitute(tools/caffe.cpp
   "int train() {"
   "int train() {

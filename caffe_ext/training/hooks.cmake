@@ -1,18 +1,12 @@
 # Where exact resume, whole files and the watch over the loss reach into Caffe.
 
 # --- Files appear whole or not at all (training/whole_file.hpp).
-caffe_substitute(src/caffe/util/io.cpp
-  "#include \"caffe/util/io.hpp\""
-  "#include \"caffe/util/io.hpp\"
-#include \"training/whole_file.hpp\"")
+caffe_include(src/caffe/util/io.cpp caffe/util/io.hpp training/whole_file.hpp)
 caffe_substitute(src/caffe/util/io.cpp
   "  fstream output(filename, ios::out | ios::trunc | ios::binary);
   CHECK(proto.SerializeToOstream(&output));"
   "  caffe_ext::WriteWhole(filename, [&proto](int file) { caffe_ext::WriteMessage(proto, file); });")
-caffe_substitute(src/caffe/net.cpp
-  "#include \"caffe/util/upgrade_proto.hpp\""
-  "#include \"caffe/util/upgrade_proto.hpp\"
-#include \"training/hdf5_in_memory.hpp\"")
+caffe_include(src/caffe/net.cpp caffe/util/upgrade_proto.hpp training/hdf5_in_memory.hpp)
 caffe_substitute(src/caffe/net.cpp
   "  hid_t file_hid = H5Fcreate(filename.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT,
       H5P_DEFAULT);"
@@ -170,11 +164,7 @@ caffe_substitute(src/caffe/solver.cpp
   }
   GoOn();
   last_snapshot_ = state_filename;")
-caffe_substitute(src/caffe/solvers/sgd_solver.cpp
-  "#include \"caffe/util/upgrade_proto.hpp\""
-  "#include \"caffe/util/upgrade_proto.hpp\"
-#include \"training/hdf5_in_memory.hpp\"
-#include \"training/snapshot_files.hpp\"")
+caffe_include(src/caffe/solvers/sgd_solver.cpp caffe/util/upgrade_proto.hpp training/hdf5_in_memory.hpp training/snapshot_files.hpp)
 caffe_substitute(src/caffe/solvers/sgd_solver.cpp
   "  WriteProtoToBinaryFile(state, snapshot_filename.c_str());"
   "  this->WriteSolverState(&state, snapshot_filename, model_filename);")
@@ -210,10 +200,7 @@ caffe_substitute(src/caffe/solvers/sgd_solver.cpp
         state_file, hdf5_load_string(file_hid, \"learned_net\"), this->resume_);")
 
 # --- Data layers that read ahead tell where they stand (training/data_layers.cpp).
-caffe_substitute(include/caffe/layers/base_data_layer.hpp
-  "#include \"caffe/proto/caffe.pb.h\""
-  "#include \"caffe/proto/caffe.pb.h\"
-#include \"caffe/resumable.hpp\"")
+caffe_include(include/caffe/layers/base_data_layer.hpp caffe/proto/caffe.pb.h caffe/resumable.hpp)
 caffe_substitute(include/caffe/layers/base_data_layer.hpp
   "  Blob<Dtype> data_, label_;"
   "  Blob<Dtype> data_, label_;
@@ -272,10 +259,7 @@ caffe_substitute(include/caffe/layers/image_data_layer.hpp
   vector<std::pair<std::string, int> > list_;
   string first_order_;
   uint64_t shuffles_ = 0;")
-caffe_substitute(src/caffe/layers/image_data_layer.cpp
-  "#include \"caffe/util/rng.hpp\""
-  "#include \"caffe/util/rng.hpp\"
-#include \"training/generator.hpp\"")
+caffe_include(src/caffe/layers/image_data_layer.cpp caffe/util/rng.hpp training/generator.hpp)
 caffe_substitute(src/caffe/layers/image_data_layer.cpp
   "      static_cast<caffe::rng_t*>(prefetch_rng_->generator());
   shuffle("
