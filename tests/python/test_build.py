@@ -119,6 +119,14 @@ def test_a_substitution_changes_the_copy_only(tmp_path: Path, upstream: Path) ->
     assert (tmp_path / "patched/a.cpp").read_text() == expected
 
 
+def test_headers_come_behind_the_one_that_is_there(tmp_path: Path, upstream: Path) -> None:
+    upstream.write_text('#include "a.hpp"\n#include <b>\n')
+    done = substitute(tmp_path, "caffe_include(a.cpp a.hpp c/d.hpp e.hpp)")
+    assert done.returncode == 0, done.stderr
+    expected = '#include "a.hpp"\n#include "c/d.hpp"\n#include "e.hpp"\n#include <b>\n'
+    assert (tmp_path / "patched/a.cpp").read_text() == expected
+
+
 def test_an_unchanged_copy_is_not_written_again(tmp_path: Path, upstream: Path) -> None:
     call = 'caffe_substitute(a.cpp "int one;" "long one;")'
     assert substitute(tmp_path, call).returncode == 0
