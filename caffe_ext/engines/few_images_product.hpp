@@ -1,4 +1,4 @@
-// The product of an inner product layer for batches of few images.
+// The products of an inner product layer for batches of few images: forward, and both gradients.
 #ifndef CAFFE_EXT_ENGINES_FEW_IMAGES_PRODUCT_HPP_
 #define CAFFE_EXT_ENGINES_FEW_IMAGES_PRODUCT_HPP_
 
@@ -6,10 +6,10 @@
 
 namespace caffe_ext {
 
-/// Images up to which FewImagesProduct beat OpenBLAS's sgemm.
+/// Images up to which these products beat OpenBLAS's sgemm.
 const int kFewImages = 64;
 
-/// Whether this processor (and DNNL_MAX_CPU_ISA) has what FewImagesProduct needs: AVX2 or AVX-512.
+/// Whether this processor (and DNNL_MAX_CPU_ISA) has what these products need: AVX2 or AVX-512.
 bool FewImagesProductServes();
 
 /**
@@ -23,10 +23,35 @@ bool FewImagesProductServes();
  * @param w outputs x inputs
  * @param bias outputs, or null
  * @param y images x outputs, overwritten
- * @param scratch memory kept from call to call: the images, transposed
+ * @param scratch memory kept from call to call: the images, transposed; below, dy packed
  */
 void FewImagesProduct(int images, int inputs, int outputs, const float* x, const float* w,
                       const float* bias, float* y, std::vector<float>* scratch);
+
+/**
+ * @brief The gradient of the weights, dw = transpose(dy) * x, or dw += it where `add` is true.
+ *
+ * With few images it is as long as the writing of dw. Each value is the sum over the images in
+ * their order, whatever the number of threads.
+ *
+ * @param x images x inputs
+ * @param dy images x outputs
+ * @param dw outputs x inputs
+ */
+void FewImagesWeightDiff(int images, int inputs, int outputs, const float* x, const float* dy,
+                         bool add, float* dw, std::vector<float>* scratch);
+
+/**
+ * @brief The gradient of the bottom, dx = dy * w, reading the weights once.
+ *
+ * Each value is the sum over the outputs in their order, whatever the number of threads.
+ *
+ * @param dy images x outputs
+ * @param w outputs x inputs
+ * @param dx images x inputs, overwritten
+ */
+void FewImagesBottomDiff(int images, int inputs, int outputs, const float* dy, const float* w,
+                         float* dx, std::vector<float>* scratch);
 
 }  // namespace caffe_ext
 

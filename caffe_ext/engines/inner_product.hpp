@@ -1,29 +1,33 @@
-// Inner product on oneDNN.
+// Inner product for batches of few images.
 #ifndef CAFFE_EXT_ENGINES_INNER_PRODUCT_HPP_
 #define CAFFE_EXT_ENGINES_INNER_PRODUCT_HPP_
 
 #include <vector>
 
 #include "caffe/layers/inner_product_layer.hpp"
-#include "engines/onednn.hpp"
 
 namespace caffe_ext {
 
 /**
- * @brief The stock InnerProduct, its gradients run by oneDNN on plain memory.
+ * @brief The stock InnerProduct, its products run by few_images_product.hpp where the images are
+ * few, and by the BLAS, as in the stock layer, where they are many or `transpose` is set.
  *
- * The forward product reads the weights once where the images are few (few_images_product.hpp),
- * else it is the stock one, which measured faster than oneDNN's. The weights' gradient is written,
- * not added, where the diff is known to be zero (the first backward after Net::ClearParamDiffs);
- * else, and with `transpose`, the stock code runs.
+ * The weights' gradient is written, not added, where the diff is known to be zero (the first
+ * backward after Net::ClearParamDiffs).
+ *
+ * None of the products is oneDNN's. Its float32 gemm ("gemm:jit") keeps the stack pointer in its
+ * own heap memory while it runs, in all releases before 3.11.2; a signal that arrives then has the
+ * kernel write its frame there, over what stands in front, and the process ends later, in free().
+ * Caffe handles SIGINT and SIGHUP, so every interrupted training ran that risk.
+ * test_engine_signals.cpp holds that no layer of the engine does such a thing.
  */
 class EngineInnerProduct : public caffe::InnerProductLayer<float> {
  public:
   typedef caffe::InnerProductLayer<float> Plain;
   typedef std::vector<caffe::Blob<float>*> Blobs;
 
-  explicit EngineInnerProduct(const caffe::LayerParameter& param)
-      : Plain(param), planned_images_(-1), threads_(0), usable_(false) {}
+  explicit EngineInnerProduct(const caffe::LayerParameter& param) : Plain(param) {}
+  virtual void Reshape(const Blobs& bottom, const Blobs& top);
 
  protected:
   virtual void Forward_cpu(const Blobs& bottom, const Blobs& top);
@@ -31,16 +35,10 @@ class EngineInnerProduct : public caffe::InnerProductLayer<float> {
                             const Blobs& bottom);
 
  private:
-  /// Primitives for the present batch and number of threads; false: this one runs as stock.
-  bool Plan();
-  void AddWeightDiff(const float* bottom_data, const float* top_diff);
+  bool FewImages() const;
 
-  int planned_images_, threads_;
-  bool usable_;
-  onednn::Desc source_, weights_, target_;
-  dnnl::inner_product_backward_weights backward_weights_;
-  dnnl::inner_product_backward_data backward_data_;
-  std::vector<float> columns_;
+  int logged_images_ = -1;
+  std::vector<float> scratch_;
 };
 
 }  // namespace caffe_ext

@@ -158,42 +158,5 @@ dnnl::lrn_backward::primitive_desc LrnBackward(const LrnShape& s, const Desc& de
 #endif
 }
 
-dnnl::inner_product_forward::primitive_desc InnerProductForward(const Desc& source,
-                                                                const Desc& weights,
-                                                                const Desc* bias,
-                                                                const Desc& target) {
-  typedef dnnl::inner_product_forward Op;
-  const prop_kind kind = prop_kind::forward_training;
-  const Desc no_bias;
-#if DNNL_VERSION_MAJOR >= 3
-  return Op::primitive_desc(Engine(), kind, source, weights, bias ? *bias : no_bias, target);
-#else
-  return Op::primitive_desc(Op::desc(kind, source, weights, bias ? *bias : no_bias, target),
-                            Engine());
-#endif
-}
-
-dnnl::inner_product_backward_weights::primitive_desc InnerProductBackwardWeights(
-    const Desc& source, const Desc& weights, const Desc& target,
-    const dnnl::inner_product_forward::primitive_desc& hint) {
-  typedef dnnl::inner_product_backward_weights Op;
-#if DNNL_VERSION_MAJOR >= 3
-  return Op::primitive_desc(Engine(), source, weights, target, hint);
-#else
-  return Op::primitive_desc(Op::desc(source, weights, target), Engine(), hint);
-#endif
-}
-
-dnnl::inner_product_backward_data::primitive_desc InnerProductBackwardData(
-    const Desc& source, const Desc& weights, const Desc& target,
-    const dnnl::inner_product_forward::primitive_desc& hint) {
-  typedef dnnl::inner_product_backward_data Op;
-#if DNNL_VERSION_MAJOR >= 3
-  return Op::primitive_desc(Engine(), source, weights, target, hint);
-#else
-  return Op::primitive_desc(Op::desc(source, weights, target), Engine(), hint);
-#endif
-}
-
 }  // namespace onednn
 }  // namespace caffe_ext

@@ -72,18 +72,6 @@ dnnl::lrn_forward::primitive_desc LrnForward(dnnl::prop_kind kind, const LrnShap
 dnnl::lrn_backward::primitive_desc LrnBackward(const LrnShape& shape, const Desc& desc,
                                                const dnnl::lrn_forward::primitive_desc& hint);
 
-// Inner products of N x K sources with M x K weights, all plain.
-dnnl::inner_product_forward::primitive_desc InnerProductForward(const Desc& source,
-                                                                const Desc& weights,
-                                                                const Desc* bias,
-                                                                const Desc& target);
-dnnl::inner_product_backward_weights::primitive_desc InnerProductBackwardWeights(
-    const Desc& source, const Desc& weights, const Desc& target,
-    const dnnl::inner_product_forward::primitive_desc& hint);
-dnnl::inner_product_backward_data::primitive_desc InnerProductBackwardData(
-    const Desc& source, const Desc& weights, const Desc& target,
-    const dnnl::inner_product_forward::primitive_desc& hint);
-
 }  // namespace onednn
 }  // namespace caffe_ext
 
