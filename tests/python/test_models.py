@@ -38,6 +38,7 @@ LCN_LAYERS = [
     ("fc10", (12,), 24_588),
 ]
 LCN_LEARNED = 141_227_132
+NETS = ["train_val.prototxt", "quick_train_val.prototxt"]
 STATISTICS = {"region2": 3}  # trailing blobs: running mean, running variance, factor
 
 
@@ -77,7 +78,7 @@ def test_probabilities_are_the_sigmoid_of_the_scores(deploy):
 
 
 @pytest.mark.parametrize("model", ["drml", "convnet", "lcn", "alexnet"])
-@pytest.mark.parametrize("name", ["train_val.prototxt", "quick_train_val.prototxt"])
+@pytest.mark.parametrize("name", NETS)
 def test_all_nets_are_one_architecture(name, model):
     """Fillers, rates and a memory of the statistics may differ; shapes and connections may not."""
     shared = [{}, {}]
@@ -98,7 +99,7 @@ def test_all_nets_are_one_architecture(name, model):
 
 
 @pytest.mark.parametrize("model", ["drml", "convnet", "lcn", "alexnet"])
-@pytest.mark.parametrize("name", ["train_val.prototxt", "quick_train_val.prototxt"])
+@pytest.mark.parametrize("name", NETS)
 def test_the_test_net_counts_what_the_loss_is_of(name, model):
     *_, loss, counts = net_parameter(name, model).layer
     assert (loss.type, counts.type) == ("MultiLabelSigmoidCrossEntropyLoss", "MultiLabelCounts")
@@ -132,8 +133,35 @@ def test_conv1_has_no_relu_and_region2_has():
     assert relus == {"region2", "conv4", "conv5", "conv6", "conv7", "fc8", "fc9"}
 
 
+def fillers(name, model):
+    """Layers with weights: name, type, the parameter that has the fillers."""
+    kinds = {"InnerProduct": "inner_product_param", "Region": "region_param"}
+    kinds |= dict.fromkeys(("Convolution", "LocallyConnected"), "convolution_param")
+    return [
+        (layer.name, layer.type, getattr(layer, kinds[layer.type]))
+        for layer in layers(name, model).values()
+        if layer.type in kinds
+    ]
+
+
+@pytest.mark.parametrize("model", ["drml", "convnet", "lcn", "alexnet"])
+def test_the_start_is_one_that_learns(model):
+    """MSRA keeps the signal's size from layer to layer, biases of 1 would drown it, and pixels in hundreds
+    make the first layer's steps too large for the paper's rate."""
+    for _, kind, parameters in fillers("train_val.prototxt", model):
+        weights, bias = parameters.weight_filler, parameters.bias_filler
+        # The region layer adds to the patch it came from, and begins small.
+        assert weights.type == ("gaussian" if kind == "Region" else "msra")
+        assert kind != "Region" or weights.std == pytest.approx(0.01)
+        assert (bias.type, bias.value) == ("constant", 0)
+    data = [
+        layer for layer in net_parameter("train_val.prototxt", model).layer if layer.type == "MultiLabelData"
+    ]
+    assert [layer.transform_param.scale for layer in data] == pytest.approx([1 / 60, 1 / 60])
+
+
 def test_fillers_and_rates_are_the_releases():
-    nets = layers("train_val.prototxt")
+    nets = layers("as_released_train_val.prototxt")
     for name, std, bias in [
         ("conv1", 0.01, 0),
         ("region2", 0.01, 1),
@@ -158,8 +186,36 @@ def test_fillers_and_rates_are_the_releases():
         assert [(p.lr_mult, p.decay_mult) for p in layer.param] == [(1, 1), (2, 0)], name
 
 
+def test_the_released_start_changes_nothing_else():
+    ours, released = net_parameter("train_val.prototxt"), net_parameter("as_released_train_val.prototxt")
+    released.name = ours.name
+    for net in (ours, released):
+        for layer in net.layer:
+            layer.transform_param.ClearField("scale")
+            for parameters in (layer.convolution_param, layer.inner_product_param, layer.region_param):
+                parameters.ClearField("weight_filler")
+                parameters.ClearField("bias_filler")
+    assert ours == released
+
+
+def test_the_released_schedule_divides_the_rate_every_4000_iterations():
+    ours, released = (
+        read_prototxt(MODELS / name, "SolverParameter")
+        for name in ("solver.prototxt", "as_released_solver.prototxt")
+    )
+    assert released.net == "models/drml/as_released_train_val.prototxt"
+    assert (released.lr_policy, released.stepsize, released.max_iter) == ("step", 4000, 450_000)
+    for field in ("net", "stepsize", "max_iter", "snapshot_prefix"):
+        setattr(released, field, getattr(ours, field))
+    assert ours == released
+
+
 def test_data_layers_crop_mirror_and_subtract_the_mean():
-    for name, batch in (("train_val.prototxt", 128), ("quick_train_val.prototxt", 16)):
+    for name, batch in (
+        ("train_val.prototxt", 128),
+        ("as_released_train_val.prototxt", 128),
+        ("quick_train_val.prototxt", 16),
+    ):
         train, test = (layer for layer in net_parameter(name).layer if layer.type == "MultiLabelData")
         assert [train.include[0].phase, test.include[0].phase] == [caffe.TRAIN, caffe.TEST]
         assert train.multi_label_data_param.batch_size == batch
@@ -170,22 +226,17 @@ def test_data_layers_crop_mirror_and_subtract_the_mean():
 
 
 @pytest.mark.parametrize("model", ["drml", "convnet", "lcn", "alexnet"])
-def test_the_quick_start_is_the_same_for_all_models(model):
-    for name, layer in layers("quick_train_val.prototxt", model).items():
-        if layer.type in ("Convolution", "LocallyConnected", "InnerProduct"):
-            product = layer.type == "InnerProduct"
-            parameters = layer.inner_product_param if product else layer.convolution_param
-            assert parameters.weight_filler.type == "msra", name
-            assert (parameters.bias_filler.type, parameters.bias_filler.value) == ("constant", 0), name
-    paper, quick = (
-        [layer for layer in net_parameter(name, model).layer if layer.type == "MultiLabelData"]
-        for name in ("train_val.prototxt", "quick_train_val.prototxt")
-    )
-    for ours, plain in zip(quick, paper, strict=True):
-        assert ours.transform_param.scale == pytest.approx(1 / 60)
-        ours.transform_param.ClearField("scale")
-        plain.multi_label_data_param.batch_size = ours.multi_label_data_param.batch_size
-        assert ours == plain
+def test_the_quick_schedule_is_the_same_net_and_one_solver_for_all_models(model):
+    paper, quick = (net_parameter(name, model) for name in NETS)
+    quick.name = paper.name
+    for ours, theirs in zip(quick.layer, paper.layer, strict=True):
+        if ours.type == "MultiLabelData" and ours.include[0].phase == caffe.TRAIN:
+            assert ours.multi_label_data_param.batch_size == 16
+            ours.multi_label_data_param.batch_size = theirs.multi_label_data_param.batch_size
+        if ours.type == "Region":
+            assert ours.region_param.moving_average_fraction == pytest.approx(0.95)
+            ours.region_param.ClearField("moving_average_fraction")
+        assert ours == theirs, ours.name
     solver, reference = (
         read_prototxt(ROOT / of / "quick_solver.prototxt", "SolverParameter") for of in (model, "drml")
     )
