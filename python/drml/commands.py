@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.labels import parse_aus
 
 if TYPE_CHECKING:

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.errors import UserError
-from drml.files import writing
+from drml.io.errors import UserError
+from drml.io.files import writing
 from drml.net import map_shape, prototxt_text, read_caffemodel, read_prototxt
 
 __all__ = ["TARGETS", "Branches", "borders", "convert", "to_branches", "to_region"]

@@ -20,8 +20,8 @@ from drml.detect.faces import FaceDetector
 from drml.detect.frames import read_images
 from drml.detect.run import open_recogniser
 from drml.detect.sources import find_sources
-from drml.errors import UserError
-from drml.files import put_folder_in_place
+from drml.io.errors import UserError
+from drml.io.files import put_folder_in_place
 from drml.labels import AU_NAMES
 from drml.net import CaffeGradientNet
 from drml.net_input import Input, find_input

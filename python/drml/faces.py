@@ -24,7 +24,7 @@ from tqdm import tqdm
 from drml import registration
 from drml.datasets import images
 from drml.datasets.video import VideoFrame
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 __all__ = ["CHUNK", "Broken", "Faces", "Task", "encode", "register_all"]
 

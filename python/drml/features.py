@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml.errors import UserError
-from drml.files import writing
+from drml.io.errors import UserError
+from drml.io.files import writing
 from drml.net import CaffeNet
 from drml.net_input import find_input
 from drml.prepared import open_data

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 PRESENT = 1
 ABSENT = -1

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from drml.errors import UserError
-from drml.files import writing
-from drml.limits import read_npz
+from drml.io.errors import UserError
+from drml.io.files import writing
+from drml.io.limits import read_npz
 from drml.manifest import manifest_beside
 
 __all__ = ["POINTS", "landmarks_beside", "read_landmarks", "write_landmarks"]

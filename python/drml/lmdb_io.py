@@ -12,11 +12,11 @@ import lmdb
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from drml.errors import UserError
-from drml.files import writing
-from drml.limits import LABELS, MEAN_BYTES, read_bytes
-from drml.lmdb_pages import check_pages
-from drml.messages import BlobProto, Datum
+from drml.io.errors import UserError
+from drml.io.files import writing
+from drml.io.limits import LABELS, MEAN_BYTES, read_bytes
+from drml.io.lmdb_pages import check_pages
+from drml.io.messages import BlobProto, Datum
 
 __all__ = ["Item", "check_lmdb", "read_lmdb", "read_mean", "write_lmdb", "write_mean"]
 
@@ -130,7 +130,7 @@ def _put(env: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> None:
 
 
 def check_lmdb(path: Path | str) -> int:
-    """Look at a database's pages before the library maps them: see `drml.lmdb_pages`.
+    """Look at a database's pages before the library maps them: see `drml.io.lmdb_pages`.
 
     Returns
     -------

@@ -23,9 +23,9 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from drml import hdf5
-from drml.errors import UserError
-from drml.limits import PROTO_BYTES, PROTOTXT_BYTES, read_bytes, read_text
+from drml.io import hdf5
+from drml.io.errors import UserError
+from drml.io.limits import PROTO_BYTES, PROTOTXT_BYTES, read_bytes, read_text
 
 # Layer parameters that name the data of a layer in a field `source`.
 _DATA_PARAMS = (

@@ -24,8 +24,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml import lmdb_io
-from drml.errors import UserError
-from drml.limits import read_json
+from drml.io.errors import UserError
+from drml.io.limits import read_json
 from drml.net import Transform, read_weights
 
 __all__ = [

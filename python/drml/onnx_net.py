@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from drml.errors import UserError
-from drml.limits import PROTO_BYTES, check_file
+from drml.io.errors import UserError
+from drml.io.limits import PROTO_BYTES, check_file
 from drml.onnx_metadata import PROBABILITIES, SCORES, Metadata
 
 __all__ = ["OnnxNet", "import_onnxruntime"]

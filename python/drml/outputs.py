@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 __all__ = ["count_outputs", "fit_outputs", "output_layer", "set_label_count"]
 

@@ -30,9 +30,9 @@ from drml.datasets import folds as fold_lists
 from drml.datasets.exclude import exclude as leave_out
 from drml.datasets.kinds import KINDS
 from drml.datasets.video import VideoFrame
-from drml.errors import UserError
 from drml.faces import CHUNK, Faces, Task, register_all
-from drml.files import put_folder_in_place
+from drml.io.errors import UserError
+from drml.io.files import put_folder_in_place
 from drml.labels import PRESENT, UNKNOWN
 from drml.landmarks import POINTS, landmarks_beside, write_landmarks
 from drml.manifest import Row, write_manifest

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from drml import lmdb_io
 from drml.datasets import images
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.labels import ABSENT, PRESENT, UNKNOWN
 from drml.manifest import LMDB_SUFFIX, Manifest, manifest_beside, read_manifest
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 __all__ = [
     "REFERENCE",

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.labels import ABSENT, PRESENT, UNKNOWN
 
 __all__ = ["draw", "draw_video", "training_labels"]

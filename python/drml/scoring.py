@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from drml import metrics
-from drml.errors import UserError
-from drml.files import writing
+from drml.io.errors import UserError
+from drml.io.files import writing
+from drml.io.limits import LABELS, open_list
 from drml.labels import AU_NAMES, BP4D_AUS, DISFA_AUS
-from drml.limits import LABELS, open_list
 from drml.net import CaffeNet, Net
 from drml.net_input import describe_input, find_input
 from drml.prepared import VERIFY, Data, open_data

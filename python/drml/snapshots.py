@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drml.errors import UserError
-from drml.limits import ARRAY_BYTES, PROTO_BYTES, read_bytes
+from drml.io.errors import UserError
+from drml.io.limits import ARRAY_BYTES, PROTO_BYTES, read_bytes
 from drml.net import new_message
 
 __all__ = ["Snapshot", "newest", "read"]
@@ -96,7 +96,7 @@ def _read_hdf5(path: Path) -> Any:
     import h5py
     from google.protobuf.message import DecodeError
 
-    from drml.hdf5 import child, read_set
+    from drml.io.hdf5 import child, read_set
 
     state = new_message("SolverState")
     try:

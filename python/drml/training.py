@@ -35,9 +35,10 @@ from tqdm import tqdm
 
 from drml import snapshots
 from drml.caffe_log import LogReader
-from drml.errors import UserError
 from drml.f1_table import F1_FILE, F1Table, names_of_aus
-from drml.limits import MEAN_BYTES, check_file
+from drml.io.errors import UserError
+from drml.io.limits import MEAN_BYTES, check_file
+from drml.io.shipped import find_program
 from drml.net import (
     Transform,
     batch_size,
@@ -49,7 +50,6 @@ from drml.net import (
 )
 from drml.net_input import MEAN_FILE, TRANSFORM_FILE, transform_to_json
 from drml.outputs import count_outputs, fit_outputs, set_label_count
-from drml.shipped import find_program
 from drml.training_log import (
     LOG_FILE,
     LOSS_FILE,

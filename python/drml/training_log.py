@@ -17,8 +17,8 @@ from tqdm import tqdm
 
 from drml.caffe_log import Counts, Figure, LogReader
 from drml.f1_table import F1Table
-from drml.files import writing
-from drml.limits import read_text
+from drml.io.files import writing
+from drml.io.limits import read_text
 
 __all__ = [
     "LOG_FILE",

@@ -22,8 +22,8 @@ from scipy.special import expit
 
 from drml import scoring
 from drml.baselines import LSVM
-from drml.errors import UserError
 from drml.features import BlobReader
+from drml.io.errors import UserError
 from drml.net_input import Input
 from drml.prepared import VERIFY, Data
 from drml.scoring import Predictions, TestResult

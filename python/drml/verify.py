@@ -14,9 +14,9 @@ from tqdm import tqdm
 
 from drml import lmdb_io
 from drml.datasets import images
-from drml.errors import UserError
+from drml.io.errors import UserError
+from drml.io.limits import read_json
 from drml.landmarks import landmarks_beside, read_landmarks
-from drml.limits import read_json
 from drml.manifest import Row, iterate_manifest, manifest_beside, read_aus
 from drml.registration import SIZE
 

@@ -31,17 +31,18 @@ import scipy.io
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from drml import lmdb_io, manifest, messages
+from drml import lmdb_io, manifest
 from drml.baselines.lsvm import LSVM
 from drml.caffe_log import LogReader
 from drml.datasets import bp4d, disfa, exclude, images, listed
 from drml.datasets.video import VideoReader, frame_count
 from drml.detect.frames import read_images
 from drml.detect.sources import find_sources
-from drml.errors import UserError
 from drml.experiments import detect as experiment
 from drml.experiments import protocol, units
 from drml.experiments.settings import Settings
+from drml.io import messages
+from drml.io.errors import UserError
 from drml.labels import BP4D_AUS
 from drml.landmarks import read_landmarks, write_landmarks
 from drml.net_input import read_transform_file

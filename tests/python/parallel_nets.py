@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 
 from drml import lmdb_io
+from drml.io.shipped import build_info, find_program
 from drml.net import import_caffe
-from drml.shipped import build_info, find_program
 
 SIZE, LABELS, RECORDS = 12, 5, 24
 

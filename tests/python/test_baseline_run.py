@@ -18,7 +18,7 @@ from drml.baselines import features as feature_module
 from drml.baselines.features import sift, sift_features
 from drml.baselines.maps import draw_map, write_maps
 from drml.baselines.run import run
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.landmarks import read_landmarks
 from drml.manifest import read_manifest
 from drml.prepare import prepare_bp4d

@@ -8,7 +8,7 @@ import pytest
 
 import bp4d_factory as factory
 from drml.datasets import bp4d
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.labels import BP4D_AUS
 
 CSV = "AUCoding/AU_OCC/F001_T1.csv"

@@ -9,7 +9,7 @@ import pytest
 
 import tiny_net as tiny
 from drml import cli, commands
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 COMMANDS = (
     *("synth", "prepare", "verify", "train", "score", "features", "transfer", "detect"),

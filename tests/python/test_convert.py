@@ -12,7 +12,7 @@ import tiny_net as tiny
 from drml import lmdb_io, training
 from drml.cli import main
 from drml.convert import borders, convert, to_branches, to_region
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.net import import_caffe, map_shape, read_caffemodel, read_prototxt
 
 MODELS = Path(__file__).resolve().parents[2] / "models"

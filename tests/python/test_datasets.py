@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drml.datasets import Record, Scan
 from drml.datasets.folds import BP4D_FOLDS, DISFA_FOLDS, split
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 ALL = [name for fold in BP4D_FOLDS for name in fold]
 

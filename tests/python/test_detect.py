@@ -26,7 +26,7 @@ from drml import cli, lmdb_io
 from drml.detect import model, pipeline
 from drml.detect.faces import Face, FaceDetector, model_file
 from drml.detect.run import Outputs, detect, open_recogniser
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.net_input import Input
 from drml.registration import register
 

@@ -22,7 +22,7 @@ from drml.detect.pipeline import Seen, ahead, recognise
 from drml.detect.sources import Source, find_sources
 from drml.detect.table import Table, columns, rows
 from drml.detect.tracking import Tracker, overlap
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 AUS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 

@@ -14,7 +14,7 @@ import disfa_factory as factory
 from drml.datasets import disfa
 from drml.datasets.images import ImageReader
 from drml.datasets.video import VideoFrame
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.labels import DISFA_AUS
 
 FRAMES = 8

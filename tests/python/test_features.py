@@ -6,7 +6,7 @@ import pytest
 
 import tiny_net as tiny
 from drml import features
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 
 @pytest.fixture

@@ -21,9 +21,10 @@ import numpy as np
 import pytest
 
 import hostile_files
-from drml import limits, lmdb_io
+from drml import lmdb_io
 from drml.datasets import disfa, images, listed, mat5
-from drml.errors import UserError
+from drml.io import limits
+from drml.io.errors import UserError
 from drml.landmarks import read_landmarks
 from drml.manifest import read_manifest
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 import bp4d_factory as factory
 from drml.datasets.images import load_bgr
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 BGR = factory.picture("image")
 RGB = Image.fromarray(BGR[:, :, ::-1])

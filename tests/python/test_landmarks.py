@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.landmarks import landmarks_beside, read_landmarks, write_landmarks
 from tiny_net import file_size_limit
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from drml import lmdb_io
-from drml.errors import UserError
-from drml.messages import BlobProto, Datum
+from drml.io.errors import UserError
+from drml.io.messages import BlobProto, Datum
 
 
 def items(count: int, size: int = 300) -> list[tuple[str, bytes, tuple[int, ...]]]:
@@ -51,7 +51,7 @@ def test_a_database_that_is_written_to_while_it_is_read(tmp_path: Path, shortene
     lmdb_io.write_lmdb(tmp_path / "a", items(2000))
     change = "os.truncate(data, 4096)" if shortened else "os.utime(data, ns=(1, 1))"
     code = (
-        "import os, sys\nfrom drml.errors import UserError\nfrom drml.lmdb_io import read_lmdb\n"
+        "import os, sys\nfrom drml.io.errors import UserError\nfrom drml.lmdb_io import read_lmdb\n"
         "data = sys.argv[1] + '/data.mdb'\n"
         "try:\n"
         "    for count, item in enumerate(read_lmdb(sys.argv[1])):\n"
@@ -128,7 +128,7 @@ def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path) -> None:
     script = """
 import resource, sys
 from drml import lmdb_io
-from drml.errors import UserError
+from drml.io.errors import UserError
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
 try:
     lmdb_io.write_lmdb(sys.argv[1], ((f"{i:08d}", bytes(5000), [1]) for i in range(5000)))

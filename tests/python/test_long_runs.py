@@ -20,8 +20,8 @@ import pytest
 import detect_data
 import tiny_net as tiny
 from drml import cli, lmdb_io, training
+from drml.io.shipped import find_program
 from drml.manifest import Row, read_manifest, write_manifest
-from drml.shipped import find_program
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))

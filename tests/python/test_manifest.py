@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.manifest import Row, manifest_beside, read_manifest, write_manifest
 
 ROWS = [

@@ -8,7 +8,7 @@ import pytest
 
 import tiny_net as tiny
 from drml import net as drml_net
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.net import CaffeNet
 
 

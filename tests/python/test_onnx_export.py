@@ -12,7 +12,7 @@ from skimage.data import astronaut
 
 import tiny_net as tiny
 from drml import cli, lmdb_io
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.labels import BP4D_AUS
 from drml.net import CaffeNet, import_caffe, read_prototxt, write_prototxt
 from drml.onnx_export import export, files, layers

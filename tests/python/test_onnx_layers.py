@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from scipy.special import expit
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.net import import_caffe
 from drml.onnx_export import lrn, region
 from drml.onnx_export.files import build

@@ -19,7 +19,7 @@ import bp4d_factory as factory
 from drml import registration
 from drml.datasets import bp4d
 from drml.datasets.folds import BP4D_FOLDS
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.landmarks import read_landmarks
 from drml.lmdb_io import read_lmdb, read_mean
 from drml.prepare import prepare_bp4d
@@ -364,7 +364,7 @@ def test_a_file_in_the_way(root: Path, tmp_path: Path) -> None:
 FULL = """
 import resource, sys
 from drml import prepare
-from drml.errors import UserError
+from drml.io.errors import UserError
 stage = getattr(prepare, sys.argv[3])
 def full(*args, **options):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))

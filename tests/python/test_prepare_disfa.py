@@ -19,8 +19,8 @@ import disfa_factory as factory
 from drml import cli, registration
 from drml.datasets import disfa
 from drml.datasets.folds import DISFA_FOLDS
-from drml.errors import UserError
 from drml.faces import CHUNK
+from drml.io.errors import UserError
 from drml.lmdb_io import read_lmdb
 from drml.prepare import prepare, prepare_disfa
 from drml.report.data import data_section

@@ -16,7 +16,7 @@ from drml import registration, scoring, training
 from drml.cli import main
 from drml.datasets import listed
 from drml.datasets.folds import deal
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.lmdb_io import read_lmdb
 from drml.net import read_caffemodel, read_prototxt
 from drml.outputs import count_outputs, fit_outputs, output_layer

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-from drml import messages
+from drml.io import messages
 from drml.net import import_caffe
 
 caffe = import_caffe()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from skimage.transform import SimilarityTransform
 
 import bp4d_factory as factory
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.registration import REFERENCE, fault, five_points, register, similarity, to49, transform
 
 angles = st.floats(-np.pi, np.pi)

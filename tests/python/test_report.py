@@ -10,7 +10,7 @@ import pytest
 
 import tiny_net as tiny
 from drml import cli, report, scoring
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.labels import AU_NAMES
 from drml.report.faces import choose, extremes, frame_losses
 from drml.report.thinning import thin

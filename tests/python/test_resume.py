@@ -13,7 +13,7 @@ import pytest
 
 import tiny_net as tiny
 from drml import snapshots, training
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 KILLS = 24
 STEP = 4  # iterations between two kills, about

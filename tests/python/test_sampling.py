@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.sampling import draw, draw_video, training_labels
 
 

@@ -11,8 +11,8 @@ import pytest
 
 import tiny_net as tiny
 from drml import lmdb_io, metrics, net_input, scoring
-from drml.errors import UserError
-from drml.files import writing
+from drml.io.errors import UserError
+from drml.io.files import writing
 from drml.labels import parse_aus
 from drml.manifest import read_manifest
 from drml.net import Transform

@@ -14,7 +14,7 @@ import scipy.io
 from drml.datasets import disfa
 from drml.datasets.folds import DISFA_FOLDS
 from drml.datasets.images import ImageReader
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.labels import ALL_AUS, DISFA_AUS
 from drml.prepare import prepare_disfa
 from drml.synth import Subject, SynthSummary, View, disfa_writer, render, video_writer, write_disfa

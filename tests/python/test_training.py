@@ -18,7 +18,7 @@ import pytest
 import tiny_net as tiny
 from drml import lmdb_io, net_input, scoring, training
 from drml.caffe_log import LogReader
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.net import read_prototxt
 
 

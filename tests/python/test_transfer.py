@@ -14,7 +14,7 @@ from sklearn.svm import LinearSVC
 
 import tiny_net as tiny
 from drml import cli, lmdb_io, metrics, scoring
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.labels import BP4D_AUS, DISFA_AUS
 from drml.manifest import Row, write_manifest
 from drml.report.origin import _commands

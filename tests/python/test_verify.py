@@ -8,8 +8,8 @@ import pytest
 
 import bp4d_factory as factory
 from drml import lmdb_io
-from drml.errors import UserError
 from drml.faces import encode
+from drml.io.errors import UserError
 from drml.landmarks import write_landmarks
 from drml.verify import verify
 

@@ -11,7 +11,7 @@ import pytest
 import disfa_factory as factory
 from drml.datasets.images import ImageReader
 from drml.datasets.video import VideoFrame, VideoReader, frame_count
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 FRAMES = 40
 CODECS = ("MJPG", "XVID", "PIM1")

@@ -34,7 +34,7 @@ from drml.detect.faces import FaceDetector
 from drml.detect.frames import open_stream
 from drml.detect.run import Outputs, detect, open_recogniser
 from drml.detect.sources import find_sources
-from drml.machine import system
+from drml.io.machine import system
 from drml.registration import register
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -22,8 +22,8 @@ import cv2
 import numpy as np
 
 from drml import lmdb_io
+from drml.io.shipped import build_info, find_program
 from drml.net import import_caffe
-from drml.shipped import build_info, find_program
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLVER = """

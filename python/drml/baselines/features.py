@@ -24,10 +24,10 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml.errors import UserError
-from drml.files import digest, writing
+from drml.io.errors import UserError
+from drml.io.files import digest, writing
+from drml.io.limits import read_json
 from drml.landmarks import POINTS, landmarks_beside, read_landmarks
-from drml.limits import read_json
 from drml.manifest import LMDB_SUFFIX
 from drml.prepared import Data, open_data
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from drml import registration
-from drml.files import writing
+from drml.io.files import writing
 from drml.labels import AU_NAMES
 from drml.landmarks import POINTS
 from drml.synth import Subject, render

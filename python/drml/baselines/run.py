@@ -24,8 +24,8 @@ from drml.baselines.jpml import JPML
 from drml.baselines.lsvm import LSVM
 from drml.baselines.maps import write_maps
 from drml.baselines.patches import PatchDetector
-from drml.errors import UserError
-from drml.files import put_folder_in_place, writing
+from drml.io.errors import UserError
+from drml.io.files import put_folder_in_place, writing
 
 __all__ = ["METHODS", "run"]
 

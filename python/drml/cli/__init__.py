@@ -20,7 +20,7 @@ from types import FrameType
 
 from drml.cli import data, experiments, network, results
 from drml.cli.arguments import Parser
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 DESCRIPTION = """\
 Facial action unit (AU) detection with DRML on Caffe.
@@ -46,7 +46,7 @@ class _Versions(argparse.Action):
     """Print the versions of everything that has a part in a result."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from drml import machine, shipped
+        from drml.io import machine, shipped
 
         found = machine.versions()
         print(f"drml {found.pop('drml', 'unknown (not installed)')}")

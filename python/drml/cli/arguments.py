@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from drml.shipped import find_shipped
+from drml.io.shipped import find_shipped
 
 __all__ = [
     "Parser",

@@ -7,7 +7,7 @@ from typing import Any
 
 from drml import commands
 from drml.cli.arguments import Parser, add, add_json, add_seed, folds, integer
-from drml.shipped import find_shipped
+from drml.io.shipped import find_shipped
 
 
 def experiment(subparsers: Any) -> None:

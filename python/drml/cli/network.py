@@ -17,7 +17,7 @@ from drml.cli.arguments import (
     integer,
     probability,
 )
-from drml.shipped import find_shipped
+from drml.io.shipped import find_shipped
 
 
 def train(subparsers: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from drml import commands
 from drml.cli.arguments import add, add_jobs, add_json, add_seed, finite
-from drml.shipped import find_shipped
+from drml.io.shipped import find_shipped
 
 
 def baseline(subparsers: Any) -> None:

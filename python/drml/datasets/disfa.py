@@ -33,12 +33,12 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from drml import hdf5
 from drml.datasets import Record, Scan, images, landmarks
 from drml.datasets.video import VideoFrame, frame_count
-from drml.errors import UserError
+from drml.io import hdf5
+from drml.io.errors import UserError
+from drml.io.limits import MAT_BYTES, read_text
 from drml.labels import ABSENT, DISFA_AUS, PRESENT, UNKNOWN
-from drml.limits import MAT_BYTES, read_text
 
 __all__ = ["CAMERAS", "CODED_AUS", "THRESHOLD", "read"]
 

@@ -7,8 +7,8 @@ import re
 from pathlib import Path
 
 from drml.datasets import Scan
-from drml.errors import UserError
-from drml.limits import open_list
+from drml.io.errors import UserError
+from drml.io.limits import open_list
 
 __all__ = ["exclude", "read_ranges"]
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 __all__ = ["BP4D_FOLDS", "DISFA_FOLDS", "Split", "deal", "split"]
 

@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from drml import limits
 from drml.datasets.video import VideoFrame, VideoReader
-from drml.errors import UserError
+from drml.io import limits
+from drml.io.errors import UserError
 
 __all__ = ["ImageReader", "check_pixels", "decode_bgr", "is_cut_jpeg", "load_bgr", "numbered"]
 

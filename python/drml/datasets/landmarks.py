@@ -11,10 +11,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from drml import hdf5, registration
+from drml import registration
 from drml.datasets import mat5
-from drml.errors import UserError
-from drml.limits import MAT_BYTES, check_file, read_bytes
+from drml.io import hdf5
+from drml.io.errors import UserError
+from drml.io.limits import MAT_BYTES, check_file, read_bytes
 
 __all__ = ["NONE", "blamed", "collect", "opened"]
 

@@ -24,9 +24,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from drml import limits, registration
+from drml import registration
 from drml.datasets import Record, Scan
-from drml.errors import UserError
+from drml.io import limits
+from drml.io.errors import UserError
 from drml.labels import ABSENT, PRESENT, UNKNOWN
 
 __all__ = ["GROUPS", "LABELS", "NO_SUBJECTS", "read"]

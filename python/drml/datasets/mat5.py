@@ -12,7 +12,7 @@ import math
 import struct
 import zlib
 
-from drml.limits import MAT_BYTES
+from drml.io.limits import MAT_BYTES
 
 __all__ = ["is_mat5", "unpacked"]
 

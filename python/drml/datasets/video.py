@@ -19,8 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from drml.errors import UserError
-from drml.limits import VIDEO_FRAMES, VIDEO_REFUSED, check_file
+from drml.io.errors import UserError
+from drml.io.limits import VIDEO_FRAMES, VIDEO_REFUSED, check_file
 
 # Errors of ours name the file; FFmpeg's own lines do not. It reads this when the first video is opened.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from drml.detect.faces import Face
 from drml.detect.frames import Frame
 from drml.detect.model import Recogniser
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.registration import register
 
 __all__ = ["Seen", "ahead", "find_faces", "recognise", "stream"]

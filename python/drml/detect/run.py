@@ -24,7 +24,7 @@ from drml.detect.pipeline import Seen, stream
 from drml.detect.sources import Source, find_sources
 from drml.detect.table import Table, columns, rows
 from drml.detect.tracking import Tracker
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.net_input import Input
 
 __all__ = ["IMAGES_FILE", "Done", "Outputs", "detect", "open_onnx", "open_recogniser"]

@@ -16,14 +16,14 @@ import numpy as np
 from drml import metrics, scoring, snapshots, training
 from drml.baselines.features import SIFT_WINDOW, sift_features
 from drml.baselines.run import run as run_baseline
-from drml.errors import UserError
 from drml.experiments import protocol
 from drml.experiments.methods import METHODS, NetFiles
 from drml.experiments.nets import files_of
 from drml.experiments.settings import SPLITS, Settings, data_digest
 from drml.experiments.units import Place, Unit
-from drml.files import digest, writing
-from drml.limits import read_npz
+from drml.io.errors import UserError
+from drml.io.files import digest, writing
+from drml.io.limits import read_npz
 from drml.scoring import Predictions
 
 __all__ = ["TRAIN_FOLDER", "keep_predictions", "read_predictions", "unit"]

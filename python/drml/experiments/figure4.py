@@ -14,7 +14,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from drml import machine, training
+from drml import training
 from drml.au_regions import REGIONS
 from drml.experiments import drawing, units
 from drml.experiments.detect import TRAIN_FOLDER, read_predictions
@@ -23,7 +23,8 @@ from drml.experiments.nets import files_of
 from drml.experiments.settings import Settings
 from drml.experiments.tables import SYNTHETIC, mean_of_defined
 from drml.explain import faces, heat, open_net, region_of
-from drml.files import writing
+from drml.io import machine
+from drml.io.files import writing
 from drml.labels import AU_NAMES, PRESENT
 from drml.prepared import open_data
 from drml.saliency import centre, focus, saliency_maps

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from drml.datasets.listed import NO_SUBJECTS
-from drml.errors import UserError
 from drml.experiments.settings import SPLITS
-from drml.limits import read_json
+from drml.io.errors import UserError
+from drml.io.limits import read_json
 from drml.manifest import Manifest, read_manifest
 
 __all__ = ["check", "describe"]

@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from drml import scoring, training
-from drml.errors import UserError
 from drml.experiments import protocol, tables, units
 from drml.experiments.detect import TRAIN_FOLDER, keep_predictions, read_predictions
 from drml.experiments.methods import DIRECT, METHODS, TRANSFERRED, NotAvailable
 from drml.experiments.nets import files_of
 from drml.experiments.settings import Settings, data_digest
 from drml.experiments.units import Place, Unit
-from drml.files import digest
+from drml.io.errors import UserError
+from drml.io.files import digest
 from drml.transfer import transfer
 
 __all__ = ["chosen_methods", "make", "unit", "with_trainings"]

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drml import machine, scoring
+from drml import scoring
 from drml.experiments import units
 from drml.experiments.detect import read_predictions
 from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings
-from drml.files import writing
+from drml.io import machine
+from drml.io.files import writing
 from drml.labels import AU_NAMES
 from drml.metrics import Scores
 

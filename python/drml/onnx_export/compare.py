@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.net import CaffeNet
 from drml.onnx_metadata import PROBABILITIES, SCORES
 from drml.onnx_net import OnnxNet

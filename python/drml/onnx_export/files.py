@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from drml import __version__, lmdb_io
-from drml.errors import UserError
-from drml.files import digest, writing
+from drml.io.errors import UserError
+from drml.io.files import digest, writing
 from drml.labels import BP4D_AUS, DISFA_AUS
 from drml.net import CaffeNet, read_prototxt
 from drml.net_input import find_scale

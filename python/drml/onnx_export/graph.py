@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 __all__ = ["BATCH", "OPSET", "Converter", "Graph", "Layer", "pair"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from drml.errors import UserError
-from drml.files import writing
+from drml.io.errors import UserError
+from drml.io.files import writing
 from drml.metrics import THRESHOLD
 from drml.report.curves import curves_section
 from drml.report.faces import faces_section

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml import lmdb_io
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.labels import PRESENT, UNKNOWN
 from drml.prepared import open_data
 from drml.report.markup import escaped

@@ -7,7 +7,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from drml import machine
+from drml.io import machine
 from drml.net_input import describe_input
 from drml.report.markup import escaped
 from drml.report.page import Section

@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 
 from drml.datasets.images import check_pixels
-from drml.errors import UserError
-from drml.limits import IMAGE_BYTES, read_bytes
+from drml.io.errors import UserError
+from drml.io.limits import IMAGE_BYTES, read_bytes
 from drml.report.markup import escaped
 
 __all__ = ["data_url", "picture"]

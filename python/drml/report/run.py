@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from drml.files import writing
+from drml.io.files import writing
 from drml.report.curves import curves_section
 from drml.report.data import data_section, stages_section
 from drml.report.faces import faces_section

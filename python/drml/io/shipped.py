@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 __all__ = ["build_info", "find_program", "find_shipped", "run_program"]
 
@@ -32,7 +32,7 @@ def find_shipped(path: str | Path) -> Path:
     path = Path(path)
     if path.exists() or not path.parts or path.parts[0] != _MODELS:
         return path
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     for root in (package, package.parents[1]):
         if (found := root / path).exists():
             return found

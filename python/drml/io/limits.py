@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 if TYPE_CHECKING:  # every command imports this module, not every one NumPy
     from numpy.typing import NDArray

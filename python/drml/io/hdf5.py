@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.limits import ARRAY_BYTES
+from drml.io.limits import ARRAY_BYTES
 
 __all__ = ["child", "is_hdf5", "read_set", "shape"]
 

@@ -19,7 +19,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 __all__ = ["check_pages"]
 
