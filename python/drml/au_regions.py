@@ -4,7 +4,7 @@ From the appearance changes that FACS lists for each AU (P. Ekman, W. V. Friesen
 Coding System: The Manual*, 2002): which part of the face moves, wrinkles or bulges. Where no landmark is, as
 on the forehead, the cheeks and the chin, the region is placed by a shift from the nearest ones; those shifts
 and the margins are ours. Both sides of the face are in a region. The landmarks' numbers are those of
-`drml.registration`.
+`drml.data.registration`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.registration import REFERENCE, SIZE
+from drml.data.registration import REFERENCE, SIZE
 
 __all__ = ["REGIONS", "Patch", "region_mask"]
 

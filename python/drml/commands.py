@@ -11,8 +11,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drml.data.labels import parse_aus
 from drml.io.errors import UserError
-from drml.labels import parse_aus
 
 if TYPE_CHECKING:
     from drml.scoring import TestResult
@@ -70,7 +70,7 @@ def synth(args: argparse.Namespace) -> None:
 
 def prepare(args: argparse.Namespace) -> None:
     """Prepare a data set for training."""
-    from drml.prepare import prepare_bp4d, prepare_disfa, prepare_images
+    from drml.data.prepare import prepare_bp4d, prepare_disfa, prepare_images
 
     options: dict[str, Any] = {}
     if args.aus:
@@ -110,7 +110,7 @@ def prepare(args: argparse.Namespace) -> None:
 
 def verify(args: argparse.Namespace) -> None:
     """Check an LMDB against its manifest."""
-    from drml import verify as checks
+    from drml.data import verify as checks
 
     result = checks.verify(args.lmdb, args.manifest, size=args.size, progress=not args.quiet)
     if args.json:

@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 
 from drml import scoring
 from drml.au_regions import REGIONS, region_mask
+from drml.data.labels import AU_NAMES
+from drml.data.registration import register
+from drml.data.split import Data, open_data
 from drml.detect.faces import FaceDetector
 from drml.detect.frames import read_images
 from drml.detect.run import open_recogniser
 from drml.detect.sources import find_sources
 from drml.io.errors import UserError
 from drml.io.files import put_folder_in_place
-from drml.labels import AU_NAMES
 from drml.net import CaffeGradientNet
 from drml.net_input import Input, find_input
-from drml.prepared import Data, open_data
-from drml.registration import register
 from drml.saliency import centre, focus, saliency_maps
 
 __all__ = ["explain", "faces", "heat", "open_net", "region_of"]

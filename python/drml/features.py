@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from drml.data.split import open_data
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.net import CaffeNet
 from drml.net_input import find_input
-from drml.prepared import open_data
 
 __all__ = ["BlobReader", "Extracted", "extract"]
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from drml.labels import ABSENT, PRESENT, UNKNOWN
+from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 
 THRESHOLD = 0.5
 FIGURES = ("f1", "auc", "ap")

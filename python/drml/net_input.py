@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from drml import lmdb_io
+from drml.data.lmdb import read_mean
 from drml.io.errors import UserError
 from drml.io.limits import read_json
 from drml.net import Transform, read_weights
@@ -136,7 +136,7 @@ def find_input(
     own, beside = read_weights(weights).transform, read_transform_file(weights)
     scale, scale_from = _settle_scale(scale, own, beside)
     if mean is not None:
-        return Input(scale, scale_from, lmdb_io.read_mean(Path(mean)), str(mean))
+        return Input(scale, scale_from, read_mean(Path(mean)), str(mean))
     return Input(scale, scale_from, *_find_mean(weights, lmdb, own, beside))
 
 
@@ -172,7 +172,7 @@ def _find_mean(
     names = [known.mean_file for known in (beside, own) if known is not None]
     for path in (*names, str(lmdb.parent / MEAN_FILE)):
         if path and Path(path).is_file():
-            return lmdb_io.read_mean(Path(path)), path
+            return read_mean(Path(path)), path
     if trained is not None:
         raise UserError(
             f"{weights}: trained with the mean image {trained.mean_file}, and neither that nor"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from drml.labels import AU_NAMES
+from drml.data.labels import AU_NAMES
 
 __all__ = ["PROBABILITIES", "SCORES", "Metadata"]
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from drml.labels import UNKNOWN
+from drml.data.labels import UNKNOWN
 
 __all__ = ["Difference", "compare", "relations", "to_text"]
 

@@ -1,6 +1,6 @@
 """Score a trained network on prepared data: the table of F1-frame, ROC-AUC and AP per AU.
 
-What the data are is told in `drml.prepared`; how a picture becomes the net's input, in `drml.net_input`.
+What the data are is told in `drml.data.split`; how a picture becomes the net's input, in `drml.net_input`.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from drml import metrics
+from drml.data.labels import AU_NAMES, BP4D_AUS, DISFA_AUS
+from drml.data.split import VERIFY, Data, open_data
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.io.limits import LABELS, open_list
-from drml.labels import AU_NAMES, BP4D_AUS, DISFA_AUS
 from drml.net import CaffeNet, Net
 from drml.net_input import describe_input, find_input
-from drml.prepared import VERIFY, Data, open_data
 
 __all__ = [
     "PredictionTable",

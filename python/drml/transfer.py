@@ -22,10 +22,10 @@ from scipy.special import expit
 
 from drml import scoring
 from drml.baselines import LSVM
+from drml.data.split import VERIFY, Data
 from drml.features import BlobReader
 from drml.io.errors import UserError
 from drml.net_input import Input
-from drml.prepared import VERIFY, Data
 from drml.scoring import Predictions, TestResult
 
 __all__ = ["CS", "transfer"]

@@ -13,13 +13,13 @@ import numpy as np
 
 import tiny_net as tiny
 from drml import scoring
+from drml.data.labels import BP4D_AUS
 from drml.experiments import figure5, table4, tables, units
 from drml.experiments.detect import keep_predictions
 from drml.experiments.figure4 import Figure4
 from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings
 from drml.io import machine
-from drml.labels import BP4D_AUS
 from drml.scoring import Predictions
 
 AUS = BP4D_AUS

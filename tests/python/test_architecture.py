@@ -67,20 +67,34 @@ def test_the_reader_of_imports_sees_all_forms() -> None:
 
 
 def test_modules_are_found() -> None:
-    assert {"drml", "drml.labels", "drml.datasets", "drml.datasets.bp4d", "drml.lmdb_io"} <= MODULES.keys()
+    assert {
+        "drml",
+        "drml.data.labels",
+        "drml.data.readers",
+        "drml.data.readers.bp4d",
+        "drml.data.lmdb",
+    } <= MODULES.keys()
 
 
-@pytest.mark.parametrize("what", ["caffe", "lmdb", "drml.lmdb_io", "drml.net"])
+@pytest.mark.parametrize("what", ["caffe", "lmdb", "drml.data.lmdb", "drml.net"])
 def test_pure_rooms_need_neither_caffe_nor_lmdb(what: str) -> None:
-    pure = ("labels", "registration", "sampling", "metrics", "relations", "saliency", "au_regions")
+    pure = (
+        "data.labels",
+        "data.registration",
+        "data.sampling",
+        "metrics",
+        "relations",
+        "saliency",
+        "au_regions",
+    )
     assert not [n for n, names in MODULES.items() if room(n, *pure) and uses(names, what)]
 
 
-def test_datasets_know_nothing_of_databases() -> None:
+def test_readers_know_nothing_of_databases() -> None:
     assert not [
         n
         for n, names in MODULES.items()
-        if room(n, "datasets") and (uses(names, "drml.lmdb_io") or uses(names, "lmdb"))
+        if room(n, "data.readers") and (uses(names, "drml.data.lmdb") or uses(names, "lmdb"))
     ]
 
 
@@ -98,7 +112,7 @@ def test_the_estimators_know_arrays_alone() -> None:
     estimators = [
         f"baselines.{name}" for name in ("base", "design", "proximal", "patches", "lsvm", "apl", "jpml")
     ]
-    for what in ("cv2", "lmdb", "drml.prepared", "drml.lmdb_io", "drml.net", "drml.scoring"):
+    for what in ("cv2", "lmdb", "drml.data.split", "drml.data.lmdb", "drml.net", "drml.scoring"):
         assert not [n for n, names in MODULES.items() if room(n, *estimators) and uses(names, what)]
 
 
@@ -122,20 +136,20 @@ def test_nothing_shipped_imports_tests() -> None:
         "baselines.lsvm",
         "baselines.proximal",
         "convert",
-        "datasets.folds",
+        "data.labels",
+        "data.readers.folds",
+        "data.registration",
+        "data.sampling",
         "detect.table",
         "detect.tracking",
         "net_input",
-        "labels",
         "metrics",
-        "registration",
         "relations",
         "report.charts",
         "report.faces",
         "report.lines",
         "report.markup",
         "report.thinning",
-        "sampling",
         "saliency",
     ],
 )

@@ -9,9 +9,10 @@ from google.protobuf import text_format
 
 import authors_net as authors
 import tiny_net as tiny
-from drml import lmdb_io, training
+from drml import training
 from drml.cli import main
 from drml.convert import borders, convert, to_branches, to_region
+from drml.data.lmdb import write_mean
 from drml.io.errors import UserError
 from drml.net import import_caffe, map_shape, read_caffemodel, read_prototxt
 
@@ -366,7 +367,7 @@ def test_a_net_in_the_authors_way_trains_from_lists_and_converts(tmp_path):
             labels = rng.permutation([-1, 0, 1])
             lines.append(f"{path} {' '.join(map(str, labels))}\n")
         write(tmp_path / f"{name}.txt", "".join(lines))
-    lmdb_io.write_mean(tmp_path / "mean.binaryproto", np.full((3, 16, 16), 128, np.float32))
+    write_mean(tmp_path / "mean.binaryproto", np.full((3, 16, 16), 128, np.float32))
     write(tmp_path / "train_val.prototxt", authors.train_val())
     solver = tiny.SOLVER.format(net="train_val.prototxt").replace("models/tiny/tiny", "drml")
     # Pixels as they are: at a larger rate the net runs away.

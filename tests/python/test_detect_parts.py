@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import detect_data as data
-from drml.datasets.video import VideoReader
+from drml.data.readers.video import VideoReader
 from drml.detect.drawing import Annotator
 from drml.detect.faces import Face
 from drml.detect.frames import Frame, Unreadable, Video, read_images

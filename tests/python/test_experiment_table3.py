@@ -16,11 +16,11 @@ from sklearn.metrics import f1_score
 
 import tiny_net as tiny
 from drml import cli, scoring, training
+from drml.data.labels import BP4D_AUS, DISFA_AUS
+from drml.data.prepare import prepare_disfa
 from drml.experiments import detect, run, table3
 from drml.experiments.methods import TABLE3
 from drml.experiments.settings import Settings
-from drml.labels import BP4D_AUS, DISFA_AUS
-from drml.prepare import prepare_disfa
 from drml.synth import write_disfa
 from drml.transfer import transfer
 from experiment_data import QUIET, write_data, write_models

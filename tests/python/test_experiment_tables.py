@@ -19,10 +19,10 @@ import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from drml import cli, training
+from drml.data.labels import BP4D_AUS
 from drml.experiments import detect, run, units
 from drml.experiments.settings import Settings
 from drml.io.errors import UserError
-from drml.labels import BP4D_AUS
 from drml.relations import compare, relations
 from experiment_data import write_data, write_models
 

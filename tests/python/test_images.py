@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 import bp4d_factory as factory
-from drml.datasets.images import load_bgr
+from drml.data.readers.images import load_bgr
 from drml.io.errors import UserError
 
 BGR = factory.picture("image")

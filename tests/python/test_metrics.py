@@ -11,7 +11,7 @@ from sklearn.metrics import precision_recall_curve as sklearn_pr
 from sklearn.metrics import roc_curve as sklearn_roc
 
 from drml import metrics
-from drml.labels import BP4D_BASE_RATES
+from drml.data.labels import BP4D_BASE_RATES
 
 # Few distinct values, so that ties are common; some exactly at the threshold.
 SCORES = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.floats(0, 1))

@@ -12,16 +12,17 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import registration, scoring, training
+from drml import scoring, training
 from drml.cli import main
-from drml.datasets import listed
-from drml.datasets.folds import deal
+from drml.data import registration
+from drml.data.lmdb import read_lmdb
+from drml.data.prepare import prepare_images
+from drml.data.readers import listed
+from drml.data.readers.folds import deal
+from drml.data.verify import verify
 from drml.io.errors import UserError
-from drml.lmdb_io import read_lmdb
 from drml.net import read_caffemodel, read_prototxt
 from drml.outputs import count_outputs, fit_outputs, output_layer
-from drml.prepare import prepare_images
-from drml.verify import verify
 
 QUIET: dict[str, Any] = {"jobs": 1, "progress": False}
 AUS = (5, 12, 43, 1, 99)

@@ -10,8 +10,8 @@ import pytest
 
 import tiny_net as tiny
 from drml import cli, report, scoring
+from drml.data.labels import AU_NAMES
 from drml.io.errors import UserError
-from drml.labels import AU_NAMES
 from drml.report.faces import choose, extremes, frame_losses
 from drml.report.thinning import thin
 from html_page import Page

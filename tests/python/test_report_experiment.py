@@ -10,8 +10,8 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 import report_data as made
 from drml import cli
+from drml.data.labels import AU_NAMES
 from drml.io.errors import UserError
-from drml.labels import AU_NAMES
 from drml.report import write_experiment_report
 from drml.report.curves import draws
 from drml.scoring import PredictionTable

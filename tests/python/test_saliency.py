@@ -14,10 +14,10 @@ import detect_data
 import tiny_net as tiny
 from drml import cli
 from drml.au_regions import REGIONS, region_mask
+from drml.data.labels import ALL_AUS
+from drml.data.registration import REFERENCE
 from drml.explain import heat
-from drml.labels import ALL_AUS
 from drml.net import CaffeGradientNet
-from drml.registration import REFERENCE
 from drml.saliency import focus, saliency_maps
 
 SCALE = 0.02

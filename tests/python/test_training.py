@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import lmdb_io, net_input, scoring, training
+from drml import net_input, scoring, training
 from drml.caffe_log import LogReader
+from drml.data.lmdb import check_lmdb, read_lmdb, read_mean, write_lmdb
 from drml.io.errors import UserError
 from drml.net import read_prototxt
 
@@ -63,9 +64,7 @@ def test_transform_and_mean_are_kept_for_scoring(solver, fold, tmp_path):
     content = json.loads((out / "transform.json").read_text())
     assert content["scale"] == pytest.approx(0.02)
     assert (content["crop_size"], content["mean_file"]) == (20, "mean.binaryproto")
-    np.testing.assert_array_equal(
-        lmdb_io.read_mean(out / "mean.binaryproto"), lmdb_io.read_mean(fold / "mean.binaryproto")
-    )
+    np.testing.assert_array_equal(read_mean(out / "mean.binaryproto"), read_mean(fold / "mean.binaryproto"))
     assert net_input.read_transform_file(out / "any.h5").mean_file == str(out / "mean.binaryproto")
 
 
@@ -303,10 +302,10 @@ def test_broken_record_stops_training_with_its_key(solver, fold, tmp_path, chang
     # The first record is read while the net is set up, others by a thread while the solver goes on.
     bad = tmp_path / "bad"
     shutil.copytree(fold, bad)
-    items = [item._replace(labels=list(item.labels)) for item in lmdb_io.read_lmdb(fold / "train_lmdb")]
+    items = [item._replace(labels=list(item.labels)) for item in read_lmdb(fold / "train_lmdb")]
     items[place] = items[place]._replace(**change)
     shutil.rmtree(bad / "train_lmdb")
-    lmdb_io.write_lmdb(bad / "train_lmdb", items)
+    write_lmdb(bad / "train_lmdb", items)
     with pytest.raises(UserError, match=rf"record '{items[place].key}' .*{said}"):
         run(solver, tmp_path / "out", bad)
 
@@ -367,4 +366,4 @@ def test_interrupt_leaves_a_snapshot(solver, fold, tmp_path, number):
     assert "Traceback" not in error
     snapshots = list(Path(out).glob("tiny_iter_*.solverstate"))
     assert len(snapshots) == 1
-    assert lmdb_io.check_lmdb(fold / "test_lmdb") == 10
+    assert check_lmdb(fold / "test_lmdb") == 10

@@ -13,10 +13,11 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 import tiny_net as tiny
-from drml import cli, lmdb_io, metrics, scoring
+from drml import cli, metrics, scoring
+from drml.data.labels import BP4D_AUS, DISFA_AUS
+from drml.data.lmdb import write_lmdb
+from drml.data.manifest import Row, write_manifest
 from drml.io.errors import UserError
-from drml.labels import BP4D_AUS, DISFA_AUS
-from drml.manifest import Row, write_manifest
 from drml.report.origin import _commands
 from drml.transfer import _SOLVING, CS, _standardise, transfer
 
@@ -47,7 +48,7 @@ class Fold:
                 if what in (name, "all"):
                     labels[:, DISFA_AUS.index(au)] = -1
             keys = [f"{i:08d}_SN{number:03d}_{i:04d}" for i in range(count)]
-            lmdb_io.write_lmdb(
+            write_lmdb(
                 self.folder / f"{name}_lmdb",
                 (
                     (key, cv2.imencode(".png", image)[1].tobytes(), row.tolist())

@@ -14,10 +14,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from drml import metrics
+from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.io.limits import read_npz
-from drml.labels import ABSENT, PRESENT, UNKNOWN
 
 __all__ = [
     "CHUNK",

@@ -13,15 +13,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from drml.data.labels import BP4D_AUS, DISFA_AUS
+from drml.data.lmdb import read_mean
+from drml.data.manifest import manifest_beside, read_manifest
+from drml.data.registration import SIZE
 from drml.io.errors import UserError
 from drml.io.shipped import find_shipped
-from drml.labels import BP4D_AUS, DISFA_AUS
-from drml.lmdb_io import read_mean
-from drml.manifest import manifest_beside, read_manifest
 from drml.net import CaffeNet, data_paths, preprocess, read_prototxt, read_weights
 from drml.net_input import Input, find_input, read_transform_file
 from drml.onnx_metadata import Metadata
-from drml.registration import SIZE
 
 __all__ = [
     "CaffePredictor",

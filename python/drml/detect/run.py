@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml.datasets.video import is_text
+from drml.data.readers.video import is_text
 from drml.detect import model
 from drml.detect.drawing import Annotator
 from drml.detect.faces import Face, FaceDetector

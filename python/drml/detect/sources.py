@@ -10,7 +10,7 @@ from pathlib import Path
 
 import cv2
 
-from drml.datasets.video import is_text
+from drml.data.readers.video import is_text
 from drml.io.errors import UserError
 
 __all__ = ["Source", "find_sources"]

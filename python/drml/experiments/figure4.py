@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from drml import training
 from drml.au_regions import REGIONS
+from drml.data.labels import AU_NAMES, PRESENT
+from drml.data.split import open_data
 from drml.experiments import drawing, units
 from drml.experiments.detect import TRAIN_FOLDER, read_predictions
 from drml.experiments.methods import METHODS
@@ -25,8 +27,6 @@ from drml.experiments.tables import SYNTHETIC, mean_of_defined
 from drml.explain import faces, heat, open_net, region_of
 from drml.io import machine
 from drml.io.files import writing
-from drml.labels import AU_NAMES, PRESENT
-from drml.prepared import open_data
 from drml.saliency import centre, focus, saliency_maps
 
 __all__ = ["Figure4", "make"]

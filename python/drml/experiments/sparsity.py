@@ -15,7 +15,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from drml import registration, training
+from drml import training
+from drml.data import registration
 from drml.experiments import drawing, tables
 from drml.experiments.detect import TRAIN_FOLDER
 from drml.experiments.methods import METHODS

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from drml import scoring
+from drml.data.labels import AU_NAMES
 from drml.experiments import units
 from drml.experiments.detect import read_predictions
 from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings
 from drml.io import machine
 from drml.io.files import writing
-from drml.labels import AU_NAMES
 from drml.metrics import Scores
 
 __all__ = ["FIGURES", "SYNTHETIC", "Column", "Table", "collect", "mean_of_defined"]

@@ -13,10 +13,11 @@ import onnx
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml import __version__, lmdb_io
+from drml import __version__
+from drml.data.labels import BP4D_AUS, DISFA_AUS
+from drml.data.lmdb import read_mean
 from drml.io.errors import UserError
 from drml.io.files import digest, writing
-from drml.labels import BP4D_AUS, DISFA_AUS
 from drml.net import CaffeNet, read_prototxt
 from drml.net_input import find_scale
 from drml.onnx_export.compare import TOLERANCE, Difference, compare, pictures
@@ -109,7 +110,7 @@ def export(
     with tqdm(total=4, desc=str(out), unit="step", disable=not progress) as bar:
         _refuse_unknown(deploy)
         factor, scale_from = find_scale(weights, scale)
-        image = None if mean is None else lmdb_io.read_mean(Path(mean))
+        image = None if mean is None else read_mean(Path(mean))
         caffe = CaffeNet(
             deploy,
             weights,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml import metrics
-from drml.labels import PRESENT, UNKNOWN
+from drml.data.labels import PRESENT, UNKNOWN
 from drml.report.lines import STYLES, Series, legend, square_chart
 from drml.report.markup import au_name, cell, escaped
 from drml.report.page import Section

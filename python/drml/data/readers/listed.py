@@ -24,11 +24,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from drml import registration
-from drml.datasets import Record, Scan
+from drml.data import registration
+from drml.data.labels import ABSENT, PRESENT, UNKNOWN
+from drml.data.readers import Record, Scan
 from drml.io import limits
 from drml.io.errors import UserError
-from drml.labels import ABSENT, PRESENT, UNKNOWN
 
 __all__ = ["GROUPS", "LABELS", "NO_SUBJECTS", "read"]
 

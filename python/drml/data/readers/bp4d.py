@@ -21,11 +21,11 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from drml.datasets import Record, Scan, images, landmarks
+from drml.data.labels import ABSENT, BP4D_AUS, PRESENT, UNKNOWN, is_au
+from drml.data.readers import Record, Scan, images, landmarks
 from drml.io import hdf5
 from drml.io.errors import UserError
 from drml.io.limits import MAT_BYTES, read_text
-from drml.labels import ABSENT, BP4D_AUS, PRESENT, UNKNOWN, is_au
 
 __all__ = ["read"]
 

@@ -24,19 +24,20 @@ import numpy as np
 from tqdm import tqdm
 
 import drml
-from drml import lmdb_io, registration, sampling
-from drml.datasets import Record, Scan, disfa
-from drml.datasets import folds as fold_lists
-from drml.datasets.exclude import exclude as leave_out
-from drml.datasets.kinds import KINDS
-from drml.datasets.video import VideoFrame
-from drml.faces import CHUNK, Faces, Task, register_all
+from drml.data import registration, sampling
+from drml.data.labels import PRESENT, UNKNOWN
+from drml.data.landmark_files import POINTS, landmarks_beside, write_landmarks
+from drml.data.lmdb import write_lmdb, write_mean
+from drml.data.manifest import Row, write_manifest
+from drml.data.readers import Record, Scan, disfa
+from drml.data.readers import folds as fold_lists
+from drml.data.readers.exclude import exclude as leave_out
+from drml.data.readers.kinds import KINDS
+from drml.data.readers.video import VideoFrame
+from drml.data.register_faces import CHUNK, Faces, Task, register_all
+from drml.data.split import SYNTHETIC_FILE
 from drml.io.errors import UserError
 from drml.io.files import put_folder_in_place
-from drml.labels import PRESENT, UNKNOWN
-from drml.landmarks import POINTS, landmarks_beside, write_landmarks
-from drml.manifest import Row, write_manifest
-from drml.prepared import SYNTHETIC_FILE
 
 __all__ = ["prepare", "prepare_bp4d", "prepare_disfa", "prepare_images"]
 
@@ -84,7 +85,7 @@ def prepare(
     Parameters
     ----------
     kind : {"bp4d", "disfa", "images"}
-        Which data set (see :mod:`drml.datasets.kinds`).
+        Which data set (see :mod:`drml.data.readers.kinds`).
     root : path-like
         Its folder; of images the CSV file that lists them.
     out : path-like
@@ -114,7 +115,7 @@ def prepare(
     overwrite : bool, keyword-only
         Replace a non-empty ``out``.
     exclude : path-like, optional, keyword-only
-        List of frames to leave out (see :mod:`drml.datasets.exclude`).
+        List of frames to leave out (see :mod:`drml.data.readers.exclude`).
     reading : mapping, optional, keyword-only
         Options of this kind's reader alone, such as DISFA's ``threshold`` and ``camera``.
 
@@ -193,7 +194,7 @@ def prepare_disfa(
     first_frame: int | None = None,
     **options: Any,
 ) -> dict[str, Any]:
-    """Prepare DISFA; see :func:`drml.datasets.disfa.read` and, for the other options, :func:`prepare`."""
+    """Prepare DISFA; see :func:`drml.data.readers.disfa.read` and, for the other options, :func:`prepare`."""
     reading = {
         "threshold": threshold,
         "camera": camera,
@@ -211,7 +212,7 @@ def prepare_images(
     images_anywhere: bool = False,
     **options: Any,
 ) -> dict[str, Any]:
-    """Prepare images of one's own; see :func:`drml.datasets.listed.read` and, for options, :func:`prepare`.
+    """Prepare images of one's own; see :func:`drml.data.readers.listed.read` and, for options, `prepare`.
 
     Folds are dealt out by the seed, subject by subject.
     """
@@ -406,7 +407,7 @@ def _write_fold(run: _Run, fold: int, faces: Faces, folder: Path) -> dict[str, A
         if name == "train":
             labels = sampling.training_labels(labels, run.drawn[chosen], run.options.unsampled)
             mean = sum(faces.sums[subject] for subject in subjects if subject in faces.sums) / len(chosen)
-            lmdb_io.write_mean(folder / "mean.binaryproto", np.asarray(mean).transpose(2, 0, 1))
+            write_mean(folder / "mean.binaryproto", np.asarray(mean).transpose(2, 0, 1))
         _write_split(run, faces, folder, name, chosen, labels)
         summary[name] = _describe(subjects, [run.records[index] for index in chosen], labels, run.scan.aus)
     return summary
@@ -434,7 +435,7 @@ def _write_split(
             yield key, faces.get(index), row
 
     database = folder / f"{name}_lmdb"
-    lmdb_io.write_lmdb(database, items(), shape=(3, run.options.size, run.options.size))
+    write_lmdb(database, items(), shape=(3, run.options.size, run.options.size))
     points = [faces.landmarks(index) for index in chosen]
     known = [one for one in points if one is not None and len(one) == POINTS]
     if len(known) == len(points):  # else there is no file, and what needs it says so

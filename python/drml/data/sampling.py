@@ -10,8 +10,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 from drml.io.errors import UserError
-from drml.labels import ABSENT, PRESENT, UNKNOWN
 
 __all__ = ["draw", "draw_video", "training_labels"]
 

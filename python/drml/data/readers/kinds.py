@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 
-from drml.datasets import Scan, bp4d, disfa, listed
-from drml.datasets.folds import BP4D_FOLDS, DISFA_FOLDS
-from drml.labels import BP4D_AUS, DISFA_AUS
+from drml.data.labels import BP4D_AUS, DISFA_AUS
+from drml.data.readers import Scan, bp4d, disfa, listed
+from drml.data.readers.folds import BP4D_FOLDS, DISFA_FOLDS
 
 __all__ = ["KINDS", "Kind"]
 

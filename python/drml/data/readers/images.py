@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from drml.datasets.video import VideoFrame, VideoReader
+from drml.data.readers.video import VideoFrame, VideoReader
 from drml.io import limits
 from drml.io.errors import UserError
 

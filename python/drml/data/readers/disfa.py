@@ -33,12 +33,12 @@ import h5py
 import numpy as np
 from tqdm import tqdm
 
-from drml.datasets import Record, Scan, images, landmarks
-from drml.datasets.video import VideoFrame, frame_count
+from drml.data.labels import ABSENT, DISFA_AUS, PRESENT, UNKNOWN
+from drml.data.readers import Record, Scan, images, landmarks
+from drml.data.readers.video import VideoFrame, frame_count
 from drml.io import hdf5
 from drml.io.errors import UserError
 from drml.io.limits import MAT_BYTES, read_text
-from drml.labels import ABSENT, DISFA_AUS, PRESENT, UNKNOWN
 
 __all__ = ["CAMERAS", "CODED_AUS", "THRESHOLD", "read"]
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from drml.data.labels import ABSENT, PRESENT, UNKNOWN, is_au
 from drml.io.errors import UserError
 from drml.io.limits import LABELS, open_list
-from drml.labels import ABSENT, PRESENT, UNKNOWN, is_au
 
 __all__ = [
     "LMDB_SUFFIX",

@@ -21,9 +21,9 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from drml import registration
-from drml.datasets import images
-from drml.datasets.video import VideoFrame
+from drml.data import registration
+from drml.data.readers import images
+from drml.data.readers.video import VideoFrame
 from drml.io.errors import UserError
 
 __all__ = ["CHUNK", "Broken", "Faces", "Task", "encode", "register_all"]

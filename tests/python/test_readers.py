@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drml.datasets import Record, Scan
-from drml.datasets.folds import BP4D_FOLDS, DISFA_FOLDS, split
+from drml.data.readers import Record, Scan
+from drml.data.readers.folds import BP4D_FOLDS, DISFA_FOLDS, split
 from drml.io.errors import UserError
 
 ALL = [name for fold in BP4D_FOLDS for name in fold]

@@ -12,13 +12,13 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
-from drml import lmdb_io
-from drml.datasets import images
+from drml.data.landmark_files import landmarks_beside, read_landmarks
+from drml.data.lmdb import Item, check_lmdb, read_lmdb
+from drml.data.manifest import Row, iterate_manifest, manifest_beside, read_aus
+from drml.data.readers import images
+from drml.data.registration import SIZE
 from drml.io.errors import UserError
 from drml.io.limits import read_json
-from drml.landmarks import landmarks_beside, read_landmarks
-from drml.manifest import Row, iterate_manifest, manifest_beside, read_aus
-from drml.registration import SIZE
 
 __all__ = ["verify"]
 
@@ -57,7 +57,7 @@ def verify(
         At the first fault, naming the record's key.
     """
     lmdb_dir = Path(lmdb_dir)
-    entries = lmdb_io.check_lmdb(lmdb_dir)
+    entries = check_lmdb(lmdb_dir)
     manifest = _sibling(lmdb_dir) if manifest is None else Path(manifest)
     aus = [f"AU{au}" for au in read_aus(manifest)]
     # Row by row, beside the records: a database of any length takes no more memory than another.
@@ -66,7 +66,7 @@ def verify(
     counts = {value: [0] * len(aus) for value in (1, -1, 0)}
     checked = 0
     with tqdm(total=entries, desc="verifying", unit="face", disable=not progress) as bar:
-        for batch in _batches(lmdb_io.read_lmdb(lmdb_dir), size):
+        for batch in _batches(read_lmdb(lmdb_dir), size):
             for item, fault in batch:
                 _compare(lmdb_dir, manifest, item, next(rows, None), aus)
                 if fault:
@@ -115,7 +115,7 @@ def _prepared_size(lmdb_dir: Path) -> int:
 def _compare(
     lmdb_dir: Path,
     manifest: Path,
-    item: lmdb_io.Item,
+    item: Item,
     row: Row | None,
     aus: list[str],
 ) -> None:
@@ -133,10 +133,10 @@ def _compare(
             raise UserError(f"{where}: label {value} for {name}, {manifest} has {expected}")
 
 
-def _batches(items: Iterator[lmdb_io.Item], size: int) -> Iterator[list[tuple[lmdb_io.Item, str | None]]]:
+def _batches(items: Iterator[Item], size: int) -> Iterator[list[tuple[Item, str | None]]]:
     """Decode on all cores (OpenCV lets go of Python's lock), a batch at a time, in order."""
 
-    def fault(item: lmdb_io.Item) -> str | None:
+    def fault(item: Item) -> str | None:
         try:
             image, _ = images.decode_bgr(item.image)
         except (UserError, cv2.error) as error:

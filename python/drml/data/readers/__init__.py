@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from drml.datasets.video import VideoFrame
+from drml.data.readers.video import VideoFrame
 
 __all__ = ["Record", "Scan"]
 

@@ -2,7 +2,7 @@
 
 ``fold1/test_lmdb`` has ``fold1/test_landmarks.npz`` with ``keys`` (N byte strings, those of the LMDB) and
 ``landmarks`` (N x 49 x 2, float32): x and y of each point in pixels of the registered face, pixel centres at
-whole numbers, in the order that `drml.registration` tells.
+whole numbers, in the order that `drml.data.registration` tells.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from drml.data.manifest import manifest_beside
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.io.limits import read_npz
-from drml.manifest import manifest_beside
 
 __all__ = ["POINTS", "landmarks_beside", "read_landmarks", "write_landmarks"]
 

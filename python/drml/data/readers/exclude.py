@@ -6,7 +6,7 @@ import csv
 import re
 from pathlib import Path
 
-from drml.datasets import Scan
+from drml.data.readers import Scan
 from drml.io.errors import UserError
 from drml.io.limits import open_list
 

@@ -11,8 +11,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from drml import registration
-from drml.datasets import mat5
+from drml.data import registration
+from drml.data.readers import mat5
 from drml.io import hdf5
 from drml.io.errors import UserError
 from drml.io.limits import MAT_BYTES, check_file, read_bytes

@@ -8,7 +8,7 @@ import lmdb
 import numpy as np
 import pytest
 
-from drml import lmdb_io
+from drml.data.lmdb import check_lmdb, read_lmdb, read_mean, write_lmdb, write_mean
 from drml.io.errors import UserError
 from drml.io.messages import BlobProto, Datum
 
@@ -31,27 +31,27 @@ def fill(path: Path, values: dict[bytes, bytes]) -> Path:
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     written = items(2500)
-    assert lmdb_io.write_lmdb(tmp_path / "a_lmdb", iter(written)) == 2500
-    assert lmdb_io.check_lmdb(tmp_path / "a_lmdb") == 2500
-    assert list(lmdb_io.read_lmdb(tmp_path / "a_lmdb")) == written
+    assert write_lmdb(tmp_path / "a_lmdb", iter(written)) == 2500
+    assert check_lmdb(tmp_path / "a_lmdb") == 2500
+    assert list(read_lmdb(tmp_path / "a_lmdb")) == written
     assert [path.name for path in tmp_path.iterdir()] == ["a_lmdb"]
 
 
 def test_some_records_are_read_by_key(tmp_path: Path) -> None:
     written = items(20)
-    lmdb_io.write_lmdb(tmp_path / "a", written)
+    write_lmdb(tmp_path / "a", written)
     keys = [written[7][0], "none", written[2][0]]
-    assert list(lmdb_io.read_lmdb(tmp_path / "a", keys)) == [written[7], written[2]]
-    assert list(lmdb_io.read_lmdb(tmp_path / "a", [])) == []
+    assert list(read_lmdb(tmp_path / "a", keys)) == [written[7], written[2]]
+    assert list(read_lmdb(tmp_path / "a", [])) == []
 
 
 @pytest.mark.parametrize("shortened", [True, False])
 def test_a_database_that_is_written_to_while_it_is_read(tmp_path: Path, shortened: bool) -> None:
     """In a process of its own, which a signal would end."""
-    lmdb_io.write_lmdb(tmp_path / "a", items(2000))
+    write_lmdb(tmp_path / "a", items(2000))
     change = "os.truncate(data, 4096)" if shortened else "os.utime(data, ns=(1, 1))"
     code = (
-        "import os, sys\nfrom drml.io.errors import UserError\nfrom drml.lmdb_io import read_lmdb\n"
+        "import os, sys\nfrom drml.io.errors import UserError\nfrom drml.data.lmdb import read_lmdb\n"
         "data = sys.argv[1] + '/data.mdb'\n"
         "try:\n"
         "    for count, item in enumerate(read_lmdb(sys.argv[1])):\n"
@@ -67,9 +67,9 @@ def test_a_database_that_is_written_to_while_it_is_read(tmp_path: Path, shortene
 
 def test_a_database_that_another_one_replaces_is_read_to_its_end(tmp_path: Path) -> None:
     written = items(2000)
-    lmdb_io.write_lmdb(tmp_path / "a", written)
-    lmdb_io.write_lmdb(tmp_path / "b", items(1900))
-    read = lmdb_io.read_lmdb(tmp_path / "a")
+    write_lmdb(tmp_path / "a", written)
+    write_lmdb(tmp_path / "b", items(1900))
+    read = read_lmdb(tmp_path / "a")
     first = next(read)
     (tmp_path / "a").rename(tmp_path / "old")
     (tmp_path / "b").rename(tmp_path / "a")
@@ -77,7 +77,7 @@ def test_a_database_that_another_one_replaces_is_read_to_its_end(tmp_path: Path)
 
 
 def test_a_record_is_caffes_datum_and_our_labels(tmp_path: Path) -> None:
-    lmdb_io.write_lmdb(tmp_path / "a", [("k", b"JPEG", np.array([1, 0, -1], np.int8))], shape=(3, 20, 30))
+    write_lmdb(tmp_path / "a", [("k", b"JPEG", np.array([1, 0, -1], np.int8))], shape=(3, 20, 30))
     with lmdb.open(str(tmp_path / "a"), readonly=True) as env, env.begin() as transaction:
         datum = Datum.FromString(transaction.get(b"k"))
     assert (datum.channels, datum.height, datum.width) == (3, 20, 30)
@@ -85,11 +85,11 @@ def test_a_record_is_caffes_datum_and_our_labels(tmp_path: Path) -> None:
 
 
 def test_the_map_grows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lmdb_io, "_FIRST_MAP", 1 << 16)
-    monkeypatch.setattr(lmdb_io, "_BATCH", 50)
+    monkeypatch.setattr("drml.data.lmdb._FIRST_MAP", 1 << 16)
+    monkeypatch.setattr("drml.data.lmdb._BATCH", 50)
     written = items(400, size=5000)
-    lmdb_io.write_lmdb(tmp_path / "a", written)
-    assert list(lmdb_io.read_lmdb(tmp_path / "a")) == written
+    write_lmdb(tmp_path / "a", written)
+    assert list(read_lmdb(tmp_path / "a")) == written
 
 
 def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
@@ -98,28 +98,28 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        lmdb_io.write_lmdb(tmp_path / "a", broken())  # type: ignore[arg-type]
+        write_lmdb(tmp_path / "a", broken())  # type: ignore[arg-type]
     assert list(tmp_path.iterdir()) == []
 
 
 def test_remains_of_a_killed_run_are_replaced(tmp_path: Path) -> None:
     fill(tmp_path / "a.partial", {b"old": b"x"})
-    lmdb_io.write_lmdb(tmp_path / "a", items(3))
-    assert list(lmdb_io.read_lmdb(tmp_path / "a")) == items(3)
+    write_lmdb(tmp_path / "a", items(3))
+    assert list(read_lmdb(tmp_path / "a")) == items(3)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_an_existing_database_stays(tmp_path: Path) -> None:
-    lmdb_io.write_lmdb(tmp_path / "a", items(3))
+    write_lmdb(tmp_path / "a", items(3))
     with pytest.raises(UserError, match=r"a: already there"):
-        lmdb_io.write_lmdb(tmp_path / "a", items(2))
-    assert lmdb_io.check_lmdb(tmp_path / "a") == 3
+        write_lmdb(tmp_path / "a", items(2))
+    assert check_lmdb(tmp_path / "a") == 3
 
 
 def test_keys_must_ascend(tmp_path: Path) -> None:
     for keys in (("b", "a"), ("a", "a")):
         with pytest.raises(ValueError, match="keys must ascend"):
-            lmdb_io.write_lmdb(tmp_path / "a", [(key, b"x", [1]) for key in keys])
+            write_lmdb(tmp_path / "a", [(key, b"x", [1]) for key in keys])
         assert list(tmp_path.iterdir()) == []
 
 
@@ -127,11 +127,11 @@ def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path) -> None:
     # A limit on the size of files fails a write as a full disk does. It needs a process of its own.
     script = """
 import resource, sys
-from drml import lmdb_io
+from drml.data.lmdb import write_lmdb
 from drml.io.errors import UserError
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))
 try:
-    lmdb_io.write_lmdb(sys.argv[1], ((f"{i:08d}", bytes(5000), [1]) for i in range(5000)))
+    write_lmdb(sys.argv[1], ((f"{i:08d}", bytes(5000), [1]) for i in range(5000)))
 except UserError as error:
     print(error)
     sys.exit(7)
@@ -147,7 +147,7 @@ except UserError as error:
 def test_places_where_nothing_can_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(UserError, match=r"a: cannot be written \(Not a directory\)"):
-        lmdb_io.write_lmdb(tmp_path / "file" / "a", items(1))
+        write_lmdb(tmp_path / "file" / "a", items(1))
 
 
 def test_missing_empty_and_foreign_databases(tmp_path: Path) -> None:
@@ -167,33 +167,33 @@ def test_missing_empty_and_foreign_databases(tmp_path: Path) -> None:
         (zero, "truncated, 0 bytes"),
     ):
         with pytest.raises(UserError, match=said) as error:
-            next(lmdb_io.read_lmdb(path))
+            next(read_lmdb(path))
         assert str(path) in str(error.value)
 
 
 @pytest.mark.parametrize("share", [0.999, 0.5, 0.02])
 def test_truncated_databases_are_refused_before_they_are_mapped(tmp_path: Path, share: float) -> None:
-    lmdb_io.write_lmdb(tmp_path / "a", items(300, size=3000))
+    write_lmdb(tmp_path / "a", items(300, size=3000))
     data = tmp_path / "a" / "data.mdb"
     size = data.stat().st_size
     with data.open("r+b") as file:
         file.truncate(int(size * share))
     with pytest.raises(UserError, match=rf"data\.mdb: truncated, {int(size * share)} bytes of {size}"):
-        next(lmdb_io.read_lmdb(tmp_path / "a"))
+        next(read_lmdb(tmp_path / "a"))
 
 
 def test_records_that_are_no_encoded_images_are_named(tmp_path: Path) -> None:
     raw = Datum(channels=1, height=1, width=1, data=b"x", label=0).SerializeToString()
     with pytest.raises(UserError, match="record 0001 holds raw pixels"):
-        list(lmdb_io.read_lmdb(fill(tmp_path / "raw", {b"0001": raw})))
+        list(read_lmdb(fill(tmp_path / "raw", {b"0001": raw})))
     with pytest.raises(UserError, match="record 0002 is not a Datum"):
-        list(lmdb_io.read_lmdb(fill(tmp_path / "junk", {b"0002": b"\xff" * 9})))
+        list(read_lmdb(fill(tmp_path / "junk", {b"0002": b"\xff" * 9})))
 
 
 def test_mean_images_there_and_back(tmp_path: Path) -> None:
     mean = np.random.default_rng(0).random((3, 4, 5), np.float32)
-    lmdb_io.write_mean(tmp_path / "mean.binaryproto", mean)
-    np.testing.assert_array_equal(lmdb_io.read_mean(tmp_path / "mean.binaryproto"), mean)
+    write_mean(tmp_path / "mean.binaryproto", mean)
+    np.testing.assert_array_equal(read_mean(tmp_path / "mean.binaryproto"), mean)
     blob = BlobProto.FromString((tmp_path / "mean.binaryproto").read_bytes())
     assert (blob.num, blob.channels, blob.height, blob.width) == (1, 3, 4, 5)
     assert [path.name for path in tmp_path.iterdir()] == ["mean.binaryproto"]
@@ -202,7 +202,7 @@ def test_mean_images_there_and_back(tmp_path: Path) -> None:
 def test_files_that_are_no_mean_image(tmp_path: Path) -> None:
     path = tmp_path / "mean.binaryproto"
     with pytest.raises(UserError, match="cannot be read"):
-        lmdb_io.read_mean(path)
+        read_mean(path)
     for content in (
         b"",
         b"\xff\xff\xff",
@@ -210,8 +210,8 @@ def test_files_that_are_no_mean_image(tmp_path: Path) -> None:
     ):
         path.write_bytes(content)
         with pytest.raises(UserError, match="not a mean image"):
-            lmdb_io.read_mean(path)
+            read_mean(path)
     with pytest.raises(UserError, match=r"cannot be written"):
-        lmdb_io.write_mean(tmp_path / "none" / "mean.binaryproto", np.zeros((3, 2, 2)))
+        write_mean(tmp_path / "none" / "mean.binaryproto", np.zeros((3, 2, 2)))
     with pytest.raises(ValueError, match="three axes"):
-        lmdb_io.write_mean(path, np.zeros((2, 2)))
+        write_mean(path, np.zeros((2, 2)))

@@ -17,11 +17,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drml import lmdb_io
-from drml.datasets import images
+from drml.data.labels import ABSENT, PRESENT, UNKNOWN
+from drml.data.lmdb import check_lmdb, read_lmdb
+from drml.data.manifest import LMDB_SUFFIX, Manifest, manifest_beside, read_manifest
+from drml.data.readers import images
 from drml.io.errors import UserError
-from drml.labels import ABSENT, PRESENT, UNKNOWN
-from drml.manifest import LMDB_SUFFIX, Manifest, manifest_beside, read_manifest
 
 __all__ = ["SYNTHETIC_FILE", "VERIFY", "Data", "open_data"]
 
@@ -57,7 +57,7 @@ class Data:
         """Number of records."""
         if self.selected and self.manifest is not None:
             return len(self.manifest.rows)
-        return lmdb_io.check_lmdb(self.lmdb)
+        return check_lmdb(self.lmdb)
 
     def subjects(self, keys: Sequence[str]) -> int | None:
         """Return of how many subjects these records are, where the manifest tells."""
@@ -82,7 +82,7 @@ class Data:
         """
         count = 0
         missing = set(self.manifest.rows) if self.manifest else set()
-        for key, data, values in lmdb_io.read_lmdb(self.lmdb):
+        for key, data, values in read_lmdb(self.lmdb):
             labels = _labels(values, f"{self.lmdb}: record {key}")
             count = count or len(labels)
             if len(labels) != count:
@@ -152,7 +152,7 @@ def open_data(data: str | Path) -> Data:
             raise UserError(f"{name}: no LMDB {lmdb} beside it; a manifest only selects records of its LMDB")
     else:
         lmdb = Path(os.path.normpath(name))
-        lmdb_io.check_lmdb(lmdb)
+        check_lmdb(lmdb)
         beside = manifest_beside(lmdb)
         # Only of a folder named as prepare names it is the CSV beside it known to be the manifest.
         named = lmdb.absolute().name.endswith(LMDB_SUFFIX)
