@@ -236,7 +236,7 @@ def features(args: argparse.Namespace) -> None:
 def export_onnx(args: argparse.Namespace) -> None:
     """Write a net as ONNX; tell how far it is from Caffe."""
     try:
-        from drml.onnx_export import export
+        from drml.nets.onnx_export import export
     except ModuleNotFoundError as error:
         raise UserError(
             f"export-onnx needs the onnx package ({error}): pip install onnx onnxruntime"
@@ -320,7 +320,7 @@ def detect(args: argparse.Namespace) -> None:
 
 def convert(args: argparse.Namespace) -> None:
     """Convert a net; write prototxt and weights."""
-    from drml.convert import convert as rewrite
+    from drml.nets.convert import convert as rewrite
 
     for path in (args.out, args.out_weights):
         _check_parent(path)

@@ -25,8 +25,8 @@ from drml.detect.run import open_recogniser
 from drml.detect.sources import find_sources
 from drml.io.errors import UserError
 from drml.io.files import put_folder_in_place
-from drml.net import CaffeGradientNet
-from drml.net_input import Input, find_input
+from drml.nets.net import CaffeGradientNet
+from drml.nets.net_input import Input, find_input
 from drml.saliency import centre, focus, saliency_maps
 
 __all__ = ["explain", "faces", "heat", "open_net", "region_of"]

@@ -11,7 +11,7 @@ from typing import Any
 from drml.caffe_log import OUTCOMES, Counts
 from drml.data.manifest import LMDB_SUFFIX, manifest_beside, read_aus
 from drml.metrics import f1_of_counts, mean_of_defined
-from drml.net import data_paths
+from drml.nets.net import data_paths
 
 __all__ = ["AVERAGE", "F1_FILE", "F1Table", "mean_f1", "names_of_aus"]
 

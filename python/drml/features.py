@@ -16,8 +16,8 @@ from tqdm import tqdm
 from drml.data.split import open_data
 from drml.io.errors import UserError
 from drml.io.files import writing
-from drml.net import CaffeNet
-from drml.net_input import find_input
+from drml.nets.net import CaffeNet
+from drml.nets.net_input import find_input
 
 __all__ = ["BlobReader", "Extracted", "extract"]
 

@@ -1,6 +1,7 @@
 """Score a trained network on prepared data: the table of F1-frame, ROC-AUC and AP per AU.
 
-What the data are is told in `drml.data.split`; how a picture becomes the net's input, in `drml.net_input`.
+What the data are is told in `drml.data.split`; how a picture becomes the net's input, in
+`drml.nets.net_input`.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from drml.data.split import VERIFY, Data, open_data
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.io.limits import LABELS, open_list
-from drml.net import CaffeNet, Net
-from drml.net_input import describe_input, find_input
+from drml.nets.net import CaffeNet, Net
+from drml.nets.net_input import describe_input, find_input
 
 __all__ = [
     "PredictionTable",
@@ -342,7 +343,7 @@ def score(
     data : path or sequence of path
         LMDB folder or manifest; as many as `weights`, in the same order.
     mean : path, optional
-        mean.binaryproto; by default found as `drml.net_input` tells. So is `scale`.
+        mean.binaryproto; by default found as `drml.nets.net_input` tells. So is `scale`.
     scale : float, optional
         Factor after the mean is taken off.
     batch : int
@@ -354,7 +355,7 @@ def score(
     progress : bool
         Show a progress bar.
     probe : bool
-        As in `drml.net.CaffeNet`.
+        As in `drml.nets.net.CaffeNet`.
 
     Returns
     -------

@@ -39,7 +39,7 @@ from drml.f1_table import F1_FILE, F1Table, names_of_aus
 from drml.io.errors import UserError
 from drml.io.limits import MEAN_BYTES, check_file
 from drml.io.shipped import find_program
-from drml.net import (
+from drml.nets.net import (
     Transform,
     batch_size,
     data_paths,
@@ -48,8 +48,8 @@ from drml.net import (
     transform_of,
     write_prototxt,
 )
-from drml.net_input import MEAN_FILE, TRANSFORM_FILE, transform_to_json
-from drml.outputs import count_outputs, fit_outputs, set_label_count
+from drml.nets.net_input import MEAN_FILE, TRANSFORM_FILE, transform_to_json
+from drml.nets.outputs import count_outputs, fit_outputs, set_label_count
 from drml.training_log import (
     LOG_FILE,
     LOSS_FILE,

@@ -25,7 +25,7 @@ from drml.baselines import LSVM
 from drml.data.split import VERIFY, Data
 from drml.features import BlobReader
 from drml.io.errors import UserError
-from drml.net_input import Input
+from drml.nets.net_input import Input
 from drml.scoring import Predictions, TestResult
 
 __all__ = ["CS", "transfer"]

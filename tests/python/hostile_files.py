@@ -47,7 +47,7 @@ from drml.experiments import protocol, units
 from drml.experiments.settings import Settings
 from drml.io import messages
 from drml.io.errors import UserError
-from drml.net_input import read_transform_file
+from drml.nets.net_input import read_transform_file
 from drml.report.inputs import read_json
 from drml.report.losses import read_losses
 from drml.report.pictures import picture
@@ -353,7 +353,7 @@ TARGETS: dict[str, Target] = {
 
 def _caffe_targets() -> dict[str, Target]:
     """The readers that need pycaffe's messages; none where it is not built."""
-    from drml import net
+    from drml.nets import net
 
     try:
         pb = net._messages()

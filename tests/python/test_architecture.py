@@ -76,7 +76,7 @@ def test_modules_are_found() -> None:
     } <= MODULES.keys()
 
 
-@pytest.mark.parametrize("what", ["caffe", "lmdb", "drml.data.lmdb", "drml.net"])
+@pytest.mark.parametrize("what", ["caffe", "lmdb", "drml.data.lmdb", "drml.nets.net"])
 def test_pure_rooms_need_neither_caffe_nor_lmdb(what: str) -> None:
     pure = (
         "data.labels",
@@ -99,12 +99,12 @@ def test_readers_know_nothing_of_databases() -> None:
 
 
 def test_only_net_imports_caffe() -> None:
-    assert {n for n, names in MODULES.items() if uses(names, "caffe")} <= {"drml.net"}
+    assert {n for n, names in MODULES.items() if uses(names, "caffe")} <= {"drml.nets.net"}
 
 
 def test_exported_nets_run_without_caffe() -> None:
-    runners = ("onnx_net", "onnx_metadata")
-    for what in ("caffe", "drml.net", "drml.onnx_export", "lmdb"):
+    runners = ("nets.onnx_net", "nets.onnx_metadata")
+    for what in ("caffe", "drml.nets.net", "drml.nets.onnx_export", "lmdb"):
         assert not [n for n, names in MODULES.items() if room(n, *runners) and uses(names, what)]
 
 
@@ -112,7 +112,7 @@ def test_the_estimators_know_arrays_alone() -> None:
     estimators = [
         f"baselines.{name}" for name in ("base", "design", "proximal", "patches", "lsvm", "apl", "jpml")
     ]
-    for what in ("cv2", "lmdb", "drml.data.split", "drml.data.lmdb", "drml.net", "drml.scoring"):
+    for what in ("cv2", "lmdb", "drml.data.split", "drml.data.lmdb", "drml.nets.net", "drml.scoring"):
         assert not [n for n, names in MODULES.items() if room(n, *estimators) and uses(names, what)]
 
 
@@ -135,15 +135,15 @@ def test_nothing_shipped_imports_tests() -> None:
         "baselines.jpml",
         "baselines.lsvm",
         "baselines.proximal",
-        "convert",
         "data.labels",
         "data.readers.folds",
         "data.registration",
         "data.sampling",
         "detect.table",
         "detect.tracking",
-        "net_input",
         "metrics",
+        "nets.convert",
+        "nets.net_input",
         "relations",
         "report.charts",
         "report.faces",

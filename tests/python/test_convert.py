@@ -11,10 +11,10 @@ import authors_net as authors
 import tiny_net as tiny
 from drml import training
 from drml.cli import main
-from drml.convert import borders, convert, to_branches, to_region
 from drml.data.lmdb import write_mean
 from drml.io.errors import UserError
-from drml.net import import_caffe, map_shape, read_caffemodel, read_prototxt
+from drml.nets.convert import borders, convert, to_branches, to_region
+from drml.nets.net import import_caffe, map_shape, read_caffemodel, read_prototxt
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 caffe = import_caffe()
@@ -28,7 +28,7 @@ def in_process(monkeypatch):
     def shape(_code, path, blob):
         return " ".join(map(str, caffe.Net(str(path), caffe.TEST).blobs[blob].shape))
 
-    monkeypatch.setattr("drml.net._in_child", shape)
+    monkeypatch.setattr("drml.nets.net._in_child", shape)
 
 
 def region_net(region_param, *, channels=4, height=11, width=13, more=""):

@@ -29,7 +29,7 @@ from drml.detect import model, pipeline
 from drml.detect.faces import Face, FaceDetector, model_file
 from drml.detect.run import Outputs, detect, open_recogniser
 from drml.io.errors import UserError
-from drml.net_input import Input
+from drml.nets.net_input import Input
 
 FIXED = ["frame", "face_id", "timestamp", "confidence", "success"]
 POINTS = [f"{axis}_{point}" for axis in "xy" for point in range(5)]

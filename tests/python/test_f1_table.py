@@ -13,7 +13,7 @@ from drml.caffe_log import EXACT, Counts, Figure, LogReader
 from drml.cli import main
 from drml.f1_table import F1Table, names_of_aus
 from drml.metrics import evaluate
-from drml.net import read_prototxt
+from drml.nets.net import read_prototxt
 
 HEAD = "I1123 22:44:28.123456  1234 solver.cpp:239] "
 COUNTS = """

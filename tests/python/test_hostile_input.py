@@ -244,7 +244,7 @@ def test_hdf5_is_not_led_to_other_files(tmp_path: Path) -> None:
 def test_a_net_that_runs_code_or_writes_files_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net = pytest.importorskip("drml.net")
+    net = pytest.importorskip("drml.nets.net")
     pytest.importorskip("caffe")
     path = tmp_path / "deploy.prototxt"
     for kind, said in (("Python", "CAFFE_PYTHON_LAYERS=1"), ("HDF5Output", "run it with caffe itself")):

@@ -15,9 +15,9 @@ from drml import cli
 from drml.data.labels import BP4D_AUS
 from drml.data.lmdb import write_mean
 from drml.io.errors import UserError
-from drml.net import CaffeNet, import_caffe, read_prototxt, write_prototxt
-from drml.onnx_export import export, files, layers
-from drml.onnx_net import OnnxNet
+from drml.nets.net import CaffeNet, import_caffe, read_prototxt, write_prototxt
+from drml.nets.onnx_export import export, files, layers
+from drml.nets.onnx_net import OnnxNet
 
 caffe = import_caffe()
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -306,7 +306,7 @@ def test_wrong_usage_is_2(setup):
 
 
 def test_without_the_onnx_package_the_way_out_is_told(setup, monkeypatch, capsys):
-    for name in [name for name in sys.modules if name == "onnx" or name.startswith("drml.onnx_export")]:
+    for name in [name for name in sys.modules if name == "onnx" or name.startswith("drml.nets.onnx_export")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert cli.main(command(setup, "-q")) == 1

@@ -21,8 +21,8 @@ from drml.data.readers import listed
 from drml.data.readers.folds import deal
 from drml.data.verify import verify
 from drml.io.errors import UserError
-from drml.net import read_caffemodel, read_prototxt
-from drml.outputs import count_outputs, fit_outputs, output_layer
+from drml.nets.net import read_caffemodel, read_prototxt
+from drml.nets.outputs import count_outputs, fit_outputs, output_layer
 
 QUIET: dict[str, Any] = {"jobs": 1, "progress": False}
 AUS = (5, 12, 43, 1, 99)

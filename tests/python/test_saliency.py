@@ -17,7 +17,7 @@ from drml.au_regions import REGIONS, region_mask
 from drml.data.labels import ALL_AUS
 from drml.data.registration import REFERENCE
 from drml.explain import heat
-from drml.net import CaffeGradientNet
+from drml.nets.net import CaffeGradientNet
 from drml.saliency import focus, saliency_maps
 
 SCALE = 0.02

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import metrics, net_input, scoring
+from drml import metrics, scoring
 from drml.data.labels import parse_aus
 from drml.data.lmdb import read_mean, write_lmdb, write_mean
 from drml.data.manifest import read_manifest
 from drml.io.errors import UserError
 from drml.io.files import writing
-from drml.net import Transform
+from drml.nets import net_input
+from drml.nets.net import Transform
 
 
 @pytest.fixture

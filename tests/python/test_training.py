@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import net_input, scoring, training
+from drml import scoring, training
 from drml.caffe_log import LogReader
 from drml.data.lmdb import check_lmdb, read_lmdb, read_mean, write_lmdb
 from drml.io.errors import UserError
-from drml.net import read_prototxt
+from drml.nets import net_input
+from drml.nets.net import read_prototxt
 
 
 @pytest.fixture
@@ -245,7 +246,7 @@ def test_training_starts_from_weights(solver, fold, tmp_path):
     path = tiny.write_solver(tmp_path, extra="")
     path.write_text(path.read_text().replace("base_lr: 0.01", "base_lr: 0"))
     done = run(path, tmp_path / "out", fold, weights=start, max_iter=1)
-    from drml.net import CaffeNet
+    from drml.nets.net import CaffeNet
 
     net = CaffeNet(tiny.write_deploy(tmp_path), done.weights, probe=False).net
     np.testing.assert_array_equal(net.params["fc9"][0].data, parameters["fc9"][0])

@@ -22,7 +22,7 @@ from drml.experiments.detect import TRAIN_FOLDER
 from drml.experiments.methods import METHODS
 from drml.experiments.nets import files_of, region_layers
 from drml.experiments.settings import Settings
-from drml.net import read_blob, read_prototxt
+from drml.nets.net import read_blob, read_prototxt
 from drml.saliency import centre
 from drml.synth import Subject, render
 

@@ -24,7 +24,7 @@ from drml.experiments.settings import Settings
 from drml.experiments.units import Place, Unit
 from drml.io.errors import UserError
 from drml.io.files import digest
-from drml.net import import_caffe, probe_net, read_prototxt, write_prototxt
+from drml.nets.net import import_caffe, probe_net, read_prototxt, write_prototxt
 
 __all__ = ["FOLDER", "unit"]
 

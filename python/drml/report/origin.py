@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.io import machine
-from drml.net_input import describe_input
+from drml.nets.net_input import describe_input
 from drml.report.markup import escaped
 from drml.report.page import Section
 from drml.training import SOLVER_FILE

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.onnx_export.graph import Graph, Layer
+from drml.nets.onnx_export.graph import Graph, Layer
 
 __all__ = ["grouped", "region", "split"]
 

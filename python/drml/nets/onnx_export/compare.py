@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.io.errors import UserError
-from drml.net import CaffeNet
-from drml.onnx_metadata import PROBABILITIES, SCORES
-from drml.onnx_net import OnnxNet
+from drml.nets.net import CaffeNet
+from drml.nets.onnx_metadata import PROBABILITIES, SCORES
+from drml.nets.onnx_net import OnnxNet
 
 __all__ = ["TOLERANCE", "Difference", "compare", "pictures"]
 

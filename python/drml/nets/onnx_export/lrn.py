@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from drml.onnx_export.graph import Graph, Layer
+from drml.nets.onnx_export.graph import Graph, Layer
 
 __all__ = ["as_node", "by_roots", "lrn"]
 

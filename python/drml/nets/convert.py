@@ -1,7 +1,7 @@
 """Region layers <-> the branches of Box, Batch, ReLU, Convolution and Splice that the authors' nets have.
 
 A converted net computes the same: its weights are rearranged, nothing is trained. Prototxts and .caffemodel
-files are rewritten as messages; caffe itself only tells how large the maps are (`drml.net.map_shape`).
+files are rewritten as messages; caffe itself only tells how large the maps are (`drml.nets.net.map_shape`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from drml.io.errors import UserError
 from drml.io.files import writing
-from drml.net import map_shape, prototxt_text, read_caffemodel, read_prototxt
+from drml.nets.net import map_shape, prototxt_text, read_caffemodel, read_prototxt
 
 __all__ = ["TARGETS", "Branches", "borders", "convert", "to_branches", "to_region"]
 

@@ -7,7 +7,7 @@ once would be k_w k_h); one batched MatMul then reads every weight once.
 
 from __future__ import annotations
 
-from drml.onnx_export.graph import Graph, Layer, pair
+from drml.nets.onnx_export.graph import Graph, Layer, pair
 
 __all__ = ["locally_connected"]
 

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from drml.io.errors import UserError
 from drml.io.limits import PROTO_BYTES, check_file
-from drml.onnx_metadata import PROBABILITIES, SCORES, Metadata
+from drml.nets.onnx_metadata import PROBABILITIES, SCORES, Metadata
 
 __all__ = ["OnnxNet", "import_onnxruntime"]
 

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from drml.data.lmdb import read_mean
 from drml.io.errors import UserError
 from drml.io.limits import read_json
-from drml.net import Transform, read_weights
+from drml.nets.net import Transform, read_weights
 
 __all__ = [
     "MEAN_FILE",

@@ -18,12 +18,12 @@ from drml.data.labels import BP4D_AUS, DISFA_AUS
 from drml.data.lmdb import read_mean
 from drml.io.errors import UserError
 from drml.io.files import digest, writing
-from drml.net import CaffeNet, read_prototxt
-from drml.net_input import find_scale
-from drml.onnx_export.compare import TOLERANCE, Difference, compare, pictures
-from drml.onnx_export.graph import BATCH, Graph, Layer
-from drml.onnx_export.layers import CONVERTERS
-from drml.onnx_metadata import PROBABILITIES, SCORES, Metadata
+from drml.nets.net import CaffeNet, read_prototxt
+from drml.nets.net_input import find_scale
+from drml.nets.onnx_export.compare import TOLERANCE, Difference, compare, pictures
+from drml.nets.onnx_export.graph import BATCH, Graph, Layer
+from drml.nets.onnx_export.layers import CONVERTERS
+from drml.nets.onnx_metadata import PROBABILITIES, SCORES, Metadata
 
 __all__ = ["Exported", "export"]
 
@@ -100,7 +100,7 @@ def export(
     progress : bool
         Show a progress bar.
     probe : bool
-        As in `drml.net.CaffeNet`.
+        As in `drml.nets.net.CaffeNet`.
 
     Raises
     ------

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from drml.onnx_export.graph import Converter
-from drml.onnx_export.local import locally_connected
-from drml.onnx_export.lrn import lrn
-from drml.onnx_export.plain import convolution, dropout, inner_product, relu, sigmoid
-from drml.onnx_export.pooling import pooling
-from drml.onnx_export.region import region
+from drml.nets.onnx_export.graph import Converter
+from drml.nets.onnx_export.local import locally_connected
+from drml.nets.onnx_export.lrn import lrn
+from drml.nets.onnx_export.plain import convolution, dropout, inner_product, relu, sigmoid
+from drml.nets.onnx_export.pooling import pooling
+from drml.nets.onnx_export.region import region
 
 __all__ = ["CONVERTERS"]
 

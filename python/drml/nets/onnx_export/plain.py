@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drml.onnx_export.graph import Graph, Layer, pair
+from drml.nets.onnx_export.graph import Graph, Layer, pair
 
 __all__ = ["convolution", "dropout", "inner_product", "relu", "sigmoid"]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from drml.onnx_export.graph import Graph, Layer, pair
+from drml.nets.onnx_export.graph import Graph, Layer, pair
 
 __all__ = ["pooling"]
 

@@ -2,9 +2,9 @@
 
 `graph` holds nodes and constants as they come; `plain`, `pooling`, `lrn`, `region` and `local` add those of a
 layer, and `layers` lists them by type. `files` goes from files to the file, `compare` holds it against Caffe.
-What runs the files, and reads what they say of themselves, is `drml.onnx_net`, which needs no Caffe.
+What runs the files, and reads what they say of themselves, is `drml.nets.onnx_net`, which needs no Caffe.
 """
 
-from drml.onnx_export.files import Exported, export
+from drml.nets.onnx_export.files import Exported, export
 
 __all__ = ["Exported", "export"]
