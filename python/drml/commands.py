@@ -338,9 +338,9 @@ def convert(args: argparse.Namespace) -> None:
 
 def train(args: argparse.Namespace) -> None:
     """Run caffe in a folder of its own."""
-    from drml import training
+    from drml.training.train import train
 
-    done = training.train(
+    done = train(
         args.solver,
         args.out,
         data=args.data,

@@ -32,7 +32,6 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
 from drml.baselines.lsvm import LSVM
-from drml.caffe_log import LogReader
 from drml.data import manifest
 from drml.data.labels import BP4D_AUS
 from drml.data.landmark_files import read_landmarks, write_landmarks
@@ -53,6 +52,7 @@ from drml.report.losses import read_losses
 from drml.report.pictures import picture
 from drml.scoring import read_predictions
 from drml.synth.mat_writer import write_fit, write_pts
+from drml.training.caffe_log import LogReader
 
 MEMORY = 1 << 30
 """Bytes that reading a small file may take beyond what the process has."""

@@ -9,12 +9,12 @@ from google.protobuf import text_format
 
 import authors_net as authors
 import tiny_net as tiny
-from drml import training
 from drml.cli import main
 from drml.data.lmdb import write_mean
 from drml.io.errors import UserError
 from drml.nets.convert import borders, convert, to_branches, to_region
 from drml.nets.net import import_caffe, map_shape, read_caffemodel, read_prototxt
+from drml.training.train import train
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 caffe = import_caffe()
@@ -372,9 +372,7 @@ def test_a_net_in_the_authors_way_trains_from_lists_and_converts(tmp_path):
     solver = tiny.SOLVER.format(net="train_val.prototxt").replace("models/tiny/tiny", "drml")
     # Pixels as they are: at a larger rate the net runs away.
     write(tmp_path / "solver.prototxt", solver.replace("base_lr: 0.01", "base_lr: 0.0001"))
-    done = training.train(
-        tmp_path / "solver.prototxt", tmp_path / "out", data=tmp_path, max_iter=10, progress=False
-    )
+    done = train(tmp_path / "solver.prototxt", tmp_path / "out", data=tmp_path, max_iter=10, progress=False)
     assert np.isfinite(done.loss) and np.isfinite(done.test["loss"])
     deploy = write(tmp_path / "deploy.prototxt", authors.deploy())
     ours, weights = tmp_path / "ours.prototxt", tmp_path / "ours.caffemodel"

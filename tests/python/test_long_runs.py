@@ -19,10 +19,11 @@ import pytest
 
 import detect_data
 import tiny_net as tiny
-from drml import cli, training
+from drml import cli
 from drml.data.lmdb import write_lmdb
 from drml.data.manifest import Row, read_manifest, write_manifest
 from drml.io.shipped import find_program
+from drml.training.log import LOG_FILE
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -229,7 +230,7 @@ def test_drml_train_tells_of_an_lmdb_that_is_written_to(tmp_path):
          "--max-iter", "1000000"],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    log = out / training.LOG_FILE
+    log = out / LOG_FILE
     while process.poll() is None and not (log.is_file() and "Iteration 5 (" in log.read_text()):
         time.sleep(0.02)
     with (

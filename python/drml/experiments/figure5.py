@@ -24,7 +24,7 @@ from drml.experiments.tables import SYNTHETIC
 from drml.io import machine
 from drml.io.files import writing
 from drml.io.limits import open_list
-from drml.training_log import LOSS_FILE
+from drml.training.log import LOSS_FILE
 
 __all__ = ["Figure5", "make"]
 

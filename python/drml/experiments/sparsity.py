@@ -15,7 +15,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from drml import training
 from drml.data import registration
 from drml.experiments import drawing, tables
 from drml.experiments.detect import TRAIN_FOLDER
@@ -25,6 +24,7 @@ from drml.experiments.settings import Settings
 from drml.nets.net import read_blob, read_prototxt
 from drml.saliency import centre
 from drml.synth import Subject, render
+from drml.training.train import FINAL_STEM
 
 __all__ = ["OFF", "Patches", "Sparsity", "make"]
 
@@ -177,7 +177,7 @@ def _patches(out: Path, settings: Settings, method: str, folds: Sequence[int]) -
     grid = (region.region_param.grid_h, region.region_param.grid_w)
     norms = {}
     for fold in folds:
-        weights = out / f"fold{fold}" / method / TRAIN_FOLDER / training.FINAL_STEM
+        weights = out / f"fold{fold}" / method / TRAIN_FOLDER / FINAL_STEM
         values = read_blob(weights, region.name).astype(np.float64)
         norms[fold] = np.sqrt((values**2).reshape(len(values), -1).sum(axis=1)).reshape(grid)
     return Patches(norms, _window(net))

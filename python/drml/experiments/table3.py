@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from drml import scoring, training
+from drml import scoring
 from drml.experiments import protocol, tables, units
 from drml.experiments.detect import TRAIN_FOLDER, keep_predictions, read_predictions
 from drml.experiments.methods import DIRECT, METHODS, TRANSFERRED, NotAvailable
@@ -25,6 +25,7 @@ from drml.experiments.settings import Settings, data_digest
 from drml.experiments.units import Place, Unit
 from drml.io.errors import UserError
 from drml.io.files import digest
+from drml.training.train import FINAL_STEM
 from drml.transfer import transfer
 
 __all__ = ["chosen_methods", "make", "unit", "with_trainings"]
@@ -45,7 +46,7 @@ class _Source:
 
     @property
     def weights(self) -> Path:
-        return self.folder / TRAIN_FOLDER / training.FINAL_STEM
+        return self.folder / TRAIN_FOLDER / FINAL_STEM
 
 
 def with_trainings(out: Path, settings: Settings) -> Settings:

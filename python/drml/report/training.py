@@ -10,7 +10,7 @@ from drml.report.lines import STYLES, Series, legend, line_chart
 from drml.report.losses import Losses, read_losses
 from drml.report.markup import details, duration, escaped, html_table
 from drml.report.page import Section
-from drml.training import SOLVER_FILE
+from drml.training.train import SOLVER_FILE
 
 __all__ = ["training_section", "trainings_section"]
 

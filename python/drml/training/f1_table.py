@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from drml.caffe_log import OUTCOMES, Counts
 from drml.data.manifest import LMDB_SUFFIX, manifest_beside, read_aus
 from drml.metrics import f1_of_counts, mean_of_defined
 from drml.nets.net import data_paths
+from drml.training.caffe_log import OUTCOMES, Counts
 
 __all__ = ["AVERAGE", "F1_FILE", "F1Table", "mean_f1", "names_of_aus"]
 

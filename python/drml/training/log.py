@@ -15,10 +15,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from drml.caffe_log import Counts, Figure, LogReader
-from drml.f1_table import F1Table
 from drml.io.files import writing
 from drml.io.limits import read_text
+from drml.training.caffe_log import Counts, Figure, LogReader
+from drml.training.f1_table import F1Table
 
 __all__ = [
     "LOG_FILE",

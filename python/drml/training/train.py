@@ -33,9 +33,6 @@ from typing import Any
 
 from tqdm import tqdm
 
-from drml import snapshots
-from drml.caffe_log import LogReader
-from drml.f1_table import F1_FILE, F1Table, names_of_aus
 from drml.io.errors import UserError
 from drml.io.limits import MEAN_BYTES, check_file
 from drml.io.shipped import find_program
@@ -50,7 +47,10 @@ from drml.nets.net import (
 )
 from drml.nets.net_input import MEAN_FILE, TRANSFORM_FILE, transform_to_json
 from drml.nets.outputs import count_outputs, fit_outputs, set_label_count
-from drml.training_log import (
+from drml.training import snapshots
+from drml.training.caffe_log import LogReader
+from drml.training.f1_table import F1_FILE, F1Table, names_of_aus
+from drml.training.log import (
     LOG_FILE,
     LOSS_FILE,
     LOSS_HEADER,
