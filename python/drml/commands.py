@@ -15,7 +15,7 @@ from drml.data.labels import parse_aus
 from drml.io.errors import UserError
 
 if TYPE_CHECKING:
-    from drml.scoring import TestResult
+    from drml.evaluation.scoring import TestResult
 
 __all__ = [
     "baseline",
@@ -128,7 +128,7 @@ def _brief(value: Any) -> str:
 
 def score(args: argparse.Namespace) -> None:
     """Score a net; print the table, write the files."""
-    from drml import scoring
+    from drml.evaluation import scoring
 
     for path in (args.out, args.predictions):
         _check_parent(path)
@@ -148,7 +148,7 @@ def score(args: argparse.Namespace) -> None:
 
 def _figures(args: argparse.Namespace, result: TestResult) -> None:
     """Write and print what a scoring command found."""
-    from drml import scoring
+    from drml.evaluation import scoring
 
     if args.out:
         scoring.write_scores(args.out, result)
@@ -166,7 +166,7 @@ def _print_result(args: argparse.Namespace, result: TestResult) -> None:
 
 def transfer(args: argparse.Namespace) -> None:
     """Score a linear classifier on a net's features; print the table, write the files."""
-    from drml.transfer import transfer as fit_and_score
+    from drml.evaluation.transfer import transfer as fit_and_score
 
     for path in (args.out, args.predictions):
         _check_parent(path)
@@ -217,7 +217,7 @@ def _check_parent(path: Path | None) -> None:
 
 def features(args: argparse.Namespace) -> None:
     """Write a blob of every record."""
-    from drml.features import extract
+    from drml.evaluation.features import extract
 
     done = extract(
         args.model,
@@ -397,8 +397,8 @@ def relations(args: argparse.Namespace) -> None:
     """Print the AU relations of labels and predictions."""
     import numpy as np
 
-    from drml import relations as tables
-    from drml.scoring import read_predictions
+    from drml.evaluation import relations as tables
+    from drml.evaluation.scoring import read_predictions
 
     found = [read_predictions(path) for path in args.predictions]
     aus = list(found[0].aus)
@@ -430,7 +430,7 @@ def relations(args: argparse.Namespace) -> None:
 
 def saliency(args: argparse.Namespace) -> None:
     """Write the saliency maps of a face; print how focused they are."""
-    from drml.explain import explain
+    from drml.evaluation.explain import explain
 
     found = explain(
         args.model,

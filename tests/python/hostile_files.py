@@ -41,6 +41,7 @@ from drml.data.readers.video import VideoReader, frame_count
 from drml.data.registration import REFERENCE
 from drml.detect.frames import read_images
 from drml.detect.sources import find_sources
+from drml.evaluation.scoring import read_predictions
 from drml.experiments import detect as experiment
 from drml.experiments import protocol, units
 from drml.experiments.settings import Settings
@@ -50,7 +51,6 @@ from drml.nets.net_input import read_transform_file
 from drml.report.inputs import read_json
 from drml.report.losses import read_losses
 from drml.report.pictures import picture
-from drml.scoring import read_predictions
 from drml.synth.mat_writer import write_fit, write_pts
 from drml.training.caffe_log import LogReader
 

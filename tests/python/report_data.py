@@ -12,15 +12,15 @@ import cv2
 import numpy as np
 
 import tiny_net as tiny
-from drml import scoring
 from drml.data.labels import BP4D_AUS
+from drml.evaluation import scoring
+from drml.evaluation.scoring import Predictions
 from drml.experiments import figure5, table4, tables, units
 from drml.experiments.detect import keep_predictions
 from drml.experiments.figure4 import Figure4
 from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings
 from drml.io import machine
-from drml.scoring import Predictions
 
 AUS = BP4D_AUS
 NOT_IN_FOLD_2 = 24

@@ -82,10 +82,10 @@ def test_pure_rooms_need_neither_caffe_nor_lmdb(what: str) -> None:
         "data.labels",
         "data.registration",
         "data.sampling",
-        "metrics",
-        "relations",
-        "saliency",
-        "au_regions",
+        "evaluation.metrics",
+        "evaluation.relations",
+        "evaluation.saliency",
+        "evaluation.au_regions",
     )
     assert not [n for n, names in MODULES.items() if room(n, *pure) and uses(names, what)]
 
@@ -112,7 +112,14 @@ def test_the_estimators_know_arrays_alone() -> None:
     estimators = [
         f"baselines.{name}" for name in ("base", "design", "proximal", "patches", "lsvm", "apl", "jpml")
     ]
-    for what in ("cv2", "lmdb", "drml.data.split", "drml.data.lmdb", "drml.nets.net", "drml.scoring"):
+    for what in (
+        "cv2",
+        "lmdb",
+        "drml.data.split",
+        "drml.data.lmdb",
+        "drml.nets.net",
+        "drml.evaluation.scoring",
+    ):
         assert not [n for n, names in MODULES.items() if room(n, *estimators) and uses(names, what)]
 
 
@@ -129,7 +136,6 @@ def test_nothing_shipped_imports_tests() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "au_regions",
         "baselines.apl",
         "baselines.base",
         "baselines.jpml",
@@ -141,16 +147,17 @@ def test_nothing_shipped_imports_tests() -> None:
         "data.sampling",
         "detect.table",
         "detect.tracking",
-        "metrics",
+        "evaluation.au_regions",
+        "evaluation.metrics",
+        "evaluation.relations",
+        "evaluation.saliency",
         "nets.convert",
         "nets.net_input",
-        "relations",
         "report.charts",
         "report.faces",
         "report.lines",
         "report.markup",
         "report.thinning",
-        "saliency",
     ],
 )
 def test_examples_in_docstrings_are_true(name: str) -> None:

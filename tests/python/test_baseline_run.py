@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from drml import cli, metrics
+from drml import cli
 from drml.baselines import APL, LSVM
 from drml.baselines import features as feature_module
 from drml.baselines.features import sift, sift_features
@@ -23,6 +23,7 @@ from drml.data.landmark_files import read_landmarks
 from drml.data.lmdb import read_lmdb
 from drml.data.manifest import read_manifest
 from drml.data.prepare import prepare_bp4d
+from drml.evaluation import metrics
 from drml.io.errors import UserError
 from drml.report import write_report
 from drml.synth import Subject, View, render, write_bp4d

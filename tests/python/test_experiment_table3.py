@@ -15,14 +15,15 @@ import pytest
 from sklearn.metrics import f1_score
 
 import tiny_net as tiny
-from drml import cli, scoring
+from drml import cli
 from drml.data.labels import BP4D_AUS, DISFA_AUS
 from drml.data.prepare import prepare_disfa
+from drml.evaluation import scoring
+from drml.evaluation.transfer import transfer
 from drml.experiments import detect, run, table3
 from drml.experiments.methods import TABLE3
 from drml.experiments.settings import Settings
 from drml.synth import write_disfa
-from drml.transfer import transfer
 from experiment_data import QUIET, write_data, write_models
 
 SHARED = (1, 2, 4, 6, 12)

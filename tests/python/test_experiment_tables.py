@@ -20,10 +20,10 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 from drml import cli
 from drml.data.labels import BP4D_AUS
+from drml.evaluation.relations import compare, relations
 from drml.experiments import detect, run, units
 from drml.experiments.settings import Settings
 from drml.io.errors import UserError
-from drml.relations import compare, relations
 from drml.training.train import find_caffe
 from experiment_data import write_data, write_models
 

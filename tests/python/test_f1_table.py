@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import scoring
 from drml.cli import main
-from drml.metrics import evaluate
+from drml.evaluation import scoring
+from drml.evaluation.metrics import evaluate
 from drml.nets.net import read_prototxt
 from drml.training.caffe_log import EXACT, Counts, Figure, LogReader
 from drml.training.f1_table import F1Table, names_of_aus

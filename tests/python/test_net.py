@@ -286,7 +286,8 @@ def test_without_caffe_the_way_out_is_told(monkeypatch):
 def test_the_package_imports_without_caffe_and_caffe_is_quiet(tmp_path, deploy, weights):
     code = (
         "import sys, drml, drml.cli, drml.nets.net\n"
-        "import drml.scoring, drml.training.train, drml.features, drml.metrics\n"
+        "import drml.training.train\n"
+        "from drml.evaluation import features, metrics, scoring\n"
         "assert 'caffe' not in sys.modules\n"
         f"drml.nets.net.CaffeNet({str(deploy)!r}, {str(weights)!r}, probe=False)\n"
     )

@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import scoring
 from drml.cli import main
 from drml.data import registration
 from drml.data.lmdb import read_lmdb
@@ -20,6 +19,7 @@ from drml.data.prepare import prepare_images
 from drml.data.readers import listed
 from drml.data.readers.folds import deal
 from drml.data.verify import verify
+from drml.evaluation import scoring
 from drml.io.errors import UserError
 from drml.nets.net import read_caffemodel, read_prototxt
 from drml.nets.outputs import count_outputs, fit_outputs, output_layer

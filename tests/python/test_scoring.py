@@ -1,4 +1,4 @@
-"""drml.scoring on a tiny net: right figures, right input, and faults named."""
+"""drml.evaluation.scoring on a tiny net: right figures, right input, and faults named."""
 
 import csv
 import json
@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import metrics, scoring
 from drml.data.labels import parse_aus
 from drml.data.lmdb import read_mean, write_lmdb, write_mean
 from drml.data.manifest import read_manifest
+from drml.evaluation import metrics, scoring
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.nets import net_input

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import scoring
 from drml.data.lmdb import check_lmdb, read_lmdb, read_mean, write_lmdb
+from drml.evaluation import scoring
 from drml.io.errors import UserError
 from drml.nets import net_input
 from drml.nets.net import read_prototxt

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from drml import metrics, scoring
 from drml.baselines.features import SIFT_WINDOW, sift_features
 from drml.baselines.run import run as run_baseline
+from drml.evaluation import metrics, scoring
+from drml.evaluation.scoring import Predictions
 from drml.experiments import protocol
 from drml.experiments.methods import METHODS, NetFiles
 from drml.experiments.nets import files_of
@@ -24,7 +25,6 @@ from drml.experiments.units import Place, Unit
 from drml.io.errors import UserError
 from drml.io.files import digest, writing
 from drml.io.limits import read_npz
-from drml.scoring import Predictions
 from drml.training import snapshots
 from drml.training.train import AUTO, FINAL_STEM, rename_in_solver, train
 

@@ -14,19 +14,19 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from drml.au_regions import REGIONS
 from drml.data.labels import AU_NAMES, PRESENT
 from drml.data.split import open_data
+from drml.evaluation.au_regions import REGIONS
+from drml.evaluation.explain import faces, heat, open_net, region_of
+from drml.evaluation.saliency import centre, focus, saliency_maps
 from drml.experiments import drawing, units
 from drml.experiments.detect import TRAIN_FOLDER, read_predictions
 from drml.experiments.methods import METHODS
 from drml.experiments.nets import files_of
 from drml.experiments.settings import Settings
 from drml.experiments.tables import SYNTHETIC, mean_of_defined
-from drml.explain import faces, heat, open_net, region_of
 from drml.io import machine
 from drml.io.files import writing
-from drml.saliency import centre, focus, saliency_maps
 from drml.training.train import FINAL_STEM
 
 __all__ = ["Figure4", "make"]

@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from drml import relations
+from drml.evaluation import relations
 from drml.experiments import drawing, units
 from drml.experiments.detect import TRAIN_FOLDER, read_predictions
 from drml.experiments.methods import METHODS

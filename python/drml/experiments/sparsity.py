@@ -16,13 +16,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from drml.data import registration
+from drml.evaluation.saliency import centre
 from drml.experiments import drawing, tables
 from drml.experiments.detect import TRAIN_FOLDER
 from drml.experiments.methods import METHODS
 from drml.experiments.nets import files_of, region_layers
 from drml.experiments.settings import Settings
 from drml.nets.net import read_blob, read_prototxt
-from drml.saliency import centre
 from drml.synth import Subject, render
 from drml.training.train import FINAL_STEM
 

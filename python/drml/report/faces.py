@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 from drml.data.labels import PRESENT, UNKNOWN
 from drml.data.lmdb import read_lmdb
 from drml.data.split import open_data
+from drml.evaluation.scoring import PredictionTable
 from drml.io.errors import UserError
 from drml.report.markup import escaped
 from drml.report.page import Section
 from drml.report.pictures import data_url
-from drml.scoring import PredictionTable
 
 __all__ = ["choose", "extremes", "faces_section", "frame_losses"]
 

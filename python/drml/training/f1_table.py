@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.data.manifest import LMDB_SUFFIX, manifest_beside, read_aus
-from drml.metrics import f1_of_counts, mean_of_defined
+from drml.evaluation.metrics import f1_of_counts, mean_of_defined
 from drml.nets.net import data_paths
 from drml.training.caffe_log import OUTCOMES, Counts
 

@@ -28,7 +28,7 @@ class BlobReader:
     Parameters
     ----------
     deploy, weights, data, mean, scale, batch, probe
-        As in `drml.scoring.score`.
+        As in `drml.evaluation.scoring.score`.
     blob : str
         A blob of the net with one row per picture.
 
@@ -129,7 +129,7 @@ def extract(
     Parameters
     ----------
     deploy, weights, data, mean, scale, batch, probe
-        As in `drml.scoring.score`.
+        As in `drml.evaluation.scoring.score`.
     out : path
         The ending tells the form: .npz (NumPy) or .h5 (HDF5).
     blob : str

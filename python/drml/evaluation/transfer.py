@@ -20,13 +20,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from drml import scoring
 from drml.baselines import LSVM
 from drml.data.split import VERIFY, Data
-from drml.features import BlobReader
+from drml.evaluation import scoring
+from drml.evaluation.features import BlobReader
+from drml.evaluation.scoring import Predictions, TestResult
 from drml.io.errors import UserError
 from drml.nets.net_input import Input
-from drml.scoring import Predictions, TestResult
 
 __all__ = ["CS", "transfer"]
 
@@ -103,7 +103,7 @@ def transfer(
     Parameters
     ----------
     deploy, weights, mean, scale, batch, probe
-        As in `drml.scoring.score`; the net may have been trained on other AUs.
+        As in `drml.evaluation.scoring.score`; the net may have been trained on other AUs.
     data : path
         What ``drml prepare`` wrote, with validation sets.
     blob : str

@@ -14,8 +14,6 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from drml import scoring
-from drml.au_regions import REGIONS, region_mask
 from drml.data.labels import AU_NAMES
 from drml.data.registration import register
 from drml.data.split import Data, open_data
@@ -23,11 +21,13 @@ from drml.detect.faces import FaceDetector
 from drml.detect.frames import read_images
 from drml.detect.run import open_recogniser
 from drml.detect.sources import find_sources
+from drml.evaluation import scoring
+from drml.evaluation.au_regions import REGIONS, region_mask
+from drml.evaluation.saliency import centre, focus, saliency_maps
 from drml.io.errors import UserError
 from drml.io.files import put_folder_in_place
 from drml.nets.net import CaffeGradientNet
 from drml.nets.net_input import Input, find_input
-from drml.saliency import centre, focus, saliency_maps
 
 __all__ = ["explain", "faces", "heat", "open_net", "region_of"]
 
@@ -141,11 +141,12 @@ def explain(
     Parameters
     ----------
     deploy, weights : path
-        As in `drml.scoring.score`.
+        As in `drml.evaluation.scoring.score`.
     out : path
         Folder to make; missing or empty, unless `overwrite`.
     data, photo : path
-        Either prepared data, as in `drml.scoring.score`, or an image file, whose largest face is taken.
+        Either prepared data, as in `drml.evaluation.scoring.score`, or an image file, whose largest face is
+        taken.
     key : str, optional
         The record of `data`; by default the first one.
     aus : sequence of int, optional

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml import metrics
 from drml.data.labels import AU_NAMES, BP4D_AUS, DISFA_AUS
 from drml.data.split import VERIFY, Data, open_data
+from drml.evaluation import metrics
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.io.limits import LABELS, open_list
