@@ -12,7 +12,7 @@ from drml.io.shipped import find_shipped
 
 __all__ = [
     "Parser",
-    "add",
+    "add_command",
     "add_figures",
     "add_jobs",
     "add_json",
@@ -97,7 +97,7 @@ share.__name__ = probability.__name__ = finite.__name__ = "number"
 # --- options --------------------------------------------------------------------------------------------
 
 
-def add(
+def add_command(
     subparsers: Any,
     name: str,
     run: Callable[[argparse.Namespace], None],

@@ -1,46 +1,22 @@
-"""Arguments of the commands that make and check data."""
+"""``drml prepare``: its arguments, and what it runs."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
-from drml import commands
-from drml.cli.arguments import add, add_jobs, add_json, add_seed, folds, integer, only, share
+from drml.cli.arguments import add_command, add_jobs, add_json, add_seed, folds, integer, only, share
+from drml.cli.output import note, print_json
+from drml.data.labels import parse_aus
 
 
-def synth(subparsers: Any) -> None:
-    """Add ``drml synth``."""
-    parser = add(
-        subparsers,
-        "synth",
-        commands.synth,
-        "write a synthetic data set in a real one's folder layout",
-        "Faces are drawn: subjects differ, each AU changes its own region. BP4D's codes, frame names and\n"
-        "landmark files are written as the real ones are, and so are DISFA's intensities and videos.",
-        "  drml synth build/bp4d --layout bp4d --subjects 41 --tasks 8 --frames 24\n"
-        "  drml synth build/disfa --layout disfa --subjects 27 --frames 120",
-    )
-    parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
-    parser.add_argument(
-        "--layout", choices=["bp4d", "disfa"], default="bp4d", help="whose layout (default bp4d)"
-    )
-    parser.add_argument("--subjects", type=integer(1), help="subjects (default 41, as BP4D; disfa 27)")
-    parser.add_argument("--tasks", type=integer(1), help="videos per subject (default 8; disfa has one)")
-    parser.add_argument("--frames", type=integer(1), help="frames per video (default 24; disfa 120)")
-    only(parser, "layout", "bp4d", ("tasks",))
-    parser.add_argument("--size", type=integer(64), help="width of the pictures in pixels")
-    add_seed(parser)
-    add_jobs(parser)
-    add_json(parser)
-
-
-def prepare(subparsers: Any) -> None:
+def add(subparsers: Any) -> None:
     """Add ``drml prepare``."""
-    parser = add(
+    parser = add_command(
         subparsers,
         "prepare",
-        commands.prepare,
+        run,
         "register faces, split folds, sample, write LMDBs, mean image and manifest",
         "Reads ROOT and writes OUT/fold1 (train_lmdb, val_lmdb, test_lmdb, mean.binaryproto, manifest and\n"
         "landmarks of each), the other folds, and OUT/summary.json with what was skipped and why.\n"
@@ -137,24 +113,41 @@ def prepare(subparsers: Any) -> None:
     add_json(parser)
 
 
-def verify(subparsers: Any) -> None:
-    """Add ``drml verify``."""
-    parser = add(
-        subparsers,
-        "verify",
-        commands.verify,
-        "check an LMDB against its manifest",
-        "Reads every record: its image, its labels, its key.",
-        "  drml verify data/drml/fold1/test_lmdb --manifest data/drml/fold1/test.csv",
+def run(args: argparse.Namespace) -> None:
+    """Prepare a data set for training."""
+    from drml.data.prepare import prepare_bp4d, prepare_disfa, prepare_images
+
+    options: dict[str, Any] = {}
+    if args.aus:
+        options["aus"] = parse_aus(args.aus)
+    of_one_kind = ("threshold", "camera", "landmark_folder", "first_frame", "labels", "images_anywhere")
+    for name in ("positives", "negatives", *of_one_kind):
+        # Left out, they are what suits the kind; those of another kind are left out.
+        if getattr(args, name) is not None:
+            options[name] = getattr(args, name)
+    of_kind = {"bp4d": prepare_bp4d, "disfa": prepare_disfa, "images": prepare_images}[args.kind]
+    summary = of_kind(
+        args.root,
+        args.out,
+        folds=args.folds,
+        seed=args.seed,
+        val_share=args.val_share,
+        unsampled=args.unsampled,
+        encoding=args.encoding,
+        size=args.size,
+        jobs=args.jobs,
+        progress=not args.quiet,
+        max_broken=args.max_broken,
+        overwrite=args.overwrite,
+        exclude=args.exclude,
+        **options,
     )
-    parser.add_argument("lmdb", type=Path, metavar="LMDB", help="LMDB folder")
-    parser.add_argument(
-        "--manifest",
-        type=Path,
-        metavar="CSV",
-        help="manifest that must say the same (default: the one beside it)",
-    )
-    parser.add_argument(
-        "--size", type=integer(16), help="side that images must have (default: what they were prepared with)"
-    )
-    add_json(parser)
+    if args.json:
+        print_json(summary)
+    lines = [f"{args.out}: {summary['images']} faces of {summary['frames']} frames"]
+    for what in ("skipped", "incomplete"):
+        if summary[what]:
+            counts = ", ".join(f"{reason} {count}" for reason, count in summary[what].items())
+            lines.append(f"{what}: {counts}")
+    lines.append(f"more in {args.out / 'summary.json'}")
+    note(args, "\n".join(lines))

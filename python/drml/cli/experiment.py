@@ -1,16 +1,18 @@
-"""Arguments of ``drml experiment``."""
+"""``drml experiment``: its arguments, and what it runs."""
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Any
 
-from drml import commands
-from drml.cli.arguments import Parser, add, add_json, add_seed, folds, integer
+from drml.cli.arguments import Parser, add_command, add_json, add_seed, folds, integer
+from drml.cli.output import print_json
+from drml.io.errors import UserError
 from drml.io.shipped import find_shipped
 
 
-def experiment(subparsers: Any) -> None:
+def add(subparsers: Any) -> None:
     """Add ``drml experiment``."""
     parser: Parser = subparsers.add_parser(
         "experiment",
@@ -50,20 +52,20 @@ def experiment(subparsers: Any) -> None:
         "  drml experiment sparsity --data data/drml --out build/paper --methods drml drml_l1e-1",
     )
     _add_table4(kinds)
-    unit = add(
+    unit = add_command(
         kinds,
         "unit",
-        commands.experiment_unit,
+        run_unit,
         "do one unit of an experiment's folder, as --plan prints it",
         "",
         "  drml experiment unit build/paper fold1/drml",
     )
     unit.add_argument("out", type=Path, metavar="OUT", help="the experiment's folder")
     unit.add_argument("name", metavar="UNIT", help="such as fold1/drml")
-    collect = add(
+    collect = add_command(
         kinds,
         "collect",
-        commands.experiment_collect,
+        run_collect,
         "make the tables of what is finished",
         "",
         "  drml experiment collect build/paper",
@@ -139,7 +141,7 @@ def _add_scale(parser: Parser) -> None:
 
 
 def _add_common(kinds: Any, name: str, summary: str, more: str, example: str) -> Parser:
-    parser = add(kinds, name, commands.experiment, summary, more, example)
+    parser = add_command(kinds, name, run, summary, more, example)
     parser.set_defaults(experiment=name)
     parser.add_argument(
         "--methods",
@@ -163,3 +165,62 @@ def _add_common(kinds: Any, name: str, summary: str, more: str, example: str) ->
     )
     add_json(parser)
     return parser
+
+
+def run(args: argparse.Namespace) -> None:
+    """Do what is missing of an experiment; print its table."""
+    from drml.experiments.run import run as run_experiment
+    from drml.experiments.settings import Settings
+
+    def absolute(path: Path | None) -> str | None:
+        return None if path is None else str(path.absolute())
+
+    settings = Settings(
+        data=absolute(args.data),
+        scale=args.scale,
+        seed=args.seed,
+        models=str(args.models.absolute()),
+        data_alexnet=absolute(args.data_alexnet),
+        max_iter=args.max_iter,
+        trials=args.trials,
+        iterations=args.iterations,
+        batch=args.batch,
+        bp4d=absolute(args.bp4d),
+    )
+    found = run_experiment(
+        args.experiment,
+        args.out,
+        settings,
+        methods=args.methods,
+        folds=args.folds,
+        jobs=args.jobs,
+        progress=not args.quiet,
+        only_plan=args.plan,
+    )
+    if isinstance(found, list):
+        print("".join(f"{line}\n" for line in found), end="")
+    elif args.json:
+        print_json(found.to_dict())
+    else:
+        print(found.to_markdown(), end="")
+    if args.complete and not isinstance(found, list) and (gaps := found.gaps()):
+        more = f" and {len(gaps) - 3} more" if len(gaps) > 3 else ""
+        raise UserError(f"{args.experiment}: not complete: {'; '.join(gaps[:3])}{more}")
+
+
+def run_unit(args: argparse.Namespace) -> None:
+    """Do one unit."""
+    from drml.experiments.run import run_one
+
+    run_one(args.out, args.name, progress=not args.quiet)
+
+
+def run_collect(args: argparse.Namespace) -> None:
+    """Make the tables of what is finished."""
+    from drml.experiments.run import collect
+
+    found = collect(args.out)
+    if args.json:
+        print_json([table.to_dict() for table in found])
+    else:
+        print("\n".join(table.to_markdown() for table in found), end="")
