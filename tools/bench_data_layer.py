@@ -27,8 +27,8 @@ import caffe
 import cv2
 import numpy as np
 
-from drml.lmdb_io import write_lmdb, write_mean
-from drml.registration import register
+from drml.data.lmdb import write_lmdb, write_mean
+from drml.data.registration import register
 from drml.synth import Subject, View, render
 
 SIZE, CROP, LABELS, RUNS = 200, 170, 12, 5

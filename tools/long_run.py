@@ -29,9 +29,9 @@ os.environ.setdefault("GLOG_minloglevel", "1")
 import cv2
 import numpy as np
 
-from drml.lmdb_io import write_lmdb
-from drml.machine import system
-from drml.shipped import find_program
+from drml.data.lmdb import write_lmdb
+from drml.io.machine import system
+from drml.io.shipped import find_program
 
 TOLERANCE = 1 << 20
 SAMPLES = 100  # points of a curve

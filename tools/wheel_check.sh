@@ -32,7 +32,7 @@ drml --version
 caffe --version
 python - <<'END'
 import caffe
-from drml.shipped import find_shipped
+from drml.io.shipped import find_shipped
 
 print(caffe.__file__)
 print(caffe.Net(str(find_shipped("models/drml/deploy.prototxt")), caffe.TEST).blobs["prob"].data.shape)

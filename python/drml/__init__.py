@@ -2,7 +2,7 @@
 
 import os
 
-from drml.limits import IMAGE_PIXELS, IMAGE_SIDE
+from drml.io.limits import IMAGE_PIXELS, IMAGE_SIDE
 
 __version__ = "0.1.0"
 

@@ -9,8 +9,8 @@ import h5py
 import numpy as np
 import scipy.io
 
-from drml.labels import BP4D_AUS
-from drml.registration import REFERENCE
+from drml.data.labels import BP4D_AUS
+from drml.data.registration import REFERENCE
 
 CODED_AUS = (1, 2, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 22, 23, 24, 27, 28)
 

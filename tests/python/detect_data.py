@@ -12,7 +12,7 @@ import numpy as np
 import skimage.data
 
 import tiny_net as tiny
-from drml import lmdb_io
+from drml.data.lmdb import write_mean
 
 
 @cache
@@ -66,5 +66,5 @@ def write_weights(folder: Path, outputs: int = tiny.OUTPUTS, mean: bool = True) 
     tiny.write_deploy(folder, outputs)
     if mean:
         image = np.random.default_rng(5).uniform(100, 150, (3, tiny.IMAGE, tiny.IMAGE)).astype(np.float32)
-        lmdb_io.write_mean(folder / "mean.binaryproto", image)
+        write_mean(folder / "mean.binaryproto", image)
     return tiny.write_caffemodel(folder / "w.caffemodel", tiny.draw_parameters(outputs=outputs), scale=0.02)

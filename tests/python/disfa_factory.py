@@ -16,7 +16,7 @@ import numpy as np
 import scipy.io
 
 import bp4d_factory
-from drml.registration import REFERENCE
+from drml.data.registration import REFERENCE
 
 AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
 SUBJECTS = ("SN001", "SN002", "SN006", "SN011", "SN003", "SN004")

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import tiny_net as tiny
-from drml.labels import BP4D_AUS
-from drml.prepare import prepare_bp4d
+from drml.data.labels import BP4D_AUS
+from drml.data.prepare import prepare_bp4d
 from drml.synth import write_bp4d
 
 QUIET: dict[str, Any] = {"jobs": 1, "progress": False}

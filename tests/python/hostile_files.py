@@ -31,26 +31,28 @@ import scipy.io
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from drml import lmdb_io, manifest, messages
 from drml.baselines.lsvm import LSVM
-from drml.caffe_log import LogReader
-from drml.datasets import bp4d, disfa, exclude, images, listed
-from drml.datasets.video import VideoReader, frame_count
+from drml.data import manifest
+from drml.data.labels import BP4D_AUS
+from drml.data.landmark_files import read_landmarks, write_landmarks
+from drml.data.lmdb import read_lmdb, read_mean, write_lmdb, write_mean
+from drml.data.readers import bp4d, disfa, exclude, images, listed
+from drml.data.readers.video import VideoReader, frame_count
+from drml.data.registration import REFERENCE
 from drml.detect.frames import read_images
 from drml.detect.sources import find_sources
-from drml.errors import UserError
+from drml.evaluation.scoring import read_predictions
 from drml.experiments import detect as experiment
 from drml.experiments import protocol, units
 from drml.experiments.settings import Settings
-from drml.labels import BP4D_AUS
-from drml.landmarks import read_landmarks, write_landmarks
-from drml.net_input import read_transform_file
-from drml.registration import REFERENCE
+from drml.io import messages
+from drml.io.errors import UserError
+from drml.nets.net_input import read_transform_file
 from drml.report.inputs import read_json
 from drml.report.losses import read_losses
 from drml.report.pictures import picture
-from drml.scoring import read_predictions
 from drml.synth.mat_writer import write_fit, write_pts
+from drml.training.caffe_log import LogReader
 
 MEMORY = 1 << 30
 """Bytes that reading a small file may take beyond what the process has."""
@@ -157,7 +159,7 @@ def _databases(folder: Path) -> list[bytes]:
     found = []
     for count, size in ((3, 40), (300, 10), (3, 9000)):
         items = [(f"F001_T1_{i:04d}", bytes([i % 251]) * size, (1, -1, 0)) for i in range(count)]
-        lmdb_io.write_lmdb(folder / "db", items, shape=(3, 24, 20))
+        write_lmdb(folder / "db", items, shape=(3, 24, 20))
         found.append((folder / "db/data.mdb").read_bytes())
         (folder / "db/data.mdb").unlink()
         (folder / "db").rmdir()
@@ -166,9 +168,9 @@ def _databases(folder: Path) -> list[bytes]:
 
 def _read_database(path: Path) -> None:
     folder = path.parent
-    for item in lmdb_io.read_lmdb(folder):
+    for item in read_lmdb(folder):
         len(item.image)
-    list(lmdb_io.read_lmdb(folder, ["F001_T1_0001", "none"]))
+    list(read_lmdb(folder, ["F001_T1_0001", "none"]))
 
 
 def _records(_: Path) -> list[bytes]:
@@ -181,7 +183,7 @@ def _read_record(path: Path) -> None:
     """Put the record into a whole database, as a prepared folder has it."""
     import lmdb
 
-    from drml.prepared import open_data
+    from drml.data.split import open_data
 
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         with lmdb.open(folder, map_size=1 << 24, lock=False) as env, env.begin(write=True) as transaction:
@@ -191,7 +193,7 @@ def _read_record(path: Path) -> None:
 
 
 def _means(folder: Path) -> list[bytes]:
-    return [_written(folder, lambda path: lmdb_io.write_mean(path, np.ones((3, 4, 5), np.float32)))]
+    return [_written(folder, lambda path: write_mean(path, np.ones((3, 4, 5), np.float32)))]
 
 
 _TRANSFORM = (
@@ -228,7 +230,7 @@ def _new_matlab(folder: Path) -> list[bytes]:
 
 
 def _read_landmarks(path: Path) -> None:
-    from drml.datasets import landmarks
+    from drml.data.readers import landmarks
 
     with landmarks.opened(path) as contents:
         points_of = bp4d._landmarks(path, contents)
@@ -236,7 +238,7 @@ def _read_landmarks(path: Path) -> None:
 
 
 def _read_points(path: Path) -> None:
-    from drml.datasets import landmarks
+    from drml.data.readers import landmarks
 
     landmarks.collect(path, [(1, disfa._points(path))], (66, 68, 49))
 
@@ -325,7 +327,7 @@ TARGETS: dict[str, Target] = {
     "predictions": Target(lambda _: [_PREDICTIONS], "predictions.csv", read_predictions),
     "lmdb": Target(_databases, "data.mdb", _read_database),
     "datum": Target(_records, "datum", _read_record),
-    "mean": Target(_means, "mean.binaryproto", lmdb_io.read_mean),
+    "mean": Target(_means, "mean.binaryproto", read_mean),
     "transform": Target(
         lambda _: [_TRANSFORM], "transform.json", lambda path: read_transform_file(path.with_name("a.h5"))
     ),
@@ -351,7 +353,7 @@ TARGETS: dict[str, Target] = {
 
 def _caffe_targets() -> dict[str, Target]:
     """The readers that need pycaffe's messages; none where it is not built."""
-    from drml import net
+    from drml.nets import net
 
     try:
         pb = net._messages()

@@ -11,9 +11,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from drml import lmdb_io
-from drml.net import import_caffe
-from drml.shipped import build_info, find_program
+from drml.data.lmdb import write_lmdb
+from drml.io.shipped import build_info, find_program
+from drml.nets.net import import_caffe
 
 SIZE, LABELS, RECORDS = 12, 5, 24
 
@@ -77,7 +77,7 @@ def write_records(path, *, order=None, cut=None):
     for place, record in enumerate(range(RECORDS) if order is None else order):
         png = cv2.imencode(".png", images[record])[1].tobytes()
         items.append((f"{place:04d}", png[: 60 if place == cut else None], labels[record].tolist()))
-    lmdb_io.write_lmdb(path, items, shape=(3, SIZE, SIZE))
+    write_lmdb(path, items, shape=(3, SIZE, SIZE))
     return path
 
 

@@ -12,14 +12,15 @@ import cv2
 import numpy as np
 
 import tiny_net as tiny
-from drml import machine, scoring
+from drml.data.labels import BP4D_AUS
+from drml.evaluation import scoring
+from drml.evaluation.scoring import Predictions
 from drml.experiments import figure5, table4, tables, units
 from drml.experiments.detect import keep_predictions
 from drml.experiments.figure4 import Figure4
 from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings
-from drml.labels import BP4D_AUS
-from drml.scoring import Predictions
+from drml.io import machine
 
 AUS = BP4D_AUS
 NOT_IN_FOLD_2 = 24

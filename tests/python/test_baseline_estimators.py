@@ -17,7 +17,7 @@ from sklearn.utils import estimator_checks as checks
 from baseline_data import draw
 from drml.baselines import APL, JPML, LSVM
 from drml.baselines.base import CHUNK
-from drml.errors import UserError
+from drml.io.errors import UserError
 from tiny_net import file_size_limit
 
 # One candidate each, so that fit needs no validation.

@@ -12,16 +12,19 @@ import cv2
 import numpy as np
 import pytest
 
-from drml import cli, lmdb_io, metrics, registration
+from drml import cli
 from drml.baselines import APL, LSVM
 from drml.baselines import features as feature_module
 from drml.baselines.features import sift, sift_features
 from drml.baselines.maps import draw_map, write_maps
 from drml.baselines.run import run
-from drml.errors import UserError
-from drml.landmarks import read_landmarks
-from drml.manifest import read_manifest
-from drml.prepare import prepare_bp4d
+from drml.data import registration
+from drml.data.landmark_files import read_landmarks
+from drml.data.lmdb import read_lmdb
+from drml.data.manifest import read_manifest
+from drml.data.prepare import prepare_bp4d
+from drml.evaluation import metrics
+from drml.io.errors import UserError
 from drml.report import write_report
 from drml.synth import Subject, View, render, write_bp4d
 from tiny_net import file_size_limit
@@ -100,7 +103,7 @@ def test_features_are_those_of_the_records(fold: Path) -> None:
     assert isinstance(found.X, np.memmap) and found.X.dtype == np.float32
     manifest = read_manifest(fold / "test.csv")
     landmarks = read_landmarks(fold / "test_landmarks.npz")
-    records = list(lmdb_io.read_lmdb(fold / "test_lmdb"))
+    records = list(read_lmdb(fold / "test_lmdb"))
     assert found.keys == [record.key for record in records] == list(manifest.rows)
     assert found.X.shape == (len(records), 6272) and found.synthetic and found.subjects == 3
     np.testing.assert_array_equal(found.Y, [record.labels for record in records])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import bp4d_factory as factory
-from drml.datasets import bp4d
-from drml.errors import UserError
-from drml.labels import BP4D_AUS
+from drml.data.labels import BP4D_AUS
+from drml.data.readers import bp4d
+from drml.io.errors import UserError
 
 CSV = "AUCoding/AU_OCC/F001_T1.csv"
 MAT = "2DFeatures/F001_T1.mat"

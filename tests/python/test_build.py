@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drml.shipped import build_info, find_program
+from drml.io.shipped import build_info, find_program
 
 ROOT = Path(__file__).resolve().parents[2]
 

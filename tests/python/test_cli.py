@@ -8,8 +8,8 @@ import sys
 import pytest
 
 import tiny_net as tiny
-from drml import cli, commands
-from drml.errors import UserError
+from drml import cli
+from drml.io.errors import UserError
 
 COMMANDS = (
     *("synth", "prepare", "verify", "train", "score", "features", "transfer", "detect"),
@@ -129,7 +129,7 @@ def test_failure_is_one_line_and_its_status(error, status, text, monkeypatch, ca
     def fail(_):
         raise error
 
-    monkeypatch.setattr(commands, "verify", fail)
+    monkeypatch.setattr("drml.cli.verify.run", fail)
     assert cli.main(["verify", "some_lmdb"]) == status
     assert capsys.readouterr().err == text
 
@@ -138,7 +138,7 @@ def test_mistake_of_ours_is_not_hidden(monkeypatch):
     def fail(_):
         raise ValueError("bug")
 
-    monkeypatch.setattr(commands, "verify", fail)
+    monkeypatch.setattr("drml.cli.verify.run", fail)
     with pytest.raises(ValueError, match="bug"):
         cli.main(["verify", "some_lmdb"])
 

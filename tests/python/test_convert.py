@@ -9,11 +9,12 @@ from google.protobuf import text_format
 
 import authors_net as authors
 import tiny_net as tiny
-from drml import lmdb_io, training
 from drml.cli import main
-from drml.convert import borders, convert, to_branches, to_region
-from drml.errors import UserError
-from drml.net import import_caffe, map_shape, read_caffemodel, read_prototxt
+from drml.data.lmdb import write_mean
+from drml.io.errors import UserError
+from drml.nets.convert import borders, convert, to_branches, to_region
+from drml.nets.net import import_caffe, map_shape, read_caffemodel, read_prototxt
+from drml.training.train import train
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
 caffe = import_caffe()
@@ -27,7 +28,7 @@ def in_process(monkeypatch):
     def shape(_code, path, blob):
         return " ".join(map(str, caffe.Net(str(path), caffe.TEST).blobs[blob].shape))
 
-    monkeypatch.setattr("drml.net._in_child", shape)
+    monkeypatch.setattr("drml.nets.net._in_child", shape)
 
 
 def region_net(region_param, *, channels=4, height=11, width=13, more=""):
@@ -366,14 +367,12 @@ def test_a_net_in_the_authors_way_trains_from_lists_and_converts(tmp_path):
             labels = rng.permutation([-1, 0, 1])
             lines.append(f"{path} {' '.join(map(str, labels))}\n")
         write(tmp_path / f"{name}.txt", "".join(lines))
-    lmdb_io.write_mean(tmp_path / "mean.binaryproto", np.full((3, 16, 16), 128, np.float32))
+    write_mean(tmp_path / "mean.binaryproto", np.full((3, 16, 16), 128, np.float32))
     write(tmp_path / "train_val.prototxt", authors.train_val())
     solver = tiny.SOLVER.format(net="train_val.prototxt").replace("models/tiny/tiny", "drml")
     # Pixels as they are: at a larger rate the net runs away.
     write(tmp_path / "solver.prototxt", solver.replace("base_lr: 0.01", "base_lr: 0.0001"))
-    done = training.train(
-        tmp_path / "solver.prototxt", tmp_path / "out", data=tmp_path, max_iter=10, progress=False
-    )
+    done = train(tmp_path / "solver.prototxt", tmp_path / "out", data=tmp_path, max_iter=10, progress=False)
     assert np.isfinite(done.loss) and np.isfinite(done.test["loss"])
     deploy = write(tmp_path / "deploy.prototxt", authors.deploy())
     ours, weights = tmp_path / "ours.prototxt", tmp_path / "ours.caffemodel"

@@ -22,13 +22,14 @@ from PIL import Image
 
 import detect_data as data
 import tiny_net as tiny
-from drml import cli, lmdb_io
+from drml import cli
+from drml.data.lmdb import read_mean, write_mean
+from drml.data.registration import register
 from drml.detect import model, pipeline
 from drml.detect.faces import Face, FaceDetector, model_file
 from drml.detect.run import Outputs, detect, open_recogniser
-from drml.errors import UserError
-from drml.net_input import Input
-from drml.registration import register
+from drml.io.errors import UserError
+from drml.nets.net_input import Input
 
 FIXED = ["frame", "face_id", "timestamp", "confidence", "success"]
 POINTS = [f"{axis}_{point}" for axis in "xy" for point in range(5)]
@@ -92,7 +93,7 @@ def test_a_photo_gives_its_face_and_the_probabilities_of_the_net(
     assert abs(row.x_0 - 200) < 4 and abs(row.y_0 - 102) < 4
     assert abs(row.x_1 - 247) < 4 and abs(row.y_1 - 103) < 4
     points, probabilities = expected(
-        data.astronaut(), tiny.draw_parameters(), lmdb_io.read_mean(weights.with_name("mean.binaryproto"))
+        data.astronaut(), tiny.draw_parameters(), read_mean(weights.with_name("mean.binaryproto"))
     )
     assert np.allclose(row[POINTS].to_numpy(float), points.T.ravel(), atol=0.006)
     assert np.allclose(row[AUS[3:]].to_numpy(float), probabilities, atol=2e-5)
@@ -238,7 +239,7 @@ def test_a_video_gives_a_row_for_each_frame(run: Any, weights: Path, tmp_path: P
     assert (table.face_id == 0).all(), "a face that is lost for two frames keeps its number"
     assert done.frames == 27 and done.faces == 25
     # The rows are those of their frames.
-    mean = lmdb_io.read_mean(weights.with_name("mean.binaryproto"))
+    mean = read_mean(weights.with_name("mean.binaryproto"))
     capture = cv2.VideoCapture(str(path))
     for index in range(27):
         image = capture.read()[1]
@@ -582,7 +583,7 @@ def test_the_mean_image_is_found_or_asked_for(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"trained with the mean image .*; give --mean"):
         open_recogniser(weights, aus=tiny.AUS)
     image = np.full((3, tiny.IMAGE, tiny.IMAGE), 7, np.float32)
-    lmdb_io.write_mean(tmp_path / "m.binaryproto", image)
+    write_mean(tmp_path / "m.binaryproto", image)
     found = open_recogniser(weights, aus=tiny.AUS, mean=tmp_path / "m.binaryproto")
     assert found.preparation.mean is not None and (found.preparation.mean == 7).all()
     assert found.preparation.scale == pytest.approx(0.02) and found.size == tiny.IMAGE

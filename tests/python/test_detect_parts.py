@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import detect_data as data
-from drml.datasets.video import VideoReader
+from drml.data.readers.video import VideoReader
 from drml.detect.drawing import Annotator
 from drml.detect.faces import Face
 from drml.detect.frames import Frame, Unreadable, Video, read_images
@@ -22,7 +22,7 @@ from drml.detect.pipeline import Seen, ahead, recognise
 from drml.detect.sources import Source, find_sources
 from drml.detect.table import Table, columns, rows
 from drml.detect.tracking import Tracker, overlap
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 AUS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 

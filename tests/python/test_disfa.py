@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 import disfa_factory as factory
-from drml.datasets import disfa
-from drml.datasets.images import ImageReader
-from drml.datasets.video import VideoFrame
-from drml.errors import UserError
-from drml.labels import DISFA_AUS
+from drml.data.labels import DISFA_AUS
+from drml.data.readers import disfa
+from drml.data.readers.images import ImageReader
+from drml.data.readers.video import VideoFrame
+from drml.io.errors import UserError
 
 FRAMES = 8
 

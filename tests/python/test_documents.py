@@ -151,7 +151,7 @@ def folder(place: Path, tmp_path: Path) -> Path:
         (environment / program).symlink_to(tmp_path / "copy/bin" / program)
     (environment / "python").symlink_to(sys.executable)
     caffe = environment / "caffe"
-    code = "import sys; sys.argv[0] = 'caffe'; from drml.shipped import run_program; run_program()"
+    code = "import sys; sys.argv[0] = 'caffe'; from drml.io.shipped import run_program; run_program()"
     caffe.write_text(f'#!/usr/bin/env bash\nexec {sys.executable} -c "{code}" "$@"\n')
     caffe.chmod(0o755)
     return tmp_path / "copy"

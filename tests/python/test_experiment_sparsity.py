@@ -14,11 +14,11 @@ import pytest
 
 import tiny_net as tiny
 from drml import cli
-from drml.errors import UserError
 from drml.experiments.methods import METHODS, SPARSITY, net_files
 from drml.experiments.nets import write_variant
 from drml.experiments.sparsity import Patches
-from drml.net import import_caffe, read_blob, read_prototxt
+from drml.io.errors import UserError
+from drml.nets.net import import_caffe, read_blob, read_prototxt
 from experiment_data import add_region, write_data, write_models
 
 MODELS = Path(__file__).resolve().parents[2] / "models"

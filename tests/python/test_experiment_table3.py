@@ -15,14 +15,15 @@ import pytest
 from sklearn.metrics import f1_score
 
 import tiny_net as tiny
-from drml import cli, scoring, training
+from drml import cli
+from drml.data.labels import BP4D_AUS, DISFA_AUS
+from drml.data.prepare import prepare_disfa
+from drml.evaluation import scoring
+from drml.evaluation.transfer import transfer
 from drml.experiments import detect, run, table3
 from drml.experiments.methods import TABLE3
 from drml.experiments.settings import Settings
-from drml.labels import BP4D_AUS, DISFA_AUS
-from drml.prepare import prepare_disfa
 from drml.synth import write_disfa
-from drml.transfer import transfer
 from experiment_data import QUIET, write_data, write_models
 
 SHARED = (1, 2, 4, 6, 12)
@@ -169,7 +170,7 @@ def test_a_second_call_redoes_nothing_and_the_plan_is_done(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("done again")
 
-    for module, name in ((training, "train"), (detect, "run_baseline"), (table3, "transfer")):
+    for module, name in ((detect, "train"), (detect, "run_baseline"), (table3, "transfer")):
         monkeypatch.setattr(module, name, never)
     shutil.rmtree(setup.out / "fold2/drml_direct")
     assert cli.main(["experiment", "table3", *setup.arguments, "--plan"]) == 0

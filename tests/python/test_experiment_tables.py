@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
-from drml import cli, training
-from drml.errors import UserError
+from drml import cli
+from drml.data.labels import BP4D_AUS
+from drml.evaluation.relations import compare, relations
 from drml.experiments import detect, run, units
 from drml.experiments.settings import Settings
-from drml.labels import BP4D_AUS
-from drml.relations import compare, relations
+from drml.io.errors import UserError
+from drml.training.train import find_caffe
 from experiment_data import write_data, write_models
 
 METHODS = ("lsvm", "alexnet", "drml")
@@ -187,7 +188,7 @@ def test_a_second_call_redoes_nothing(setup: Setup, monkeypatch: pytest.MonkeyPa
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("done again")
 
-    monkeypatch.setattr(training, "train", never)
+    monkeypatch.setattr(detect, "train", never)
     monkeypatch.setattr(detect, "run_baseline", never)
     before = {path: path.stat().st_mtime_ns for path in setup.out.glob("fold*/*/*")}
     text = (setup.out / "table2.md").read_text()
@@ -202,7 +203,7 @@ def test_a_units_training_can_be_done_again_by_caffe(done: Setup) -> None:
     assert {path.name for path in folder.glob("*_iter_*")} == {"tiny_iter_20.caffemodel"}
     solver = (folder / "solver.prototxt").read_text()
     assert ".partial" not in solver and str(folder / "quick_train_val.prototxt") in solver
-    program = training.find_caffe()
+    program = find_caffe()
     command = [str(program), "train", "-solver", str(folder / "solver.prototxt")]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
 
@@ -315,18 +316,18 @@ def test_a_failure_side_by_side_is_told(setup: Setup) -> None:
 def test_an_interrupted_training_goes_on_from_its_snapshot(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = training.train
+    train = detect.train
 
     def interrupted(solver: Path, out: Path, **options: Any) -> None:
         train(solver, out, **{**options, "max_iter": 10})
         (out / "final.caffemodel").unlink()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "train", interrupted)
+    monkeypatch.setattr(detect, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
         run.run("table2", setup.out, setup.settings, methods=("convnet",), progress=False)
     assert (setup.out / "fold1/convnet.partial").is_dir() and not (setup.out / "fold1/convnet").exists()
-    monkeypatch.setattr(training, "train", train)
+    monkeypatch.setattr(detect, "train", train)
     run.run("table2", setup.out, setup.settings, methods=("convnet",), folds=(1,), progress=False)
     log = (setup.out / "fold1/convnet/log.txt").read_text()
     assert "from tiny_iter_10.solverstate" in log
@@ -339,7 +340,7 @@ def test_an_interrupted_training_goes_on_from_its_snapshot(
 
 
 def test_figure_5_is_drawn_from_the_same_units(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "train", None)  # nothing is trained again
+    monkeypatch.setattr(detect, "train", None)  # nothing is trained again
     run.run("fig5", setup.out, setup.settings, progress=False)
     for ending in ("png", "svg"):
         assert (setup.out / f"fig5.{ending}").stat().st_size > 10_000
@@ -371,7 +372,7 @@ def test_figure_5_without_a_net_is_told(setup: Setup) -> None:
 
 
 def test_figure_4_is_drawn_from_the_same_units(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "train", None)
+    monkeypatch.setattr(detect, "train", None)
     run.run("fig4", setup.out, setup.settings, methods=("drml", "alexnet"), progress=False)
     found = json.loads((setup.out / "fig4.json").read_text())
     assert (setup.out / "fig4.png").read_bytes().startswith(b"\x89PNG")

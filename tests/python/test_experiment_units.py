@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from drml.errors import UserError
 from drml.experiments.units import Place, Unit, finished, run_all, run_unit
+from drml.io.errors import UserError
 
 
 class Work:

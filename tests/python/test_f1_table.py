@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import scoring, training
-from drml.caffe_log import EXACT, Counts, Figure, LogReader
 from drml.cli import main
-from drml.f1_table import F1Table, names_of_aus
-from drml.metrics import evaluate
-from drml.net import read_prototxt
+from drml.evaluation import scoring
+from drml.evaluation.metrics import evaluate
+from drml.nets.net import read_prototxt
+from drml.training.caffe_log import EXACT, Counts, Figure, LogReader
+from drml.training.f1_table import F1Table, names_of_aus
+from drml.training.train import set_up, train
 
 HEAD = "I1123 22:44:28.123456  1234 solver.cpp:239] "
 COUNTS = """
@@ -148,7 +149,7 @@ def rows_of(out):
 
 def test_the_f1_of_a_training_is_that_of_drml_score(solver, fold, tmp_path):
     out = tmp_path / "out"
-    done = training.train(solver, out, data=fold, seed=1, progress=False)
+    done = train(solver, out, data=fold, seed=1, progress=False)
     assert set(done.test) == {"loss", "f1"}
     rows = rows_of(out)
     assert [int(row["iteration"]) for row in rows] == sorted([0, 10, 20] * 4)
@@ -184,23 +185,21 @@ def test_the_command_prints_f1(solver, fold, tmp_path, capsys):
 
 def test_a_training_that_goes_on_adds_to_the_table(solver, fold, tmp_path):
     out = tmp_path / "out"
-    training.train(solver, out, data=fold, max_iter=4, progress=False)
+    train(solver, out, data=fold, max_iter=4, progress=False)
     before = rows_of(out)
-    training.train(
-        solver, out, data=fold, max_iter=10, snapshot=out / "tiny_iter_4.solverstate", progress=False
-    )
+    train(solver, out, data=fold, max_iter=10, snapshot=out / "tiny_iter_4.solverstate", progress=False)
     assert rows_of(out)[: len(before)] == before and len(rows_of(out)) > len(before)
-    training.train(solver, out, data=fold, max_iter=1, overwrite=True, progress=False)
+    train(solver, out, data=fold, max_iter=1, overwrite=True, progress=False)
     assert len(rows_of(out)) == len(before)
 
 
 def test_a_net_that_does_not_count_leaves_no_table(fold, tmp_path):
     (tmp_path / "f1.csv").write_text("of an earlier training")
-    done = training.train(tiny.write_solver(tmp_path), tmp_path, data=fold, max_iter=1, progress=False)
+    done = train(tiny.write_solver(tmp_path), tmp_path, data=fold, max_iter=1, progress=False)
     assert done.f1 == {} and not (tmp_path / "f1.csv").exists()
 
 
 def test_aus_are_named_by_the_manifest(solver, fold, tmp_path):
-    training.set_up(solver, tmp_path / "out", data=fold)
+    set_up(solver, tmp_path / "out", data=fold)
     assert names_of_aus(read_prototxt(tmp_path / "out/train_val.prototxt")) == ["AU1", "AU2", "AU4"]
     assert names_of_aus(read_prototxt(tmp_path / "train_val.prototxt")) == []

@@ -1,12 +1,12 @@
-"""drml.features: every blob, both file forms, nothing half-written."""
+"""drml.evaluation.features: every blob, both file forms, nothing half-written."""
 
 import h5py
 import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import features
-from drml.errors import UserError
+from drml.evaluation import features
+from drml.io.errors import UserError
 
 
 @pytest.fixture

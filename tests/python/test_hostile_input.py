@@ -21,11 +21,12 @@ import numpy as np
 import pytest
 
 import hostile_files
-from drml import limits, lmdb_io
-from drml.datasets import disfa, images, listed, mat5
-from drml.errors import UserError
-from drml.landmarks import read_landmarks
-from drml.manifest import read_manifest
+from drml.data.landmark_files import read_landmarks
+from drml.data.lmdb import check_lmdb, read_lmdb, read_mean, write_lmdb
+from drml.data.manifest import read_manifest
+from drml.data.readers import disfa, images, listed, mat5
+from drml.io import limits
+from drml.io.errors import UserError
 
 # --- all readers, some changed files of each
 
@@ -187,7 +188,7 @@ def test_pipes_and_devices_are_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match="a pipe or device, not a file"):
             read_manifest(path)
         with pytest.raises(UserError, match="a pipe or device, not a file"):
-            lmdb_io.read_mean(path)
+            read_mean(path)
 
 
 def test_json_nested_too_deep_is_refused(tmp_path: Path) -> None:
@@ -243,7 +244,7 @@ def test_hdf5_is_not_led_to_other_files(tmp_path: Path) -> None:
 def test_a_net_that_runs_code_or_writes_files_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net = pytest.importorskip("drml.net")
+    net = pytest.importorskip("drml.nets.net")
     pytest.importorskip("caffe")
     path = tmp_path / "deploy.prototxt"
     for kind, said in (("Python", "CAFFE_PYTHON_LAYERS=1"), ("HDF5Output", "run it with caffe itself")):
@@ -260,7 +261,7 @@ def test_a_net_that_runs_code_or_writes_files_is_refused(
 
 def database(tmp_path: Path, count: int = 300, size: int = 10) -> Path:
     items = [(f"{index:06d}", bytes(size), (1, -1)) for index in range(count)]
-    lmdb_io.write_lmdb(tmp_path / "db", items)
+    write_lmdb(tmp_path / "db", items)
     return tmp_path / "db/data.mdb"
 
 
@@ -288,7 +289,7 @@ def test_a_database_whose_head_lies_is_refused(tmp_path: Path, at: int, value: b
     data[start : start + len(value)] = value
     path.write_bytes(data)
     with pytest.raises(UserError, match=said):
-        list(lmdb_io.read_lmdb(path.parent))
+        list(read_lmdb(path.parent))
 
 
 def test_every_page_of_a_database_is_looked_at(tmp_path: Path) -> None:
@@ -303,7 +304,7 @@ def test_every_page_of_a_database_is_looked_at(tmp_path: Path) -> None:
             data[page * 4096 + at : page * 4096 + at + 2] = b"\xff\xff"
             path.write_bytes(data)
             try:
-                list(lmdb_io.read_lmdb(path.parent))
+                list(read_lmdb(path.parent))
             except UserError:
                 refused += 1
     assert refused > len(used)
@@ -317,7 +318,7 @@ def test_a_page_that_is_its_own_child_is_refused(tmp_path: Path) -> None:
     struct.pack_into("<HHH", data, node, root, 0, 0)
     path.write_bytes(data)
     with pytest.raises(UserError, match=f"page {root} is out of place"):
-        lmdb_io.check_lmdb(path.parent)
+        check_lmdb(path.parent)
 
 
 # --- the command, as users meet it

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 import bp4d_factory as factory
-from drml.datasets.images import load_bgr
-from drml.errors import UserError
+from drml.data.readers.images import load_bgr
+from drml.io.errors import UserError
 
 BGR = factory.picture("image")
 RGB = Image.fromarray(BGR[:, :, ::-1])

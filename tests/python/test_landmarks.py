@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drml.errors import UserError
-from drml.landmarks import landmarks_beside, read_landmarks, write_landmarks
+from drml.data.landmark_files import landmarks_beside, read_landmarks, write_landmarks
+from drml.io.errors import UserError
 from tiny_net import file_size_limit
 
 KEYS = ["00000000_F001_T1_0001", "00000001_F001_T1_0002"]

@@ -19,9 +19,11 @@ import pytest
 
 import detect_data
 import tiny_net as tiny
-from drml import cli, lmdb_io, training
-from drml.manifest import Row, read_manifest, write_manifest
-from drml.shipped import find_program
+from drml import cli
+from drml.data.lmdb import write_lmdb
+from drml.data.manifest import Row, read_manifest, write_manifest
+from drml.io.shipped import find_program
+from drml.training.log import LOG_FILE
 
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "tools"))
@@ -173,7 +175,7 @@ def test_data_that_only_others_may_write_to(expected):
         )
         assert weights_of(folder) == expected
         assert sorted((folder / "data").rglob("*")) == before
-        read = "import sys; from drml.lmdb_io import read_lmdb; print(len(list(read_lmdb(sys.argv[1]))))"
+        read = "import sys; from drml.data.lmdb import read_lmdb; print(len(list(read_lmdb(sys.argv[1]))))"
         done = subprocess.run(
             [sys.executable, "-c", read, folder / "data/drml/fold1/train_lmdb"],
             user=65534,
@@ -228,7 +230,7 @@ def test_drml_train_tells_of_an_lmdb_that_is_written_to(tmp_path):
          "--max-iter", "1000000"],
         stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    log = out / training.LOG_FILE
+    log = out / LOG_FILE
     while process.poll() is None and not (log.is_file() and "Iteration 5 (" in log.read_text()):
         time.sleep(0.02)
     with (
@@ -285,7 +287,7 @@ def many(tmp_path_factory):
     folder = tmp_path_factory.mktemp("many")
     image = cv2.imencode(".png", np.zeros((16, 16, 3), np.uint8))[1].tobytes()
     keys = [f"{i:08d}_F001_T1_{i:04d}" for i in range(30000)]
-    lmdb_io.write_lmdb(folder / "train_lmdb", ((key, image, [1, -1]) for key in keys), shape=(3, 16, 16))
+    write_lmdb(folder / "train_lmdb", ((key, image, [1, -1]) for key in keys), shape=(3, 16, 16))
     rows = (Row(key, f"{key}.jpg", "F001", "T1", "1", (1, -1)) for key in keys)
     write_manifest(folder / "train.csv", (1, 2), rows)
     return folder
@@ -299,8 +301,8 @@ import itertools, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from long_run import anonymous_bytes
-from drml import verify
-from drml.lmdb_io import read_lmdb
+from drml.data import verify
+from drml.data.lmdb import read_lmdb
 folder, grown = Path(sys.argv[1]), []
 def note(count):
     if count % 5000 == 4999:

@@ -1,4 +1,4 @@
-"""drml.manifest: written, read back, and refused with its line."""
+"""drml.data.manifest: written, read back, and refused with its line."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from drml.errors import UserError
-from drml.manifest import Row, manifest_beside, read_manifest, write_manifest
+from drml.data.manifest import Row, manifest_beside, read_manifest, write_manifest
+from drml.io.errors import UserError
 
 ROWS = [
     Row("0_F001_T1_0007", 'a, "b".jpg', "F001", "T1", "7", (1, -1)),

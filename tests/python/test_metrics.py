@@ -1,4 +1,4 @@
-"""drml.metrics against scikit-learn, and its conventions where a figure is undefined."""
+"""drml.evaluation.metrics against scikit-learn, and its conventions where a figure is undefined."""
 
 import math
 
@@ -10,8 +10,8 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from sklearn.metrics import precision_recall_curve as sklearn_pr
 from sklearn.metrics import roc_curve as sklearn_roc
 
-from drml import metrics
-from drml.labels import BP4D_BASE_RATES
+from drml.data.labels import BP4D_BASE_RATES
+from drml.evaluation import metrics
 
 # Few distinct values, so that ties are common; some exactly at the threshold.
 SCORES = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.floats(0, 1))

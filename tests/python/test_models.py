@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from drml.net import import_caffe, read_prototxt
+from drml.nets.net import import_caffe, read_prototxt
 
 ROOT = Path(__file__).resolve().parents[2] / "models"
 MODELS = ROOT / "drml"

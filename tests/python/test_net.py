@@ -1,4 +1,4 @@
-"""drml.net: weights are checked before Caffe sees them, and outputs are those of plain NumPy."""
+"""drml.nets.net: weights are checked before Caffe sees them, and outputs are those of plain NumPy."""
 
 import subprocess
 import sys
@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import net as drml_net
-from drml.errors import UserError
-from drml.net import CaffeNet
+from drml.io.errors import UserError
+from drml.nets import net as drml_net
+from drml.nets.net import CaffeNet
 
 
 @pytest.fixture
@@ -285,9 +285,11 @@ def test_without_caffe_the_way_out_is_told(monkeypatch):
 
 def test_the_package_imports_without_caffe_and_caffe_is_quiet(tmp_path, deploy, weights):
     code = (
-        "import sys, drml, drml.cli, drml.net, drml.scoring, drml.training, drml.features, drml.metrics\n"
+        "import sys, drml, drml.cli, drml.nets.net\n"
+        "import drml.training.train\n"
+        "from drml.evaluation import features, metrics, scoring\n"
         "assert 'caffe' not in sys.modules\n"
-        f"drml.net.CaffeNet({str(deploy)!r}, {str(weights)!r}, probe=False)\n"
+        f"drml.nets.net.CaffeNet({str(deploy)!r}, {str(weights)!r}, probe=False)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr, done.stdout) == (0, "", "")

@@ -11,12 +11,13 @@ import pytest
 from skimage.data import astronaut
 
 import tiny_net as tiny
-from drml import cli, lmdb_io
-from drml.errors import UserError
-from drml.labels import BP4D_AUS
-from drml.net import CaffeNet, import_caffe, read_prototxt, write_prototxt
-from drml.onnx_export import export, files, layers
-from drml.onnx_net import OnnxNet
+from drml import cli
+from drml.data.labels import BP4D_AUS
+from drml.data.lmdb import write_mean
+from drml.io.errors import UserError
+from drml.nets.net import CaffeNet, import_caffe, read_prototxt, write_prototxt
+from drml.nets.onnx_export import export, files, layers
+from drml.nets.onnx_net import OnnxNet
 
 caffe = import_caffe()
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -142,7 +143,7 @@ def run(setup, **options):
 @pytest.mark.parametrize("scale", [None, 1.0, 0.5])
 def test_with_its_mean_the_file_takes_pixels(setup, tmp_path, size, scale):
     mean = np.random.default_rng(4).uniform(60, 190, (3, *size)).astype(np.float32)
-    lmdb_io.write_mean(tmp_path / "mean.binaryproto", mean)
+    write_mean(tmp_path / "mean.binaryproto", mean)
     done = run(setup, mean=tmp_path / "mean.binaryproto", scale=scale)
     assert done.metadata.mean_folded
     assert done.metadata.face_size == size
@@ -175,7 +176,7 @@ def test_without_mean_the_file_takes_what_the_net_takes(setup):
     ("shape", "said"), [((3, 19, 24), "19x24 is smaller than the input 20x20"), ((2, 24, 24), "does not fit")]
 )
 def test_a_mean_that_does_not_fit_is_refused(setup, tmp_path, shape, said):
-    lmdb_io.write_mean(tmp_path / "mean.binaryproto", np.zeros(shape, np.float32))
+    write_mean(tmp_path / "mean.binaryproto", np.zeros(shape, np.float32))
     with pytest.raises(UserError, match=said):
         run(setup, mean=tmp_path / "mean.binaryproto")
     assert not setup[2].exists()
@@ -305,7 +306,7 @@ def test_wrong_usage_is_2(setup):
 
 
 def test_without_the_onnx_package_the_way_out_is_told(setup, monkeypatch, capsys):
-    for name in [name for name in sys.modules if name == "onnx" or name.startswith("drml.onnx_export")]:
+    for name in [name for name in sys.modules if name == "onnx" or name.startswith("drml.nets.onnx_export")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnx", None)
     assert cli.main(command(setup, "-q")) == 1

@@ -1,4 +1,4 @@
-"""drml.onnx_export: each layer by itself in ONNX Runtime, against Caffe."""
+"""drml.nets.onnx_export: each layer by itself in ONNX Runtime, against Caffe."""
 
 from types import SimpleNamespace
 
@@ -8,12 +8,12 @@ import onnxruntime
 import pytest
 from scipy.special import expit
 
-from drml.errors import UserError
-from drml.net import import_caffe
-from drml.onnx_export import lrn, region
-from drml.onnx_export.files import build
-from drml.onnx_export.graph import BATCH
-from drml.onnx_export.layers import CONVERTERS
+from drml.io.errors import UserError
+from drml.nets.net import import_caffe
+from drml.nets.onnx_export import lrn, region
+from drml.nets.onnx_export.files import build
+from drml.nets.onnx_export.graph import BATCH
+from drml.nets.onnx_export.layers import CONVERTERS
 
 caffe = import_caffe()
 

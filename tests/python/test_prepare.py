@@ -16,15 +16,15 @@ import pytest
 from PIL import Image
 
 import bp4d_factory as factory
-from drml import registration
-from drml.datasets import bp4d
-from drml.datasets.folds import BP4D_FOLDS
-from drml.errors import UserError
-from drml.landmarks import read_landmarks
-from drml.lmdb_io import read_lmdb, read_mean
-from drml.prepare import prepare_bp4d
+from drml.data import registration
+from drml.data.landmark_files import read_landmarks
+from drml.data.lmdb import read_lmdb, read_mean
+from drml.data.prepare import prepare_bp4d
+from drml.data.readers import bp4d
+from drml.data.readers.folds import BP4D_FOLDS
+from drml.data.verify import verify
+from drml.io.errors import UserError
 from drml.synth import write_bp4d
-from drml.verify import verify
 
 QUIET: dict[str, Any] = {"jobs": 1, "progress": False}
 # Of eight frames, twelve AUs then draw most, but not all.
@@ -363,8 +363,8 @@ def test_a_file_in_the_way(root: Path, tmp_path: Path) -> None:
 
 FULL = """
 import resource, sys
-from drml import prepare
-from drml.errors import UserError
+from drml.data import prepare
+from drml.io.errors import UserError
 stage = getattr(prepare, sys.argv[3])
 def full(*args, **options):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
@@ -397,7 +397,7 @@ def test_a_full_disk_is_said_and_nothing_is_left(root: Path, tmp_path: Path, sta
 
 INTERRUPTED = """
 import sys
-from drml import prepare
+from drml.data import prepare
 start = prepare._write_fold
 def slow(*args):
     print("writing", flush=True)

@@ -16,16 +16,17 @@ import numpy as np
 import pytest
 
 import disfa_factory as factory
-from drml import cli, registration
-from drml.datasets import disfa
-from drml.datasets.folds import DISFA_FOLDS
-from drml.errors import UserError
-from drml.faces import CHUNK
-from drml.lmdb_io import read_lmdb
-from drml.prepare import prepare, prepare_disfa
+from drml import cli
+from drml.data import registration
+from drml.data.lmdb import read_lmdb
+from drml.data.prepare import prepare, prepare_disfa
+from drml.data.readers import disfa
+from drml.data.readers.folds import DISFA_FOLDS
+from drml.data.register_faces import CHUNK
+from drml.data.verify import verify
+from drml.io.errors import UserError
 from drml.report.data import data_section
 from drml.report.origin import _commands
-from drml.verify import verify
 
 QUIET: dict[str, Any] = {"jobs": 1, "progress": False}
 FRAMES = CHUNK + 8  # two portions of each video

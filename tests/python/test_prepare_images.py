@@ -12,16 +12,18 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import registration, scoring, training
 from drml.cli import main
-from drml.datasets import listed
-from drml.datasets.folds import deal
-from drml.errors import UserError
-from drml.lmdb_io import read_lmdb
-from drml.net import read_caffemodel, read_prototxt
-from drml.outputs import count_outputs, fit_outputs, output_layer
-from drml.prepare import prepare_images
-from drml.verify import verify
+from drml.data import registration
+from drml.data.lmdb import read_lmdb
+from drml.data.prepare import prepare_images
+from drml.data.readers import listed
+from drml.data.readers.folds import deal
+from drml.data.verify import verify
+from drml.evaluation import scoring
+from drml.io.errors import UserError
+from drml.nets.net import read_caffemodel, read_prototxt
+from drml.nets.outputs import count_outputs, fit_outputs, output_layer
+from drml.training.train import set_up, train
 
 QUIET: dict[str, Any] = {"jobs": 1, "progress": False}
 AUS = (5, 12, 43, 1, 99)
@@ -293,7 +295,7 @@ def test_a_net_gets_as_many_outputs_as_the_data_have_aus(
     solver: Path, five_aus: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    done = training.train(solver, out, data=five_aus, max_iter=2, progress=False)
+    done = train(solver, out, data=five_aus, max_iter=2, progress=False)
     assert "fc10_5" in blobs_of(done.weights) and "fc10" not in blobs_of(done.weights)
     for name in ("train_val.prototxt", "deploy.prototxt"):
         net = read_prototxt(out / name)
@@ -312,7 +314,7 @@ def test_a_net_gets_as_many_outputs_as_the_data_have_aus(
 
 
 def test_a_net_that_fits_is_left_alone(solver: Path, three_aus: Path, tmp_path: Path) -> None:
-    training.set_up(solver, tmp_path / "out", data=three_aus)
+    set_up(solver, tmp_path / "out", data=three_aus)
     for name in ("train_val.prototxt", "deploy.prototxt"):
         assert output_layer(read_prototxt(tmp_path / "out" / name)).name == "fc10"
 
@@ -320,9 +322,9 @@ def test_a_net_that_fits_is_left_alone(solver: Path, three_aus: Path, tmp_path: 
 def test_fine_tuning_takes_all_weights_but_the_last_layers(
     solver: Path, three_aus: Path, five_aus: Path, tmp_path: Path
 ) -> None:
-    first = training.train(solver, tmp_path / "first", data=three_aus, max_iter=3, progress=False)
+    first = train(solver, tmp_path / "first", data=three_aus, max_iter=3, progress=False)
     solver.write_text(solver.read_text().replace("base_lr: 0.01", "base_lr: 0"))
-    tuned = training.train(
+    tuned = train(
         solver, tmp_path / "tuned", data=five_aus, weights=first.weights, max_iter=1, seed=1, progress=False
     )
     before, after = blobs_of(first.weights), blobs_of(tuned.weights)
@@ -330,11 +332,11 @@ def test_fine_tuning_takes_all_weights_but_the_last_layers(
         assert before[name] == after[name], name
     assert "fc10" not in after and len(after["fc10_5"][1]) == 5
     # For other AUs that are as many: a new layer where it is asked for.
-    same = training.train(
+    same = train(
         solver, tmp_path / "same", data=three_aus, weights=first.weights, max_iter=1, seed=1, progress=False
     )
     assert blobs_of(same.weights)["fc10"] == before["fc10"]
-    fresh = training.train(
+    fresh = train(
         *(solver, tmp_path / "fresh"),
         data=three_aus,
         weights=first.weights,
@@ -348,11 +350,11 @@ def test_fine_tuning_takes_all_weights_but_the_last_layers(
 
 def test_numbers_that_do_not_agree_are_refused(solver: Path, three_aus: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"4 AUs are asked for, but the data of .*train_val.prototxt have 3"):
-        training.set_up(solver, tmp_path / "out", data=three_aus, num_aus=4)
+        set_up(solver, tmp_path / "out", data=three_aus, num_aus=4)
     deploy = tmp_path / "deploy.prototxt"
     deploy.write_text(deploy.read_text().replace('name: "fc10"', 'name: "last"'))
     with pytest.raises(UserError, match=r"deploy.prototxt: layer 'last' makes the scores, but 'fc10' does"):
-        training.set_up(solver, tmp_path / "out", data=three_aus, new_output=True)
+        set_up(solver, tmp_path / "out", data=three_aus, new_output=True)
     assert not (tmp_path / "out").exists()
 
 
@@ -361,9 +363,9 @@ def test_the_number_of_aus_can_be_told(solver: Path, three_aus: Path, tmp_path: 
     for split in ("train", "test"):
         (three_aus / f"{split}.csv").rename(three_aus / f"{split}.moved")
     try:
-        training.set_up(solver, tmp_path / "out", data=three_aus, num_aus=4)
+        set_up(solver, tmp_path / "out", data=three_aus, num_aus=4)
         assert count_outputs(read_prototxt(tmp_path / "out/train_val.prototxt")) == 4
-        training.set_up(solver, tmp_path / "as_it_is", data=three_aus)
+        set_up(solver, tmp_path / "as_it_is", data=three_aus)
         assert count_outputs(read_prototxt(tmp_path / "as_it_is/train_val.prototxt")) == 3
     finally:
         for split in ("train", "test"):

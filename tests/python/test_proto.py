@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
-from drml import messages
-from drml.net import import_caffe
+from drml.io import messages
+from drml.nets.net import import_caffe
 
 caffe = import_caffe()
 from caffe.proto import caffe_pb2  # noqa: E402 -- only importable once import_caffe has set the log level

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from skimage.transform import SimilarityTransform
 
 import bp4d_factory as factory
-from drml.errors import UserError
-from drml.registration import REFERENCE, fault, five_points, register, similarity, to49, transform
+from drml.data.registration import REFERENCE, fault, five_points, register, similarity, to49, transform
+from drml.io.errors import UserError
 
 angles = st.floats(-np.pi, np.pi)
 scales = st.floats(0.05, 20)

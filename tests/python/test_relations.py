@@ -1,4 +1,4 @@
-"""drml.relations against NumPy and by hand, and the command."""
+"""drml.evaluation.relations against NumPy and by hand, and the command."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from drml import cli
-from drml.relations import compare, relations, to_text
+from drml.evaluation.relations import compare, relations, to_text
 
 
 def draw() -> tuple[np.ndarray, np.ndarray]:

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import cli, report, scoring
-from drml.errors import UserError
-from drml.labels import AU_NAMES
+from drml import cli, report
+from drml.data.labels import AU_NAMES
+from drml.evaluation import scoring
+from drml.io.errors import UserError
 from drml.report.faces import choose, extremes, frame_losses
 from drml.report.thinning import thin
 from html_page import Page

@@ -10,11 +10,11 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
 import report_data as made
 from drml import cli
-from drml.errors import UserError
-from drml.labels import AU_NAMES
+from drml.data.labels import AU_NAMES
+from drml.evaluation.scoring import PredictionTable
+from drml.io.errors import UserError
 from drml.report import write_experiment_report
 from drml.report.curves import draws
-from drml.scoring import PredictionTable
 from html_page import Page
 
 TITLES = ["LSVM", "JPML", "AlexNet", "ConvNet", "LCN", "DRML"]

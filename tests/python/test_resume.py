@@ -12,8 +12,11 @@ import time
 import pytest
 
 import tiny_net as tiny
-from drml import snapshots, training
-from drml.errors import UserError
+from drml.io.errors import UserError
+from drml.training import snapshots
+from drml.training.f1_table import F1_FILE
+from drml.training.log import LOG_FILE, LOSS_FILE
+from drml.training.train import FINAL_STEM, find_caffe, set_up, train
 
 KILLS = 24
 STEP = 4  # iterations between two kills, about
@@ -95,7 +98,7 @@ def is_writing(out):
 
 def kill_at_a_moment(child, out, chance):
     """Kill a training somewhere in the next few iterations; return where it was, or None if it ended."""
-    log = out / training.LOG_FILE
+    log = out / LOG_FILE
     start = len(log.read_text()) if log.exists() else 0
     how = chance.choice(["start", "iteration", "iteration", "iteration", "snapshot", "writing"])
     wanted = chance.randint(1, 2 * STEP)
@@ -121,9 +124,7 @@ def kill_at_a_moment(child, out, chance):
 
 def test_kills_at_any_moment_leave_no_trace(solver, fold, tmp_path):
     chance = random.Random(7)
-    expected = training.train(
-        solver, tmp_path / "whole", data=fold, seed=5, max_iter=ITERATIONS, progress=False
-    )
+    expected = train(solver, tmp_path / "whole", data=fold, seed=5, max_iter=ITERATIONS, progress=False)
     out = tmp_path / "killed"
     kills = []
     while len(kills) < KILLS:
@@ -142,14 +143,14 @@ def test_kills_at_any_moment_leave_no_trace(solver, fold, tmp_path):
         if path.read_bytes() != (out / path.name).read_bytes()
     ]
     assert not differing
-    assert expected.weights.read_bytes() == (out / training.FINAL_STEM).read_bytes()
-    for table in (training.LOSS_FILE, training.F1_FILE):
+    assert expected.weights.read_bytes() == (out / FINAL_STEM).read_bytes()
+    for table in (LOSS_FILE, F1_FILE):
         assert rows(out / table) == rows(tmp_path / "whole" / table), table
 
 
 def test_torn_snapshots_are_passed_over(solver, fold, tmp_path):
     out = tmp_path / "out"
-    training.train(solver, out, data=fold, seed=5, max_iter=6, progress=False)
+    train(solver, out, data=fold, seed=5, max_iter=6, progress=False)
     assert snapshots.newest(out).iteration == 6
     state = out / "tiny_iter_6.solverstate"
     content = state.read_bytes()
@@ -168,7 +169,7 @@ def test_torn_snapshots_are_passed_over(solver, fold, tmp_path):
     with pytest.raises(UserError, match=r"its weights .* have \d+ bytes of \d+"):
         snapshots.read(state)
     # caffe says the same, and names the one before.
-    program = training.find_caffe()
+    program = find_caffe()
     done = subprocess.run(
         [program, "train", "-solver", out / "solver.prototxt", "-snapshot", state],
         stderr=subprocess.PIPE,
@@ -182,36 +183,36 @@ def test_torn_snapshots_are_passed_over(solver, fold, tmp_path):
         done.stderr,
     )
     (out / "final.caffemodel").unlink()
-    again = training.train(solver, out, data=fold, seed=5, max_iter=6, snapshot="auto", progress=False)
+    again = train(solver, out, data=fold, seed=5, max_iter=6, snapshot="auto", progress=False)
     assert again.weights.resolve().name == "tiny_iter_6.caffemodel"
     assert snapshots.read(state).weights == weights
 
 
 def test_snapshots_that_a_stock_caffe_wrote_are_taken(solver, fold, tmp_path):
-    from drml.net import new_message
+    from drml.nets.net import new_message
 
     out = tmp_path / "out"
-    training.train(solver, out, data=fold, seed=5, max_iter=2, progress=False)
+    train(solver, out, data=fold, seed=5, max_iter=2, progress=False)
     path = out / "tiny_iter_2.solverstate"
     state = new_message("SolverState")
     state.ParseFromString(path.read_bytes())
     state.ClearField("resume")
     path.write_bytes(state.SerializeToString())
     assert snapshots.read(path).iteration == 2
-    training.train(solver, out, data=fold, seed=5, max_iter=4, snapshot=path, progress=False)
+    train(solver, out, data=fold, seed=5, max_iter=4, snapshot=path, progress=False)
     assert "they begin anew" in (out / "train.log").read_text()
 
 
 def test_hdf5_snapshots(fold, tmp_path):
     solver = write_solver(tmp_path / "model", "snapshot_format: HDF5\n")
-    whole = training.train(solver, tmp_path / "whole", data=fold, seed=5, max_iter=7, progress=False)
+    whole = train(solver, tmp_path / "whole", data=fold, seed=5, max_iter=7, progress=False)
     out = tmp_path / "out"
-    training.train(solver, out, data=fold, seed=5, max_iter=4, progress=False)
+    train(solver, out, data=fold, seed=5, max_iter=4, progress=False)
     found = snapshots.newest(out)
     assert (found.iteration, found.weights.name) == (4, "tiny_iter_4.caffemodel.h5")
     (out / "tiny_iter_4.solverstate.h5").write_bytes(found.path.read_bytes()[:3000])
     assert snapshots.newest(out).iteration == 2
-    again = training.train(solver, out, data=fold, seed=5, max_iter=7, snapshot="auto", progress=False)
+    again = train(solver, out, data=fold, seed=5, max_iter=7, snapshot="auto", progress=False)
     import h5py
     import numpy as np
 
@@ -224,14 +225,14 @@ def test_auto_starts_anew_without_a_snapshot_and_keeps_what_is_finished(solver, 
     out = tmp_path / "out"
     out.mkdir()
     (out / "train.log").write_text("killed before its first snapshot\n")
-    training.train(solver, out, data=fold, seed=5, max_iter=2, snapshot="auto", progress=False)
+    train(solver, out, data=fold, seed=5, max_iter=2, snapshot="auto", progress=False)
     assert "killed before" not in (out / "train.log").read_text()
     # All done: the same again.
-    done = training.train(solver, out, data=fold, seed=5, max_iter=2, snapshot="auto", progress=False)
+    done = train(solver, out, data=fold, seed=5, max_iter=2, snapshot="auto", progress=False)
     assert done.weights.resolve().name == "tiny_iter_2.caffemodel"
     (out / "tiny_iter_2.solverstate").unlink()
     with pytest.raises(UserError, match="holds a finished training without a whole snapshot"):
-        training.train(solver, out, data=fold, seed=5, max_iter=2, snapshot="auto", progress=False)
+        train(solver, out, data=fold, seed=5, max_iter=2, snapshot="auto", progress=False)
     assert done.weights.exists()
 
 
@@ -242,7 +243,7 @@ def test_two_trainings_in_one_folder(solver, fold, tmp_path):
         while first.poll() is None and not (out / "train.log").exists():
             time.sleep(0.01)
         with pytest.raises(UserError, match="another training is at work there"):
-            training.train(solver, out, data=fold, max_iter=2, overwrite=True, progress=False)
+            train(solver, out, data=fold, max_iter=2, overwrite=True, progress=False)
     finally:
         first.kill()
         first.communicate()
@@ -258,7 +259,7 @@ class Caffe:
         self.log = log
         with log.open("w") as file:
             self.child = subprocess.Popen(
-                [training.find_caffe(), "train", "-solver", solver, *options],
+                [find_caffe(), "train", "-solver", solver, *options],
                 stderr=file,
                 env={**os.environ, "GLOG_minloglevel": "0", "GLOG_logtostderr": "1"},
             )
@@ -288,7 +289,7 @@ def endless(fold, tmp_path):
     )
     solver.write_text(text)
     out = tmp_path / "out"
-    training.set_up(solver, out, data=fold, seed=5, max_iter=10_000_000)
+    set_up(solver, out, data=fold, seed=5, max_iter=10_000_000)
     return out / "solver.prototxt"
 
 
@@ -325,7 +326,7 @@ def test_signals_do_what_they_are_told(endless, tmp_path):
 def test_full_disk_keeps_the_last_snapshot_and_training_goes_on(solver, fold, tmp_path):
     """The disk has room for a few snapshots; then somebody makes room."""
     out = tmp_path / "out"
-    training.set_up(solver, out, data=fold, seed=5, max_iter=12)
+    set_up(solver, out, data=fold, seed=5, max_iter=12)
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", disk], check=False).returncode:
@@ -360,7 +361,7 @@ def test_loss_that_is_not_finite_stops_training(solver, fold, tmp_path):
     text = solver.read_text().replace("base_lr: 0.001", "base_lr: 1e35")
     solver.write_text(text)
     with pytest.raises(UserError) as error:
-        training.train(solver, tmp_path / "out", data=fold, seed=5, max_iter=30, progress=False)
+        train(solver, tmp_path / "out", data=fold, seed=5, max_iter=30, progress=False)
     said = str(error.value)
     assert re.search(
         r"ended with status 1: Iteration \d+: the loss is -?(nan|inf)\. The first value that is not", said
@@ -370,5 +371,5 @@ def test_loss_that_is_not_finite_stops_training(solver, fold, tmp_path):
     newest = snapshots.newest(tmp_path / "out")
     assert newest is None or "nonfinite" not in newest.path.name
     solver.write_text(text + "stop_at_nonfinite_loss: false\n")
-    training.train(solver, tmp_path / "on", data=fold, seed=5, max_iter=30, progress=False)
+    train(solver, tmp_path / "on", data=fold, seed=5, max_iter=30, progress=False)
     assert (tmp_path / "on" / "train.log").read_text().count("Training goes on, as stop_at") == 1

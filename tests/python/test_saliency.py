@@ -1,4 +1,4 @@
-"""drml.saliency and drml.explain: gradients of a tiny net, against differences; regions; the folder."""
+"""Saliency in drml.evaluation: gradients of a tiny net, against differences; regions; the folder."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 import detect_data
 import tiny_net as tiny
 from drml import cli
-from drml.au_regions import REGIONS, region_mask
-from drml.explain import heat
-from drml.labels import ALL_AUS
-from drml.net import CaffeGradientNet
-from drml.registration import REFERENCE
-from drml.saliency import focus, saliency_maps
+from drml.data.labels import ALL_AUS
+from drml.data.registration import REFERENCE
+from drml.evaluation.au_regions import REGIONS, region_mask
+from drml.evaluation.explain import heat
+from drml.evaluation.saliency import focus, saliency_maps
+from drml.nets.net import CaffeGradientNet
 
 SCALE = 0.02
 

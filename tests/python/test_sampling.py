@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drml.errors import UserError
-from drml.sampling import draw, draw_video, training_labels
+from drml.data.sampling import draw, draw_video, training_labels
+from drml.io.errors import UserError
 
 
 def labels_of(seed: int, frames: int, aus: int) -> np.ndarray:

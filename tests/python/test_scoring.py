@@ -1,4 +1,4 @@
-"""drml.scoring on a tiny net: right figures, right input, and faults named."""
+"""drml.evaluation.scoring on a tiny net: right figures, right input, and faults named."""
 
 import csv
 import json
@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import lmdb_io, metrics, net_input, scoring
-from drml.errors import UserError
-from drml.files import writing
-from drml.labels import parse_aus
-from drml.manifest import read_manifest
-from drml.net import Transform
+from drml.data.labels import parse_aus
+from drml.data.lmdb import read_mean, write_lmdb, write_mean
+from drml.data.manifest import read_manifest
+from drml.evaluation import metrics, scoring
+from drml.io.errors import UserError
+from drml.io.files import writing
+from drml.nets import net_input
+from drml.nets.net import Transform
 
 
 @pytest.fixture
@@ -91,8 +93,8 @@ def test_mean_comes_from_the_option_then_the_weights_then_the_data(setup, tmp_pa
     names = ["given", "kept"]
     means = {name: np.full((3, tiny.IMAGE, tiny.IMAGE), index + 1.0) for index, name in enumerate(names)}
     for name, mean in means.items():
-        lmdb_io.write_mean(tmp_path / f"{name}.binaryproto", mean)
-    beside = lmdb_io.read_mean(fold / "mean.binaryproto")
+        write_mean(tmp_path / f"{name}.binaryproto", mean)
+    beside = read_mean(fold / "mean.binaryproto")
     np.testing.assert_array_equal(settle(weights, fold).mean, beside)
     (tmp_path / "transform.json").write_text(
         net_input.transform_to_json(Transform(scale=0.02, mean_file="kept.binaryproto"))
@@ -110,7 +112,7 @@ def test_weights_trained_without_a_mean_image_get_none(tmp_path):
     )
     assert settle(weights, fold).mean is None
     hdf5 = tiny.write_hdf5(tmp_path / "w.h5", tiny.draw_parameters())
-    np.testing.assert_array_equal(settle(hdf5, fold).mean, lmdb_io.read_mean(fold / "mean.binaryproto"))
+    np.testing.assert_array_equal(settle(hdf5, fold).mean, read_mean(fold / "mean.binaryproto"))
     transform = Transform(scale=0.1, mean_value=(1.0, 2.0, 3.0))
     (tmp_path / "transform.json").write_text(net_input.transform_to_json(transform))
     np.testing.assert_array_equal(settle(hdf5, fold).mean, [1, 2, 3])
@@ -119,7 +121,7 @@ def test_weights_trained_without_a_mean_image_get_none(tmp_path):
 def test_mean_image_that_the_weights_name_comes_before_that_of_other_data(tmp_path):
     fold = tiny.write_data(tmp_path)[0]
     mean = np.full((3, tiny.IMAGE, tiny.IMAGE), 7.0)
-    lmdb_io.write_mean(tmp_path / "trained.binaryproto", mean)
+    write_mean(tmp_path / "trained.binaryproto", mean)
     weights = tiny.write_caffemodel(
         tmp_path / "w.caffemodel",
         tiny.draw_parameters(),
@@ -368,9 +370,7 @@ def bad_lmdb(fold, image=None, labels=(1, 1, 1)):
     shutil.rmtree(fold / "test_lmdb")
     (fold / "test.csv").unlink()
     good = cv2.imencode(".png", tiny.draw_images(1)[0])[1].tobytes()
-    lmdb_io.write_lmdb(
-        fold / "test_lmdb", [("a", good, (1, 1, 1)), ("b", good if image is None else image, labels)]
-    )
+    write_lmdb(fold / "test_lmdb", [("a", good, (1, 1, 1)), ("b", good if image is None else image, labels)])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from drml import cli, shipped
+from drml import cli
+from drml.io import shipped
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,7 +32,7 @@ def test_models_are_found_from_any_folder(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def run(name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    code = f"import sys; sys.argv[0] = 'bin/{name}'; from drml.shipped import run_program; run_program()"
+    code = f"import sys; sys.argv[0] = 'bin/{name}'; from drml.io.shipped import run_program; run_program()"
     return subprocess.run(
         [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
     )

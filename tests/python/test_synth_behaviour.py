@@ -7,7 +7,7 @@ from functools import lru_cache
 import numpy as np
 import pytest
 
-from drml.labels import ALL_AUS, BP4D_BASE_RATES
+from drml.data.labels import ALL_AUS, BP4D_BASE_RATES
 from drml.synth.behaviour import (
     CORRELATION,
     RATES,

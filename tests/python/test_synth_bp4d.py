@@ -17,8 +17,8 @@ import h5py
 import numpy as np
 import pytest
 
-from drml.errors import UserError
-from drml.labels import ALL_AUS
+from drml.data.labels import ALL_AUS
+from drml.io.errors import UserError
 from drml.synth import SynthSummary, bp4d_writer, subject_names, write_bp4d
 from drml.synth.mat_writer import write_fit
 from tiny_net import file_size_limit

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import scipy.io
 
-from drml.datasets import disfa
-from drml.datasets.folds import DISFA_FOLDS
-from drml.datasets.images import ImageReader
-from drml.errors import UserError
-from drml.labels import ALL_AUS, DISFA_AUS
-from drml.prepare import prepare_disfa
+from drml.data.labels import ALL_AUS, DISFA_AUS
+from drml.data.prepare import prepare_disfa
+from drml.data.readers import disfa
+from drml.data.readers.folds import DISFA_FOLDS
+from drml.data.readers.images import ImageReader
+from drml.data.verify import verify
+from drml.io.errors import UserError
 from drml.synth import Subject, SynthSummary, View, disfa_writer, render, video_writer, write_disfa
 from drml.synth.behaviour import CORRELATION, WATCHING_RATES, thresholds, watching_intensities
 from drml.synth.video_writer import write_video
-from drml.verify import verify
 from tiny_net import file_size_limit
 
 SUBJECTS = ("SN001", "SN003", "SN006")

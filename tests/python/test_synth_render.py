@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from sklearn.preprocessing import StandardScaler
 
-from drml.labels import ALL_AUS
+from drml.data.labels import ALL_AUS
 from drml.synth import Subject, View, render, subject_names
 from drml.synth.view import LATENT, POSE_LIMIT
 

@@ -16,10 +16,13 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
-from drml import lmdb_io, net_input, scoring, training
-from drml.caffe_log import LogReader
-from drml.errors import UserError
-from drml.net import read_prototxt
+from drml.data.lmdb import check_lmdb, read_lmdb, read_mean, write_lmdb
+from drml.evaluation import scoring
+from drml.io.errors import UserError
+from drml.nets import net_input
+from drml.nets.net import read_prototxt
+from drml.training.caffe_log import LogReader
+from drml.training.train import find_caffe, rename_in_solver, set_up, train
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def fold(tmp_path_factory):
 
 
 def run(solver, out, fold, **options):
-    return training.train(solver, out, data=fold, progress=False, **options)
+    return train(solver, out, data=fold, progress=False, **options)
 
 
 # --- the folder -----------------------------------------------------------------------------------------
@@ -41,7 +44,7 @@ def run(solver, out, fold, **options):
 
 def test_paths_seed_and_prefix_are_filled_in(solver, fold, tmp_path):
     out = tmp_path / "out"
-    training.set_up(solver, out, data=fold, seed=7, max_iter=3)
+    set_up(solver, out, data=fold, seed=7, max_iter=3)
     message = read_prototxt(out / "solver.prototxt", "SolverParameter")
     assert (message.random_seed, message.max_iter) == (7, 3)
     assert message.snapshot_prefix == str(out / "tiny")
@@ -59,20 +62,18 @@ def test_paths_seed_and_prefix_are_filled_in(solver, fold, tmp_path):
 
 def test_transform_and_mean_are_kept_for_scoring(solver, fold, tmp_path):
     out = tmp_path / "out"
-    training.set_up(solver, out, data=fold)
+    set_up(solver, out, data=fold)
     content = json.loads((out / "transform.json").read_text())
     assert content["scale"] == pytest.approx(0.02)
     assert (content["crop_size"], content["mean_file"]) == (20, "mean.binaryproto")
-    np.testing.assert_array_equal(
-        lmdb_io.read_mean(out / "mean.binaryproto"), lmdb_io.read_mean(fold / "mean.binaryproto")
-    )
+    np.testing.assert_array_equal(read_mean(out / "mean.binaryproto"), read_mean(fold / "mean.binaryproto"))
     assert net_input.read_transform_file(out / "any.h5").mean_file == str(out / "mean.binaryproto")
 
 
 def test_without_data_the_nets_own_paths_are_made_absolute(solver, fold, tmp_path, monkeypatch):
     shutil.copytree(fold, tmp_path / "data/drml/fold1")
     monkeypatch.chdir(tmp_path)
-    training.set_up("solver.prototxt", "out")
+    set_up("solver.prototxt", "out")
     net = read_prototxt("out/train_val.prototxt")
     assert net.layer[0].multi_label_data_param.source == str(tmp_path / "data/drml/fold1/train_lmdb")
 
@@ -82,11 +83,11 @@ def test_data_that_are_not_there_are_named(solver, fold, tmp_path, monkeypatch):
     with pytest.raises(
         UserError, match=r"data/drml/fold1/train_lmdb: not found; layer 'data' of .*drml prep"
     ):
-        training.set_up(solver, tmp_path / "out")
+        set_up(solver, tmp_path / "out")
     with pytest.raises(UserError, match=r"train_lmdb: not found; .* .is --data a fold folder"):
-        training.set_up(solver, tmp_path / "out", data=fold.parent)
+        set_up(solver, tmp_path / "out", data=fold.parent)
     with pytest.raises(UserError, match="none: no such folder"):
-        training.set_up(solver, tmp_path / "out", data=tmp_path / "none")
+        set_up(solver, tmp_path / "out", data=tmp_path / "none")
     assert not (tmp_path / "out").exists()
 
 
@@ -96,46 +97,46 @@ def test_data_that_are_not_there_are_named(solver, fold, tmp_path, monkeypatch):
 )
 def test_wrong_numbers_are_refused(solver, fold, tmp_path, options, match):
     with pytest.raises(UserError, match=match):
-        training.set_up(solver, tmp_path / "out", data=fold, **options)
+        set_up(solver, tmp_path / "out", data=fold, **options)
 
 
 def test_solver_without_its_net_is_refused(fold, tmp_path):
     with pytest.raises(UserError, match=r"net gone.prototxt not found"):
-        training.set_up(tiny.write_solver(tmp_path, net="gone.prototxt"), tmp_path / "out", data=fold)
+        set_up(tiny.write_solver(tmp_path, net="gone.prototxt"), tmp_path / "out", data=fold)
     path = tmp_path / "bare.prototxt"
     path.write_text("base_lr: 1\n")
     with pytest.raises(UserError, match="names no net"):
-        training.set_up(path, tmp_path / "out", data=fold)
+        set_up(path, tmp_path / "out", data=fold)
     path.write_text("base_rl: 1\n")
     with pytest.raises(UserError, match="not a SolverParameter: line 1:1"):
-        training.set_up(path, tmp_path / "out", data=fold)
+        set_up(path, tmp_path / "out", data=fold)
 
 
 def test_another_net_than_the_solvers(solver, fold, tmp_path):
     other = tmp_path / "other.prototxt"
     other.write_text((tmp_path / "train_val.prototxt").read_text().replace('"tiny"', '"other"'))
-    training.set_up(solver, tmp_path / "out", data=fold, net=other)
+    set_up(solver, tmp_path / "out", data=fold, net=other)
     message = read_prototxt(tmp_path / "out/solver.prototxt", "SolverParameter")
     assert message.net == str(tmp_path / "out/other.prototxt") and read_prototxt(message.net).name == "other"
-    training.rename_in_solver(tmp_path / "out", Path("/elsewhere"))
+    rename_in_solver(tmp_path / "out", Path("/elsewhere"))
     message = read_prototxt(tmp_path / "out/solver.prototxt", "SolverParameter")
     assert (message.net, message.snapshot_prefix) == ("/elsewhere/other.prototxt", "/elsewhere/tiny")
 
 
 def test_caffe_is_found_or_the_way_out_told(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="no such program"):
-        training.find_caffe(tmp_path / "caffe")
+        find_caffe(tmp_path / "caffe")
     program = tmp_path / "caffe"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    assert training.find_caffe(program) == program
-    assert training.find_caffe().name == "caffe" and training.find_caffe() != program
-    monkeypatch.setattr(training, "find_program", lambda name: None)
+    assert find_caffe(program) == program
+    assert find_caffe().name == "caffe" and find_caffe() != program
+    monkeypatch.setattr("drml.training.train.find_program", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert training.find_caffe() == program
+    assert find_caffe() == program
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="caffe not found: run make"):
-        training.find_caffe()
+        find_caffe()
 
 
 # --- the log --------------------------------------------------------------------------------------------
@@ -246,7 +247,7 @@ def test_training_starts_from_weights(solver, fold, tmp_path):
     path = tiny.write_solver(tmp_path, extra="")
     path.write_text(path.read_text().replace("base_lr: 0.01", "base_lr: 0"))
     done = run(path, tmp_path / "out", fold, weights=start, max_iter=1)
-    from drml.net import CaffeNet
+    from drml.nets.net import CaffeNet
 
     net = CaffeNet(tiny.write_deploy(tmp_path), done.weights, probe=False).net
     np.testing.assert_array_equal(net.params["fc9"][0].data, parameters["fc9"][0])
@@ -303,10 +304,10 @@ def test_broken_record_stops_training_with_its_key(solver, fold, tmp_path, chang
     # The first record is read while the net is set up, others by a thread while the solver goes on.
     bad = tmp_path / "bad"
     shutil.copytree(fold, bad)
-    items = [item._replace(labels=list(item.labels)) for item in lmdb_io.read_lmdb(fold / "train_lmdb")]
+    items = [item._replace(labels=list(item.labels)) for item in read_lmdb(fold / "train_lmdb")]
     items[place] = items[place]._replace(**change)
     shutil.rmtree(bad / "train_lmdb")
-    lmdb_io.write_lmdb(bad / "train_lmdb", items)
+    write_lmdb(bad / "train_lmdb", items)
     with pytest.raises(UserError, match=rf"record '{items[place].key}' .*{said}"):
         run(solver, tmp_path / "out", bad)
 
@@ -327,7 +328,7 @@ def test_log_that_does_not_fit_the_disk_ends_caffe_and_is_named(solver, fold, tm
     program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/process\nexec sleep 100\n")
     program.chmod(0o755)
     full = SimpleNamespace(f_bavail=0)
-    monkeypatch.setattr(training.os, "statvfs", lambda folder: full)
+    monkeypatch.setattr("drml.training.train.os.statvfs", lambda folder: full)
     with pytest.raises(OSError, match=r"train\.log") as raised:
         run(solver, tmp_path / "out", fold, caffe=program)
     assert raised.value.errno == errno.ENOSPC
@@ -367,4 +368,4 @@ def test_interrupt_leaves_a_snapshot(solver, fold, tmp_path, number):
     assert "Traceback" not in error
     snapshots = list(Path(out).glob("tiny_iter_*.solverstate"))
     assert len(snapshots) == 1
-    assert lmdb_io.check_lmdb(fold / "test_lmdb") == 10
+    assert check_lmdb(fold / "test_lmdb") == 10

@@ -1,4 +1,4 @@
-"""drml.transfer: features of a tiny net, a linear classifier for each AU, against scikit-learn by hand."""
+"""drml.evaluation.transfer: features of a tiny net, linear classifiers, against scikit-learn by hand."""
 
 from __future__ import annotations
 
@@ -13,12 +13,14 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 
 import tiny_net as tiny
-from drml import cli, lmdb_io, metrics, scoring
-from drml.errors import UserError
-from drml.labels import BP4D_AUS, DISFA_AUS
-from drml.manifest import Row, write_manifest
+from drml import cli
+from drml.data.labels import BP4D_AUS, DISFA_AUS
+from drml.data.lmdb import write_lmdb
+from drml.data.manifest import Row, write_manifest
+from drml.evaluation import metrics, scoring
+from drml.evaluation.transfer import _SOLVING, CS, _standardise, transfer
+from drml.io.errors import UserError
 from drml.report.origin import _commands
-from drml.transfer import _SOLVING, CS, _standardise, transfer
 
 SCALE = 0.02
 COUNTS = {"train": 90, "val": 40, "test": 50}
@@ -47,7 +49,7 @@ class Fold:
                 if what in (name, "all"):
                     labels[:, DISFA_AUS.index(au)] = -1
             keys = [f"{i:08d}_SN{number:03d}_{i:04d}" for i in range(count)]
-            lmdb_io.write_lmdb(
+            write_lmdb(
                 self.folder / f"{name}_lmdb",
                 (
                     (key, cv2.imencode(".png", image)[1].tobytes(), row.tolist())

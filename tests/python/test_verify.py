@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import bp4d_factory as factory
-from drml import lmdb_io
-from drml.errors import UserError
-from drml.faces import encode
-from drml.landmarks import write_landmarks
-from drml.verify import verify
+from drml.data.landmark_files import write_landmarks
+from drml.data.lmdb import write_lmdb
+from drml.data.register_faces import encode
+from drml.data.verify import verify
+from drml.io.errors import UserError
 
 AUS = ["AU1", "AU2", "AU12"]
 KEYS = [f"{i:08d}_F001_T1_{i:04d}" for i in range(6)]
@@ -28,7 +28,7 @@ def write(
     manifest_keys: list[str] = KEYS,
 ) -> Path:
     path = folder / "train_lmdb"
-    lmdb_io.write_lmdb(path, zip(keys, faces, labels, strict=True))
+    write_lmdb(path, zip(keys, faces, labels, strict=True))
     with (folder / "train.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["key", "source", "subject", "task", "frame", *AUS])

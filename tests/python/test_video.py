@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import disfa_factory as factory
-from drml.datasets.images import ImageReader
-from drml.datasets.video import VideoFrame, VideoReader, frame_count
-from drml.errors import UserError
+from drml.data.readers.images import ImageReader
+from drml.data.readers.video import VideoFrame, VideoReader, frame_count
+from drml.io.errors import UserError
 
 FRAMES = 40
 CODECS = ("MJPG", "XVID", "PIM1")

@@ -10,8 +10,8 @@ import cv2
 import h5py
 import numpy as np
 
-from drml import lmdb_io
-from drml.net import import_caffe
+from drml.data.lmdb import write_lmdb, write_mean
+from drml.nets.net import import_caffe
 
 AUS = (1, 2, 4)
 OUTPUTS = 3
@@ -136,7 +136,7 @@ def write_data(folder, *, count=10, seed=0, aus=AUS, split="test", mean=True, sy
     fold.mkdir(parents=True, exist_ok=True)
     images, labels = draw_images(count, seed), draw_labels(count, seed, aus)
     keys = [f"{index:08d}_F{1 + index % 2:03d}_T1_{index:04d}" for index in range(count)]
-    lmdb_io.write_lmdb(
+    write_lmdb(
         fold / f"{split}_lmdb",
         # PNG: the pixels come back as they were.
         (
@@ -152,7 +152,7 @@ def write_data(folder, *, count=10, seed=0, aus=AUS, split="test", mean=True, sy
             writer.writerow([key, f"{index}.jpg", f"F{1 + index % 2:03d}", "T1", index, *row])
     mean_image = np.random.default_rng(seed + 5).uniform(100, 150, (3, IMAGE, IMAGE)).astype(np.float32)
     if mean:
-        lmdb_io.write_mean(fold / "mean.binaryproto", mean_image)
+        write_mean(fold / "mean.binaryproto", mean_image)
     if synthetic:
         (Path(folder) / "synthetic.json").write_text(json.dumps({"seed": seed}))
     return fold, images, labels, mean_image

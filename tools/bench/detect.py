@@ -29,13 +29,13 @@ import numpy as np
 import pandas as pd
 import skimage.data
 
-from drml import lmdb_io
+from drml.data.lmdb import write_mean
+from drml.data.registration import register
 from drml.detect.faces import FaceDetector
 from drml.detect.frames import open_stream
 from drml.detect.run import Outputs, detect, open_recogniser
 from drml.detect.sources import find_sources
-from drml.machine import system
-from drml.registration import register
+from drml.io.machine import system
 
 ROOT = Path(__file__).resolve().parents[2]
 WIDTH, HEIGHT, SIDE = 1280, 720, 600
@@ -66,7 +66,7 @@ def write_weights(net_file: Path, path: Path) -> None:
                 fan_in = np.prod(blob.data.shape[1:])
                 blob.data[...] = rng.standard_normal(blob.data.shape, np.float32) * np.sqrt(1 / fan_in)
     net.save(str(path))
-    lmdb_io.write_mean(path.with_name("mean.binaryproto"), np.full((3, 200, 200), 110, np.float32))
+    write_mean(path.with_name("mean.binaryproto"), np.full((3, 200, 200), 110, np.float32))
 
 
 def rate(run: Callable[[], Any], frames: int, runs: int) -> str:

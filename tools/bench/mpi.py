@@ -21,9 +21,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from drml import lmdb_io
-from drml.net import import_caffe
-from drml.shipped import build_info, find_program
+from drml.data.lmdb import write_lmdb
+from drml.io.shipped import build_info, find_program
+from drml.nets.net import import_caffe
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLVER = """
@@ -79,7 +79,7 @@ def write_net(folder: Path, batch: int) -> Path:
 
     rng = np.random.default_rng(0)
     images = (rng.integers(0, 256, (200, 200, 3), dtype=np.uint8) for _ in range(64))
-    lmdb_io.write_lmdb(
+    write_lmdb(
         folder / "lmdb",
         (
             (f"{k:03d}", cv2.imencode(".jpg", image)[1].tobytes(), rng.choice([-1, 1], 12).tolist())

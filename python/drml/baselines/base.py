@@ -13,11 +13,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from drml import metrics
-from drml.errors import UserError
-from drml.files import writing
-from drml.labels import ABSENT, PRESENT, UNKNOWN
-from drml.limits import read_npz
+from drml.data.labels import ABSENT, PRESENT, UNKNOWN
+from drml.evaluation import metrics
+from drml.io.errors import UserError
+from drml.io.files import writing
+from drml.io.limits import read_npz
 
 __all__ = [
     "CHUNK",

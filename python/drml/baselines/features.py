@@ -24,12 +24,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml.errors import UserError
-from drml.files import digest, writing
-from drml.landmarks import POINTS, landmarks_beside, read_landmarks
-from drml.limits import read_json
-from drml.manifest import LMDB_SUFFIX
-from drml.prepared import Data, open_data
+from drml.data.landmark_files import POINTS, landmarks_beside, read_landmarks
+from drml.data.manifest import LMDB_SUFFIX
+from drml.data.split import Data, open_data
+from drml.io.errors import UserError
+from drml.io.files import digest, writing
+from drml.io.limits import read_json
 
 __all__ = ["LENGTH", "SIFT_WINDOW", "Features", "sift", "sift_features"]
 

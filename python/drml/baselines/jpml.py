@@ -39,11 +39,11 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from drml import metrics
 from drml.baselines.base import InputError, Progress, Validation, positive
 from drml.baselines.design import Design, designed
 from drml.baselines.patches import PatchDetector, log_odds
 from drml.baselines.proximal import LOGISTIC, Solution, patch_norms, solve
+from drml.evaluation import metrics
 
 __all__ = ["JPML", "Pairs", "phi_coefficients", "relate", "relation_terms"]
 

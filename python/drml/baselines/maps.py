@@ -12,10 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from drml import registration
-from drml.files import writing
-from drml.labels import AU_NAMES
-from drml.landmarks import POINTS
+from drml.data import registration
+from drml.data.labels import AU_NAMES
+from drml.data.landmark_files import POINTS
+from drml.io.files import writing
 from drml.synth import Subject, render
 
 __all__ = ["draw_map", "write_maps"]

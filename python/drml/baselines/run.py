@@ -16,7 +16,6 @@ import numpy as np
 from scipy.special import expit
 from tqdm import tqdm
 
-from drml import scoring
 from drml.baselines.apl import APL
 from drml.baselines.base import LinearDetector
 from drml.baselines.features import SIFT_WINDOW, Features, sift_features
@@ -24,8 +23,9 @@ from drml.baselines.jpml import JPML
 from drml.baselines.lsvm import LSVM
 from drml.baselines.maps import write_maps
 from drml.baselines.patches import PatchDetector
-from drml.errors import UserError
-from drml.files import put_folder_in_place, writing
+from drml.evaluation import scoring
+from drml.io.errors import UserError
+from drml.io.files import put_folder_in_place, writing
 
 __all__ = ["METHODS", "run"]
 

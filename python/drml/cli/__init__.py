@@ -1,7 +1,7 @@
-"""The ``drml`` command: argument parsing only; what a command does is in `drml.commands`.
+"""The ``drml`` command: a module for each of its commands holds that one's arguments and what it runs.
 
-A module for each room of commands: `data`, `network`, `results`, `experiments`; `arguments` has what they
-share.
+`arguments` and `output` have what they share. A command imports what does the work inside its function `run`,
+so that ``drml --help`` needs neither OpenCV nor Caffe.
 
 Exit status: 0 done; 1 it failed, with one line on standard error; 2 wrong usage; 130 interrupted.
 """
@@ -18,9 +18,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
-from drml.cli import data, experiments, network, results
+from drml.cli import (
+    baseline,
+    convert,
+    detect,
+    experiment,
+    export_onnx,
+    features,
+    prepare,
+    relations,
+    report,
+    saliency,
+    score,
+    synth,
+    train,
+    transfer,
+    verify,
+)
 from drml.cli.arguments import Parser
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 DESCRIPTION = """\
 Facial action unit (AU) detection with DRML on Caffe.
@@ -46,7 +62,7 @@ class _Versions(argparse.Action):
     """Print the versions of everything that has a part in a result."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from drml import machine, shipped
+        from drml.io import machine, shipped
 
         found = machine.versions()
         print(f"drml {found.pop('drml', 'unknown (not installed)')}")
@@ -68,12 +84,11 @@ def build_parser() -> Parser:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
 
     for command in (
-        *(data.synth, data.prepare, data.verify),
-        *(network.train, network.score, network.features, network.transfer),
-        *(network.detect, network.convert, network.export_onnx),
-        *(results.baseline, results.saliency, results.relations, results.report, experiments.experiment),
+        *(synth, prepare, verify),
+        *(train, score, features, transfer, detect, convert, export_onnx),
+        *(baseline, saliency, relations, report, experiment),
     ):
-        command(subparsers)
+        command.add(subparsers)
     return parser
 
 

@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from drml.shipped import find_shipped
+from drml.io.shipped import find_shipped
 
 __all__ = [
     "Parser",
-    "add",
+    "add_command",
     "add_figures",
     "add_jobs",
     "add_json",
@@ -97,7 +97,7 @@ share.__name__ = probability.__name__ = finite.__name__ = "number"
 # --- options --------------------------------------------------------------------------------------------
 
 
-def add(
+def add_command(
     subparsers: Any,
     name: str,
     run: Callable[[argparse.Namespace], None],

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from drml.data.labels import AU_NAMES
 from drml.detect.faces import Face
 from drml.detect.pipeline import Seen
-from drml.labels import AU_NAMES
 
 __all__ = ["Annotator"]
 

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 __all__ = ["MODEL_FILE", "Face", "FaceDetector", "model_file"]
 

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from drml.datasets.images import decode_bgr
-from drml.datasets.video import VideoReader
+from drml.data.readers.images import decode_bgr
+from drml.data.readers.video import VideoReader
 from drml.detect.sources import Source
-from drml.errors import UserError
-from drml.limits import IMAGE_BYTES, read_bytes
+from drml.io.errors import UserError
+from drml.io.limits import IMAGE_BYTES, read_bytes
 
 __all__ = ["Camera", "Frame", "Unreadable", "Video", "open_stream", "read_images"]
 

@@ -13,15 +13,15 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.errors import UserError
-from drml.labels import BP4D_AUS, DISFA_AUS
-from drml.lmdb_io import read_mean
-from drml.manifest import manifest_beside, read_manifest
-from drml.net import CaffeNet, data_paths, preprocess, read_prototxt, read_weights
-from drml.net_input import Input, find_input, read_transform_file
-from drml.onnx_metadata import Metadata
-from drml.registration import SIZE
-from drml.shipped import find_shipped
+from drml.data.labels import BP4D_AUS, DISFA_AUS
+from drml.data.lmdb import read_mean
+from drml.data.manifest import manifest_beside, read_manifest
+from drml.data.registration import SIZE
+from drml.io.errors import UserError
+from drml.io.shipped import find_shipped
+from drml.nets.net import CaffeNet, data_paths, preprocess, read_prototxt, read_weights
+from drml.nets.net_input import Input, find_input, read_transform_file
+from drml.nets.onnx_metadata import Metadata
 
 __all__ = [
     "CaffePredictor",
@@ -62,7 +62,7 @@ class Predictor(Protocol):
 
 
 class CaffePredictor:
-    """A deploy net with its weights, in Caffe; errors are those of `drml.net.CaffeNet`."""
+    """A deploy net with its weights, in Caffe; errors are those of `drml.nets.net.CaffeNet`."""
 
     def __init__(self, deploy: str | Path, weights: str | Path) -> None:
         self._net = CaffeNet(deploy, weights)
@@ -160,7 +160,7 @@ def find_net(weights: str | Path, net: str | Path | None = None) -> Path:
 def find_preparation(
     weights: str | Path, *, mean: str | Path | None = None, scale: float | None = None
 ) -> Input:
-    """Settle mean and scale as `drml.net_input` does, with the mean.binaryproto beside the weights.
+    """Settle mean and scale as `drml.nets.net_input` does, with the mean.binaryproto beside the weights.
 
     Raises
     ------

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from drml.detect.drawing import Annotator
 from drml.detect.pipeline import Seen
-from drml.errors import UserError
-from drml.files import writing
+from drml.io.errors import UserError
+from drml.io.files import writing
 
 __all__ = ["AlignedFaces", "Clip", "write_picture"]
 

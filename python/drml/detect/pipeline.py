@@ -18,11 +18,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from drml.data.registration import register
 from drml.detect.faces import Face
 from drml.detect.frames import Frame
 from drml.detect.model import Recogniser
-from drml.errors import UserError
-from drml.registration import register
+from drml.io.errors import UserError
 
 __all__ = ["Seen", "ahead", "find_faces", "recognise", "stream"]
 

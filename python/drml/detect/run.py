@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml.datasets.video import is_text
+from drml.data.readers.video import is_text
 from drml.detect import model
 from drml.detect.drawing import Annotator
 from drml.detect.faces import Face, FaceDetector
@@ -24,8 +24,8 @@ from drml.detect.pipeline import Seen, stream
 from drml.detect.sources import Source, find_sources
 from drml.detect.table import Table, columns, rows
 from drml.detect.tracking import Tracker
-from drml.errors import UserError
-from drml.net_input import Input
+from drml.io.errors import UserError
+from drml.nets.net_input import Input
 
 __all__ = ["IMAGES_FILE", "Done", "Outputs", "detect", "open_onnx", "open_recogniser"]
 
@@ -139,7 +139,7 @@ def open_recogniser(
     net : path, optional
         Deploy prototxt; by default found by `drml.detect.model.find_net`.
     mean, scale : optional
-        As in `drml.net_input.find_input`; the mean image may also lie beside the weights.
+        As in `drml.nets.net_input.find_input`; the mean image may also lie beside the weights.
     size : int, optional
         Side of the registered faces; by default the mean image's, else 200.
     aus : sequence of int, optional
@@ -186,7 +186,7 @@ def open_onnx(
     UserError
         The file or the mean image is missing, or does not fit; ONNX Runtime is not installed.
     """
-    from drml.onnx_net import OnnxNet
+    from drml.nets.onnx_net import OnnxNet
 
     net = OnnxNet(path)
     preparation = model.find_onnx_preparation(net.name, net.metadata, mean=mean, scale=scale)

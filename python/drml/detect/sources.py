@@ -10,8 +10,8 @@ from pathlib import Path
 
 import cv2
 
-from drml.datasets.video import is_text
-from drml.errors import UserError
+from drml.data.readers.video import is_text
+from drml.io.errors import UserError
 
 __all__ = ["Source", "find_sources"]
 

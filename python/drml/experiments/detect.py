@@ -13,18 +13,20 @@ from typing import Any
 
 import numpy as np
 
-from drml import metrics, scoring, snapshots, training
 from drml.baselines.features import SIFT_WINDOW, sift_features
 from drml.baselines.run import run as run_baseline
-from drml.errors import UserError
+from drml.evaluation import metrics, scoring
+from drml.evaluation.scoring import Predictions
 from drml.experiments import protocol
 from drml.experiments.methods import METHODS, NetFiles
 from drml.experiments.nets import files_of
 from drml.experiments.settings import SPLITS, Settings, data_digest
 from drml.experiments.units import Place, Unit
-from drml.files import digest, writing
-from drml.limits import read_npz
-from drml.scoring import Predictions
+from drml.io.errors import UserError
+from drml.io.files import digest, writing
+from drml.io.limits import read_npz
+from drml.training import snapshots
+from drml.training.train import AUTO, FINAL_STEM, rename_in_solver, train
 
 __all__ = ["TRAIN_FOLDER", "keep_predictions", "read_predictions", "unit"]
 
@@ -100,21 +102,21 @@ def _baseline(place: Place, method: str, data: Path, settings: Settings, feature
 def _network(place: Place, data: Path, settings: Settings, files: NetFiles) -> dict[str, Any]:
     protocol.check(data.parent, [int(data.name[4:])])
     folder = place.folder / TRAIN_FOLDER
-    if not (folder / training.FINAL_STEM).exists():
+    if not (folder / FINAL_STEM).exists():
         newest = snapshots.newest(folder) if folder.is_dir() else None
         place.log(f"trains with {files.solver}" + (f", from {newest.path.name}" if newest else ""))
-        training.train(
+        train(
             files.solver,
             folder,
             data=data,
             net=files.train_val,
             seed=settings.seed,
             max_iter=settings.max_iter,
-            snapshot=training.AUTO,
+            snapshot=AUTO,
             progress=place.progress,
         )
-    training.rename_in_solver(folder, place.final.absolute() / TRAIN_FOLDER)
-    weights = folder / training.FINAL_STEM
+    rename_in_solver(folder, place.final.absolute() / TRAIN_FOLDER)
+    weights = folder / FINAL_STEM
     place.log("scores")
 
     def predict(split: str) -> Predictions:
@@ -136,7 +138,7 @@ def _plain(value: float) -> float | None:
 
 def _drop_snapshots(folder: Path) -> None:
     """Leave the last weights alone: the paper's schedule writes 500 MB every 1,000 iterations."""
-    last = (folder / training.FINAL_STEM).resolve()
+    last = (folder / FINAL_STEM).resolve()
     for path in [*folder.glob("*.solverstate"), *folder.glob("*_iter_*.caffemodel")]:
         if path.resolve() != last:
             path.unlink()

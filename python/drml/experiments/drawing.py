@@ -6,7 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from drml.files import writing
+from drml.io.files import writing
 
 __all__ = ["COLOURS", "save"]
 

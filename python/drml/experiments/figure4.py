@@ -14,19 +14,20 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from drml import machine, training
-from drml.au_regions import REGIONS
+from drml.data.labels import AU_NAMES, PRESENT
+from drml.data.split import open_data
+from drml.evaluation.au_regions import REGIONS
+from drml.evaluation.explain import faces, heat, open_net, region_of
+from drml.evaluation.saliency import centre, focus, saliency_maps
 from drml.experiments import drawing, units
 from drml.experiments.detect import TRAIN_FOLDER, read_predictions
 from drml.experiments.methods import METHODS
 from drml.experiments.nets import files_of
 from drml.experiments.settings import Settings
 from drml.experiments.tables import SYNTHETIC, mean_of_defined
-from drml.explain import faces, heat, open_net, region_of
-from drml.files import writing
-from drml.labels import AU_NAMES, PRESENT
-from drml.prepared import open_data
-from drml.saliency import centre, focus, saliency_maps
+from drml.io import machine
+from drml.io.files import writing
+from drml.training.train import FINAL_STEM
 
 __all__ = ["Figure4", "make"]
 
@@ -188,9 +189,7 @@ def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[s
         data = open_data(settings.fold(method, fold) / "test_lmdb")
         found = faces(data, {key for some in keys.values() for key in some})
         deploy = files_of(out, settings, method).deploy
-        net = open_net(
-            deploy, out / f"fold{fold}" / method / TRAIN_FOLDER / training.FINAL_STEM, data, batch=1
-        )
+        net = open_net(deploy, out / f"fold{fold}" / method / TRAIN_FOLDER / FINAL_STEM, data, batch=1)
         shape = net.input_shape[1:]
         pictures[method], focuses[method], areas[method] = {}, {}, {}
         for au, some in keys.items():

@@ -15,15 +15,16 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from drml import machine, relations
+from drml.evaluation import relations
 from drml.experiments import drawing, units
 from drml.experiments.detect import TRAIN_FOLDER, read_predictions
 from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings
 from drml.experiments.tables import SYNTHETIC
-from drml.files import writing
-from drml.limits import open_list
-from drml.training_log import LOSS_FILE
+from drml.io import machine
+from drml.io.files import writing
+from drml.io.limits import open_list
+from drml.training.log import LOSS_FILE
 
 __all__ = ["Figure5", "make"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 
 __all__ = [
     "DIRECT",

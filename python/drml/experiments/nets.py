@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from drml.errors import UserError
 from drml.experiments.methods import METHODS, Method, NetFiles, NotAvailable, net_files
 from drml.experiments.settings import Settings
-from drml.net import read_prototxt, write_prototxt
+from drml.io.errors import UserError
+from drml.nets.net import read_prototxt, write_prototxt
 
 __all__ = ["GRIDS_FOLDER", "SPARSITY_FOLDER", "files_of", "region_layers", "write_variant"]
 

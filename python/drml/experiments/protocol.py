@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from drml.datasets.listed import NO_SUBJECTS
-from drml.errors import UserError
+from drml.data.manifest import Manifest, read_manifest
+from drml.data.readers.listed import NO_SUBJECTS
 from drml.experiments.settings import SPLITS
-from drml.limits import read_json
-from drml.manifest import Manifest, read_manifest
+from drml.io.errors import UserError
+from drml.io.limits import read_json
 
 __all__ = ["check", "describe"]
 

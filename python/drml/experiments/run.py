@@ -10,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from drml.errors import UserError
 from drml.experiments import (
     detect,
     figure4,
@@ -26,6 +25,7 @@ from drml.experiments import (
 from drml.experiments.methods import GRIDS, METHODS, SPARSITY, TABLE2, TABLE3, NotAvailable
 from drml.experiments.nets import GRIDS_FOLDER, SPARSITY_FOLDER
 from drml.experiments.settings import SETTINGS_FILE, Settings, folds_of
+from drml.io.errors import UserError
 
 __all__ = ["KINDS", "Outcome", "collect", "plan", "run", "run_one"]
 

@@ -7,11 +7,11 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from drml.errors import UserError
 from drml.experiments.methods import METHODS, NotAvailable
 from drml.experiments.units import write_json
-from drml.files import digest
-from drml.limits import read_json
+from drml.io.errors import UserError
+from drml.io.files import digest
+from drml.io.limits import read_json
 
 __all__ = ["SCALES", "SETTINGS_FILE", "Settings", "data_digest", "folds_of"]
 

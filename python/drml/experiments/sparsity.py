@@ -15,15 +15,16 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from drml import registration, training
+from drml.data import registration
+from drml.evaluation.saliency import centre
 from drml.experiments import drawing, tables
 from drml.experiments.detect import TRAIN_FOLDER
 from drml.experiments.methods import METHODS
 from drml.experiments.nets import files_of, region_layers
 from drml.experiments.settings import Settings
-from drml.net import read_blob, read_prototxt
-from drml.saliency import centre
+from drml.nets.net import read_blob, read_prototxt
 from drml.synth import Subject, render
+from drml.training.train import FINAL_STEM
 
 __all__ = ["OFF", "Patches", "Sparsity", "make"]
 
@@ -176,7 +177,7 @@ def _patches(out: Path, settings: Settings, method: str, folds: Sequence[int]) -
     grid = (region.region_param.grid_h, region.region_param.grid_w)
     norms = {}
     for fold in folds:
-        weights = out / f"fold{fold}" / method / TRAIN_FOLDER / training.FINAL_STEM
+        weights = out / f"fold{fold}" / method / TRAIN_FOLDER / FINAL_STEM
         values = read_blob(weights, region.name).astype(np.float64)
         norms[fold] = np.sqrt((values**2).reshape(len(values), -1).sum(axis=1)).reshape(grid)
     return Patches(norms, _window(net))

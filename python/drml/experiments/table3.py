@@ -2,7 +2,7 @@
 
 A net is that of the BP4D fold with the highest F1 on its validation set; it is not trained any further. It is
 used in two ways, which are methods of their own: its outputs of the AUs that both data sets have, and its
-features with a linear classifier per AU (`drml.transfer`).
+features with a linear classifier per AU (`drml.evaluation.transfer`).
 """
 
 from __future__ import annotations
@@ -16,16 +16,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from drml import scoring, training
-from drml.errors import UserError
+from drml.evaluation import scoring
+from drml.evaluation.transfer import transfer
 from drml.experiments import protocol, tables, units
 from drml.experiments.detect import TRAIN_FOLDER, keep_predictions, read_predictions
 from drml.experiments.methods import DIRECT, METHODS, TRANSFERRED, NotAvailable
 from drml.experiments.nets import files_of
 from drml.experiments.settings import Settings, data_digest
 from drml.experiments.units import Place, Unit
-from drml.files import digest
-from drml.transfer import transfer
+from drml.io.errors import UserError
+from drml.io.files import digest
+from drml.training.train import FINAL_STEM
 
 __all__ = ["chosen_methods", "make", "unit", "with_trainings"]
 
@@ -45,7 +46,7 @@ class _Source:
 
     @property
     def weights(self) -> Path:
-        return self.folder / TRAIN_FOLDER / training.FINAL_STEM
+        return self.folder / TRAIN_FOLDER / FINAL_STEM
 
 
 def with_trainings(out: Path, settings: Settings) -> Settings:

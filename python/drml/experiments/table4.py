@@ -11,7 +11,7 @@ from typing import Any
 from drml.experiments import timing, units
 from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings
-from drml.files import writing
+from drml.io.files import writing
 
 __all__ = ["Table4", "make"]
 

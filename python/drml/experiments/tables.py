@@ -11,14 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drml import machine, scoring
+from drml.data.labels import AU_NAMES
+from drml.evaluation import scoring
+from drml.evaluation.metrics import Scores
 from drml.experiments import units
 from drml.experiments.detect import read_predictions
 from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings
-from drml.files import writing
-from drml.labels import AU_NAMES
-from drml.metrics import Scores
+from drml.io import machine
+from drml.io.files import writing
 
 __all__ = ["FIGURES", "SYNTHETIC", "Column", "Table", "collect", "mean_of_defined"]
 

@@ -18,13 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml.errors import UserError
 from drml.experiments.methods import NetFiles
 from drml.experiments.nets import files_of
 from drml.experiments.settings import Settings
 from drml.experiments.units import Place, Unit
-from drml.files import digest
-from drml.net import import_caffe, probe_net, read_prototxt, write_prototxt
+from drml.io.errors import UserError
+from drml.io.files import digest
+from drml.nets.net import import_caffe, probe_net, read_prototxt, write_prototxt
 
 __all__ = ["FOLDER", "unit"]
 

@@ -23,10 +23,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from drml import machine
-from drml.errors import UserError
-from drml.files import writing
-from drml.limits import read_json
+from drml.io import machine
+from drml.io.errors import UserError
+from drml.io.files import writing
+from drml.io.limits import read_json
 
 __all__ = ["Place", "Unit", "config_of", "finished", "is_done", "run_all", "run_unit", "write_json"]
 

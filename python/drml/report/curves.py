@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from drml import metrics
-from drml.labels import PRESENT, UNKNOWN
+from drml.data.labels import PRESENT, UNKNOWN
+from drml.evaluation import metrics
+from drml.evaluation.scoring import PredictionTable
 from drml.report.lines import STYLES, Series, legend, square_chart
 from drml.report.markup import au_name, cell, escaped
 from drml.report.page import Section
-from drml.scoring import PredictionTable
 
 __all__ = ["curves_section", "draws"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from drml.errors import UserError
+from drml.io.errors import UserError
 from drml.report.markup import cell, details, duration, escaped, html_table
 from drml.report.page import Section
 

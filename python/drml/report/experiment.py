@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from drml.errors import UserError
-from drml.files import writing
-from drml.metrics import THRESHOLD
+from drml.evaluation.metrics import THRESHOLD
+from drml.evaluation.scoring import PredictionTable
+from drml.io.errors import UserError
+from drml.io.files import writing
 from drml.report.curves import curves_section
 from drml.report.faces import faces_section
 from drml.report.figures import losses_figure, patches_figure, saliency_section
@@ -23,7 +24,6 @@ from drml.report.relations import relations_section
 from drml.report.setup import setup_section
 from drml.report.tables import averages, bars_section, table_section, timing_section
 from drml.report.training import trainings_section
-from drml.scoring import PredictionTable
 
 __all__ = ["write_experiment_report"]
 

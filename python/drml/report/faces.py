@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drml import lmdb_io
-from drml.errors import UserError
-from drml.labels import PRESENT, UNKNOWN
-from drml.prepared import open_data
+from drml.data.labels import PRESENT, UNKNOWN
+from drml.data.lmdb import read_lmdb
+from drml.data.split import open_data
+from drml.evaluation.scoring import PredictionTable
+from drml.io.errors import UserError
 from drml.report.markup import escaped
 from drml.report.page import Section
 from drml.report.pictures import data_url
-from drml.scoring import PredictionTable
 
 __all__ = ["choose", "extremes", "faces_section", "frame_losses"]
 
@@ -135,7 +135,7 @@ def faces_section(
     losses = frame_losses(table)
     best, worst = ([table.keys[index] for index in some] for some in extremes(losses, videos))
     spread = choose(table.keys, subjects)
-    found = {item.key: item.image for item in lmdb_io.read_lmdb(data.lmdb, [*spread, *best, *worst])}
+    found = {item.key: item.image for item in read_lmdb(data.lmdb, [*spread, *best, *worst])}
     if not found:
         raise UserError(f"{name}: none of its keys is in {data.lmdb}; score that data again")
     drawn = " Drawn, not photographed." if synthetic else ""

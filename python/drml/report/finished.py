@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from drml import metrics
-from drml.errors import UserError
+from drml.evaluation import metrics
+from drml.evaluation.scoring import Predictions, PredictionTable
 from drml.experiments import units
 from drml.experiments.detect import TRAIN_FOLDER, read_predictions
 from drml.experiments.methods import METHODS
 from drml.experiments.settings import SETTINGS_FILE, Settings
+from drml.io.errors import UserError
 from drml.report.inputs import read_json
-from drml.scoring import Predictions, PredictionTable
 
 __all__ = ["Experiment", "MethodRuns", "experiments_in"]
 

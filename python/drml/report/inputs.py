@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from drml import limits
-from drml.errors import UserError
+from drml.io import limits
+from drml.io.errors import UserError
 
 __all__ = ["as_written", "read_json"]
 

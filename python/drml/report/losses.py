@@ -7,11 +7,11 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from drml.caffe_log import Figure, LogReader
-from drml.errors import UserError
-from drml.f1_table import mean_f1
-from drml.limits import open_list, read_text
-from drml.training_log import LOG_FILE, LOSS_FILE
+from drml.io.errors import UserError
+from drml.io.limits import open_list, read_text
+from drml.training.caffe_log import Figure, LogReader
+from drml.training.f1_table import mean_f1
+from drml.training.log import LOG_FILE, LOSS_FILE
 
 __all__ = ["Losses", "read_losses"]
 

@@ -6,7 +6,7 @@ import html
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
-from drml.labels import AU_NAMES
+from drml.data.labels import AU_NAMES
 
 __all__ = ["au_name", "cell", "details", "duration", "escaped", "html_table", "notes", "scrolling", "tiles"]
 

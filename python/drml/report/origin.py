@@ -7,11 +7,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from drml import machine
-from drml.net_input import describe_input
+from drml.io import machine
+from drml.nets.net_input import describe_input
 from drml.report.markup import escaped
 from drml.report.page import Section
-from drml.training import SOLVER_FILE
+from drml.training.train import SOLVER_FILE
 
 # Options of drml prepare as its summary names them; the last five are of one kind alone.
 _OPTIONS = (

@@ -9,9 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from drml.datasets.images import check_pixels
-from drml.errors import UserError
-from drml.limits import IMAGE_BYTES, read_bytes
+from drml.data.readers.images import check_pixels
+from drml.io.errors import UserError
+from drml.io.limits import IMAGE_BYTES, read_bytes
 from drml.report.markup import escaped
 
 __all__ = ["data_url", "picture"]

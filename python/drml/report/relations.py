@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from drml import relations
+from drml.evaluation import relations
+from drml.evaluation.scoring import PredictionTable
 from drml.report.markup import details, html_table
 from drml.report.page import Section
-from drml.scoring import PredictionTable
 
 __all__ = ["relations_section"]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from drml.files import writing
+from drml.evaluation.scoring import PredictionTable, read_predictions
+from drml.io.files import writing
 from drml.report.curves import curves_section
 from drml.report.data import data_section, stages_section
 from drml.report.faces import faces_section
@@ -16,7 +17,6 @@ from drml.report.relations import relations_section
 from drml.report.saliency import saliency_section
 from drml.report.sections import charts_section, head_section, scores_section
 from drml.report.training import training_section
-from drml.scoring import PredictionTable, read_predictions
 
 __all__ = ["write_report"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from drml.errors import UserError
-from drml.limits import read_json
+from drml.io.errors import UserError
+from drml.io.limits import read_json
 from drml.report.markup import au_name, cell, escaped
 from drml.report.page import Section
 from drml.report.pictures import picture

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from drml.errors import UserError
 from drml.experiments.units import CONFIG_FILE
+from drml.io.errors import UserError
 from drml.report.finished import Experiment
 from drml.report.inputs import read_json
 from drml.report.markup import cell, details, duration, escaped, html_table, notes

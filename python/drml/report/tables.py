@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from drml.evaluation.metrics import AuScore
 from drml.experiments.methods import METHODS
 from drml.experiments.tables import FIGURES, SYNTHETIC, TRIVIAL
-from drml.metrics import AuScore
 from drml.report.charts import Bar, bar_chart
 from drml.report.finished import MethodRuns
 from drml.report.markup import au_name, cell, details, html_table, notes

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from drml.limits import PROTOTXT_BYTES, read_text
+from drml.io.limits import PROTOTXT_BYTES, read_text
 from drml.report.lines import STYLES, Series, legend, line_chart
 from drml.report.losses import Losses, read_losses
 from drml.report.markup import details, duration, escaped, html_table
 from drml.report.page import Section
-from drml.training import SOLVER_FILE
+from drml.training.train import SOLVER_FILE
 
 __all__ = ["training_section", "trainings_section"]
 

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from scipy.special import ndtr
 
-from drml.labels import ALL_AUS, BP4D_BASE_RATES
+from drml.data.labels import ALL_AUS, BP4D_BASE_RATES
 from drml.synth.view import LATENT, View
 
 # BP4D's rates; it does not code 25 and 26 and has few of 9, so those three are of our choosing.

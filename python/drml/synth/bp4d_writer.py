@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from drml.labels import ALL_AUS
+from drml.data.labels import ALL_AUS
 from drml.synth.behaviour import MAX_TASKS, as_mapping, habit, thresholds, video_intensities, video_views
 from drml.synth.folder import SynthSummary, check_range, in_turn, whole_folder, work, write_intensities
 from drml.synth.identity import Subject

@@ -25,9 +25,9 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from drml.datasets.disfa import CODED_AUS, THRESHOLD
-from drml.datasets.folds import DISFA_FOLDS
-from drml.labels import ALL_AUS
+from drml.data.labels import ALL_AUS
+from drml.data.readers.disfa import CODED_AUS, THRESHOLD
+from drml.data.readers.folds import DISFA_FOLDS
 from drml.synth.behaviour import (
     MAX_TASKS,
     WATCHING_RATES,

@@ -18,8 +18,8 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from drml.errors import UserError
-from drml.labels import ALL_AUS
+from drml.data.labels import ALL_AUS
+from drml.io.errors import UserError
 
 __all__ = ["NOTE", "SynthSummary", "check_range", "in_turn", "whole_folder", "work", "write_intensities"]
 

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from drml.labels import ALL_AUS
+from drml.data.labels import ALL_AUS
 from drml.synth.identity import Subject
 
 SIDES = (-1.0, 1.0)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from drml.labels import ALL_AUS
+from drml.data.labels import ALL_AUS
 
 # Colours are (blue, green, red), as OpenCV orders them.
 _SKINS = np.array(

@@ -1,0 +1,1 @@
+"""From data sets to LMDBs: labels, registration, sampling, preparation, verification."""

@@ -1,0 +1,88 @@
+"""Action units (AUs) of FACS: their names, the sets that the data sets code, and label values.
+
+A label is one of three integers: ``PRESENT`` (+1), ``ABSENT`` (-1), ``UNKNOWN`` (0). Losses and
+metrics ignore unknown labels.
+"""
+
+from __future__ import annotations
+
+import re
+
+from drml.io.errors import UserError
+
+PRESENT = 1
+ABSENT = -1
+UNKNOWN = 0
+
+_NUMBER = re.compile(r"[0-9]{1,4}")
+
+AU_NAMES: dict[int, str] = {
+    1: "Inner brow raiser",
+    2: "Outer brow raiser",
+    4: "Brow lowerer",
+    6: "Cheek raiser",
+    7: "Lid tightener",
+    9: "Nose wrinkler",
+    10: "Upper lip raiser",
+    12: "Lip corner puller",
+    14: "Dimpler",
+    15: "Lip corner depressor",
+    17: "Chin raiser",
+    23: "Lip tightener",
+    24: "Lip pressor",
+    25: "Lips part",
+    26: "Jaw drop",
+}
+
+BP4D_AUS: tuple[int, ...] = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
+DISFA_AUS: tuple[int, ...] = (1, 2, 4, 6, 9, 12, 25, 26)
+ALL_AUS: tuple[int, ...] = tuple(AU_NAMES)
+
+# Share of coded frames in which an AU is present, in BP4D.
+BP4D_BASE_RATES: dict[int, float] = {
+    1: 0.210,
+    2: 0.170,
+    4: 0.202,
+    6: 0.459,
+    7: 0.547,
+    10: 0.592,
+    12: 0.560,
+    14: 0.464,
+    15: 0.169,
+    17: 0.342,
+    23: 0.165,
+    24: 0.151,
+}
+
+
+def parse_aus(text: str) -> tuple[int, ...]:
+    """Read AUs as a user writes them: ``1,2,4`` or ``AU1 AU2``.
+
+    Raises
+    ------
+    UserError
+        No AU, one twice, or what is no number.
+
+    Examples
+    --------
+    >>> parse_aus("1,2, AU12")
+    (1, 2, 12)
+    """
+    try:
+        aus = tuple(int(word.upper().removeprefix("AU")) for word in text.replace(",", " ").split())
+    except ValueError:
+        raise UserError(f"AUs '{text}': write numbers with commas, such as 1,2,4") from None
+    if not aus or len(set(aus)) != len(aus):
+        raise UserError(f"AUs '{text}': give each AU once, such as 1,2,4")
+    return aus
+
+
+def is_au(text: str) -> bool:
+    """Say whether a text is the number of an AU: digits, at most four.
+
+    Examples
+    --------
+    >>> is_au("12"), is_au("12a"), is_au("")
+    (True, False, False)
+    """
+    return bool(_NUMBER.fullmatch(text))

@@ -1,0 +1,264 @@
+"""LMDBs of encoded images with labels, as Caffe and our ``MultiLabelData`` layer read them, and back."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple
+
+import lmdb
+import numpy as np
+from google.protobuf.message import DecodeError
+
+from drml.io.errors import UserError
+from drml.io.files import writing
+from drml.io.limits import LABELS, MEAN_BYTES, read_bytes
+from drml.io.lmdb_pages import check_pages
+from drml.io.messages import BlobProto, Datum
+
+__all__ = ["Item", "check_lmdb", "read_lmdb", "read_mean", "write_lmdb", "write_mean"]
+
+_FIRST_MAP = 64 << 20
+_BATCH = 1000  # records a transaction: what a crash can lose, and what memory holds
+
+_EXCHANGE = "make it again, and to exchange data in use write a new folder and rename it"
+
+Buffer = bytes | memoryview
+
+
+class Item(NamedTuple):
+    """One record of a database.
+
+    ``image`` is an encoded file (JPEG, PNG), ``labels`` has one value in {-1, 0, 1} for each AU.
+    """
+
+    key: str
+    image: bytes
+    labels: Sequence[int]
+
+
+def write_lmdb(
+    path: Path | str,
+    items: Iterable[tuple[str, bytes, Sequence[int]]],
+    *,
+    shape: tuple[int, int, int] = (3, 200, 200),
+) -> int:
+    """Write a database, all or nothing: until it is complete it is called ``path`` + ``.partial``.
+
+    Parameters
+    ----------
+    path : path-like
+        The folder to make; it must not exist.
+    items : iterable of (key, image, labels)
+        Keys in ascending order, so that pages fill up and Caffe reads in file order.
+    shape : tuple, keyword-only
+        Channels, height and width of the images.
+
+    Returns
+    -------
+    int
+        The number of records.
+
+    Raises
+    ------
+    UserError
+        Nothing can be written there, or the disk is full; what was written is removed.
+    """
+    path = Path(path)
+    partial = path.with_name(path.name + ".partial")
+    if path.exists():
+        raise UserError(f"{path}: already there; remove it first")
+    try:
+        if partial.exists():
+            shutil.rmtree(partial)
+        partial.mkdir(parents=True)
+        count = _write(partial, items, shape)
+        partial.rename(path)
+    except (OSError, lmdb.Error) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise UserError(
+            f"{path}: cannot be written ({reason}); free space or choose another folder"
+        ) from None
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return count
+
+
+def _write(
+    folder: Path, items: Iterable[tuple[str, bytes, Sequence[int]]], shape: tuple[int, int, int]
+) -> int:
+    # Without a lock file, since nobody else knows the folder; one sync at the end instead of one a batch.
+    env = lmdb.open(str(folder), map_size=_FIRST_MAP, lock=False, sync=False, readahead=False)
+    try:
+        count = 0
+        batch: list[tuple[bytes, bytes]] = []
+        previous = b""
+        channels, height, width = shape
+        for name, image, labels in items:
+            key = name.encode("ascii")
+            if key <= previous:
+                raise ValueError(f"keys must ascend: {name} after {previous.decode()}")
+            previous = key
+            datum = Datum(channels=channels, height=height, width=width, data=image, label=0, encoded=True)
+            datum.labels.extend(int(value) for value in labels)
+            batch.append((key, datum.SerializeToString()))
+            count += 1
+            if len(batch) == _BATCH:
+                _put(env, batch)
+                batch.clear()
+        _put(env, batch)
+        env.sync(True)
+    finally:
+        env.close()
+    return count
+
+
+def _put(env: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> None:
+    while True:
+        try:
+            with env.begin(write=True) as transaction:
+                for key, value in batch:
+                    transaction.put(key, value, append=True)
+            return
+        except lmdb.MapFullError:
+            # The transaction was taken back as a whole: once more, with room.
+            env.set_mapsize(env.info()["map_size"] * 2)
+
+
+def check_lmdb(path: Path | str) -> int:
+    """Look at a database's pages before the library maps them: see `drml.io.lmdb_pages`.
+
+    Returns
+    -------
+    int
+        The number of records, at least 1.
+
+    Raises
+    ------
+    UserError
+        It is missing, empty, truncated, damaged or no LMDB.
+    """
+    path = Path(path)
+    data = path / "data.mdb"
+    if not path.is_dir():
+        raise UserError(f"{path}: no such LMDB; make it with `drml prepare`")
+    if not data.is_file():
+        raise UserError(f"{path}: no LMDB, there is no data.mdb in it; make it with `drml prepare`")
+    try:
+        entries = check_pages(data)
+    except OSError as error:
+        raise UserError(f"{data}: cannot be read ({error.strerror})") from None
+    if entries == 0:
+        raise UserError(f"{path}: the LMDB is empty")
+    return entries
+
+
+def read_lmdb(path: Path | str, keys: Sequence[str] | None = None) -> Iterator[Item]:
+    """Read a database in the order of its keys, or some of its records.
+
+    Parameters
+    ----------
+    path : path-like
+    keys : sequence of str, optional
+        Read these alone, in this order, and leave out what is not there.
+
+    Yields
+    ------
+    Item
+        Key, encoded image, labels (a tuple of int).
+
+    Raises
+    ------
+    UserError
+        The database is missing, empty, truncated or damaged, is written to meanwhile, or holds a record that
+        is no encoded image: named by its key.
+    """
+    path = Path(path)
+    check_lmdb(path)
+    # No lock: the folder may be read-only, and nothing writes to a finished database.
+    try:
+        env = lmdb.open(str(path), readonly=True, lock=False, readahead=True)
+    except lmdb.Error as error:
+        raise UserError(f"{path}: cannot be opened as an LMDB ({error})") from None
+    try:
+        with env.begin(buffers=True) as transaction, (path / "data.mdb").open("rb") as data:
+            opened = _state(data)
+            records: Iterable[tuple[Buffer, Buffer | None]] = transaction.cursor()
+            if keys is not None:
+                records = ((key.encode(), transaction.get(key.encode())) for key in keys)
+            for raw_key, value in records:
+                if value is None:
+                    continue
+                key = bytes(raw_key).decode("ascii", "backslashreplace")
+                try:
+                    datum = Datum.FromString(bytes(value))
+                except DecodeError:
+                    raise UserError(f"{path}: record {key} is not a Datum") from None
+                if not datum.encoded:
+                    raise UserError(f"{path}: record {key} holds raw pixels, not an encoded image")
+                if len(datum.labels) > LABELS:
+                    raise UserError(f"{path}: record {key} has {len(datum.labels)} labels, over {LABELS}")
+                yield Item(key, datum.data, tuple(datum.labels))
+                # Before the map is touched again: a page that the file no longer has would end the process.
+                if _state(data) != opened:
+                    raise UserError(f"{path}: written to or cut short while it was read; {_EXCHANGE}")
+    except lmdb.Error as error:
+        raise UserError(f"{path}: damaged ({error}); copy or make it again") from None
+    finally:
+        env.close()
+
+
+def _state(file: IO[bytes]) -> tuple[int, int]:
+    """Return what every write to an open file changes; another file of its name does not."""
+    info = os.fstat(file.fileno())
+    return info.st_size, info.st_mtime_ns
+
+
+def write_mean(path: Path | str, mean: np.ndarray) -> None:
+    """Write a mean image (C, H, W) as Caffe's ``BlobProto``.
+
+    Raises
+    ------
+    UserError
+        The file cannot be written; nothing of it is left.
+    """
+    path = Path(path)
+    mean = np.asarray(mean, np.float32)
+    if mean.ndim != 3:
+        raise ValueError(f"a mean image has three axes (C, H, W), not {mean.shape}")
+    blob = BlobProto(num=1, channels=mean.shape[0], height=mean.shape[1], width=mean.shape[2])
+    blob.data.extend(mean.ravel().tolist())
+    try:
+        with writing(path, "wb") as file:
+            file.write(blob.SerializeToString())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); free space or choose another folder"
+        ) from None
+
+
+def read_mean(path: Path | str) -> np.ndarray:
+    """Read a mean image: float32, shape (C, H, W).
+
+    Raises
+    ------
+    UserError
+        The file is missing, or is no mean image.
+    """
+    path = Path(path)
+    try:
+        blob = BlobProto.FromString(read_bytes(path, MEAN_BYTES))
+    except OSError as error:
+        raise UserError(f"{path}: the mean image cannot be read ({error.strerror})") from None
+    except DecodeError:
+        raise UserError(f"{path}: not a mean image (no BlobProto)") from None
+    shape = (blob.channels, blob.height, blob.width)
+    if blob.num != 1 or len(blob.data) != np.prod(shape) or not len(blob.data):
+        raise UserError(f"{path}: not a mean image ({len(blob.data)} values for {blob.num} x {shape})")
+    return np.array(blob.data, np.float32).reshape(shape)

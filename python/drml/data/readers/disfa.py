@@ -1,0 +1,341 @@
+"""DISFA as distributed, and with its frames extracted -> records.
+
+::
+
+    ROOT/ActionUnit_Labels/SN001/SN001_au1.txt              lines "frame,intensity", frames from 1, 0 to 5
+    ROOT/Videos_LeftCamera/LeftVideoSN001_comp.avi          and Videos_RightCamera/RightVideoSN001_comp.avi
+    ROOT/Landmark_Points/SN001/tmp_frame_lm/SN001_0000_lm.mat   66 points, frames from 0
+                                            l00001_lm.mat       or, for some subjects, from 1
+
+A subject's frame ``n`` is line ``n`` of the labels, the n-th frame of the video, and the landmarks
+``SN001_<n-1>`` or ``l<n>``. In a record, frames count from 1.
+
+Instead of a video, a folder of frames will do: ``SN001``, ``LeftVideoSN001`` or ``LeftVideoSN001_comp``, in
+``Videos_LeftCamera``, ``Images_LeftCamera`` or ``Frames_LeftCamera`` (and, for the left camera, in ``Images``
+or ``Frames``). A frame's name is a number, zero-padded or not, alone or after a prefix that ends in ``_``,
+``-``, ``.``, or is "frame", "image" or "img": ``1.png``, ``0001.jpg``, ``SN001_0001.jpg``, ``frame1.png``.
+Where a folder has both, the video counts.
+
+The set has one set of landmarks. Whether they suit the other camera is for the user to see, who can give
+landmarks of his own.
+
+Frames without an image, landmarks or labels are part of the real set: they are skipped and counted. A
+file that is itself at fault stops the reading with its name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+from tqdm import tqdm
+
+from drml.data.labels import ABSENT, DISFA_AUS, PRESENT, UNKNOWN
+from drml.data.readers import Record, Scan, images, landmarks
+from drml.data.readers.video import VideoFrame, frame_count
+from drml.io import hdf5
+from drml.io.errors import UserError
+from drml.io.limits import MAT_BYTES, read_text
+
+__all__ = ["CAMERAS", "CODED_AUS", "THRESHOLD", "read"]
+
+CAMERAS = ("left", "right")
+CODED_AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
+"""The AUs that DISFA codes; an AU of these without a file is a lack, any other is not coded."""
+THRESHOLD = 3
+"""Intensity from which an AU counts as present: C level, as in the paper."""
+
+_HIGHEST = 5
+_POINTS = (66, 68, 49)
+_SUBJECT = re.compile(r"SN\d{3}", re.IGNORECASE)
+_LABELS = re.compile(r"(SN\d{3})_au(\d+)\.txt", re.IGNORECASE)
+_FROM_0 = re.compile(r"(SN\d{3})_(\d+)_lm\.mat", re.IGNORECASE)
+_FROM_1 = re.compile(r"l_?(\d+)_lm\.mat", re.IGNORECASE)
+_NUMBER = re.compile(r"(?:.*[-_. ]|frame|image|img)?([0-9]+)", re.IGNORECASE)
+_VIDEOS = {".avi", ".mp4", ".mkv", ".mov"}
+
+# Where a subject's frames are: the video, or frame number (from 1) -> image.
+_Frames = Path | dict[int, Path]
+
+
+def read(
+    root: Path | str,
+    *,
+    aus: Sequence[int] = DISFA_AUS,
+    threshold: int = THRESHOLD,
+    camera: str = "left",
+    landmark_folder: Path | str | None = None,
+    first_frame: int | None = None,
+    progress: bool = False,
+) -> Scan:
+    """Read DISFA's folders.
+
+    Parameters
+    ----------
+    root : path-like
+        The folder that holds ``ActionUnit_Labels``, ``Videos_LeftCamera`` and ``Landmark_Points``.
+    aus : sequence of int, keyword-only
+        The AUs of each record's labels, in this order. Those that DISFA does not code are unknown.
+    threshold : int, keyword-only
+        The intensity from which an AU is present, 1 to 5.
+    camera : {"left", "right"}, keyword-only
+        Whose video.
+    landmark_folder : path-like, optional, keyword-only
+        Landmarks to take instead of ``ROOT/Landmark_Points``, in the same layout.
+    first_frame : {0, 1}, optional, keyword-only
+        The number of the first frame in folders of extracted frames. By default 0 where any such folder
+        has an image of this number, else 1.
+    progress : bool, keyword-only
+        Show a progress bar.
+
+    Returns
+    -------
+    Scan
+        Records in the order subject, frame, with an empty task and keys such as ``SN001_0001``; skipped
+        frames by reason; frames with an unknown label for want of a file or line, by AU.
+
+    Raises
+    ------
+    UserError
+        Folders are missing, or a label or landmark file or a video is at fault: named with line and value.
+    """
+    root = Path(root)
+    if camera not in CAMERAS:
+        raise UserError(f"camera {camera!r}: it is 'left' or 'right'")
+    if not 1 <= threshold <= _HIGHEST:
+        raise UserError(f"threshold {threshold}: intensities from 1 to {_HIGHEST} can be asked for")
+    if first_frame not in (None, 0, 1):
+        raise UserError(f"first frame {first_frame}: frames count from 0 or from 1")
+    coding, places, points = _folders(root, camera, landmark_folder)
+    scan = Scan(tuple(aus))
+    labels = _subjects(coding)
+    if not labels:
+        raise UserError(f"{coding}: no folders of subjects; looked for names such as SN001")
+    frames = _frames(places, camera, first_frame)
+    coded: set[str] = set()
+    for subject in tqdm(sorted(labels), desc="reading", unit="video", disable=not progress):
+        rows = _read_subject(scan, labels[subject], subject, threshold)
+        if rows:
+            _add_subject(scan, subject, rows, frames.get(subject, {}), points)
+            coded.add(subject)
+    if not coded:
+        raise UserError(
+            f"{coding}: no label file of any AU asked for ({', '.join(map(str, aus))});"
+            f" looked for names such as SN001_au{aus[0]}.txt"
+        )
+    for subject in sorted(frames.keys() - coded):
+        scan.skip("no coding", f"{subject} (whole video)", len(_numbered(frames[subject])))
+    return scan
+
+
+# --- folders --------------------------------------------------------------------------------------------
+
+
+def _named(folder: Path, name: str) -> Path | None:
+    """Find a folder by its name, whatever the case of its letters."""
+    exact = folder / name
+    if exact.is_dir():
+        return exact
+    same = [path for path in folder.iterdir() if path.name.lower() == name.lower() and path.is_dir()]
+    return min(same, default=None)
+
+
+def _folders(root: Path, camera: str, landmark_folder: Path | str | None) -> tuple[Path, list[Path], Path]:
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; give DISFA's root")
+    side = f"{camera.capitalize()}Camera"
+    names = [f"{what}_{side}" for what in ("Videos", "Video", "Images", "Frames")]
+    if camera == "left":
+        names += ["Images", "Frames"]
+    coding = _named(root, "ActionUnit_Labels")
+    places = [path for path in (_named(root, name) for name in names) if path is not None]
+    points = _named(root, "Landmark_Points") if landmark_folder is None else Path(landmark_folder)
+    if points is not None and not points.is_dir():
+        raise UserError(f"{points}: no such folder; give one like DISFA's Landmark_Points")
+    missing = [
+        name
+        for name, there in (("ActionUnit_Labels", coding), (names[0], places), ("Landmark_Points", points))
+        if not there
+    ]
+    if coding is None or points is None or missing:
+        raise UserError(
+            f"{root}: not DISFA's layout, {' and '.join(missing)} missing; looked for ActionUnit_Labels/,"
+            f" {', '.join(f'{name}/' for name in names)} and Landmark_Points/ in it"
+        )
+    return coding, places, points
+
+
+def _subjects(folder: Path) -> dict[str, Path]:
+    return {
+        path.name.upper(): path
+        for path in sorted(folder.iterdir())
+        if path.is_dir() and _SUBJECT.fullmatch(path.name)
+    }
+
+
+def _frames(places: Sequence[Path], camera: str, first_frame: int | None) -> dict[str, _Frames]:
+    """Find each subject's video or folder of frames; of several places, the first one counts."""
+    name = re.compile(rf"(?:{camera}Video)?(SN\d{{3}})(?:_comp)?", re.IGNORECASE)
+    videos: dict[str, Path] = {}
+    folders: dict[str, dict[int, Path]] = {}
+    for place in places:
+        for path in sorted(place.iterdir()):
+            folder = path.is_dir()
+            match = name.fullmatch(path.name if folder else path.stem)
+            if not match or path.name.startswith("."):
+                continue
+            subject = match[1].upper()
+            if folder:
+                found = images.numbered(path, _NUMBER)
+                if found and subject not in folders:
+                    folders[subject] = found
+            elif path.suffix.lower() in _VIDEOS:
+                videos.setdefault(subject, path)
+    if first_frame is None:
+        # Told by the whole set: one folder may lack its first frame.
+        first_frame = 0 if any(0 in found for found in folders.values()) else 1
+    shift = 1 - first_frame
+    shifted = {
+        subject: {number + shift: path for number, path in found.items()}
+        for subject, found in folders.items()
+    }
+    return {**shifted, **videos}
+
+
+def _numbered(frames: _Frames, last: int = 0) -> Mapping[int, Path | VideoFrame]:
+    """Frame number (from 1) -> image; `last` is the highest number that is wanted."""
+    if isinstance(frames, dict):
+        return frames
+    return {index + 1: VideoFrame(frames, index) for index in range(frame_count(frames, last))}
+
+
+# --- labels ---------------------------------------------------------------------------------------------
+
+
+def _read_subject(scan: Scan, folder: Path, subject: str, threshold: int) -> dict[int, np.ndarray]:
+    """Read a subject's label files: frame -> labels; a frame counts that is in any of them."""
+    files: dict[int, Path] = {}
+    for path in sorted(folder.iterdir()):
+        match = _LABELS.fullmatch(path.name)
+        if not match:
+            continue
+        if match[1].upper() != subject:
+            raise UserError(f"{path}: a label file of another subject; move it to its own folder")
+        au = int(match[2])
+        if au in files:
+            raise UserError(f"{path}: a second file for AU {au}, beside {files[au].name}; remove one")
+        files[au] = path
+    known = {au: _read_labels(files[au], threshold) for au in scan.aus if au in files}
+    rows: dict[int, np.ndarray] = {
+        frame: np.full(len(scan.aus), UNKNOWN, np.int8) for frame in sorted(set().union(*known.values()))
+    }
+    for column, au in enumerate(scan.aus):
+        for frame, label in known.get(au, {}).items():
+            rows[frame][column] = label
+        if au in known or au in CODED_AUS:
+            scan.lack(f"no label of AU{au}", subject, len(rows) - len(known.get(au, {})))
+    return rows
+
+
+def _read_labels(path: Path, threshold: int) -> dict[int, int]:
+    """Read one label file: frame -> label."""
+    try:
+        lines = read_text(path, encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: cannot be read as a label file ({error})") from None
+    labels: dict[int, int] = {}
+    line_of: dict[int, int] = {}
+    last = 0
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{path}: line {number}"
+        cells = [cell.strip() for cell in line.split(",")]
+        if len(cells) != 2:
+            raise UserError(f"{where}: {line.strip()[:80]!r} is not 'frame,intensity'")
+        frame = _whole(cells[0])
+        if frame is None or frame < 1:
+            raise UserError(f"{where}: {cells[0]!r} is not a frame number, 1 or more")
+        intensity = _whole(cells[1])
+        if intensity is None or intensity > _HIGHEST:
+            raise UserError(f"{where}: {cells[1]!r} is not an intensity, a whole number from 0 to {_HIGHEST}")
+        if frame in labels:
+            raise UserError(f"{where}: frame {frame} again, first in line {line_of[frame]}")
+        if frame < last:
+            raise UserError(f"{where}: frame {frame} after frame {last}: out of order")
+        labels[frame] = PRESENT if intensity >= threshold else ABSENT
+        line_of[frame] = number
+        last = frame
+    if not labels:
+        raise UserError(f"{path}: the file is empty; lines 'frame,intensity' are needed")
+    return labels
+
+
+def _whole(text: str) -> int | None:
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
+
+
+# --- landmarks ------------------------------------------------------------------------------------------
+
+
+def _landmark_files(folder: Path, subject: str) -> dict[int, Path]:
+    """Map frame number (from 1) -> landmark file."""
+    inner = _named(folder, "tmp_frame_lm") or folder
+    found: dict[int, Path] = {}
+    for path in sorted(inner.iterdir()):
+        if match := _FROM_0.fullmatch(path.name):
+            if match[1].upper() != subject:
+                raise UserError(f"{path}: landmarks of another subject; move them to their own folder")
+            frame = int(match[2]) + 1
+        elif match := _FROM_1.fullmatch(path.name):
+            frame = int(match[1])
+        else:
+            continue
+        if frame in found:
+            raise UserError(
+                f"{path}: a second file for frame {frame}, beside {found[frame].name}; remove one"
+            )
+        found[frame] = path
+    return found
+
+
+def _points(path: Path) -> np.ndarray:
+    with landmarks.opened(path) as contents, landmarks.blamed(path, "its pts cannot be read"):
+        if "pts" not in contents:
+            raise UserError(f"{path}: no pts in it; the landmarks are expected there")
+        if isinstance(contents, h5py.File):
+            return hdf5.read_set(hdf5.child(contents, "pts"), MAT_BYTES)
+        return np.asarray(contents["pts"])
+
+
+def _add_subject(
+    scan: Scan, subject: str, rows: dict[int, np.ndarray], frames: _Frames, points: Path
+) -> None:
+    found = _numbered(frames, max(rows))
+    scan.skip("no coding", subject, len(found.keys() - rows.keys()))
+    wanted = []
+    for frame in rows:
+        if frame in found:
+            wanted.append(frame)
+        else:
+            scan.skip("no image", f"{subject}_{frame:04d}")
+    folder = _subjects(points).get(subject)
+    files = _landmark_files(folder, subject) if folder is not None and wanted else {}
+    if not files:
+        scan.skip(landmarks.NONE, f"{subject} (whole video)", len(wanted))
+        return
+
+    def raw() -> Iterator[tuple[int, np.ndarray | None]]:
+        for frame in wanted:
+            yield frame, _points(files[frame]) if frame in files else None
+
+    good, faulty = landmarks.collect(points / subject, raw(), _POINTS)
+    for frame in wanted:
+        key = f"{subject}_{frame:04d}"
+        if frame in good:
+            scan.records.append(Record(key, found[frame], subject, "", frame, rows[frame], good[frame]))
+        else:
+            scan.skip(faulty[frame], key)

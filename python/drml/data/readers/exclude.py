@@ -1,0 +1,84 @@
+"""Frames that the user knows to be bad, such as those of DISFA on which the landmarks lie beside the face."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+from drml.data.readers import Scan
+from drml.io.errors import UserError
+from drml.io.limits import open_list
+
+__all__ = ["exclude", "read_ranges"]
+
+REASON = "excluded by the list"
+_HEADER = ["video", "first", "last"]
+_FRAME = re.compile(r"\s*[0-9]{1,9}\s*")
+
+
+def read_ranges(path: str | Path) -> dict[str, list[range]]:
+    """Read a list of frames.
+
+    Parameters
+    ----------
+    path : path
+        CSV with the header ``video,first,last``. A video is ``F001_T1`` in BP4D, ``SN001`` in DISFA; frames
+        count as in the data set's own labels, `last` included.
+
+    Returns
+    -------
+    dict of str to list of range
+        By video.
+
+    Raises
+    ------
+    UserError
+        It cannot be read, or a line is at fault: named by its number.
+    """
+    path = Path(path)
+    found: dict[str, list[range]] = {}
+    try:
+        with open_list(path, encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            if next(reader, []) != _HEADER:
+                raise UserError(f"{path}: not a list of frames; its first line is {','.join(_HEADER)}")
+            for cells in reader:
+                if not cells:
+                    continue
+                where = f"{path}: line {reader.line_num}"
+                if len(cells) != 3 or not all(_FRAME.fullmatch(cell) for cell in cells[1:]):
+                    raise UserError(
+                        f"{where}: '{','.join(cells)}'; give video,first,last, such as SN030,939,962"
+                    )
+                first, last = map(int, cells[1:])
+                if last < first:
+                    raise UserError(f"{where}: last frame {last} is before the first, {first}")
+                found.setdefault(cells[0].strip(), []).append(range(first, last + 1))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; give a CSV of video,first,last") from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as a list of frames ({error})") from None
+    return found
+
+
+def exclude(scan: Scan, path: str | Path) -> None:
+    """Take the frames of a list out of a scan's records and count them as skipped.
+
+    Raises
+    ------
+    UserError
+        The list is at fault, or there is none of its frames.
+    """
+    ranges = read_ranges(path)
+    kept = []
+    for record in scan.records:
+        if any(record.frame in one for one in ranges.get(record.video, ())):
+            scan.skip(REASON, record.key)
+        else:
+            kept.append(record)
+    if ranges and len(kept) == len(scan.records):
+        videos = sorted({record.video for record in kept})
+        example = f"; a video is named as {videos[0]}" if videos else ""
+        raise UserError(f"{path}: none of its frames is among the data{example}")
+    scan.records[:] = kept

@@ -1,0 +1,237 @@
+"""Images of one's own, listed in a CSV file -> records.
+
+::
+
+    path,subject,AU1,AU2,AU12,x1,y1,x2,y2, ... ,x68,y68
+    anna/01.jpg,anna,1,-1,0,310.5,220.0, ...
+
+``path`` and at least one AU are needed. Paths are relative to the file's own folder and
+stay inside it. Labels are 1 (present),
+-1 (absent), 0 or nothing (unknown); with ``labels="01"`` 1 (present), 0 (absent), 9 or nothing (unknown).
+``subject`` keeps the images of one person in one split. Landmarks are 49, 66, 68 or 5 points in pixels of
+the image, counted from 0; an image without any is taken as a registered face, as it is.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import re
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from drml.data import registration
+from drml.data.labels import ABSENT, PRESENT, UNKNOWN
+from drml.data.readers import Record, Scan
+from drml.io import limits
+from drml.io.errors import UserError
+
+__all__ = ["GROUPS", "LABELS", "NO_SUBJECTS", "read"]
+
+LABELS: dict[str, dict[str, int]] = {
+    "signed": {"1": PRESENT, "-1": ABSENT, "0": UNKNOWN, "": UNKNOWN},
+    "01": {"1": PRESENT, "0": ABSENT, "9": UNKNOWN, "": UNKNOWN},
+}
+"""What the cells of a list say, by the name of the notation."""
+
+GROUPS = 30
+"""Where no subjects are given, images are dealt into so many groups that stand for them."""
+
+NO_SUBJECTS = "no subjects given, so that a person may be in several splits"
+
+_POINTS = re.compile(r"[xy][1-9][0-9]{0,2}")
+_AU = re.compile(r"AU([1-9][0-9]{0,3})")
+_LONGEST = 200  # letters of a subject: LMDB's keys have room for 511 bytes
+_COUNTS = (49, 66, 68, 5)
+
+
+def read(
+    root: Path | str,
+    *,
+    aus: Sequence[int] | None = None,
+    labels: str = "signed",
+    anywhere: bool = False,
+    progress: bool = False,
+) -> Scan:
+    """Read a list of images.
+
+    Parameters
+    ----------
+    root : path-like
+        The CSV file.
+    aus : sequence of int, optional, keyword-only
+        The AUs of each record's labels; by default all that the list has, in its order.
+    labels : {"signed", "01"}, keyword-only
+        How labels are written, see `LABELS`.
+    anywhere : bool, keyword-only
+        Let the list name images that lie outside of its own folder.
+    progress : bool, keyword-only
+        Show a progress bar.
+
+    Returns
+    -------
+    Scan
+        Records in the order subject, line; those without a known label are skipped. A record's landmarks are
+        (49, 2), (5, 2), or None.
+
+    Raises
+    ------
+    UserError
+        The file is none, or a line of it is at fault (a label that is none, an image that is not there,
+        landmarks that are no numbers): named with line and value.
+    """
+    path = Path(root)
+    try:
+        with limits.open_list(path, encoding="utf-8-sig") as file:
+            reader = csv.reader(file)
+            header = [cell.strip() for cell in next(reader, [])]
+            columns = _Columns(path, header, aus)
+            rows = []
+            for cells in reader:
+                if any(cells):
+                    if len(cells) != len(header):
+                        where = f"{path}: line {reader.line_num}"
+                        raise UserError(f"{where}: {len(cells)} values, the header has {len(header)}")
+                    rows.append((reader.line_num, [cell.strip() for cell in cells]))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path}: cannot be read as a list of images ({error})") from None
+    if not rows:
+        raise UserError(f"{path}: no image after the header")
+    scan = Scan(columns.aus)
+    if columns.subject is None:
+        scan.lack(NO_SUBJECTS, str(path), len(rows))
+    seen: dict[Path, int] = {}
+    zeros: int | None = None
+    absent = False
+    for line, cells in tqdm(rows, desc="reading", unit="image", disable=not progress):
+        where = f"{path}: line {line}"
+        image = path.parent / cells[columns.path]
+        if not anywhere and not _inside(cells[columns.path]):
+            raise UserError(
+                f"{where}: image {cells[columns.path]!r} is outside of the list's folder; move the list,"
+                " or give --images-anywhere if you trust whoever wrote it"
+            )
+        if "\0" in cells[columns.path] or not cells[columns.path] or not image.is_file():
+            raise UserError(f"{where}: image {cells[columns.path]!r} is not there (looked for {image})")
+        if image in seen:
+            raise UserError(f"{where}: image {cells[columns.path]!r} again, first in line {seen[image]}")
+        seen[image] = line
+        values = np.array([_label(where, au, cells[at], labels) for au, at in columns.labels], np.int8)
+        if zeros is None and any(cells[at] == "0" for _, at in columns.labels):
+            zeros = line
+        absent = absent or bool((values == ABSENT).any())
+        landmarks = _landmarks(where, [cells[at] for at in columns.points])
+        subject = cells[columns.subject] if columns.subject is not None else _group(cells[columns.path])
+        if not subject:
+            raise UserError(f"{where}: no subject; give each image one, or none of them")
+        if len(subject) > _LONGEST:
+            raise UserError(
+                f"{where}: a subject's name of {len(subject)} letters; at most {_LONGEST} go into a key"
+            )
+        key = f"{re.sub('[^A-Za-z0-9.-]+', '-', subject)}_{line:04d}"
+        if not values.any():
+            scan.skip("no known label", key)
+            continue
+        scan.records.append(Record(key, image, subject, "", line, values, landmarks))
+    if labels == "signed" and zeros is not None and not absent:
+        raise UserError(
+            f"{path}: line {zeros}: labels 0, and no -1 in the whole list; if 0 means absent here, give"
+            " --labels 01, else write -1 for absent"
+        )
+    scan.records.sort(key=lambda record: (record.subject, record.frame))
+    return scan
+
+
+class _Columns:
+    """Which column of the list is what."""
+
+    def __init__(self, file: Path, header: list[str], aus: Sequence[int] | None) -> None:
+        where = f"{file}: line 1"
+        if len(header) > limits.LABELS:
+            raise UserError(
+                f"{where}: {len(header)} columns; at most {limits.LABELS} are read (docs/limits_python.md)"
+            )
+        twice = sorted({name for name in header if name and header.count(name) > 1})
+        if twice:
+            raise UserError(f"{where}: two columns are named {twice[0]!r}; remove one")
+        if "path" not in header:
+            raise UserError(f"{where}: no column 'path'; the header is {','.join(header)[:80]!r}")
+        found = {int(match[1]): at for at, name in enumerate(header) if (match := _AU.fullmatch(name))}
+        if not found:
+            raise UserError(f"{where}: no column of an AU; they are named AU1, AU2 and so on")
+        missing = [str(au) for au in aus or () if au not in found]
+        if missing:
+            raise UserError(f"{where}: no column for AU {', '.join(missing)}")
+        unknown = [
+            name
+            for name in header
+            if name not in ("path", "subject") and not _AU.fullmatch(name) and not _POINTS.fullmatch(name)
+        ]
+        if unknown:
+            raise UserError(
+                f"{where}: column {unknown[0]!r} is none of path, subject, AU1 .., x1, y1, x2, y2 .."
+            )
+        points = sum(bool(_POINTS.fullmatch(name)) for name in header)
+        names = [f"{axis}{index}" for index in range(1, points // 2 + 1) for axis in "xy"]
+        if points and (points // 2 not in _COUNTS or points % 2 or not set(names) <= set(header)):
+            raise UserError(
+                f"{where}: {points} columns of landmarks; they are x1, y1 .. for {_COUNTS[0]} points"
+                f" (or {', '.join(map(str, _COUNTS[1:]))})"
+            )
+        self.path = header.index("path")
+        self.subject = header.index("subject") if "subject" in header else None
+        self.aus = tuple(found) if aus is None else tuple(aus)
+        self.labels = [(au, found[au]) for au in self.aus]
+        self.points = [header.index(name) for name in names]
+
+
+def _label(where: str, au: int, cell: str, notation: str) -> int:
+    value = LABELS[notation].get(cell)
+    if value is None:
+        hint = "; is --labels 01 right?" if notation == "01" else ""
+        known = ", ".join(one or "nothing" for one in LABELS[notation])
+        raise UserError(f"{where}: {cell!r} for AU{au}; labels are {known}{hint}")
+    return value
+
+
+def _landmarks(where: str, cells: list[str]) -> np.ndarray | None:
+    """Read a line's landmarks; none where all its cells are empty."""
+    if not any(cells):
+        return None
+    try:
+        points = np.array([float(cell) for cell in cells]).reshape(-1, 2)
+    except ValueError:
+        wrong = next(cell for cell in cells if not _is_number(cell))
+        raise UserError(f"{where}: {wrong!r} is no coordinate of a landmark") from None
+    fault = registration.fault(points)
+    if fault:
+        raise UserError(f"{where}: {fault}")
+    return points if len(points) == 5 else registration.to49(points)
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
+
+
+def _inside(path: str) -> bool:
+    """Whether a path of the list stays below the list's folder; where links in there lead is not looked at.
+
+    Examples
+    --------
+    >>> _inside("a/../b.png"), _inside("a/../../b.png"), _inside("/b.png")
+    (True, False, False)
+    """
+    return not Path(path).is_absolute() and not os.path.normpath(path).startswith("..")
+
+
+def _group(path: str) -> str:
+    """Deal an image into a group by its name alone: the same one wherever the list is read."""
+    return f"group{zlib.crc32(path.encode()) % GROUPS + 1:02d}"

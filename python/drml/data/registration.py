@@ -1,0 +1,286 @@
+"""Landmarks -> a face of fixed size, by the least-squares similarity transform.
+
+The 49 landmarks, in order: 0-4 and 5-9 the brows, image left to right; 10-13 the nose bridge, top to tip;
+14-18 the nose base; 19-24 and 25-30 the eyes, each from its image-left corner clockwise; 31-42 the outer
+mouth contour from its image-left corner clockwise; 43-48 the inner one without its corners.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from drml.io.errors import UserError
+
+__all__ = [
+    "REFERENCE",
+    "SIZE",
+    "fault",
+    "five_points",
+    "place",
+    "register",
+    "similarity",
+    "to49",
+    "transform",
+    "whole",
+]
+
+SIZE = 200
+"""Side of the registered face in pixels."""
+
+_FARTHEST = 1e6  # pixels from the origin: no image is as large, and squares of these are exact enough
+_MIN_SPREAD = 1.0  # pixels (root mean square around the mean): below this there is no face to speak of
+
+# The left half of a mean face, in units of the distance between the eye centres, with the origin midway
+# between them; x to the image's right, y down. Proportions are those of common anthropometric means: the
+# mouth about 1.15 and the chin about 1.85 below the eyes.
+_BROW = [(-0.80, -0.22), (-0.68, -0.35), (-0.52, -0.40), (-0.36, -0.38), (-0.20, -0.31)]
+_BRIDGE = [(0.0, -0.02), (0.0, 0.18), (0.0, 0.38), (0.0, 0.58)]
+_NOSE_BASE = [(-0.24, 0.70), (-0.12, 0.74), (0.0, 0.77)]
+_EYE = [(-0.68, 0.0), (-0.57, -0.065), (-0.43, -0.065), (-0.31, 0.02), (-0.43, 0.055), (-0.58, 0.055)]
+_LIPS = [(-0.40, 1.14), (-0.26, 1.05), (-0.10, 1.00), (0.0, 1.02)]
+_LIPS_BELOW = [(0.0, 1.33), (-0.12, 1.32), (-0.26, 1.26)]
+_INSIDE = [(-0.12, 1.11), (0.0, 1.12)]
+_INSIDE_BELOW = [(0.0, 1.17), (-0.12, 1.16)]
+
+# With these two, the chin stays above y = 187 and a forehead's height of brows is left above them, so that
+# the centre crop of 170 pixels keeps the brows, their furrows and the chin.
+_EYE_DISTANCE = 68.0
+_EYES_AT = (99.5, 60.0)
+
+
+def _mirrored(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
+    return [(-x, y) for x, y in reversed(points)]
+
+
+def _reference() -> np.ndarray:
+    # Clockwise from the image-left corner: mirroring reverses the upper and the lower lid each.
+    right_eye = _mirrored(_EYE[:4]) + _mirrored(_EYE[4:])
+    unit = (
+        _BROW
+        + _mirrored(_BROW)
+        + _BRIDGE
+        + _NOSE_BASE
+        + _mirrored(_NOSE_BASE[:2])
+        + _EYE
+        + right_eye
+        + _LIPS
+        + _mirrored(_LIPS[:3])
+        + _mirrored(_LIPS_BELOW[1:])
+        + _LIPS_BELOW
+        + _INSIDE
+        + _mirrored(_INSIDE[:1])
+        + _mirrored(_INSIDE_BELOW[1:])
+        + _INSIDE_BELOW
+    )
+    points = np.array(unit) * _EYE_DISTANCE + _EYES_AT
+    points.flags.writeable = False
+    return points
+
+
+REFERENCE: np.ndarray = _reference()
+"""The 49 points of the reference shape in the 200x200 frame, float64 (49, 2)."""
+
+# Of the usual 68 points, 0-16 are the jaw; 60 and 64 are the inner mouth corners.
+_OF_68 = np.array([i for i in range(17, 68) if i not in (60, 64)])
+_OF_66 = np.arange(17, 66)
+
+
+def fault(points: np.ndarray) -> str | None:
+    """Say what is wrong with a set of landmarks, or None where nothing is."""
+    points = np.asarray(points)
+    if points.ndim != 2 or points.shape[1] != 2:
+        return f"landmarks have the shape {points.shape}, not (49, 2)"
+    if len(points) not in (5, 49, 66, 68):
+        return f"{len(points)} landmarks, not 49 (or 66, 68, 5)"
+    if not np.issubdtype(points.dtype, np.number) or not np.isfinite(points).all():
+        return "landmarks that are not numbers"
+    if np.abs(points).max() > _FARTHEST:
+        return "landmarks far outside of any image"
+    if np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1).mean()) < _MIN_SPREAD:
+        return "landmarks all in one point"
+    return None
+
+
+def to49(points: np.ndarray) -> np.ndarray:
+    """Map 49, 66 or 68 points onto the 49.
+
+    Examples
+    --------
+    >>> to49(np.zeros((68, 2))).shape
+    (49, 2)
+    """
+    points = np.asarray(points, np.float64)
+    if points.shape == (49, 2):
+        return points
+    if points.shape == (66, 2):
+        return points[_OF_66]
+    if points.shape == (68, 2):
+        return points[_OF_68]
+    raise UserError(f"landmarks of the shape {points.shape}: 49, 66 or 68 points of x and y are understood")
+
+
+def five_points(points: np.ndarray) -> np.ndarray:
+    """Derive five points from 49: eye centres, nose tip, mouth corners (image left before right)."""
+    points = to49(points)
+    return np.stack(
+        [points[19:25].mean(axis=0), points[25:31].mean(axis=0), points[13], points[31], points[37]]
+    )
+
+
+def similarity(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
+    """Find the rotation, scale and shift that take ``src`` nearest to ``dst`` in least squares.
+
+    Umeyama's closed form, without reflection.
+
+    Parameters
+    ----------
+    src, dst : ndarray, shape (N, 2)
+        Points and where each should come to lie; N >= 2.
+
+    Returns
+    -------
+    ndarray of float64, shape (2, 3)
+        ``[sR | t]``, so that ``dst ~ src @ M[:, :2].T + M[:, 2]``.
+
+    Examples
+    --------
+    >>> similarity(np.array([[0, 0], [1, 0]]), np.array([[5, 5], [5, 7]])).round(6) + 0.0
+    array([[ 0., -2.,  5.],
+           [ 2.,  0.,  5.]])
+    """
+    src = np.asarray(src, np.float64)
+    dst = np.asarray(dst, np.float64)
+    if src.shape != dst.shape or src.ndim != 2 or src.shape[1] != 2 or len(src) < 2:
+        raise ValueError(
+            f"points of the shapes {src.shape} and {dst.shape}: two times (N, 2), N >= 2, needed"
+        )
+    if not (np.isfinite(src).all() and np.isfinite(dst).all()):
+        raise ValueError("points that are not finite numbers")
+    src_mean, dst_mean = src.mean(axis=0), dst.mean(axis=0)
+    a, b = src - src_mean, dst - dst_mean
+    spread = (a**2).sum()
+    # Below rounding of the coordinates themselves the points coincide and no scale is defined.
+    if spread <= len(src) * (np.finfo(np.float64).eps * 16 * (1 + np.abs(src).max())) ** 2:
+        raise ValueError("source points all in one point: no transform is defined")
+    # In two dimensions the best rotation without reflection is that of one complex number: the closed
+    # form of Umeyama's SVD, with its sign correction already in it.
+    real = (a * b).sum() / spread
+    imag = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / spread
+    linear = np.array([[real, -imag], [imag, real]])
+    return np.column_stack([linear, dst_mean - linear @ src_mean])
+
+
+def transform(landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
+    """Give the transform (2, 3) from the image to the registered face of ``size`` pixels.
+
+    Raises
+    ------
+    UserError
+        Landmarks of a wrong count, not finite, or all in one point.
+    """
+    landmarks = np.asarray(landmarks)
+    wrong = fault(landmarks)
+    if wrong:
+        raise UserError(wrong)
+    five = len(landmarks) == 5
+    target = five_points(REFERENCE) if five else REFERENCE
+    if size != SIZE:
+        # Pixel centres are at whole numbers, so the frame spans -0.5 to size - 0.5.
+        target = (target + 0.5) * (size / SIZE) - 0.5
+    return similarity(landmarks if five else to49(landmarks), target)
+
+
+def place(landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
+    """Give the places of an image's landmarks in its registered face: float64, shape (N, 2), in pixels.
+
+    Raises
+    ------
+    UserError
+        As in :func:`transform`.
+
+    Examples
+    --------
+    >>> bool(np.allclose(place(3 * REFERENCE + 7), REFERENCE))
+    True
+    """
+    matrix = transform(landmarks, size)
+    return np.asarray(landmarks, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+
+
+def register(image: np.ndarray, landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
+    """Cut the face out of ``image``, upright and of fixed size.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W) or (H, W, C)
+        The picture.
+    landmarks : ndarray, shape (49, 2), (66, 2), (68, 2) or (5, 2)
+        x and y in its pixels, 0-based. Five points: eye centres, nose tip, mouth corners.
+    size : int
+        Side of the result.
+
+    Returns
+    -------
+    ndarray of uint8, shape (size, size) or (size, size, C)
+        Beyond the picture's edge its last pixels go on.
+
+    Raises
+    ------
+    UserError
+        Landmarks of a wrong count, not finite, all in one point, or for the most part outside the image.
+    """
+    matrix = transform(landmarks, size)
+    height, width = image.shape[:2]
+    points = np.asarray(landmarks, np.float64)
+    inside = ((points >= -0.5) & (points <= (width - 0.5, height - 0.5))).all(axis=1)
+    if inside.mean() < 0.5:
+        outside = len(points) - int(inside.sum())
+        raise UserError(f"{outside} of {len(points)} landmarks lie outside the image ({width}x{height})")
+    image, matrix = _shrunk(image, matrix, size)
+    return cv2.warpAffine(
+        image, matrix, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+
+
+def whole(image: np.ndarray, size: int = SIZE) -> np.ndarray:
+    """Bring an image that is a registered face to ``size`` pixels.
+
+    Raises
+    ------
+    UserError
+        It is not square, as registered faces are.
+    """
+    height, width = image.shape[:2]
+    if height != width:
+        raise UserError(
+            f"the image ({width}x{height}) is not square; without landmarks it must be a face as it is"
+        )
+    if width == size:
+        return image
+    shrinks = width > size
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def _shrunk(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Average blocks of pixels first where the warp shrinks by 2 or more: it samples, and would alias."""
+    factor = int(1 / max(np.hypot(matrix[0, 0], matrix[1, 0]), 1e-6) + 1e-6)
+    if factor < 2:
+        return image, matrix
+    height, width = image.shape[:2]
+    # Only the part that the face needs, a few pixels more on each side.
+    back = cv2.invertAffineTransform(matrix)
+    corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64) - 0.5
+    corners = corners @ back[:, :2].T + back[:, 2]
+    low = np.clip(np.floor(corners.min(axis=0)).astype(int) - 2 * factor, 0, (width - 1, height - 1))
+    high = np.clip(np.ceil(corners.max(axis=0)).astype(int) + 2 * factor, 1, (width, height))
+    cells = np.maximum(high - low, 1) // factor
+    if cells.min() < 1:
+        return image, matrix
+    high = low + cells * factor
+    part = image[low[1] : high[1], low[0] : high[0]]
+    part = cv2.resize(part, (int(cells[0]), int(cells[1])), interpolation=cv2.INTER_AREA)
+    # Cell j covers the pixels low + j*factor ... + factor - 1; its centre is half a cell further.
+    linear = matrix[:, :2] * factor
+    shift = matrix[:, 2] + matrix[:, :2] @ (low + (factor - 1) / 2)
+    return part, np.column_stack([linear, shift])

@@ -1,0 +1,149 @@
+"""Check an LMDB against its manifest and landmarks: keys, order, labels, and that every image decodes."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+from tqdm import tqdm
+
+from drml.data.landmark_files import landmarks_beside, read_landmarks
+from drml.data.lmdb import Item, check_lmdb, read_lmdb
+from drml.data.manifest import Row, iterate_manifest, manifest_beside, read_aus
+from drml.data.readers import images
+from drml.data.registration import SIZE
+from drml.io.errors import UserError
+from drml.io.limits import read_json
+
+__all__ = ["verify"]
+
+_BATCH = 512
+
+
+def verify(
+    lmdb_dir: Path | str,
+    manifest: Path | str | None = None,
+    *,
+    size: int | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Check a prepared LMDB record by record, and that its landmarks, where there are any, are of its keys.
+
+    Parameters
+    ----------
+    lmdb_dir : path-like
+        The database's folder.
+    manifest : path-like, optional
+        Its CSV; by default the one beside it (``train_lmdb`` -> ``train.csv``).
+    size : int, optional, keyword-only
+        Side that every image must have; by default the one in the ``summary.json`` of the prepared
+        folder, or 200 where there is none.
+    progress : bool, keyword-only
+        Show a progress bar.
+
+    Returns
+    -------
+    dict
+        ``lmdb``, ``manifest``, ``records``, ``aus``, ``present`` / ``absent`` / ``unknown`` by AU.
+
+    Raises
+    ------
+    UserError
+        At the first fault, naming the record's key.
+    """
+    lmdb_dir = Path(lmdb_dir)
+    entries = check_lmdb(lmdb_dir)
+    manifest = _sibling(lmdb_dir) if manifest is None else Path(manifest)
+    aus = [f"AU{au}" for au in read_aus(manifest)]
+    # Row by row, beside the records: a database of any length takes no more memory than another.
+    rows = iterate_manifest(manifest)
+    size = size or _prepared_size(lmdb_dir)
+    counts = {value: [0] * len(aus) for value in (1, -1, 0)}
+    checked = 0
+    with tqdm(total=entries, desc="verifying", unit="face", disable=not progress) as bar:
+        for batch in _batches(read_lmdb(lmdb_dir), size):
+            for item, fault in batch:
+                _compare(lmdb_dir, manifest, item, next(rows, None), aus)
+                if fault:
+                    raise UserError(f"{lmdb_dir}: record {item.key}: {fault}")
+                for column, value in enumerate(item.labels):
+                    counts[value][column] += 1
+                checked += 1
+            bar.update(len(batch))
+    if missing := next(rows, None):
+        listed = checked + 1 + sum(1 for _ in rows)
+        raise UserError(
+            f"{lmdb_dir}: {checked} records, {manifest} has {listed}; the first missing one is {missing.key}"
+        )
+    landmarks = landmarks_beside(lmdb_dir)
+    keys = (row.key for row in iterate_manifest(manifest))
+    if landmarks.is_file() and any(a != b for a, b in itertools.zip_longest(read_landmarks(landmarks), keys)):
+        raise UserError(f"{landmarks}: its keys are not those of {manifest}; prepare the data again")
+    return {
+        "lmdb": str(lmdb_dir),
+        "manifest": str(manifest),
+        "records": checked,
+        "aus": aus,
+        "present": dict(zip(aus, counts[1], strict=True)),
+        "absent": dict(zip(aus, counts[-1], strict=True)),
+        "unknown": dict(zip(aus, counts[0], strict=True)),
+    }
+
+
+def _sibling(lmdb_dir: Path) -> Path:
+    manifest = manifest_beside(lmdb_dir)
+    if not manifest.is_file():
+        raise UserError(f"{lmdb_dir}: no manifest beside it ({manifest.name}); name its CSV")
+    return manifest
+
+
+def _prepared_size(lmdb_dir: Path) -> int:
+    summary = lmdb_dir.resolve().parent.parent / "summary.json"
+    try:
+        return int(read_json(summary)["options"]["size"])
+    except FileNotFoundError:
+        return SIZE
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{summary}: cannot be read as the summary of a prepared set ({error})") from None
+
+
+def _compare(
+    lmdb_dir: Path,
+    manifest: Path,
+    item: Item,
+    row: Row | None,
+    aus: list[str],
+) -> None:
+    where = f"{lmdb_dir}: record {item.key}"
+    if row is None:
+        raise UserError(f"{where} is not in {manifest}, which ends before it")
+    if item.key != row.key:
+        raise UserError(f"{where} where {manifest} has {row.key}: one is missing, or the order differs")
+    if len(item.labels) != len(aus):
+        raise UserError(f"{where}: {len(item.labels)} labels, {manifest} has {len(aus)}")
+    for name, value, expected in zip(aus, item.labels, row.labels, strict=True):
+        if value not in (-1, 0, 1):
+            raise UserError(f"{where}: label {value} for {name}; labels are -1, 0 and 1")
+        if value != expected:
+            raise UserError(f"{where}: label {value} for {name}, {manifest} has {expected}")
+
+
+def _batches(items: Iterator[Item], size: int) -> Iterator[list[tuple[Item, str | None]]]:
+    """Decode on all cores (OpenCV lets go of Python's lock), a batch at a time, in order."""
+
+    def fault(item: Item) -> str | None:
+        try:
+            image, _ = images.decode_bgr(item.image)
+        except (UserError, cv2.error) as error:
+            return str(error)
+        height, width = image.shape[:2]
+        return None if (height, width) == (size, size) else f"{width}x{height} pixels, not {size}x{size}"
+
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        while batch := list(itertools.islice(items, _BATCH)):
+            yield list(zip(batch, pool.map(fault, batch), strict=True))

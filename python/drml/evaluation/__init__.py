@@ -1,0 +1,1 @@
+"""Metrics and scores, features and what is learned from them, AU relations, saliency."""

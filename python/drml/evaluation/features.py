@@ -1,0 +1,285 @@
+"""Write a blob of the network (fc9 by default) for every record, to .npz or .h5."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from drml.data.split import open_data
+from drml.io.errors import UserError
+from drml.io.files import writing
+from drml.nets.net import CaffeNet
+from drml.nets.net_input import find_input
+
+__all__ = ["BlobReader", "Extracted", "extract"]
+
+
+class BlobReader:
+    """A net that runs over a data set and gives one of its blobs, batch by batch.
+
+    Parameters
+    ----------
+    deploy, weights, data, mean, scale, batch, probe
+        As in `drml.evaluation.scoring.score`.
+    blob : str
+        A blob of the net with one row per picture.
+
+    Attributes
+    ----------
+    source : Data
+    settings : Input
+        How pictures become the net's input.
+    weights : path
+    blob : str
+
+    Raises
+    ------
+    UserError
+        As in `score`, or the blob is unknown.
+    """
+
+    def __init__(
+        self,
+        deploy: str | Path,
+        weights: str | Path,
+        data: str | Path,
+        *,
+        blob: str = "fc9",
+        mean: str | Path | None = None,
+        scale: float | None = None,
+        batch: int = 32,
+        probe: bool = True,
+    ) -> None:
+        self.source = open_data(data)
+        self.settings = find_input(weights, self.source.lmdb, mean=mean, scale=scale)
+        self.weights = weights
+        self.blob = blob
+        self._batch = batch
+        settings = self.settings
+        self._net = CaffeNet(
+            deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe
+        )
+        if blob not in self._net.blob_names:
+            raise UserError(f"{deploy}: no blob '{blob}'; it has {', '.join(self._net.blob_names)}")
+
+    def batches(
+        self, *, progress: bool = True
+    ) -> Iterator[tuple[list[str], NDArray[np.float32], NDArray[np.int8]]]:
+        """Run the net.
+
+        Yields
+        ------
+        keys : list of str
+            Of a few records, N of them.
+        features : ndarray of float32
+            N x the blob's shape.
+        labels : ndarray of int8, N x K
+
+        Raises
+        ------
+        UserError
+            A record is at fault, or there is none.
+        """
+        empty = True
+        name = str(self.source.name)
+        with tqdm(total=self.source.size, desc=name, unit="img", disable=not progress) as bar:
+            for keys, images, labels in self.source.batches(self._batch):
+                yield keys, self._net.forward(images, [self.blob])[self.blob], labels
+                bar.update(len(keys))
+                empty = False
+        if empty:
+            raise UserError(f"{name}: no record in it")
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """What was written: the file, the number of rows, the shape of one row."""
+
+    path: Path
+    rows: int
+    shape: tuple[int, ...]
+
+
+def extract(
+    deploy: str | Path,
+    weights: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    blob: str = "fc9",
+    mean: str | Path | None = None,
+    scale: float | None = None,
+    batch: int = 32,
+    progress: bool = True,
+    probe: bool = True,
+) -> Extracted:
+    """Run a net over a data set and write one of its blobs.
+
+    The file holds ``keys`` (N strings), ``features`` (N x the blob's shape, float32) and ``labels`` (N x K,
+    int8). It gets its name only when it is whole.
+
+    Parameters
+    ----------
+    deploy, weights, data, mean, scale, batch, probe
+        As in `drml.evaluation.scoring.score`.
+    out : path
+        The ending tells the form: .npz (NumPy) or .h5 (HDF5).
+    blob : str
+        A blob of the net with one row per picture.
+    progress : bool
+
+    Returns
+    -------
+    Extracted
+
+    Raises
+    ------
+    UserError
+        As in `score`, or the blob or the ending is unknown.
+    OSError
+        The file cannot be written; nothing of it is left.
+    """
+    out = Path(out)
+    if out.suffix not in _WRITERS:
+        raise UserError(f"{out}: ending '{out.suffix}' is unknown; give a name that ends in .npz or .h5")
+    if not out.parent.is_dir():
+        raise UserError(f"{out}: folder {out.parent} does not exist; make it first")
+    reader = BlobReader(deploy, weights, data, blob=blob, mean=mean, scale=scale, batch=batch, probe=probe)
+    rows, shape = 0, ()
+    with _WRITERS[out.suffix](out) as writer:
+        for keys, features, labels in reader.batches(progress=progress):
+            writer.append(keys, features, labels)
+            rows, shape = rows + len(keys), features.shape[1:]
+    return Extracted(out, rows, shape)
+
+
+class _KeptFaults:
+    """A file whose failed writes are kept for later.
+
+    HDF5 does not survive a write that fails (on a full disk): closing then fails too, and the process
+    crashes at its end. So HDF5 never hears of it, and `check` raises what happened.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._fault: OSError | None = None
+
+    def check(self) -> None:
+        """Raise the first write that failed, if any."""
+        if self._fault is not None:
+            raise self._fault
+
+    def _keep(self, work: Callable[[], int | None], otherwise: int) -> int:
+        if self._fault is None:
+            try:
+                return work() or otherwise
+            except OSError as error:
+                self._fault = error
+        return otherwise
+
+    def write(self, data: Any) -> int:
+        return self._keep(lambda: self._file.write(data), memoryview(data).nbytes)
+
+    def flush(self) -> None:
+        self._keep(self._file.flush, 0)
+
+    def truncate(self, size: int) -> int:
+        return self._keep(lambda: self._file.truncate(size), size)
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def readinto(self, buffer: Any) -> int:
+        return int(self._file.readinto(buffer))  # type: ignore[attr-defined]  # IO[bytes] does not name it
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+class _Hdf5:
+    """Appends to datasets that grow."""
+
+    def __init__(self, file: Any, raw: _KeptFaults) -> None:
+        self._file = file
+        self._raw = raw
+
+    def append(self, keys: Sequence[str], features: NDArray[Any], labels: NDArray[Any]) -> None:
+        import h5py
+
+        strings = h5py.string_dtype()
+        rows = {"keys": np.array(keys, object), "features": features, "labels": labels}
+        for name, values in rows.items():
+            if name not in self._file:
+                self._file.create_dataset(
+                    name,
+                    shape=(0, *values.shape[1:]),
+                    maxshape=(None, *values.shape[1:]),
+                    dtype=strings if name == "keys" else values.dtype,
+                )
+            data = self._file[name]
+            data.resize(len(data) + len(values), axis=0)
+            data[len(data) - len(values) :] = values
+        self._raw.check()
+
+
+@contextmanager
+def _hdf5(out: Path) -> Iterator[_Hdf5]:
+    import h5py
+
+    # Unbuffered: a buffer would try a failed write again at the next seek.
+    with writing(out, "w+b", buffering=0) as raw:
+        kept = _KeptFaults(raw)
+        with h5py.File(kept, "w") as file:
+            yield _Hdf5(file, kept)
+        kept.check()
+
+
+class _Npz:
+    """Keeps the features on disk until their number is known, for .npy needs it in its head."""
+
+    def __init__(self, store: Any) -> None:
+        self._store = store
+        self.keys: list[str] = []
+        self.labels: list[NDArray[Any]] = []
+        self.shape: tuple[int, ...] = ()
+
+    def append(self, keys: Sequence[str], features: NDArray[Any], labels: NDArray[Any]) -> None:
+        self.keys += keys
+        self.labels.append(labels)
+        self.shape = features.shape[1:]
+        self._store.write(np.ascontiguousarray(features, np.float32).tobytes())
+
+    def save(self, file: Any) -> None:
+        self._store.flush()
+        shape = (len(self.keys), *self.shape)
+        features = np.memmap(self._store, np.float32, mode="r", shape=shape)
+        np.savez(file, keys=np.array(self.keys), features=features, labels=np.concatenate(self.labels))
+
+
+@contextmanager
+def _npz(out: Path) -> Iterator[_Npz]:
+    try:
+        # Beside the result: the space it needs is there or it is not.
+        with tempfile.TemporaryFile(dir=out.parent) as store, writing(out, "wb") as file:
+            writer = _Npz(store)
+            yield writer
+            writer.save(file)
+    except OSError as error:
+        if error.filename is None:
+            # On a full disk the store without a name fails once more when it is closed.
+            error.filename = str(out)
+        raise
+
+
+_WRITERS: dict[str, Any] = {".h5": _hdf5, ".npz": _npz}

@@ -1,0 +1,79 @@
+"""What comes with drml and is no Python: Caffe's programs, and the prototxts in ``models``.
+
+They lie inside the installed packages, or, of a source tree, in its folders ``build`` and ``models``.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import sys
+from pathlib import Path
+
+from drml.io.errors import UserError
+
+__all__ = ["build_info", "find_program", "find_shipped", "run_program"]
+
+_MODELS = "models"
+_BUILD_FILE = "build.json"  # written by caffe_ext/caffe.cmake
+
+
+def find_shipped(path: str | Path) -> Path:
+    """Return `path` if it is there; else, of one that begins with ``models``, the one that comes with drml.
+
+    Examples
+    --------
+    >>> find_shipped("models/drml/deploy.prototxt").name
+    'deploy.prototxt'
+    >>> find_shipped("none.prototxt")
+    PosixPath('none.prototxt')
+    """
+    path = Path(path)
+    if path.exists() or not path.parts or path.parts[0] != _MODELS:
+        return path
+    package = Path(__file__).resolve().parents[1]
+    for root in (package, package.parents[1]):
+        if (found := root / path).exists():
+            return found
+    return path
+
+
+def _package() -> Path | None:
+    """Return the folder of pycaffe, without importing it."""
+    spec = importlib.util.find_spec("caffe")
+    return None if spec is None or spec.origin is None else Path(spec.origin).resolve().parent
+
+
+def build_info() -> dict[str, str]:
+    """Return what the library was built with, by name; nothing where it is not built."""
+    package = _package()
+    try:
+        found = {} if package is None else json.loads((package / _BUILD_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {str(name): str(value) for name, value in found.items() if value}
+
+
+def find_program(name: str) -> Path | None:
+    """Return one of Caffe's programs, such as ``caffe``; None where it is not built or not installed."""
+    package = _package()
+    if package is None:
+        return None
+    for folder in (package / "bin", package.parents[1] / "bin"):  # of a wheel; of the build tree
+        if os.access(found := folder / name, os.X_OK) and found.is_file():
+            return found
+    return None
+
+
+def run_program() -> None:
+    """Become the program of Caffe's whose name this was called by: the commands ``caffe`` and so on."""
+    name = Path(sys.argv[0]).name
+    program = find_program(name)
+    if program is None:
+        print(f"{name}: not built; run make in the source tree, or pip install it", file=sys.stderr)
+        sys.exit(1)
+    try:
+        os.execv(program, [name, *sys.argv[1:]])
+    except OSError as error:
+        raise UserError(f"{program}: cannot be run ({error.strerror})") from None

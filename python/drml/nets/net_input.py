@@ -1,0 +1,186 @@
+"""How a picture is turned into a trained net's input: mean and scale, as in its training.
+
+Settings that the caller gives count first. Else, what the weights were trained with is told by the net that
+a .caffemodel carries, or by ``transform.json`` beside the weights (``drml train`` writes it), which an .h5
+needs:
+
+* scale: what they say; 1 where neither is there;
+* mean image: the copy that ``transform.json`` names; the file that the weights' own net names; the
+  ``mean.binaryproto`` beside the LMDB. That training had one and none of these is found is an error;
+* mean values of the net, or no mean at all, where they say so. Where nothing tells, the ``mean.binaryproto``
+  beside the LMDB is taken if it is there.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from drml.data.lmdb import read_mean
+from drml.io.errors import UserError
+from drml.io.limits import read_json
+from drml.nets.net import Transform, read_weights
+
+__all__ = [
+    "MEAN_FILE",
+    "TRANSFORM_FILE",
+    "Input",
+    "describe_input",
+    "find_input",
+    "find_scale",
+    "read_transform_file",
+    "transform_to_json",
+]
+
+TRANSFORM_FILE = "transform.json"
+MEAN_FILE = "mean.binaryproto"
+
+
+def read_transform_file(weights: str | Path) -> Transform | None:
+    """Read ``transform.json`` beside the weights, if there; its `mean_file` is made absolute."""
+    path = Path(weights).with_name(TRANSFORM_FILE)
+    if not path.is_file():
+        return None
+    try:
+        content = read_json(path)
+        mean_file = str(content.get("mean_file", ""))
+        return Transform(
+            scale=float(content.get("scale", 1.0)),
+            crop_size=int(content.get("crop_size", 0)),
+            mean_value=tuple(float(value) for value in content.get("mean_value", ())),
+            mean_file=str(path.absolute().parent / mean_file) if mean_file else "",
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}: not a transform that drml train wrote ({error}); remove or repair it"
+        ) from None
+
+
+@dataclass(frozen=True)
+class Input:
+    """How pictures become the net's input, and where each setting comes from (for the reader).
+
+    Attributes
+    ----------
+    scale : float
+        Factor after the mean is taken off.
+    scale_from : str
+    mean : ndarray of float32 or None
+        C x H x W (an image) or C values, in grey levels of 8 bits.
+    mean_from : str
+    """
+
+    scale: float
+    scale_from: str
+    mean: NDArray[np.float32] | None
+    mean_from: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as plain values; ``mean`` is ``image``, ``values`` or ``none``."""
+        mean = "none" if self.mean is None else "image" if self.mean.ndim == 3 else "values"
+        return {
+            "scale": self.scale,
+            "scale_from": self.scale_from,
+            "mean": mean,
+            "mean_from": self.mean_from,
+        }
+
+
+def describe_input(settings: Mapping[str, Any]) -> str:
+    """Put into words what `Input.to_dict` gave, or what a model without a net says of its features.
+
+    Examples
+    --------
+    >>> describe_input({"scale": 0.5, "scale_from": "default", "mean_from": "none"})
+    'mean: none, scale 0.5 (default)'
+    >>> describe_input({"features": "SIFT"})
+    'features: SIFT'
+    """
+    if "features" in settings:
+        return f"features: {settings['features']}"
+    return f"mean: {settings['mean_from']}, scale {settings['scale']:.6g} ({settings['scale_from']})"
+
+
+def find_input(
+    weights: str | Path, lmdb: Path, *, mean: str | Path | None = None, scale: float | None = None
+) -> Input:
+    """Settle mean and scale by the order that this module's head tells.
+
+    Parameters
+    ----------
+    weights : path
+        .caffemodel or .h5.
+    lmdb : path
+        The data that the net is to see.
+    mean : path, optional, keyword-only
+        A mean.binaryproto.
+    scale : float, optional, keyword-only
+        Finite and not 0.
+
+    Returns
+    -------
+    Input
+
+    Raises
+    ------
+    UserError
+        A file is missing or broken, or training had a mean image that is not found.
+    """
+    own, beside = read_weights(weights).transform, read_transform_file(weights)
+    scale, scale_from = _settle_scale(scale, own, beside)
+    if mean is not None:
+        return Input(scale, scale_from, read_mean(Path(mean)), str(mean))
+    return Input(scale, scale_from, *_find_mean(weights, lmdb, own, beside))
+
+
+def find_scale(weights: str | Path, scale: float | None = None) -> tuple[float, str]:
+    """Settle the scale alone, in the same order; return it and where it comes from."""
+    if scale is not None:
+        return _settle_scale(scale, None, None)
+    return _settle_scale(None, read_weights(weights).transform, read_transform_file(weights))
+
+
+def _settle_scale(scale: float | None, own: Transform | None, beside: Transform | None) -> tuple[float, str]:
+    if scale is not None:
+        if not math.isfinite(scale) or scale == 0:
+            raise UserError(f"scale {scale}: give a finite number other than 0")
+        return scale, "as given"
+    if own is not None:
+        return own.scale, "the weights' own net"
+    if beside is not None:
+        return beside.scale, TRANSFORM_FILE
+    return 1.0, "default"
+
+
+def _find_mean(
+    weights: str | Path, lmdb: Path, own: Transform | None, beside: Transform | None
+) -> tuple[NDArray[np.float32] | None, str]:
+    """Return the mean that training took off, and where it comes from."""
+    trained = own or beside
+    if trained is not None and not trained.mean_file:
+        # A mean image beside the data is then none of this net's.
+        if not trained.mean_value:
+            return None, "none"
+        return np.asarray(trained.mean_value, np.float32), "mean values of the net"
+    names = [known.mean_file for known in (beside, own) if known is not None]
+    for path in (*names, str(lmdb.parent / MEAN_FILE)):
+        if path and Path(path).is_file():
+            return read_mean(Path(path)), path
+    if trained is not None:
+        raise UserError(
+            f"{weights}: trained with the mean image {trained.mean_file}, and neither that nor"
+            f" {lmdb.parent / MEAN_FILE} was found; give --mean"
+        )
+    return None, "none"
+
+
+def transform_to_json(transform: Transform) -> str:
+    """Return the text of ``transform.json``."""
+    return json.dumps(asdict(transform), indent=2) + "\n"

@@ -1,0 +1,298 @@
+"""From a deploy net and its weights to an ONNX file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from drml import __version__
+from drml.data.labels import BP4D_AUS, DISFA_AUS
+from drml.data.lmdb import read_mean
+from drml.io.errors import UserError
+from drml.io.files import digest, writing
+from drml.nets.net import CaffeNet, read_prototxt
+from drml.nets.net_input import find_scale
+from drml.nets.onnx_export.compare import TOLERANCE, Difference, compare, pictures
+from drml.nets.onnx_export.graph import BATCH, Graph, Layer
+from drml.nets.onnx_export.layers import CONVERTERS
+from drml.nets.onnx_metadata import PROBABILITIES, SCORES, Metadata
+
+__all__ = ["Exported", "export"]
+
+_LARGEST = 2**31 - 1  # bytes of a protobuf message
+_GREY = 120.0  # what pictures are compared about where no mean is folded in
+
+
+@dataclass(frozen=True)
+class Exported:
+    """What was written.
+
+    Attributes
+    ----------
+    path : Path
+    bytes : int
+    nodes : int
+    metadata : Metadata
+    scale_from : str
+        Where the factor comes from.
+    difference : Difference or None
+        From Caffe; None where ONNX Runtime is not installed.
+    """
+
+    path: Path
+    bytes: int
+    nodes: int
+    metadata: Metadata
+    scale_from: str
+    difference: Difference | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        found = self.difference
+        return {
+            "path": str(self.path),
+            "bytes": self.bytes,
+            "nodes": self.nodes,
+            **self.metadata.to_properties(),
+            "scale_from": self.scale_from,
+            "difference": None
+            if found is None
+            else {"images": found.images, "probabilities": found.probabilities, "scores": found.scores},
+        }
+
+
+def export(
+    deploy: str | Path,
+    weights: str | Path,
+    out: str | Path,
+    *,
+    mean: str | Path | None = None,
+    scale: float | None = None,
+    aus: Sequence[int] | None = None,
+    progress: bool = True,
+    probe: bool = True,
+) -> Exported:
+    """Write a net as ONNX; what it writes was checked, and compared with Caffe if ONNX Runtime is installed.
+
+    Parameters
+    ----------
+    deploy : path
+        Net whose blob ``prob`` comes from a Sigmoid.
+    weights : path
+        .caffemodel or .h5.
+    out : path
+        ONNX file; it gets its name only when it is whole and good.
+    mean : path, optional
+        A mean.binaryproto. The file then takes pixels of 0 to 255 and has mean and scale inside; without it
+        takes what Caffe's net takes.
+    scale : float, optional
+        Factor after the mean is taken off; by default what the weights were trained with.
+    aus : sequence of int, optional
+        The AUs of the outputs; by default BP4D's for 12 and DISFA's for 8.
+    progress : bool
+        Show a progress bar.
+    probe : bool
+        As in `drml.nets.net.CaffeNet`.
+
+    Raises
+    ------
+    UserError
+        A file is at fault, a layer cannot be exported (named, with its type), or the result is not Caffe's.
+    """
+    with tqdm(total=4, desc=str(out), unit="step", disable=not progress) as bar:
+        _refuse_unknown(deploy)
+        factor, scale_from = find_scale(weights, scale)
+        image = None if mean is None else read_mean(Path(mean))
+        caffe = CaffeNet(
+            deploy,
+            weights,
+            mean=np.full(1, _GREY, np.float32) if image is None else image,
+            scale=factor,
+            probe=probe,
+        )
+        folded = None if image is None else (_middle(image, caffe, str(mean)), factor)
+        bar.update()
+        try:
+            graph, scores = build(deploy, caffe, folded)
+        except UserError as error:
+            raise UserError(f"{deploy}: {error}") from None
+        metadata = Metadata(
+            drml_version=__version__,
+            model=read_prototxt(deploy).name,
+            weights_sha256=digest(Path(weights)),
+            aus=_aus(deploy, _columns(caffe), aus),
+            mean_folded=folded is not None,
+            scale=factor,
+            size=caffe.input_shape[1:],
+            face_size=None if image is None else image.shape[1:],
+        )
+        content = _serialise(deploy, graph, caffe, metadata)
+        bar.update()
+        difference = _difference(out, content, caffe, scores, image)
+        bar.update()
+        with writing(out, "wb") as file:
+            file.write(content)
+        bar.update()
+    return Exported(Path(out), len(content), len(graph.nodes), metadata, scale_from, difference)
+
+
+def _middle(mean: NDArray[np.float32], caffe: CaffeNet, name: str) -> NDArray[np.float32]:
+    """Return what the data layer takes off in TEST: the middle of the mean image."""
+    _, height, width = caffe.input_shape
+    rows, columns = mean.shape[1:]
+    if rows < height or columns < width:
+        raise UserError(
+            f"{name}: a mean image of {rows}x{columns} is smaller than the input {height}x{width} of"
+            f" {caffe.deploy}; give the mean.binaryproto of its own data"
+        )
+    top, left = (rows - height) // 2, (columns - width) // 2
+    return mean[:, top : top + height, left : left + width]
+
+
+def _aus(deploy: str | Path, count: int, aus: Sequence[int] | None) -> tuple[int, ...]:
+    if aus is not None and len(aus) != count:
+        raise UserError(f"{deploy}: {count} outputs, but {len(aus)} AUs given")
+    for known in (aus, BP4D_AUS, DISFA_AUS):
+        if known is not None and len(known) == count:
+            return tuple(known)
+    raise UserError(f"{deploy}: which AUs its {count} outputs are is unknown; give --aus")
+
+
+def _columns(caffe: CaffeNet) -> int:
+    return int(np.prod(caffe.net.blobs["prob"].shape[1:]))
+
+
+def _refuse_unknown(deploy: str | Path) -> None:
+    """Refuse a layer that cannot be exported before Caffe sees the net."""
+    net = read_prototxt(deploy)
+    if net.layers:
+        raise UserError(f"{deploy}: in the old form, with `layers`; rewrite it with upgrade_net_proto_text")
+    for param in net.layer:
+        if not param.include and not param.exclude and param.type not in ("Input", *CONVERTERS):
+            raise UserError(f"{deploy}: {_unknown(param)}")
+
+
+def _unknown(param: Any) -> str:
+    return (
+        f"layer '{param.name}' is of type {param.type}, which export-onnx does not know; it knows"
+        f" {', '.join(CONVERTERS)}"
+    )
+
+
+def _read_layers(deploy: str | Path, caffe: CaffeNet) -> list[Layer]:
+    """Return the layers that run in TEST, with their weights; refuse what cannot be exported."""
+    found = []
+    running = set(caffe.net._layer_names)
+    for param in read_prototxt(deploy).layer:
+        if param.name not in running or param.type == "Input":
+            continue
+        if param.type not in CONVERTERS:
+            raise UserError(_unknown(param))
+        if len(param.bottom) != 1 or len(param.top) != 1:
+            raise UserError(
+                f"layer '{param.name}' of type {param.type}: has {len(param.bottom)} bottoms and"
+                f" {len(param.top)} tops; only one of each can be exported"
+            )
+        found.append(
+            Layer(
+                param.name,
+                param.type,
+                param,
+                tuple(caffe.net.blobs[param.bottom[0]].shape),
+                tuple(caffe.net.blobs[param.top[0]].shape),
+                [blob.data for blob in caffe.net.params.get(param.name, [])],
+            )
+        )
+    return found
+
+
+def build(
+    deploy: str | Path, caffe: CaffeNet, folded: tuple[NDArray[np.float32], float] | None = None
+) -> tuple[Graph, str]:
+    """Build the graph.
+
+    Parameters
+    ----------
+    deploy : path
+    caffe : CaffeNet
+    folded : (ndarray, float), optional
+        Mean, C x H x W as the input, and scale.
+
+    Returns
+    -------
+    Graph
+        With the outputs `PROBABILITIES` and `SCORES`, N x K.
+    str
+        Caffe's blob with the scores.
+    """
+    layers = _read_layers(deploy, caffe)
+    makers = [layer for layer in layers if layer.param.top[0] == "prob"]
+    if not makers or makers[-1].type != "Sigmoid":
+        raise UserError("no layer of type Sigmoid makes a blob 'prob'; end the net with one")
+    last = makers[-1]
+    graph = Graph(caffe.net.inputs[0], reserved=[PROBABILITIES, SCORES])
+    x = caffe.net.inputs[0]
+    if folded is not None:
+        x = graph.node("Sub", [x, graph.constant("mean", folded[0])], "centred")
+        if folded[1] != 1:
+            x = graph.node("Mul", [x, graph.constant("scale", folded[1])], "scaled")
+    tensors = {caffe.net.inputs[0]: x}
+    for layer in layers:
+        x = tensors[layer.param.bottom[0]]
+        if layer is last:
+            if len(layer.bottom) != 2:
+                x = graph.node("Flatten", [x], f"{layer.name}.flat", axis=1)
+            graph.rename(x, SCORES)
+            x = tensors[layer.param.bottom[0]] = SCORES
+        tensors[layer.param.top[0]] = CONVERTERS[layer.type](graph, layer, x)
+    graph.rename(tensors["prob"], PROBABILITIES)
+    return graph, str(last.param.bottom[0])
+
+
+def _serialise(deploy: str | Path, graph: Graph, caffe: CaffeNet, metadata: Metadata) -> bytes:
+    """Return the file's content, checked by ONNX's own checker."""
+    size = sum(constant.ByteSize() for constant in graph.constants)
+    if size > _LARGEST:
+        raise UserError(
+            f"{deploy}: {size / 1e9:.1f} GB of weights; an ONNX file cannot have more than"
+            f" {_LARGEST / 1e9:.1f} GB"
+        )
+    names = ", ".join(f"AU{au}" for au in metadata.aus)
+    outputs = [
+        (PROBABILITIES, [BATCH, len(metadata.aus)], f"probabilities of {names}"),
+        (SCORES, [BATCH, len(metadata.aus)], f"scores of {names}, before the sigmoid"),
+    ]
+    inputs = [(caffe.net.inputs[0], [BATCH, *caffe.input_shape], metadata.input)]
+    model = graph.model(metadata.model or "net", inputs, outputs)
+    model.producer_name, model.producer_version = "drml", __version__
+    model.doc_string = f"Facial action units {names}. Input: {metadata.input}."
+    onnx.helper.set_model_props(model, metadata.to_properties())
+    content: bytes = model.SerializeToString()
+    onnx.checker.check_model(content, full_check=True)
+    return content
+
+
+def _difference(
+    out: str | Path, content: bytes, caffe: CaffeNet, scores: str, mean: NDArray[np.float32] | None
+) -> Difference | None:
+    """Compare with Caffe where ONNX Runtime is installed; refuse what is not the same."""
+    if find_spec("onnxruntime") is None:
+        return None
+    channels, height, width = caffe.input_shape
+    if mean is not None:
+        height, width = mean.shape[1:]
+    found = compare(content, caffe, scores, pictures(channels, height, width))
+    if not found.good:
+        raise UserError(
+            f"{out}: not written: differs from Caffe by {found.probabilities:.2g} in probabilities and"
+            f" {found.scores:.2g} in scores up to {found.largest_score:.3g}; at most {TOLERANCE:g} is allowed"
+        )
+    return found

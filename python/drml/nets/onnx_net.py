@@ -1,0 +1,140 @@
+"""Run what ``drml export-onnx`` wrote, in ONNX Runtime; needs neither Caffe nor the prototxt."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from drml.io.errors import UserError
+from drml.io.limits import PROTO_BYTES, check_file
+from drml.nets.onnx_metadata import PROBABILITIES, SCORES, Metadata
+
+__all__ = ["OnnxNet", "import_onnxruntime"]
+
+
+def import_onnxruntime() -> Any:
+    """Import ONNX Runtime, or say how to get it."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError(f"ONNX Runtime not found ({error}): pip install onnx onnxruntime") from None
+    return onnxruntime
+
+
+class OnnxNet:
+    """An exported network.
+
+    Parameters
+    ----------
+    source : path or bytes
+        The file, or its content.
+    threads : int
+        0: as many as there are cores.
+
+    Attributes
+    ----------
+    name : str
+        The file, for errors.
+    metadata : Metadata
+        AUs, size of the input, and whether mean and scale are inside.
+    input_shape : tuple of int
+        Channels, height and width.
+
+    Raises
+    ------
+    UserError
+        The file is missing, no ONNX file, or none of ours; ONNX Runtime is not installed.
+
+    Examples
+    --------
+    >>> net = OnnxNet("drml.onnx")                                          # doctest: +SKIP
+    >>> net.metadata.aus                                                    # doctest: +SKIP
+    (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
+    >>> net.predict(np.zeros((3, 3, 170, 170), np.float32)).shape           # doctest: +SKIP
+    (3, 12)
+    """
+
+    def __init__(self, source: str | Path | bytes, *, threads: int = 0) -> None:
+        runtime = import_onnxruntime()
+        if threads < 0:
+            raise UserError(f"{threads} threads: give 0 (one per core) or more")
+        self.name = "the exported net" if isinstance(source, bytes) else str(source)
+        if not isinstance(source, bytes) and not Path(source).is_file():
+            raise UserError(f"{source}: no such file; give what drml export-onnx wrote")
+        if not isinstance(source, bytes):
+            check_file(source, PROTO_BYTES)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # errors alone: what a user can mend is raised
+        try:
+            self._session = runtime.InferenceSession(
+                source if isinstance(source, bytes) else str(source),
+                options,
+                providers=["CPUExecutionProvider"],
+            )
+        except Exception as error:  # its own errors have no class in common but this one
+            raise UserError(f"{self.name}: ONNX Runtime cannot load it: {error}") from None
+        self.metadata = self._read_metadata()
+        self._input, self.input_shape = self._read_input()
+
+    def _read_metadata(self) -> Metadata:
+        way_out = "give what drml export-onnx wrote"
+        try:
+            found = Metadata.from_properties(self._session.get_modelmeta().custom_metadata_map)
+        except KeyError as error:
+            raise UserError(
+                f"{self.name}: an ONNX file, but none of drml's, as it has no property {error}; {way_out}"
+            ) from None
+        except (ValueError, RecursionError) as error:
+            raise UserError(f"{self.name}: its properties are not drml's ({error}); {way_out}") from None
+        outputs = {output.name: output.shape for output in self._session.get_outputs()}
+        for name in (PROBABILITIES, SCORES):
+            if name not in outputs or outputs[name][1:] != [len(found.aus)]:
+                raise UserError(f"{self.name}: no output '{name}' of N x {len(found.aus)}; {way_out}")
+        return found
+
+    def _read_input(self) -> tuple[str, tuple[int, int, int]]:
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4:
+            raise UserError(
+                f"{self.name}: has not one input of N x C x H x W; give what drml export-onnx wrote"
+            )
+        _, channels, height, width = inputs[0].shape
+        return inputs[0].name, (channels, height, width)
+
+    def run(self, batch: ArrayLike, output: str) -> NDArray[np.float32]:
+        """Run a batch.
+
+        Parameters
+        ----------
+        batch : array-like, N x C x H x W
+            What ``metadata.input`` says; any N.
+        output : str
+            ``probabilities`` or ``scores``.
+
+        Returns
+        -------
+        ndarray of float32, N x K
+
+        Raises
+        ------
+        UserError
+            The batch has another shape.
+        """
+        array = np.ascontiguousarray(batch, np.float32)
+        if array.shape[1:] != self.input_shape:
+            given, wanted = ("x".join(map(str, shape)) for shape in (array.shape, self.input_shape))
+            raise UserError(f"{self.name}: a batch of {given} does not fit; it takes N x {wanted}")
+        result: NDArray[np.float32] = self._session.run([output], {self._input: array})[0]
+        return result
+
+    def predict(self, batch: ArrayLike) -> NDArray[np.float32]:
+        """Return the probabilities, N x K, of a batch, N x C x H x W; see `run`."""
+        return self.run(batch, PROBABILITIES)
+
+    def scores(self, batch: ArrayLike) -> NDArray[np.float32]:
+        """Return the scores before the sigmoid, N x K; see `run`."""
+        return self.run(batch, SCORES)

@@ -1,0 +1,86 @@
+"""A net's outputs follow the AUs of the data: its last layer gets as many, and a name of its own.
+
+Caffe copies weights by the names of layers. A last layer that was given another size gets another name, so
+that a training that starts from weights (``--weights``) takes all of them but these.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drml.io.errors import UserError
+
+__all__ = ["count_outputs", "fit_outputs", "output_layer", "set_label_count"]
+
+_LOSSES = ("MultiLabelSigmoidCrossEntropyLoss", "MultiSigmoidCrossEntropyLoss", "SigmoidCrossEntropyLoss")
+_PARAMS = {"InnerProduct": "inner_product_param", "Convolution": "convolution_param"}
+
+
+def output_layer(net: Any) -> Any:
+    """Return the layer of a NetParameter that makes the scores which the loss, or the sigmoid, takes.
+
+    Raises
+    ------
+    UserError
+        There is no such layer, or it is of a type that has no ``num_output``.
+    """
+    ends = [layer for layer in net.layer if layer.type in _LOSSES]
+    ends = ends or [layer for layer in net.layer if layer.type == "Sigmoid"]
+    if not ends:
+        raise UserError(f"no layer of the types {', '.join(_LOSSES)} or Sigmoid; its outputs are not known")
+    blob = ends[-1].bottom[0]
+    makers = [layer for layer in net.layer if blob in layer.top]
+    if not makers or makers[-1].type not in _PARAMS:
+        raise UserError(f"'{blob}' is not made by a layer of the types {' or '.join(_PARAMS)}")
+    return makers[-1]
+
+
+def _parameter(layer: Any) -> Any:
+    return getattr(layer, _PARAMS[layer.type])
+
+
+def count_outputs(net: Any) -> int:
+    """Return how many AUs a net detects; raise as `output_layer`."""
+    return int(_parameter(output_layer(net)).num_output)
+
+
+def fit_outputs(net: Any, count: int, *, old: str | None = None) -> str:
+    """Give a net `count` outputs, in place, and its last layer the name that goes with it.
+
+    Blobs keep their names.
+
+    Parameters
+    ----------
+    net : NetParameter
+    count : int
+    old : str, optional
+        The name that the layer must have, where another net of the same weights decides on it.
+
+    Returns
+    -------
+    str
+        The layer's name before: `fc10`, which becomes `fc10_8`, say.
+
+    Raises
+    ------
+    UserError
+        As `output_layer`; the layer has another name than `old`, or the new name is taken.
+    """
+    layer = output_layer(net)
+    before = str(layer.name)
+    if old is not None and before != old:
+        raise UserError(f"layer '{before}' makes the scores, but '{old}' does in the net that is trained")
+    name = f"{before}_{count}"
+    if any(other.name == name for other in net.layer):
+        raise UserError(f"layer '{name}' is there already; rename it")
+    layer.name = name
+    _parameter(layer).num_output = count
+    return before
+
+
+def set_label_count(net: Any, count: int) -> None:
+    """Let the data layers of a net that say how many labels they read say `count`."""
+    for layer in net.layer:
+        for field, name in (("multi_label_data_param", "num_labels"), ("image_data_param", "multilabel_num")):
+            if layer.HasField(field) and getattr(layer, field).HasField(name):
+                setattr(getattr(layer, field), name, count)

@@ -1,0 +1,82 @@
+"""F1 of the test passes of a training, AU by AU, as ``f1.csv``: from the counts in caffe's log."""
+
+from __future__ import annotations
+
+import csv
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from drml.data.manifest import LMDB_SUFFIX, manifest_beside, read_aus
+from drml.evaluation.metrics import f1_of_counts, mean_of_defined
+from drml.nets.net import data_paths
+from drml.training.caffe_log import OUTCOMES, Counts
+
+__all__ = ["AVERAGE", "F1_FILE", "F1Table", "mean_f1", "names_of_aus"]
+
+F1_FILE = "f1.csv"
+AVERAGE = "Avg."
+
+_HEADER = ["iteration", "seconds", "net", "au", *OUTCOMES, "f1"]
+
+
+def names_of_aus(net: Any) -> list[str]:
+    """Name the AUs (``AU1``) of the data that a NetParameter reads, by the manifest beside them, if any."""
+    for entry in data_paths(net):
+        lmdb = Path(entry.path)
+        if entry.field == "source" and lmdb.name.endswith(LMDB_SUFFIX) and manifest_beside(lmdb).is_file():
+            return [f"AU{au}" for au in read_aus(manifest_beside(lmdb))]
+    return []
+
+
+def mean_f1(counts: Counts) -> float:
+    """Return the mean F1 of a test pass over the AUs where it is defined; NaN where it is nowhere."""
+    return mean_of_defined([f1_of_counts(*row) for row in counts.rows])
+
+
+class F1Table:
+    """Writes ``f1.csv`` in a training's folder, row by row as test passes end; no pass, no file.
+
+    Parameters
+    ----------
+    folder : Path
+    names : sequence of str
+        Of the net's outputs; where there are not as many, they are called ``output 0`` and so on.
+    resumed : bool
+        Go on with the file that is there.
+
+    Attributes
+    ----------
+    last : dict
+        Of the last pass of the first test net: F1 by output, and that of `AVERAGE`; NaN where undefined.
+        Empty before the first pass.
+    """
+
+    def __init__(self, folder: Path, names: Sequence[str], *, resumed: bool) -> None:
+        self._path = folder / F1_FILE
+        self._names = list(names)
+        self.last: dict[str, float] = {}
+        if not resumed:
+            self._path.unlink(missing_ok=True)
+
+    def add(self, counts: Counts, seconds: str) -> float:
+        """Write the pass, its counts and F1; return the mean F1 over the AUs where it is defined."""
+        names = self._names
+        if len(names) != len(counts.rows):
+            names = [f"output {index}" for index in range(len(counts.rows))]
+        scores = [f1_of_counts(*row) for row in counts.rows]
+        mean = mean_f1(counts)
+        rows = [
+            [name, *("" if math.isnan(value) else int(value) for value in row), score]
+            for name, row, score in zip(names, counts.rows, scores, strict=True)
+        ]
+        rows.append([AVERAGE, *("" for _ in OUTCOMES), mean])
+        with self._path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if not file.tell():
+                writer.writerow(_HEADER)
+            writer.writerows([counts.iteration, seconds, counts.net, *row] for row in rows)
+        if counts.net == 0:
+            self.last = {**dict(zip(names, scores, strict=True)), AVERAGE: mean}
+        return mean

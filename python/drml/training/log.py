@@ -1,0 +1,181 @@
+"""What ``caffe train`` logs, as it comes and afterwards: the progress bar, the tables, why it ended."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import os
+import re
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from drml.io.files import writing
+from drml.io.limits import read_text
+from drml.training.caffe_log import Counts, Figure, LogReader
+from drml.training.f1_table import F1Table
+
+__all__ = [
+    "LOG_FILE",
+    "LOSS_FILE",
+    "LOSS_HEADER",
+    "Progress",
+    "failure",
+    "follow",
+    "seconds_so_far",
+    "write_tables_anew",
+]
+
+LOG_FILE = "train.log"
+LOSS_FILE = "loss.csv"
+LOSS_HEADER = ["iteration", "seconds", "phase", "name", "value"]
+# Seconds without a line, after which the disk is looked at.
+_SILENCE = 1.0
+_RESUMING = re.compile(r"\] Resuming from .*_iter_(\d+)\.solverstate")
+_GLOG = re.compile(r"^[IWEF]\d{4,8} ")
+_ERROR = re.compile(r"^E\d{4,8} .*?\] ?(.*)$")
+
+
+@dataclass
+class Progress:
+    """What the log of a run has said so far, in the bar and in the tables."""
+
+    reader: LogReader
+    f1: F1Table
+    bar: Any
+    images: int | None
+    last: dict[tuple[str, str], float] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
+    first: tuple[int, float] | None = None
+
+    def add(self, found: Figure | Counts, seconds: float) -> Figure:
+        """Take what the log said after so many seconds; return it, or the mean F1 of counts, as a figure."""
+        if isinstance(found, Counts):
+            figure = Figure(found.iteration, "test", _f1_name(found), self.f1.add(found, f"{seconds:.3f}"))
+        else:
+            figure = found
+        self.last[figure.phase, figure.name] = figure.value
+        if (figure.phase, figure.name) == ("train", "loss"):
+            self._advance(figure.iteration, seconds)
+            self.shown["loss"] = f"{figure.value:.4g}"
+        elif (figure.phase, figure.name) == ("test", "f1"):
+            self.shown["F1"] = f"{figure.value:.3f}"
+        else:
+            return figure
+        self.bar.set_postfix(self.shown)
+        return figure
+
+    def _advance(self, iteration: int, seconds: float) -> None:
+        if self.first is None:
+            # A training that goes on: what was done before is not this run's speed.
+            self.first = (iteration, seconds)
+            self.bar.initial = self.bar.n = min(iteration, self.bar.total)
+        self.bar.update(max(0, min(iteration, self.bar.total) - self.bar.n))
+        done, took = iteration - self.first[0], seconds - self.first[1]
+        if self.images and done and took > 0:
+            self.shown["images/s"] = f"{done * self.images / took:.0f}"
+
+
+def _f1_name(counts: Counts) -> str:
+    return f"f1 (net {counts.net})" if counts.net else "f1"
+
+
+def write_tables_anew(out: Path, iteration: int, names: list[str]) -> None:
+    """Write the tables from the log, without an iteration and all behind it, which will come again.
+
+    A process that was killed may have left lines of the log that are not in them, or half a row.
+    """
+    found: list[Figure | Counts] = []
+    reader, begin = LogReader(), 0
+    if (out / LOG_FILE).is_file():
+        with (out / LOG_FILE).open(encoding="utf-8", errors="replace") as log:
+            for line in log:
+                if match := _RESUMING.search(line):
+                    begin = int(match[1])
+                elif "] Starting Optimization" in line:
+                    found, begin = [one for one in found if one.iteration < begin], 0
+                found += reader.read(line)
+    seconds = _seconds_of_rows(out / LOSS_FILE)
+    tables = Progress(
+        LogReader(), F1Table(out, names, resumed=False), tqdm(total=iteration, disable=True), None
+    )
+    last = "0.000"
+    with writing(out / LOSS_FILE, newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(LOSS_HEADER)
+        for one in found:
+            if one.iteration < iteration:
+                last = seconds.get(_key(one), last)
+                figure = tables.add(one, float(last))
+                writer.writerow([figure.iteration, last, figure.phase, figure.name, figure.value])
+
+
+def _key(found: Figure | Counts) -> tuple[str, str, str]:
+    """Return what tells a row of the losses from the others."""
+    phase, name = ("test", _f1_name(found)) if isinstance(found, Counts) else (found.phase, found.name)
+    return str(found.iteration), phase, name
+
+
+def _seconds_of_rows(table: Path) -> dict[tuple[str, str, str], str]:
+    """Return the times of a table of losses, as they stand there."""
+    if not table.is_file():
+        return {}
+    with table.open(newline="", encoding="utf-8", errors="replace") as file:
+        rows = [row for row in csv.reader(file) if len(row) == len(LOSS_HEADER)]
+    return {(row[0], row[2], row[3]): row[1] for row in rows[1:] if re.fullmatch(r"\d+\.\d+", row[1])}
+
+
+def seconds_so_far(table: Path) -> float:
+    """Return the time in the last row of the losses: a training that goes on counts from there."""
+    last = read_text(table, errors="replace").rstrip().rsplit("\n", 1)[-1].split(",")
+    try:
+        return max(0.0, float(last[1]))
+    except (IndexError, ValueError):  # nothing but the header, or a row cut off
+        return 0.0
+
+
+def follow(child: subprocess.Popen[bytes], log: Path, begin: int) -> Iterator[str]:
+    """Yield the lines of a log from a place on as they come, until the program that writes it ends."""
+    rest = b""
+    heard = time.monotonic()
+    with log.open("rb") as file:
+        file.seek(begin)
+        while True:
+            ended = child.poll() is not None
+            *lines, rest = (rest + file.read()).split(b"\n")
+            for line in lines:
+                yield line.decode("utf-8", "replace") + "\n"
+            if ended:
+                break
+            if lines:
+                heard = time.monotonic()
+                continue
+            if time.monotonic() > heard + _SILENCE:
+                _check_room(log)
+            time.sleep(0.02)
+    if rest:
+        yield rest.decode("utf-8", "replace")
+
+
+def _check_room(log: Path) -> None:
+    """Raise OSError where the disk of a log has no room: caffe writes to it, and does not notice."""
+    disk = os.statvfs(log.parent)
+    if disk.f_bavail == 0:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(log))
+
+
+def failure(program: str, code: int, fatal: str | None, tail: list[str], log: Path) -> str:
+    """Say in one line why caffe ended: its fatal line, its last error line, or its last line."""
+    errors = [match[1].strip() for line in tail if (match := _ERROR.match(line))]
+    reason = fatal or (errors[-1] if errors else None)
+    if not reason:
+        lines = [line.strip() for line in tail if line.strip() and not line.startswith("    @")]
+        plain = [line for line in lines if not _GLOG.match(line)]
+        reason = (plain or lines or ["no output"])[-1]
+    ended = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+    return f"{program} {ended}: {reason} (see {log})"
