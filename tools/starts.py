@@ -53,7 +53,7 @@ def set_scale(net: Any, scale: float) -> None:
 
 
 def as_released(net: Any) -> None:
-    """Fill as the authors' release does: gaussian weights, biases of 1 in all but the first and last layer."""
+    """Fill as the authors' release does: gaussian weights, biases of 1 but in the first and last layer."""
     set_scale(net, 1)
     layers = filled_layers(net)
     for name, kind, param in layers:
