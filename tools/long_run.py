@@ -2,7 +2,7 @@
 """Watch memory over a long run, and with many records; fail where it is not flat.
 
     make long-run
-    .venv/bin/python tools/long_run.py --batches 2000 --iterations 400 --records 100000   # a short one
+    .venv/bin/python tools/long_run.py --batches 2000 --iterations 400 --records 100000 --training 40
 
 Each line of the table is a process of its own. What is counted is RssAnon of /proc/PID/status: memory that
 the process alone has, not the pages of files that it has mapped or that the system keeps for it. Flat is a
@@ -15,8 +15,10 @@ from __future__ import annotations
 import argparse
 import ctypes
 import json
+import math
 import os
 import re
+import signal
 import statistics
 import subprocess
 import sys
@@ -32,8 +34,11 @@ import numpy as np
 from drml.data.lmdb import write_lmdb
 from drml.io.machine import system
 from drml.io.shipped import find_program
+from drml.training.train import set_up
 
 TOLERANCE = 1 << 20
+# Of a training that takes snapshots of 450 MB meanwhile.
+SNAPSHOT_TOLERANCE = 64 << 20
 SAMPLES = 100  # points of a curve
 BYTES, SECONDS = 16, 2.0  # a record, and until the first batch is there
 FEW, LABELS, SIDE, CROP = 1000, 4, 24, 20
@@ -200,21 +205,35 @@ def watch(*arguments: object, **environment: str) -> Iterator[tuple[int, int]]:
         sys.exit(f"long_run: {' '.join(map(str, arguments))} ended with {process.returncode}")
 
 
-def watch_caffe(solver: Path, **environment: str) -> Iterator[tuple[int, int]]:
-    """Run `caffe train`; give the memory it has whenever its log tells of an iteration."""
+def watch_caffe(solver: Path, hang_up: float = math.inf, **environment: str) -> Iterator[tuple[int, int]]:
+    """Run `caffe train`; give the memory it has whenever its log tells of an iteration.
+
+    Every `hang_up` seconds it gets a SIGHUP, on which it takes a snapshot; earlier snapshots are removed.
+    """
     process = subprocess.Popen(
         [find_program("caffe"), "train", "-solver", solver],
         stderr=subprocess.PIPE,
         text=True,
         env={**os.environ, "GLOG_minloglevel": "0", **environment},
     )
-    fault = ""
+    fault, signalled = "", time.monotonic()
     for line in process.stderr:
         fault = line if line.startswith("F") else fault
+        if time.monotonic() > signalled + hang_up:
+            keep_newest(solver.parent)
+            process.send_signal(signal.SIGHUP)
+            signalled = time.monotonic()
         if (found := re.search(r"Iteration (\d+) \(", line)) and process.poll() is None:
             yield int(found[1]), anonymous_bytes(process.pid)
     if process.wait():
         sys.exit(f"long_run: caffe train ended with {process.returncode}: {fault}")
+
+
+def keep_newest(folder: Path) -> None:
+    """Remove all snapshots of a folder but the newest."""
+    for state in sorted(folder.glob("*.solverstate"), key=lambda file: file.stat().st_mtime)[:-1]:
+        state.with_suffix(".caffemodel").unlink(missing_ok=True)
+        state.unlink()
 
 
 def growth(curve: list[tuple[int, int]]) -> float:
@@ -281,6 +300,36 @@ def run_records(folder: Path, records: int) -> tuple[dict[str, object], list[str
     return figures, faults
 
 
+def run_training(folder: Path, iterations: int) -> tuple[dict[str, object], list[str]]:
+    """Train the whole DRML on drawn faces, with signals in between and the C library's checks of its heap."""
+    drawn, data, out = folder / "bp4d", folder / "data", folder / "drml"
+    for words in (["synth", drawn], ["prepare", "bp4d", drawn, data, "--folds", "1"]):
+        subprocess.run([sys.executable, "-m", "drml", *map(str, words)], check=True)
+    # The paper's solver on batches of 16.
+    set_up(
+        "models/drml/solver.prototxt",
+        out,
+        data=data / "fold1",
+        net="models/drml/quick_train_val.prototxt",
+        max_iter=iterations,
+    )
+    solver = out / "solver.prototxt"
+    solver.write_text(
+        re.sub(r"display: \d+", f"display: {max(1, iterations // SAMPLES)}", solver.read_text())
+    )
+    checks = {"LD_PRELOAD": "libc_malloc_debug.so.0", "MALLOC_CHECK_": "3"}
+    start = time.perf_counter()
+    curve = list(watch_caffe(solver, hang_up=60, **checks))
+    seconds = time.perf_counter() - start
+    grown = growth(curve)
+    print(
+        f"{iterations} iterations of the whole DRML in {seconds:.0f} s:"
+        f" {curve[-1][1] >> 20} MiB at the end, growth {grown / (1 << 20):+.1f}"
+    )
+    faults = [f"DRML: {grown:.0f} bytes more"] if grown > SNAPSHOT_TOLERANCE else []
+    return {"drml": curve}, faults
+
+
 def _open(kind: str, source: Path, root: str) -> dict[str, float]:
     command = [sys.executable, __file__, "--inside", "open_source", kind, source, root]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
@@ -304,6 +353,9 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=20000, help="of a data layer (20000)")
     parser.add_argument("--iterations", type=int, default=2000, help="of a training (2000)")
     parser.add_argument("--records", type=int, default=1000000, help="of an LMDB and of a list (1000000)")
+    parser.add_argument(
+        "--training", type=int, default=20000, help="iterations of the whole DRML (20000; 0: none)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="a folder to make")
     arguments = parser.parse_args()
     arguments.out.mkdir(parents=True)
@@ -311,6 +363,9 @@ def main() -> None:
     print(system())
     curves, faults = run_curves(folder, arguments.batches, arguments.iterations)
     figures, more = run_records(folder, arguments.records)
+    if arguments.training:
+        training, signs = run_training(folder, arguments.training)
+        curves, more = curves | training, more + signs
     (folder / "long_run.json").write_text(json.dumps({"curves": curves, "records": figures}) + "\n")
     if faults + more:
         sys.exit("long_run: " + "; ".join(faults + more))
