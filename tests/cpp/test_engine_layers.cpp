@@ -389,6 +389,10 @@ TEST_F(EngineLayerTest, TestInnerProduct) {
     Compare("type: 'InnerProduct' inner_product_param { num_output: 19 }", {{images, 37}});
   }
   Compare("type: 'InnerProduct' inner_product_param { num_output: 9 }", {{3, 4100}});
+  // More outputs than are summed, and than are shared out, at a time.
+  for (const int images : {2, 13, 64}) {
+    Compare("type: 'InnerProduct' inner_product_param { num_output: 150 }", {{images, 1100}});
+  }
 }
 
 // The gradient is written over zeros that are known, and added to everything else.
