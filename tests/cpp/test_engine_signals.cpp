@@ -11,8 +11,10 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
-#include <sys/time.h>
+#include <sys/syscall.h>
+#include <time.h>
 #include <ucontext.h>
+#include <unistd.h>
 
 #include <functional>
 #include <iostream>
@@ -40,7 +42,8 @@ void Look(int, siginfo_t*, void* context) {
 }
 
 // Interrupts this thread ten thousand times a second while it lives, and looks where the stack
-// pointer stands. The handler has a stack of its own, so looking does no harm.
+// pointer stands. The handler has a stack of its own, so looking does no harm; threads of OpenMP
+// have none, so the signals must not go to those.
 class Watch {
  public:
   Watch() : own_stack_(1 << 16) {
@@ -61,12 +64,17 @@ class Watch {
     action.sa_sigaction = Look;
     action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_RESTART;
     CHECK_EQ(sigaction(SIGALRM, &action, &old_action_), 0);
-    const itimerval timer = {{0, 100}, {0, 100}};
-    CHECK_EQ(setitimer(ITIMER_REAL, &timer, NULL), 0);
+    sigevent event = {};
+    event.sigev_notify = SIGEV_THREAD_ID;
+    event.sigev_signo = SIGALRM;
+    event._sigev_un._tid = static_cast<pid_t>(syscall(SYS_gettid));
+    CHECK_EQ(timer_create(CLOCK_MONOTONIC, &event, &timer_), 0);
+    const timespec interval = {0, 100000};
+    const itimerspec times = {interval, interval};
+    CHECK_EQ(timer_settime(timer_, 0, &times, NULL), 0);
   }
   ~Watch() {
-    const itimerval none = {};
-    setitimer(ITIMER_REAL, &none, NULL);
+    timer_delete(timer_);
     sigaction(SIGALRM, &old_action_, NULL);
     sigaltstack(&old_stack_, NULL);
     stack_begin = stack_end = 0;
@@ -74,6 +82,7 @@ class Watch {
 
  private:
   std::vector<char> own_stack_;
+  timer_t timer_;
   stack_t old_stack_;
   struct sigaction old_action_;
 };
