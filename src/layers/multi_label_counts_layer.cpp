@@ -38,6 +38,10 @@ void MultiLabelCountsLayer<Dtype>::Reshape(const vector<Blob<Dtype>*>& bottom,
   shape[0] = bottom[0]->count(1);
   shape[1] = caffe_ext::kOutcomes;
   top[0]->Reshape(shape);
+  if (top.size() > 1) {
+    shape[1] = caffe_ext::kMoments;
+    top[1]->Reshape(shape);
+  }
 }
 
 template <typename Dtype>
@@ -60,6 +64,24 @@ void MultiLabelCountsLayer<Dtype>::Forward_cpu(const vector<Blob<Dtype>*>& botto
       of_class[caffe_ext::OutcomeOf(scores[i], labels[i], threshold())] += 1;
     }
   }
+  if (top.size() > 1) {
+    SumMoments(count, classes, scores, labels, top[1]->mutable_cpu_data());
+  }
+}
+
+template <typename Dtype>
+void MultiLabelCountsLayer<Dtype>::SumMoments(int count, int classes, const Dtype* scores,
+                                              const Dtype* labels, Dtype* moments) {
+  vector<double> sums(classes * caffe_ext::kMoments, 0);
+  for (int i = 0; i < count; ++i) {
+    // A NaN is one in every sum of its class, as it is in the counts.
+    const bool broken = scores[i] != scores[i];
+    for (int moment = 0; moment < caffe_ext::kMoments; ++moment) {
+      sums[i % classes * caffe_ext::kMoments + moment] +=
+          broken ? scores[i] : caffe_ext::MomentTerm(moment, scores[i], labels[i]);
+    }
+  }
+  std::copy(sums.begin(), sums.end(), moments);
 }
 
 template <typename Dtype>

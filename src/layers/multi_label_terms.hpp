@@ -61,6 +61,18 @@ DRML_HOST_DEVICE inline Outcome OutcomeOf(Dtype x, Dtype label, double threshold
   return predicted ? kFalsePositive : kTrueNegative;
 }
 
+/// What is summed of the scores of a class, in the order in which the sums are given: of its
+/// samples with label 1 the scores and their squares, and the same of those with label -1.
+enum Moment { kPositiveScores, kPositiveSquares, kNegativeScores, kNegativeSquares };
+const int kMoments = 4;
+
+/// What a score and its label (1, -1, 0: unknown) add to one of the sums.
+DRML_HOST_DEVICE inline double MomentTerm(int moment, double x, double label) {
+  const bool counts = moment < kNegativeScores ? label > 0 : label < 0;
+  const bool squared = moment == kPositiveSquares || moment == kNegativeSquares;
+  return !counts ? 0 : squared ? x * x : x;
+}
+
 }  // namespace caffe_ext
 
 #undef DRML_HOST_DEVICE

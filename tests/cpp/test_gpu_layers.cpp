@@ -63,7 +63,7 @@ class GPULayerTest : public GPUDeviceTest<Dtype> {
     Blob<Dtype> first, second;
     top.push_back(&first);
     if (param.type() == "MultiLabelSigmoidCrossEntropyLoss" ||
-        param.region_param().group_sparsity() > 0) {
+        param.region_param().group_sparsity() > 0 || param.top_size() > 1) {
       top.push_back(&second);
     }
     layer.SetUp(bottom, top);
@@ -257,7 +257,8 @@ TYPED_TEST(GPULayerTest, TestMultiLabelLoss) {
 
 // A class for a block, and more samples than it has threads.
 TYPED_TEST(GPULayerTest, TestMultiLabelCounts) {
-  for (const char* text : {"", "multi_label_counts_param { threshold: 0.3 }"}) {
+  for (const char* text :
+       {"", "multi_label_counts_param { threshold: 0.3 }", "top: 'counts' top: 'moments'"}) {
     for (int samples : {1, 977}) {
       SCOPED_TRACE(text);
       LayerParameter param;
@@ -277,14 +278,15 @@ TYPED_TEST(GPULayerTest, TestMultiLabelCounts) {
   }
 }
 
-// A label that is none leaves the counts of its class without a value, there and nowhere else.
+// A label that is none leaves its class without counts and moments, and no other class.
 TYPED_TEST(GPULayerTest, TestMultiLabelCountsOfWrongLabels) {
   Caffe::set_mode(Caffe::GPU);
-  Blob<TypeParam> scores({300, 3}), labels({300, 3}), counts;
+  Blob<TypeParam> scores({300, 3}), labels({300, 3}), counts, moments;
   caffe_set(scores.count(), TypeParam(.5), scores.mutable_cpu_data());
   caffe_set(labels.count(), TypeParam(1), labels.mutable_cpu_data());
   labels.mutable_cpu_data()[290 * 3 + 1] = 2;
-  const vector<Blob<TypeParam>*> bottom = {&scores, &labels}, top = {&counts};
+  const vector<Blob<TypeParam>*> bottom = {&scores, &labels}, top = {&counts, &moments};
+  const TypeParam expected[] = {150, 75, 0, 0};  // 300 positives of score 0.5
   MultiLabelCountsLayer<TypeParam> layer((LayerParameter()));
   layer.SetUp(bottom, top);
   layer.Forward(bottom, top);
@@ -292,6 +294,9 @@ TYPED_TEST(GPULayerTest, TestMultiLabelCountsOfWrongLabels) {
     EXPECT_EQ(counts.cpu_data()[i], i == 0 ? 300 : 0);
     EXPECT_TRUE(std::isnan(counts.cpu_data()[4 + i]));
     EXPECT_EQ(counts.cpu_data()[8 + i], i == 0 ? 300 : 0);
+    EXPECT_EQ(moments.cpu_data()[i], expected[i]);
+    EXPECT_TRUE(std::isnan(moments.cpu_data()[4 + i]));
+    EXPECT_EQ(moments.cpu_data()[8 + i], expected[i]);
   }
 }
 

@@ -92,6 +92,51 @@ class MultiLabelCountsLayerTest : public MultiDeviceTest<TypeParam> {
     }
   }
 
+  // A sum of the second top: of the scores with this label, each to this power.
+  double Sum(int c, int label, int power) {
+    double sum = 0;
+    for (int n = 0; n < labels_.shape(0); ++n) {
+      if (labels_.cpu_data()[n * kClasses + c] == label) {
+        sum += std::pow(static_cast<double>(scores_.cpu_data()[n * kClasses + c]), power);
+      }
+    }
+    return sum;
+  }
+
+  // With a second top: its sums, and counts that are those of a layer without it.
+  void CompareMoments() {
+    Blob<Dtype> moments;
+    MultiLabelCountsLayer<Dtype> layer(Parse("")), plain(Parse(""));
+    const vector<Blob<Dtype>*> both = {&counts_, &moments};
+    Blob<Dtype> alone;
+    const vector<Blob<Dtype>*> one = {&alone};
+    plain.SetUp(bottom_, one);
+    plain.Forward(bottom_, one);
+    layer.SetUp(bottom_, both);
+    for (int pass = 0; pass < 2; ++pass) {
+      layer.Forward(bottom_, both);
+      ASSERT_EQ(moments.shape(), (vector<int>{kClasses, 4}));
+      ASSERT_EQ(counts_.shape(), (vector<int>{kClasses, 4}));
+      for (int i = 0; i < counts_.count(); ++i) {
+        EXPECT_EQ(counts_.cpu_data()[i], alone.cpu_data()[i]) << i;
+      }
+      for (int c = 0; c < kClasses; ++c) {
+        for (int i = 0; i < 4; ++i) {
+          const double expected = Sum(c, i < 2 ? 1 : -1, 1 + i % 2);
+          const double found = moments.cpu_data()[c * 4 + i];
+          if (std::isnan(expected) || std::isinf(expected)) {
+            EXPECT_TRUE(std::isnan(expected) ? std::isnan(found) : found == expected) << c;
+          } else {
+            // One rounding to Dtype, and the order of a sum of doubles, in which scores may cancel.
+            EXPECT_NEAR(found, expected,
+                        std::fabs(expected) * std::numeric_limits<Dtype>::epsilon() + 1e-11)
+                << "class " << c << ", moment " << i;
+          }
+        }
+      }
+    }
+  }
+
   Blob<Dtype> scores_, labels_, counts_;
   vector<Blob<Dtype>*> bottom_, top_;
 };
@@ -164,6 +209,55 @@ TYPED_TEST(MultiLabelCountsLayerTest, AScoreThatIsNoNumberLeavesItsClassWithoutC
   }
 }
 
+// Class 3 has no known label: its sums are 0, as those of classes without positives or negatives.
+TYPED_TEST(MultiLabelCountsLayerTest, MomentsAsTheDefinitionSays) {
+  this->CompareMoments();
+  for (int n = 0; n < kSamples; ++n) {
+    this->labels_.mutable_cpu_data()[n * kClasses] = n % 2;       // no negative
+    this->labels_.mutable_cpu_data()[n * kClasses + 1] = -n % 2;  // no positive
+  }
+  this->CompareMoments();
+  this->scores_.Reshape({1, kClasses, 1, 1});
+  this->labels_.Reshape({1, kClasses});
+  this->CompareMoments();
+}
+
+// Large scores: a sum of floats would lose the digits in which their squares differ.
+TYPED_TEST(MultiLabelCountsLayerTest, MomentsAreSummedAsDoubles) {
+  typedef typename TypeParam::Dtype Dtype;
+  for (int i = 0; i < this->scores_.count(); ++i) {
+    this->scores_.mutable_cpu_data()[i] = static_cast<Dtype>(1000 + i % 7 * 0.125);
+  }
+  this->CompareMoments();
+}
+
+TYPED_TEST(MultiLabelCountsLayerTest, MomentsOfAnInfiniteScore) {
+  typedef typename TypeParam::Dtype Dtype;
+  const Dtype infinity = std::numeric_limits<Dtype>::infinity();
+  this->scores_.mutable_cpu_data()[2 * kClasses] = -infinity;
+  this->labels_.mutable_cpu_data()[2 * kClasses] = 1;
+  this->scores_.mutable_cpu_data()[5 * kClasses + 3] = infinity;  // its label is unknown
+  this->CompareMoments();
+}
+
+TYPED_TEST(MultiLabelCountsLayerTest, AScoreThatIsNoNumberLeavesItsClassWithoutMoments) {
+  typedef typename TypeParam::Dtype Dtype;
+  // The first with an unknown label, the others with one class's only.
+  this->scores_.mutable_cpu_data()[7 * kClasses + 3] = std::numeric_limits<Dtype>::quiet_NaN();
+  this->scores_.mutable_cpu_data()[300 * kClasses] = std::numeric_limits<Dtype>::quiet_NaN();
+  this->labels_.mutable_cpu_data()[300 * kClasses] = 1;
+  Blob<Dtype> moments;
+  const vector<Blob<Dtype>*> both = {&this->counts_, &moments};
+  MultiLabelCountsLayer<Dtype> layer(Parse(""));
+  layer.SetUp(this->bottom_, both);
+  layer.Forward(this->bottom_, both);
+  for (int i = 0; i < moments.count(); ++i) {
+    const bool broken = i / 4 == 0 || i / 4 == 3;
+    EXPECT_EQ(std::isnan(moments.cpu_data()[i]), broken) << i;
+    EXPECT_EQ(std::isnan(this->counts_.cpu_data()[i]), broken) << i;
+  }
+}
+
 // A net learns the same with it as without it.
 TYPED_TEST(MultiLabelCountsLayerTest, BesideALoss) {
   typedef typename TypeParam::Dtype Dtype;
@@ -174,14 +268,13 @@ TYPED_TEST(MultiLabelCountsLayerTest, BesideALoss) {
       "layer { name: 'half' type: 'Power' bottom: 'scores' top: 'x' power_param { scale: 0.5 } } "
       "layer { name: 'cost' type: 'MultiLabelSigmoidCrossEntropyLoss' "
       "        bottom: 'x' bottom: 'labels' top: 'cost' } ";
-  vector<Dtype> diffs[2];
-  for (bool counting : {false, true}) {
+  const string layer =
+      "layer { name: 'counts' type: 'MultiLabelCounts' bottom: 'x' bottom: 'labels' top: 'counts' ";
+  const string texts[] = {text, text + layer + "}", text + layer + "top: 'moments' }"};
+  vector<Dtype> diffs[3];
+  for (int tops = 0; tops < 3; ++tops) {
     NetParameter param;
-    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
-        text + (counting ? "layer { name: 'counts' type: 'MultiLabelCounts' bottom: 'x' "
-                           "bottom: 'labels' top: 'counts' }"
-                         : ""),
-        &param));
+    ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(texts[tops], &param));
     Net<Dtype> net(param);
     Blob<Dtype>* scores = net.blob_by_name("scores").get();
     for (int i = 0; i < 12; ++i) {
@@ -190,11 +283,12 @@ TYPED_TEST(MultiLabelCountsLayerTest, BesideALoss) {
     }
     net.Forward();
     net.Backward();
-    diffs[counting].assign(scores->cpu_diff(), scores->cpu_diff() + 12);
-    EXPECT_EQ(net.num_outputs(), counting ? 2 : 1);
+    diffs[tops].assign(scores->cpu_diff(), scores->cpu_diff() + 12);
+    EXPECT_EQ(net.num_outputs(), 1 + tops);
   }
   EXPECT_NE(diffs[0][0], 0);
   EXPECT_TRUE(diffs[0] == diffs[1]);
+  EXPECT_TRUE(diffs[0] == diffs[2]);
 }
 
 class MultiLabelCountsLayerDeathTest : public ::testing::Test {
@@ -230,12 +324,21 @@ TEST_F(MultiLabelCountsLayerDeathTest, WrongShapes) {
   EXPECT_DEATH(Run(""), "layer 'counts': every score needs one label, but the scores are 2 3");
 }
 
+TEST_F(MultiLabelCountsLayerDeathTest, WrongNumberOfTops) {
+  top_.clear();
+  EXPECT_DEATH(Run(""), "MultiLabelCounts Layer produces at least 1 top");
+  top_ = {&counts_, &counts_, &counts_};
+  EXPECT_DEATH(Run(""), "MultiLabelCounts Layer produces at most 2 top");
+}
+
 TEST_F(MultiLabelCountsLayerDeathTest, WrongParameters) {
   EXPECT_DEATH(Run("multi_label_counts_param { threshold: 1.5 }"),
                "threshold is 1.5; it is a prob");
   EXPECT_DEATH(Run("multi_label_counts_param { threshold: -0.1 }"), "threshold is -0.1");
   EXPECT_DEATH(Run("multi_label_counts_param { threshold: nan }"), "threshold is -?nan");
   EXPECT_DEATH(Run("loss_weight: 1"), "counts are no loss");
+  top_.push_back(&labels_);
+  EXPECT_DEATH(Run("loss_weight: 0 loss_weight: 1"), "counts are no loss");
 }
 
 TEST_F(MultiLabelCountsLayerDeathTest, NoGradient) {

@@ -12,7 +12,8 @@ namespace caffe {
 
 /**
  * @brief Counts, class by class, how the predictions for a batch compare with its labels, so that
- * the F1 of a test pass can be computed from what Caffe prints:
+ * the F1 of a test pass can be computed from what Caffe prints, and, with a second top, whether the
+ * net tells samples apart at all:
  * @f[
  *   F1 = \frac{2\,TP}{2\,TP + FP + FN}
  * @f]
@@ -23,9 +24,14 @@ namespace caffe {
  * Bottoms:
  *   -# N x C (or any shape of N samples with C values each): scores x, before the sigmoid
  *   -# the same N and C: labels in {-1, 0, 1}; anything else stops the run (in GPU mode: makes the
- *      class's four counts NaN)
- * Top: C x 4: true positives, false positives, false negatives, true negatives. All four of a class
- *   are NaN where one of its scores is.
+ *      class's values NaN)
+ * Tops:
+ *   -# C x 4: true positives, false positives, false negatives, true negatives
+ *   -# (optional) C x 4, the moments: the sum of the scores x whose label is 1 and the sum of their
+ *      squares, then the two sums of those whose label is -1. They are accumulated as doubles. How
+ *      much the outputs differ between samples, and an estimate of the ROC-AUC, follow from them
+ *      and the counts, for a whole test pass as for one batch.
+ *   All values of a class are NaN where one of its scores is.
  *
  * Parameters (multi_label_counts_param):
  *   - threshold (0.5): a probability, from 0 to 1
@@ -47,7 +53,8 @@ class MultiLabelCountsLayer : public Layer<Dtype> {
 
   virtual inline const char* type() const { return "MultiLabelCounts"; }
   virtual inline int ExactNumBottomBlobs() const { return 2; }
-  virtual inline int ExactNumTopBlobs() const { return 1; }
+  virtual inline int MinTopBlobs() const { return 1; }
+  virtual inline int MaxTopBlobs() const { return 2; }
   virtual inline bool AllowForceBackward(const int bottom_index) const { return false; }
 
  protected:
@@ -57,6 +64,9 @@ class MultiLabelCountsLayer : public Layer<Dtype> {
   virtual void Backward_cpu(const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
                             const vector<Blob<Dtype>*>& bottom);
 
+  /// The second top, C x 4, of N x C scores and labels, `count` of each.
+  static void SumMoments(int count, int classes, const Dtype* scores, const Dtype* labels,
+                         Dtype* moments);
   double threshold() const { return this->layer_param_.multi_label_counts_param().threshold(); }
   /// "MultiLabelCounts layer 'name'", the start of every message.
   string Title() const;
