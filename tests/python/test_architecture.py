@@ -195,6 +195,7 @@ def test_pure_modules_need_neither_caffe_nor_lmdb(what: str) -> None:
         "data.labels",
         "data.registration",
         "data.sampling",
+        "training.base_rates",
         "evaluation.metrics",
         "evaluation.relations",
         "evaluation.saliency",
@@ -270,6 +271,7 @@ def test_nothing_shipped_imports_tests() -> None:
         "report.lines",
         "report.markup",
         "report.thinning",
+        "training.base_rates",
     ],
 )
 def test_examples_in_docstrings_are_true(name: str) -> None:

@@ -114,14 +114,14 @@ def test_the_table_has_counts_and_f1_of_every_pass(tmp_path):
     table = F1Table(tmp_path, [], resumed=True)
     table.add(Counts(30, 0, ((1, 0, 0, 0),), True), "3.5")
     assert (tmp_path / "f1.csv").read_text().splitlines() == [
-        "iteration,seconds,net,au,tp,fp,fn,tn,f1",
-        "10,1.5,0,AU1,2,1,1,6,0.6666666666666666",
-        "10,1.5,0,AU2,0,0,4,6,0.0",
-        "10,1.5,0,AU4,0,0,0,0,nan",
-        "10,1.5,0,Avg.,,,,,0.3333333333333333",
-        *(f"20,2.5,0,{au},,,,,nan" for au in ("AU1", "AU2", "AU4", "Avg.")),
-        "30,3.5,0,output 0,1,0,0,0,1.0",
-        "30,3.5,0,Avg.,,,,,1.0",
+        "iteration,seconds,net,au,tp,fp,fn,tn,f1,auc_estimate,spread_estimate",
+        "10,1.5,0,AU1,2,1,1,6,0.6666666666666666,,",
+        "10,1.5,0,AU2,0,0,4,6,0.0,,",
+        "10,1.5,0,AU4,0,0,0,0,nan,,",
+        "10,1.5,0,Avg.,,,,,0.3333333333333333,,",
+        *(f"20,2.5,0,{au},,,,,nan,," for au in ("AU1", "AU2", "AU4", "Avg.")),
+        "30,3.5,0,output 0,1,0,0,0,1.0,,",
+        "30,3.5,0,Avg.,,,,,1.0,,",
     ]
     assert table.last == {"output 0": 1.0, "Avg.": 1.0}
 

@@ -104,6 +104,7 @@ def test_the_test_net_counts_what_the_loss_is_of(name, model):
     *_, loss, counts = net_parameter(name, model).layer
     assert (loss.type, counts.type) == ("MultiLabelSigmoidCrossEntropyLoss", "MultiLabelCounts")
     assert list(counts.bottom) == list(loss.bottom)
+    assert list(counts.top) == ["counts", "moments"]
     assert [rule.phase for rule in counts.include] == [caffe.TEST]
 
 

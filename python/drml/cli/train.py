@@ -20,7 +20,8 @@ def add(subparsers: Any) -> None:
         "train with caffe, in a folder of its own",
         "Copies solver and net to OUT with the data paths filled in and runs `caffe train` there. Leaves\n"
         "the snapshots, final.caffemodel, train.log, loss.csv, f1.csv with the F1 of each AU in each test\n"
-        "pass, and transform.json for `drml score`.\n"
+        "pass, and transform.json for `drml score`. Says so after each test pass in which the net still\n"
+        "predicts the base rates.\n"
         "The net's last layer gets as many outputs as the data have AUs; deploy.prototxt goes with it.\n"
         "Ctrl-C makes caffe write a snapshot and stop; a second one kills it. With --resume auto the same\n"
         "command goes on after whatever stopped it, and gives what it would have given without the stop.",
@@ -67,6 +68,7 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run caffe in a folder of its own."""
+    from drml.training.base_rates import REMARK
     from drml.training.train import train
 
     done = train(
@@ -92,6 +94,7 @@ def run(args: argparse.Namespace) -> None:
                 "loss": done.loss,
                 "test": done.test,
                 "f1": {name: None if value != value else value for name, value in done.f1.items()},
+                "predicts_base_rates": done.predicts_base_rates,
                 "seconds": round(done.seconds, 3),
             }
         )
@@ -100,3 +103,5 @@ def run(args: argparse.Namespace) -> None:
     note(args, f"{done.weights}: {done.iterations} iterations{loss}, {done.seconds:.0f} s")
     if f1:
         note(args, f"F1 of the last test pass:{f1}")
+    if done.separation is not None and done.predicts_base_rates:
+        note(args, f"In the last test pass the net {REMARK} ({done.separation.to_text('estimated ')}).")

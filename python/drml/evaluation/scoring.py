@@ -12,6 +12,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from drml.io.files import writing
 from drml.io.limits import LABELS, open_list
 from drml.nets.net import CaffeNet, Net
 from drml.nets.net_input import describe_input, find_input
+from drml.training.base_rates import REMARK, Separation, spreads
 
 __all__ = [
     "PredictionTable",
@@ -37,6 +39,7 @@ __all__ = [
     "predict",
     "read_predictions",
     "score",
+    "separation_of",
     "write_predictions",
     "write_scores",
 ]
@@ -203,6 +206,13 @@ def predict(
     )
 
 
+def separation_of(fold: Predictions) -> Separation:
+    """Return how far a model's outputs tell the faces of a test set apart: exact figures by AU."""
+    labels, values = fold.labels, fold.probabilities
+    aucs = tuple(metrics.roc_auc(labels[:, column], values[:, column]) for column in range(len(fold.aus)))
+    return Separation(aucs, spreads(labels, values))
+
+
 @dataclass(frozen=True)
 class TestResult:
     """The scores of one test set or of several folds.
@@ -238,6 +248,25 @@ class TestResult:
         """Any of the data are synthetic."""
         return any(fold.synthetic for fold in self.folds)
 
+    @cached_property
+    def separations(self) -> list[Separation]:
+        """How far the outputs tell the faces of each fold apart."""
+        return [separation_of(fold) for fold in self.folds]
+
+    @property
+    def at_base_rates(self) -> list[int]:
+        """The folds, counted from 0, whose model predicts the base rates."""
+        return [index for index, one in enumerate(self.separations) if one.at_base_rates]
+
+    def remarks(self) -> list[str]:
+        """Return a line for each fold whose model predicts the base rates."""
+        several = len(self.folds) > 1
+        return [
+            (f"{self.folds[index].data}: the model" if several else "The model")
+            + f" {REMARK} ({self.separations[index].to_text()})"
+            for index in self.at_base_rates
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the single predictions as plain values, for JSON."""
         return {
@@ -249,6 +278,7 @@ class TestResult:
             "frames": sum(len(fold.keys) for fold in self.folds),
             "pooled": self.pooled.to_dict(),
             "mean_of_folds": self.mean.to_dict() if self.mean else None,
+            "predicts_base_rates": len(self.at_base_rates) == len(self.folds),
             "folds": [
                 {
                     "weights": fold.weights,
@@ -261,8 +291,12 @@ class TestResult:
                     **({"classifier": fold.classifier} if fold.classifier else {}),
                     "seconds": round(fold.seconds, 3),
                     "scores": scores.to_dict(),
+                    "spreads": [None if math.isnan(value) else value for value in separation.spreads],
+                    "predicts_base_rates": separation.at_base_rates,
                 }
-                for fold, scores in zip(self.folds, self.fold_scores, strict=True)
+                for fold, scores, separation in zip(
+                    self.folds, self.fold_scores, self.separations, strict=True
+                )
             ],
         }
 
@@ -287,6 +321,7 @@ class TestResult:
         else:
             lines += ["", f"Pooled over {len(self.folds)} folds", *_table(self.pooled)]
             lines += ["", f"Mean of {len(self.folds)} folds", *_table(self.mean)]
+        lines += ["", *remarks] if (remarks := self.remarks()) else []
         return "\n".join(lines) + "\n"
 
 

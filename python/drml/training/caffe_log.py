@@ -1,4 +1,4 @@
-"""What ``caffe train`` says in its log: losses, figures of test nets, counts of predictions, snapshots."""
+"""What ``caffe train`` says in its log: losses, figures of test nets, counts and moments, snapshots."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import math
 import re
 from dataclasses import dataclass
 
-__all__ = ["EXACT", "OUTCOMES", "Counts", "Figure", "LogReader"]
+__all__ = ["EXACT", "MOMENTS", "OUTCOMES", "Counts", "Figure", "LogReader", "Moments"]
 
 OUTCOMES = ("tp", "fp", "fn", "tn")
 """The columns of a MultiLabelCounts layer's top."""
+
+MOMENTS = ("positive_scores", "positive_squares", "negative_scores", "negative_squares")
+"""The columns of its second top: sums of scores and of their squares, by label."""
 
 EXACT = 98_000
 """Counts below this come back exactly: six printed digits are off by 5e-6 of a mean at most, and the float
@@ -40,6 +43,22 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Moments:
+    """What a second top of the layer MultiLabelCounts says of one pass of a test net.
+
+    Attributes
+    ----------
+    rows : tuple of tuple of float
+        For each class `MOMENTS`, sums over all batches of the pass; NaN where caffe could not make them.
+    batches : int
+        Of the pass, over which caffe printed means.
+    """
+
+    rows: tuple[tuple[float, ...], ...]
+    batches: int
+
+
+@dataclass(frozen=True)
 class Counts:
     """The predictions of one pass of a test net, from its layer MultiLabelCounts.
 
@@ -52,12 +71,15 @@ class Counts:
         For each class `OUTCOMES`, whole numbers over all batches of the pass; NaN where caffe counted none.
     exact : bool
         Whether all are below `EXACT`; otherwise the last digits of larger ones are not known.
+    moments : Moments or None
+        None of a layer without a second top.
     """
 
     iteration: int
     net: int
     rows: tuple[tuple[float, ...], ...]
     exact: bool
+    moments: Moments | None = None
 
 
 class LogReader:
@@ -76,20 +98,22 @@ class LogReader:
         self.snapshot: str | None = None
         self._test_net = 0
         self._test_iters: list[int] = []
-        self._counts: set[str] = set()  # blobs that MultiLabelCounts layers make
-        self._in_counts = False
-        self._means: list[float] = []  # of the counts that are being printed
+        # Blobs that MultiLabelCounts layers make, and which of their tops they are: 0 counts, 1 moments.
+        self._tops: dict[str, int] = {}
+        self._next_top: int | None = None  # of the layer that is being read, where it is such a one
+        self._means: tuple[list[float], list[float]] = ([], [])  # of these tops, as they are printed
 
     def read(self, line: str) -> list[Figure | Counts]:
         """Take the next line; return what is complete with it.
 
-        Counts, of which each has a line, are complete when a line of something else follows.
+        Counts, of which each has a line, are complete when a line of something else follows; where moments
+        belong to them, which caffe may print behind other figures, when both are there or the pass is over.
         """
         match = _OUTPUT.search(line)
-        if match and match[1] == "Test" and match[2] in self._counts and self._iterations():
-            self._means.append(float(match[3]))
+        if match and match[1] == "Test" and match[2] in self._tops and self._iterations():
+            self._means[self._tops[match[2]]].append(float(match[3]))
             return []
-        found: list[Figure | Counts] = [*self._finished()]
+        found: list[Figure | Counts] = [*self._finished(over=not match or match[1] != "Test")]
         if match:
             # In training, the figure of this batch alone, beside the smoothed one.
             name = f"batch {match[2]}" if match[1] == "Train" else match[2]
@@ -110,25 +134,35 @@ class LogReader:
 
     def _read_parameters(self, line: str) -> None:
         if _SOLVER.search(line):
-            self._test_iters, self._counts = [], set()
+            self._test_iters, self._tops = [], {}
         elif match := _TEST_ITER.match(line):
             self._test_iters.append(int(match[1]))
         elif match := _TYPE.match(line):
-            self._in_counts = match[1] == "MultiLabelCounts"
-        elif self._in_counts and (match := _TOP.match(line)):
-            self._counts.add(match[1])
+            self._next_top = 0 if match[1] == "MultiLabelCounts" else None
+        elif self._next_top is not None and (match := _TOP.match(line)):
+            self._tops[match[1]] = min(self._next_top, 1)
+            self._next_top += 1
 
     def _iterations(self) -> int:
         """Batches of a pass of the current test net; 0 where the log does not tell."""
         return self._test_iters[self._test_net] if self._test_net < len(self._test_iters) else 0
 
-    def _finished(self) -> list[Counts]:
-        means, self._means = self._means, []
-        if not means or len(means) % len(OUTCOMES):
+    def _finished(self, *, over: bool) -> list[Counts]:
+        counts, moments = self._means
+        if not over and 1 in self._tops.values() and len(moments) < len(counts):
             return []
-        sums = [mean * self._iterations() for mean in means]
+        self._means = ([], [])
+        if not counts or len(counts) % len(OUTCOMES):
+            return []
+        sums = [mean * self._iterations() for mean in counts]
         exact = all(not value >= EXACT for value in sums)
         whole = [float(round(value)) if math.isfinite(value) else math.nan for value in sums]
-        width = len(OUTCOMES)
-        rows = tuple(tuple(whole[at : at + width]) for at in range(0, len(whole), width))
-        return [Counts(self.iteration, self._test_net, rows, exact)]
+        found = None
+        if len(moments) == len(counts):
+            batches = self._iterations()
+            found = Moments(_rows([mean * batches for mean in moments], len(MOMENTS)), batches)
+        return [Counts(self.iteration, self._test_net, _rows(whole, len(OUTCOMES)), exact, found)]
+
+
+def _rows(values: list[float], width: int) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(values[at : at + width]) for at in range(0, len(values), width))

@@ -1,4 +1,8 @@
-"""F1 of the test passes of a training, AU by AU, as ``f1.csv``: from the counts in caffe's log."""
+"""F1 of the test passes of a training, AU by AU, as ``f1.csv``: from the counts in caffe's log.
+
+Beside it, where the layer that counts has a second top: an estimate of the ROC-AUC, and of the standard
+deviation of the probabilities over the faces (`drml.training.base_rates`).
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,19 @@ from typing import Any
 
 from drml.data.manifest import LMDB_SUFFIX, manifest_beside, read_aus
 from drml.evaluation.metrics import f1_of_counts, mean_of_defined
+from drml.io.errors import UserError
+from drml.io.limits import open_list
 from drml.nets.net import data_paths
+from drml.training.base_rates import Separation, estimate
 from drml.training.caffe_log import OUTCOMES, Counts
 
-__all__ = ["AVERAGE", "F1_FILE", "F1Table", "mean_f1", "names_of_aus"]
+__all__ = ["AVERAGE", "F1_FILE", "F1Table", "mean_f1", "names_of_aus", "read_separations"]
 
 F1_FILE = "f1.csv"
 AVERAGE = "Avg."
 
-_HEADER = ["iteration", "seconds", "net", "au", *OUTCOMES, "f1"]
+_ESTIMATES = ("auc_estimate", "spread_estimate")
+_HEADER = ["iteration", "seconds", "net", "au", *OUTCOMES, "f1", *_ESTIMATES]
 
 
 def names_of_aus(net: Any) -> list[str]:
@@ -51,12 +59,18 @@ class F1Table:
     last : dict
         Of the last pass of the first test net: F1 by output, and that of `AVERAGE`; NaN where undefined.
         Empty before the first pass.
+    separation : Separation or None
+        Of the same pass, where it can be estimated.
+    iteration : int
+        Of the same pass; 0 before the first one.
     """
 
     def __init__(self, folder: Path, names: Sequence[str], *, resumed: bool) -> None:
         self._path = folder / F1_FILE
         self._names = list(names)
         self.last: dict[str, float] = {}
+        self.separation: Separation | None = None
+        self.iteration = 0
         if not resumed:
             self._path.unlink(missing_ok=True)
 
@@ -67,11 +81,14 @@ class F1Table:
             names = [f"output {index}" for index in range(len(counts.rows))]
         scores = [f1_of_counts(*row) for row in counts.rows]
         mean = mean_f1(counts)
+        separation = estimate(counts)
+        aucs, spreads = separation or Separation(*[(math.nan,) * len(names)] * 2)
         rows = [
-            [name, *("" if math.isnan(value) else int(value) for value in row), score]
-            for name, row, score in zip(names, counts.rows, scores, strict=True)
+            [name, *("" if math.isnan(value) else int(value) for value in row), score, *_cells(*estimates)]
+            for name, row, score, *estimates in zip(names, counts.rows, scores, aucs, spreads, strict=True)
         ]
-        rows.append([AVERAGE, *("" for _ in OUTCOMES), mean])
+        means = _cells(mean_of_defined(aucs), mean_of_defined(spreads))
+        rows.append([AVERAGE, *("" for _ in OUTCOMES), mean, *means])
         with self._path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             if not file.tell():
@@ -79,4 +96,38 @@ class F1Table:
             writer.writerows([counts.iteration, seconds, counts.net, *row] for row in rows)
         if counts.net == 0:
             self.last = {**dict(zip(names, scores, strict=True)), AVERAGE: mean}
+            self.separation, self.iteration = separation, counts.iteration
         return mean
+
+
+def _cells(auc: float, spread: float) -> list[str]:
+    """Write estimates with the digits that they can have; undefined ones as nothing."""
+    return ["" if math.isnan(auc) else f"{auc:.4f}", "" if math.isnan(spread) else f"{spread:.6f}"]
+
+
+def read_separations(folder: Path) -> dict[int, Separation]:
+    """Read the estimates of the first test net's passes from ``f1.csv``, by iteration.
+
+    Empty where there is no such file, or where it has none of them: the net has no second top for them, or
+    the file is of an earlier version.
+
+    Raises
+    ------
+    UserError
+        The file is at fault.
+    """
+    table = folder / F1_FILE
+    if not table.is_file():
+        return {}
+    found: dict[int, list[tuple[float, float]]] = {}
+    with open_list(table) as file:
+        try:
+            for row in csv.DictReader(file):
+                texts = [row.get(name) or "nan" for name in _ESTIMATES]
+                if int(row["net"]) == 0 and row["au"] != AVERAGE:
+                    auc, spread = map(float, texts)
+                    found.setdefault(int(row["iteration"]), []).append((auc, spread))
+        except (KeyError, TypeError, ValueError, csv.Error):
+            raise UserError(f"{table}: not what drml train writes; train again, or remove it") from None
+    passes = {at: Separation(*map(tuple, zip(*rows, strict=True))) for at, rows in found.items()}
+    return {at: one for at, one in passes.items() if not all(map(math.isnan, one.spreads))}

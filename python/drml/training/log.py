@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from drml.io.files import writing
 from drml.io.limits import read_text
+from drml.training.base_rates import REMARK, estimate, has_not_learned
 from drml.training.caffe_log import Counts, Figure, LogReader
 from drml.training.f1_table import F1Table
 
@@ -24,9 +25,11 @@ __all__ = [
     "LOG_FILE",
     "LOSS_FILE",
     "LOSS_HEADER",
+    "PREFIX",
     "Progress",
     "failure",
     "follow",
+    "notice",
     "seconds_so_far",
     "write_tables_anew",
 ]
@@ -34,6 +37,8 @@ __all__ = [
 LOG_FILE = "train.log"
 LOSS_FILE = "loss.csv"
 LOSS_HEADER = ["iteration", "seconds", "phase", "name", "value"]
+PREFIX = "drml: "
+"""How lines of the log begin that are not caffe's."""
 # Seconds without a line, after which the disk is looked at.
 _SILENCE = 1.0
 _RESUMING = re.compile(r"\] Resuming from .*_iter_(\d+)\.solverstate")
@@ -64,7 +69,7 @@ class Progress:
             self._advance(figure.iteration, seconds)
             self.shown["loss"] = f"{figure.value:.4g}"
         elif (figure.phase, figure.name) == ("test", "f1"):
-            self.shown["F1"] = f"{figure.value:.3f}"
+            self.shown["F1"] = f"{figure.value:.3f}" + (", not learned yet" if notice(found) else "")
         else:
             return figure
         self.bar.set_postfix(self.shown)
@@ -79,6 +84,16 @@ class Progress:
         done, took = iteration - self.first[0], seconds - self.first[1]
         if self.images and done and took > 0:
             self.shown["images/s"] = f"{done * self.images / took:.0f}"
+
+
+def notice(found: Figure | Counts) -> str | None:
+    """Return a line about a test pass that found a net which predicts the base rates; else None."""
+    separation = estimate(found) if isinstance(found, Counts) else None
+    if separation is None or not has_not_learned(found.iteration, separation):
+        return None
+    net = f" of net {found.net}" if isinstance(found, Counts) and found.net else ""
+    said = separation.to_text("estimated ")
+    return f"test{net} at iteration {found.iteration}: the net {REMARK} ({said})"
 
 
 def _f1_name(counts: Counts) -> str:
@@ -171,6 +186,7 @@ def _check_room(log: Path) -> None:
 
 def failure(program: str, code: int, fatal: str | None, tail: list[str], log: Path) -> str:
     """Say in one line why caffe ended: its fatal line, its last error line, or its last line."""
+    tail = [line for line in tail if not line.startswith(PREFIX)]
     errors = [match[1].strip() for line in tail if (match := _ERROR.match(line))]
     reason = fatal or (errors[-1] if errors else None)
     if not reason:

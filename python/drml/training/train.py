@@ -5,10 +5,13 @@ The folder OUT that a training leaves:
 * ``solver.prototxt`` and its net, with data paths, seed and snapshot prefix filled in: ``caffe train -solver
   OUT/solver.prototxt`` does the same again;
 * ``train.log``: all that caffe said; ``loss.csv``: iteration, seconds, phase, name, value;
-* ``f1.csv``: counts and F1 of each AU in each test pass, where the net has a layer MultiLabelCounts;
+* ``f1.csv``: counts and F1 of each AU in each test pass, where the net has a layer MultiLabelCounts; where
+  that has a second top, also estimates of the ROC-AUC and of how much the outputs differ between faces;
 * ``transform.json`` and ``mean.binaryproto``: how the net's input was made, for ``drml score``;
 * ``deploy.prototxt``: the net for scoring, from the one beside the trained net, where there is one;
 * ``PREFIX_iter_N.caffemodel`` and ``.solverstate``: snapshots; ``final.caffemodel`` points to the last one.
+
+Where a test pass finds that the net predicts the base rates, the log, the progress bar and the result say so.
 
 A training that goes on from a snapshot is the one that never stopped, to the last bit; what the tables say of
 iterations behind the snapshot is taken off them first.
@@ -22,6 +25,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -48,15 +52,18 @@ from drml.nets.net import (
 from drml.nets.net_input import MEAN_FILE, TRANSFORM_FILE, transform_to_json
 from drml.nets.outputs import count_outputs, fit_outputs, set_label_count
 from drml.training import snapshots
+from drml.training.base_rates import Separation, has_not_learned
 from drml.training.caffe_log import LogReader
 from drml.training.f1_table import F1_FILE, F1Table, names_of_aus
 from drml.training.log import (
     LOG_FILE,
     LOSS_FILE,
     LOSS_HEADER,
+    PREFIX,
     Progress,
     failure,
     follow,
+    notice,
     seconds_so_far,
     write_tables_anew,
 )
@@ -241,7 +248,9 @@ def find_caffe(caffe: str | Path | None = None) -> Path:
 class Training:
     """A finished training: its folder, the last weights, iterations done, last losses and F1, seconds.
 
-    `f1` is by AU and, as "Avg.", their mean: of the last test pass, empty where none counted.
+    `f1` is by AU and, as "Avg.", their mean: of the last test pass, empty where none counted. `separation`
+    estimates how far the outputs of that pass tell faces apart, and `predicts_base_rates` says whether they
+    still do not; both are None where that is not known, or where no test pass came after iteration 0.
     """
 
     out: Path
@@ -251,6 +260,8 @@ class Training:
     test: dict[str, float]
     f1: dict[str, float]
     seconds: float
+    separation: Separation | None = None
+    predicts_base_rates: bool | None = None
 
 
 def train(
@@ -395,6 +406,7 @@ def train(
             raise UserError(
                 f"{out / LOG_FILE}: caffe wrote no weights; is snapshot_after_train off in {solver}?"
             )
+        separation = run.f1.separation if run.f1.iteration else None
         return Training(
             out=out,
             weights=_link_final(out, Path(last)),
@@ -403,6 +415,10 @@ def train(
             test={name: value for (phase, name), value in run.last.items() if phase == "test"},
             f1=run.f1.last,
             seconds=seconds,
+            separation=separation,
+            predicts_base_rates=(
+                None if separation is None else has_not_learned(run.f1.iteration, separation)
+            ),
         )
 
 
@@ -521,6 +537,11 @@ def _run(
                             [figure.iteration, f"{seconds:.3f}", figure.phase, figure.name, figure.value]
                         )
                         table.flush()
+                        if (said := notice(found)) is not None:
+                            log.write(f"{PREFIX}{said}\n".encode())
+                            log.flush()
+                            if not bar.disable:
+                                bar.write(said, file=sys.stderr)
                 code = child.wait()
                 interrupted = was_interrupted()
         finally:
