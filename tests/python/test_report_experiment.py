@@ -1,5 +1,6 @@
 """drml.report on an experiment's folder: its numbers, all its parts, and what is missing or broken."""
 
+import dataclasses
 import json
 import re
 import shutil
@@ -12,6 +13,8 @@ import report_data as made
 from drml import cli
 from drml.data.labels import AU_NAMES
 from drml.evaluation.scoring import PredictionTable
+from drml.experiments import tables
+from drml.experiments.settings import Settings
 from drml.io.errors import UserError
 from drml.report import write_experiment_report
 from drml.report.curves import draws
@@ -143,6 +146,46 @@ def test_losses_of_all_nets_and_folds(page):
     assert [row[0] for row in rows[1:]] == [f"{net}, fold {k}" for net in TITLES[2:] for k in (1, 2)]
     assert rows[1][1] == "400" and rows[1][-1] == "3 min 20 s"
     assert page.sections["training"].count("a<b>.prototxt") == 4
+
+
+def test_a_method_that_has_not_learned_is_noted(copy, monkeypatch):
+    as_drawn = made.draw
+
+    def draw(method, fold, data):
+        found = as_drawn(method, fold, data)
+        return dataclasses.replace(found, probabilities=0.3 + 0.005 * found.probabilities)
+
+    monkeypatch.setattr(made, "draw", draw)
+    for method, fold in (("alexnet", 1), ("alexnet", 2), ("lcn", 2)):
+        shutil.rmtree(copy / f"fold{fold}" / method)
+        made.write_unit(copy, method, fold, copy.parent / "data")
+    methods = ("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")
+    table = tables.collect("table2", "Table 2", copy, methods, Settings.of(copy), {})
+    table.write(copy)
+    notes = ["AlexNet: predicts the base rates: has not learned yet"]
+    notes.append("LCN, fold 2: predicts the base rates: has not learned yet")
+    text = (copy / "table2.md").read_text()
+    assert [line[2:] for line in text.splitlines() if "base rates" in line] == notes
+    assert text.index(notes[0]) > text.rindex("| all positive (trivial) |"), "below the table"
+    about = json.loads((copy / "table2.json").read_text())["methods"]
+    assert {name: one["predicts_base_rates"] for name, one in about.items()} == {
+        **{method: [] for method in methods},
+        "alexnet": [1, 2],
+        "lcn": [2],
+    }
+    # Trainings are judged by their own test passes.
+    (copy / "fold1/alexnet/train/f1.csv").write_text(
+        "iteration,seconds,net,au,tp,fp,fn,tn,f1,auc_estimate,spread_estimate\n"
+        "400,1.0,0,AU1,1,1,1,1,0.5,0.49,0.2\n400,1.0,0,AU2,1,1,1,1,0.5,0.52,0.1\n"
+    )
+    page = write(copy)
+    for section in ("averages", "table2"):
+        assert all(note in page.sections[section] for note in notes), section
+    assert page.sections["averages"].count("base rates") == 2
+    said = (
+        "AlexNet, fold 1: predicts the base rates: has not learned yet (test pass at iteration 400: largest"
+    )
+    assert said in page.sections["training"] and page.sections["training"].count("base rates") == 1
 
 
 def test_relations_are_told_by_number_and_picture(page, finished):

@@ -20,8 +20,9 @@ from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings
 from drml.io import machine
 from drml.io.files import writing
+from drml.training.base_rates import REMARK
 
-__all__ = ["FIGURES", "SYNTHETIC", "Column", "Table", "collect", "mean_of_defined"]
+__all__ = ["FIGURES", "SYNTHETIC", "Column", "Table", "base_rates_note", "collect", "mean_of_defined"]
 
 FIGURES = {"f1": "F1-frame", "auc": "ROC-AUC", "ap": "AP"}
 TRIVIAL = "all positive (trivial)"
@@ -46,6 +47,11 @@ class Column:
     def not_scored(self) -> tuple[int, ...]:
         """AUs of the data that the method has no output for."""
         return self.result.folds[0].not_scored.get("data", ())
+
+    @property
+    def at_base_rates(self) -> list[int]:
+        """The folds on which the method predicts the base rates."""
+        return [self.folds[index] for index in self.result.at_base_rates]
 
 
 @dataclass(frozen=True)
@@ -101,6 +107,7 @@ class Table:
                     "folds": column.folds,
                     "seconds": column.seconds,
                     "not_scored": list(column.not_scored),
+                    "predicts_base_rates": column.at_base_rates,
                 }
                 for method, column in self.columns.items()
             },
@@ -138,6 +145,8 @@ class Table:
                 f"{column.title}: {frames} test frames of fold {folds}; {sum(column.seconds):.0f} s;"
                 f" {_normalisation(column.result.folds[0].input)}"
             )
+        for column in self.columns.values():
+            lines += base_rates_note(column.title, column.at_base_rates, column.folds)
         for column in self.columns.values():
             if column.not_scored:
                 others = ", ".join(f"AU{au}" for au in column.not_scored)
@@ -201,6 +210,14 @@ class Table:
                 file.write(text)
         units.write_json(paths[2], self.to_dict())
         return paths
+
+
+def base_rates_note(title: str, found: Sequence[int], folds: Iterable[int]) -> list[str]:
+    """Return a note on a method that predicts the base rates on the folds `found` of `folds`; else none."""
+    if not found:
+        return []
+    named = "" if len(found) == len(list(folds)) else f", fold {', '.join(map(str, found))}"
+    return [f"{title}{named}: {REMARK}"]
 
 
 def _one_sided(columns: Iterable[Column]) -> list[str]:

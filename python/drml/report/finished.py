@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from drml.evaluation import metrics
-from drml.evaluation.scoring import Predictions, PredictionTable
+from drml.evaluation.scoring import Predictions, PredictionTable, separation_of
 from drml.experiments import units
 from drml.experiments.detect import TRAIN_FOLDER, read_predictions
 from drml.experiments.methods import METHODS
@@ -62,6 +62,11 @@ class MethodRuns:
         # In the predictions' own precision, as the tables have them.
         folds = self.predictions.values()
         return metrics.pool([(fold.labels, fold.probabilities) for fold in folds], self.table.aus)
+
+    @cached_property
+    def at_base_rates(self) -> list[int]:
+        """The folds on which the method predicts the base rates."""
+        return [fold for fold, one in self.predictions.items() if separation_of(one).at_base_rates]
 
     @property
     def trainings(self) -> dict[int, Path]:

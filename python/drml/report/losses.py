@@ -9,8 +9,9 @@ from pathlib import Path
 
 from drml.io.errors import UserError
 from drml.io.limits import open_list, read_text
+from drml.training.base_rates import Separation, estimate
 from drml.training.caffe_log import Figure, LogReader
-from drml.training.f1_table import mean_f1
+from drml.training.f1_table import mean_f1, read_separations
 from drml.training.log import LOG_FILE, LOSS_FILE
 
 __all__ = ["Losses", "read_losses"]
@@ -20,12 +21,17 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses in training and on held-out data, the test net's mean F1, by iteration; seconds where known."""
+    """Losses in training and on held-out data, the test net's mean F1, by iteration; seconds where known.
+
+    `separations`, by iteration, estimate how far the test net's outputs tell faces apart; empty where the log
+    does not tell.
+    """
 
     train: Points
     test: Points
     f1: Points
     seconds: float | None
+    separations: dict[int, Separation]
 
 
 def read_losses(folder: Path) -> Losses:
@@ -39,7 +45,9 @@ def read_losses(folder: Path) -> Losses:
     table, log = folder / LOSS_FILE, folder / LOG_FILE
     figures: list[tuple[float, str, str, float]] = []
     seconds = None
+    separations: dict[int, Separation] = {}
     if table.is_file():
+        separations = read_separations(folder)
         with open_list(table) as file:
             try:
                 for row in csv.DictReader(file):
@@ -55,6 +63,8 @@ def read_losses(folder: Path) -> Losses:
                     figures.append((found.iteration, found.phase, found.name, found.value))
                 elif found.net == 0:
                     figures.append((found.iteration, "test", "f1", mean_f1(found)))
+                    if (separation := estimate(found)) is not None:
+                        separations[found.iteration] = separation
     else:
         raise UserError(f"{folder}: neither {LOSS_FILE} nor {LOG_FILE} in it; give a folder of drml train")
 
@@ -65,4 +75,5 @@ def read_losses(folder: Path) -> Losses:
             if (phase, name) == wanted and math.isfinite(value)
         ]
 
-    return Losses(curve("train", "loss"), curve("test", "loss"), curve("test", "f1"), seconds)
+    curves = curve("train", "loss"), curve("test", "loss"), curve("test", "f1")
+    return Losses(*curves, seconds, separations)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from drml.report.markup import escaped
 from drml.report.style import STYLE
 
-__all__ = ["Section", "synthetic_warning", "whole_page"]
+__all__ = ["Section", "base_rates_warning", "synthetic_warning", "whole_page"]
 
 # Browsers then refuse what the page must not do: load anything, or run a script.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
@@ -40,6 +40,12 @@ def synthetic_warning() -> str:
         " shown. The figures tell whether the way from data to scores works and whether the network"
         " learns; they tell nothing about its accuracy on real faces.</p>"
     )
+
+
+def base_rates_warning(remark: str, figures: str) -> str:
+    """Return what stands where a net predicts the base rates; both are plain text."""
+    sentence = figures[:1].upper() + figures[1:]
+    return f'<p class="warn"><strong>{escaped(remark)}.</strong> {escaped(sentence)}.</p>'
 
 
 def whole_page(title: str, head: str, sections: Sequence[Section]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
 from drml.report.charts import Bar, bar_chart
 from drml.report.markup import au_name, cell, escaped, html_table, tiles
-from drml.report.page import Section, synthetic_warning
+from drml.report.page import Section, base_rates_warning, synthetic_warning
+from drml.training.base_rates import REMARK, Separation
 
 
 def head_section(scores: dict[str, Any], summary: dict[str, Any] | None) -> str:
@@ -57,9 +59,26 @@ def _score_table(caption: str, scores: dict[str, Any]) -> str:
     return text
 
 
+def _warnings(scores: dict[str, Any]) -> list[str]:
+    """Return a warning for each fold whose model predicts the base rates."""
+    found = []
+    for fold in scores["folds"]:
+        aucs = (row["auc"] for row in fold["scores"]["aus"])
+        # Files of earlier versions have no spreads.
+        known = (
+            tuple(math.nan if value is None else value for value in values)
+            for values in (aucs, fold.get("spreads", ()))
+        )
+        separation = Separation(*known)
+        if separation.at_base_rates:
+            who = "The model" if len(scores["folds"]) == 1 else f"{fold['data']}: the model"
+            found.append(base_rates_warning(f"{who} {REMARK}", separation.to_text()))
+    return found
+
+
 def scores_section(scores: dict[str, Any]) -> Section:
     """Return the tables of scores: pooled, and the mean of folds where there are several."""
-    parts = []
+    parts = _warnings(scores)
     if scores["mean_of_folds"]:
         parts.append(_score_table(f"Pooled over {len(scores['folds'])} folds", scores["pooled"]))
         parts.append(_score_table(f"Mean of {len(scores['folds'])} folds", scores["mean_of_folds"]))

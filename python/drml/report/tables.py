@@ -8,7 +8,7 @@ from typing import Any
 
 from drml.evaluation.metrics import AuScore
 from drml.experiments.methods import METHODS
-from drml.experiments.tables import FIGURES, SYNTHETIC, TRIVIAL
+from drml.experiments.tables import FIGURES, SYNTHETIC, TRIVIAL, base_rates_note
 from drml.report.charts import Bar, bar_chart
 from drml.report.finished import MethodRuns
 from drml.report.markup import au_name, cell, details, html_table, notes
@@ -109,7 +109,12 @@ def averages(methods: Mapping[str, MethodRuns]) -> str:
         ]
         charts.append(bar_chart(f"Mean {name}", _MARKS[figure], bars))
     table = html_table("Averages over the AUs, pooled over the folds", head, rows)
-    return f'{table}<div class="charts">{"".join(charts)}</div>'
+    remarks = [
+        line
+        for one in methods.values()
+        for line in base_rates_note(one.title, one.at_base_rates, one.folders)
+    ]
+    return f'{table}{notes(remarks)}<div class="charts">{"".join(charts)}</div>'
 
 
 def bars_section(methods: Mapping[str, MethodRuns], anchor: str, title: str) -> Section:

@@ -8,8 +8,9 @@ from pathlib import Path
 from drml.io.limits import PROTOTXT_BYTES, read_text
 from drml.report.lines import STYLES, Series, legend, line_chart
 from drml.report.losses import Losses, read_losses
-from drml.report.markup import details, duration, escaped, html_table
-from drml.report.page import Section
+from drml.report.markup import details, duration, escaped, html_table, notes
+from drml.report.page import Section, base_rates_warning
+from drml.training.base_rates import REMARK, Separation, has_not_learned
 from drml.training.train import SOLVER_FILE
 
 __all__ = ["training_section", "trainings_section"]
@@ -25,10 +26,31 @@ def _solver(folder: Path, summary: str = "The solver") -> str:
     return details(summary, f"<pre>{escaped(text)}</pre>")
 
 
+def _still_at_base_rates(losses: Losses) -> tuple[int, Separation] | None:
+    """Return the last test pass, iteration and figures, where it found a net that predicts the base rates."""
+    if not losses.separations:
+        return None
+    at = max(losses.separations)
+    found = losses.separations[at]
+    return (at, found) if has_not_learned(at, found) else None
+
+
+def _warning(losses: Losses) -> str:
+    """Say that the net predicts the base rates, or until when it did; "" where it never did."""
+    still = _still_at_base_rates(losses)
+    if still is not None:
+        at, found = still
+        return base_rates_warning(f"The net {REMARK}", f"at iteration {at}: {found.to_text('estimated ')}")
+    before = [at for at, found in losses.separations.items() if has_not_learned(at, found)]
+    if not before:
+        return ""
+    return f"<p>The net predicted the base rates until the test pass at iteration {max(before)}.</p>"
+
+
 def training_section(train_dir: Path) -> Section:
     """Return the loss curve, the time it took, and the solver, of one training."""
     losses = read_losses(train_dir)
-    parts = []
+    parts = [_warning(losses)]
     if len(losses.train) > 1:
         series = [Series("training", losses.train, 0, losses.train[-1])]
         if losses.test:
@@ -89,6 +111,14 @@ def trainings_section(folders: Mapping[str, Mapping[int, Path]], anchor: str, ti
         parts.append("<p>The logs have too few figures for curves.</p>")
     head = ["training", "last figure at iteration", "first loss", "last loss", "held-out loss", "time"]
     parts.append(html_table("Losses in Caffe's logs", head, rows))
+    remarks = []
+    for name, by_fold in losses.items():
+        for fold, one in by_fold.items():
+            if (still := _still_at_base_rates(one)) is not None:
+                at, found = still
+                said = found.to_text("estimated ")
+                remarks.append(f"{name}, fold {fold}: {REMARK} (test pass at iteration {at}: {said})")
+    parts.append(notes(remarks))
     for name, some in folders.items():
         parts.append(_solver(next(iter(some.values())), f"The solver of {name}"))
     return Section(anchor, title, "\n".join(parts))
