@@ -71,14 +71,15 @@ def zero_biases(net: Any) -> None:
         param.bias_filler.value = 0
 
 
-def fan_in(kind: str, *, edges: bool) -> Callable[[Any], None]:
-    """Return a start with zero biases and weights by `kind` ("msra" or "xavier").
+def fan_in(kind: str, *, edges: bool, scale: float = 1) -> Callable[[Any], None]:
+    """Return a start with zero biases, weights by `kind` ("msra" or "xavier"), and pixels times `scale`.
 
     The region layer keeps its gaussian; with `edges` the first and the last layer do, too.
     """
 
     def change(net: Any) -> None:
         zero_biases(net)
+        set_scale(net, scale)
         layers = filled_layers(net)
         kept = {layers[0][0], layers[-1][0]} if edges else set()
         for name, layer_type, param in layers:
@@ -89,20 +90,14 @@ def fan_in(kind: str, *, edges: bool) -> Callable[[Any], None]:
     return change
 
 
-def chosen_with_gaussian_output(net: Any) -> None:
-    """Change the chosen start's last layer alone: gaussian, .01."""
-    _, _, param = filled_layers(net)[-1]
-    param.weight_filler.type, param.weight_filler.std = "gaussian", 0.01
-
-
 STARTS: dict[str, Callable[[Any], None]] = {
     "chosen": lambda net: None,
     "as_released": as_released,
     "zero_biases": zero_biases,
-    "xavier": fan_in("xavier", edges=True),
     "msra": fan_in("msra", edges=True),
-    "msra_all_layers": fan_in("msra", edges=False),
-    "chosen_gaussian_output": chosen_with_gaussian_output,
+    "msra_60": fan_in("msra", edges=False, scale=1 / 60),
+    "xavier": fan_in("xavier", edges=True),
+    "xavier_4": fan_in("xavier", edges=False, scale=0.25),
 }
 
 

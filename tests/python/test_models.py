@@ -147,18 +147,18 @@ def fillers(name, model):
 
 @pytest.mark.parametrize("model", ["drml", "convnet", "lcn", "alexnet"])
 def test_the_start_is_one_that_learns(model):
-    """MSRA keeps the signal's size from layer to layer, biases of 1 would drown it, and pixels in hundreds
-    make the first layer's steps too large for the paper's rate."""
+    """Xavier fillers and pixels of this size give scores of about 1: larger ones make the first steps too
+    large for the paper's rate, smaller ones leave no gradient, and biases of 1 would drown the signal."""
     for _, kind, parameters in fillers("train_val.prototxt", model):
         weights, bias = parameters.weight_filler, parameters.bias_filler
         # The region layer adds to the patch it came from, and begins small.
-        assert weights.type == ("gaussian" if kind == "Region" else "msra")
+        assert weights.type == ("gaussian" if kind == "Region" else "xavier")
         assert kind != "Region" or weights.std == pytest.approx(0.01)
         assert (bias.type, bias.value) == ("constant", 0)
     data = [
         layer for layer in net_parameter("train_val.prototxt", model).layer if layer.type == "MultiLabelData"
     ]
-    assert [layer.transform_param.scale for layer in data] == pytest.approx([1 / 60, 1 / 60])
+    assert [layer.transform_param.scale for layer in data] == pytest.approx([0.1, 0.1])
 
 
 def test_fillers_and_rates_are_the_releases():
