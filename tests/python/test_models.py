@@ -227,17 +227,22 @@ def test_data_layers_crop_mirror_and_subtract_the_mean():
 
 
 @pytest.mark.parametrize("model", ["drml", "convnet", "lcn", "alexnet"])
-def test_the_quick_schedule_is_the_same_net_and_one_solver_for_all_models(model):
-    paper, quick = (net_parameter(name, model) for name in NETS)
-    quick.name = paper.name
-    for ours, theirs in zip(quick.layer, paper.layer, strict=True):
-        if ours.type == "MultiLabelData" and ours.include[0].phase == caffe.TRAIN:
-            assert ours.multi_label_data_param.batch_size == 16
-            ours.multi_label_data_param.batch_size = theirs.multi_label_data_param.batch_size
-        if ours.type == "Region":
-            assert ours.region_param.moving_average_fraction == pytest.approx(0.95)
-            ours.region_param.ClearField("moving_average_fraction")
-        assert ours == theirs, ours.name
+def test_the_quick_schedule_has_one_start_and_one_solver_for_all_models(model):
+    """What else could differ, test_all_nets_are_one_architecture holds."""
+    for _, kind, parameters in fillers("quick_train_val.prototxt", model):
+        assert parameters.weight_filler.type == ("gaussian" if kind == "Region" else "msra")
+        assert (parameters.bias_filler.type, parameters.bias_filler.value) == ("constant", 0)
+        if kind == "Region":
+            assert parameters.moving_average_fraction == pytest.approx(0.95)
+    paper, quick = (
+        [layer for layer in net_parameter(name, model).layer if layer.type == "MultiLabelData"]
+        for name in NETS
+    )
+    for ours, theirs in zip(quick, paper, strict=True):
+        assert ours.transform_param.scale == pytest.approx(1 / 60)
+        ours.transform_param.scale = theirs.transform_param.scale
+        theirs.multi_label_data_param.batch_size = ours.multi_label_data_param.batch_size
+        assert ours == theirs
     solver, reference = (
         read_prototxt(ROOT / of / "quick_solver.prototxt", "SolverParameter") for of in (model, "drml")
     )
