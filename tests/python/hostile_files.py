@@ -53,6 +53,8 @@ from drml.report.losses import read_losses
 from drml.report.pictures import picture
 from drml.synth.mat_writer import write_fit, write_pts
 from drml.training.caffe_log import LogReader
+from drml.training.f1_table import read_separations
+from drml.training.log import notice
 
 MEMORY = 1 << 30
 """Bytes that reading a small file may take beyond what the process has."""
@@ -132,11 +134,16 @@ I1123 10:00:00.0 1 solver.cpp:44] Initializing solver from parameters:
 test_iter: 4
   type: "MultiLabelCounts"
   top: "counts"
+  top: "moments"
 I1123 10:00:00.0 1 solver.cpp:330] Iteration 0, Testing net (#0)
 I1123 10:00:01.0 1 solver.cpp:414]     Test net output #0: counts = 3
 I1123 10:00:01.0 1 solver.cpp:414]     Test net output #1: counts = 1.5
 I1123 10:00:01.0 1 solver.cpp:414]     Test net output #2: counts = 2e+01
-I1123 10:00:01.0 1 solver.cpp:414]     Test net output #3: counts = nan
+I1123 10:00:01.0 1 solver.cpp:414]     Test net output #3: counts = 4
+I1123 10:00:01.0 1 solver.cpp:414]     Test net output #4: moments = 2
+I1123 10:00:01.0 1 solver.cpp:414]     Test net output #5: moments = 3.5e+1
+I1123 10:00:01.0 1 solver.cpp:414]     Test net output #6: moments = -7.25
+I1123 10:00:01.0 1 solver.cpp:414]     Test net output #7: moments = 12
 I1123 10:00:02.0 1 solver.cpp:218] Iteration 20 (5.1 iter/s, 4s/20 iters), loss = 1.25
 I1123 10:00:02.0 1 sgd_solver.cpp:105] Iteration 20, lr = 0.001
 I1123 10:00:03.0 1 solver.cpp:447] Snapshotting to binary proto file a_iter_20.caffemodel
@@ -146,9 +153,14 @@ I1123 10:00:03.0 1 solver.cpp:447] Snapshotting to binary proto file a_iter_20.c
 def _read_log(path: Path) -> None:
     reader = LogReader()
     for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        reader.read(line)
+        for found in reader.read(line):
+            notice(found)
 
 
+_ESTIMATES = (
+    b"iteration,seconds,net,au,tp,fp,fn,tn,f1,auc_estimate,spread_estimate\n"
+    b"20,1.5,0,AU1,1,2,3,4,0.25,0.5125,0.003125\n20,1.5,0,Avg.,,,,,0.25,0.5125,0.003125\n"
+)
 _LOSSES = b"iteration,seconds,phase,name,value\n20,1.5,train,loss,3.25\n20,1.6,test,loss,nan\n"
 
 
@@ -324,6 +336,7 @@ TARGETS: dict[str, Target] = {
     "exclude": Target(lambda _: [b"video,first,last\nSN030,939,962\n"], "bad.csv", exclude.read_ranges),
     "log": Target(lambda _: [_LOG.encode()], "caffe.log", _read_log),
     "losses": Target(lambda _: [_LOSSES], "loss.csv", lambda path: read_losses(path.parent)),
+    "estimates": Target(lambda _: [_ESTIMATES], "f1.csv", lambda path: read_separations(path.parent)),
     "predictions": Target(lambda _: [_PREDICTIONS], "predictions.csv", read_predictions),
     "lmdb": Target(_databases, "data.mdb", _read_database),
     "datum": Target(_records, "datum", _read_record),

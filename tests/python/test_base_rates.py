@@ -220,11 +220,16 @@ def test_an_au_without_both_classes_has_no_auc_and_one_without_labels_nothing():
 
 def test_sums_that_are_no_numbers_give_no_figures():
     good = (3.0, 1.0, 2.0, 4.0)
-    for bad in (NAN, math.inf, -math.inf):
-        moments = Moments(((1.0, bad, -2.0, 3.0), (1.0, 2.0, -2.0, 3.0)), 10)
+    for bad in ((1, NAN, -2, 3), (1, math.inf, -2, 3), (math.inf, 2, -math.inf, 3), (1, -2, -2, 3)):
+        moments = Moments((bad, (1.0, 2.0, -2.0, 3.0)), 10)
         found = estimate(Counts(10, 0, (good, good), True, moments))
         assert math.isnan(found.aucs[0]) and math.isnan(found.spreads[0])
         assert 0 < found.aucs[1] < 1 and found.spreads[1] > 0
+    # Scores of a net that diverges, whose squares a float cannot hold.
+    huge = Counts(10, 0, (good,), True, Moments(((1e200, 1e308, -1e200, 1e308),), 10))
+    assert 0 <= estimate(huge).spreads[0] <= 0.5
+    negative = Counts(10, 0, ((3.0, 1.0, -3.0, -1.0),), True, Moments(((1.0, 2.0, -2.0, 3.0),), 10))
+    assert math.isnan(estimate(negative).spreads[0])
     counts = Counts(10, 0, ((NAN,) * 4,), True, Moments(((1.0, 2.0, 3.0, 4.0),), 10))
     assert math.isnan(estimate(counts).aucs[0])
     assert estimate(Counts(10, 0, (good,), True)) is None

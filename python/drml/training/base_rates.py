@@ -165,13 +165,14 @@ def estimate(counts: Counts) -> Separation | None:
 def _estimate_au(row: Sequence[float], sums: Sequence[float], error: float) -> tuple[float, float]:
     """Return AUC and spread of one AU."""
     tp, fp, fn, tn = row
-    if not math.isfinite(math.fsum((*row, *sums))):
+    # Of a net that has diverged, or of a log that is none of caffe's.
+    if not all(map(math.isfinite, (*row, *sums))) or min(*row, sums[1], sums[3]) < 0:
         return math.nan, math.nan
     normals, unseen = [], 0.0
     for count, total, squares in ((tp + fn, sums[0], sums[1]), (fp + tn, sums[2], sums[3])):
         if count:
             mean = total / count
-            normals.append((count, mean, max(0.0, squares / count - mean**2)))
+            normals.append((count, mean, max(0.0, squares / count - mean * mean)))
             unseen += 3 * error * squares / count
     if not normals:
         return math.nan, math.nan
