@@ -6,8 +6,9 @@
 
 namespace caffe_ext {
 
-/// Images up to which these products beat OpenBLAS's sgemm.
-const int kFewImages = 64;
+/// Images up to which these products beat OpenBLAS's sgemm: forward and for the weights' gradient,
+/// and for the bottom's gradient.
+const int kFewImages = 64, kFewImagesBottom = 32;
 
 /// Whether this processor (and DNNL_MAX_CPU_ISA) has what these products need: AVX2 or AVX-512.
 bool FewImagesProductServes();

@@ -6,20 +6,20 @@
 
 namespace caffe_ext {
 
-bool EngineInnerProduct::FewImages() const {
-  return !transpose_ && M_ > 0 && M_ <= kFewImages && FewImagesProductServes();
+bool EngineInnerProduct::FewImages(int most) const {
+  return !transpose_ && M_ > 0 && M_ <= most && FewImagesProductServes();
 }
 
 void EngineInnerProduct::Reshape(const Blobs& bottom, const Blobs& top) {
   Plain::Reshape(bottom, top);
   if (logged_images_ != M_) {
     logged_images_ = M_;
-    LogEngine(layer_param_, !transpose_, FewImages() ? "few images" : "BLAS");
+    LogEngine(layer_param_, !transpose_, FewImages(kFewImages) ? "few images" : "BLAS");
   }
 }
 
 void EngineInnerProduct::Forward_cpu(const Blobs& bottom, const Blobs& top) {
-  if (!FewImages()) {
+  if (!FewImages(kFewImages)) {
     Plain::Forward_cpu(bottom, top);
     return;
   }
@@ -39,7 +39,7 @@ void EngineInnerProduct::Backward_cpu(const Blobs& top, const std::vector<bool>&
     const bool add = !blobs_[0]->diff()->known_zero();
     const float* bottom_data = bottom[0]->cpu_data();
     float* weight_diff = blobs_[0]->mutable_cpu_diff();
-    if (FewImages()) {
+    if (FewImages(kFewImages)) {
       FewImagesWeightDiff(M_, K_, N_, bottom_data, top_diff, add, weight_diff, &scratch_);
     } else {
       caffe::caffe_cpu_gemm<float>(CblasTrans, CblasNoTrans, N_, K_, M_, 1, top_diff, bottom_data,
@@ -53,7 +53,7 @@ void EngineInnerProduct::Backward_cpu(const Blobs& top, const std::vector<bool>&
   if (propagate_down[0]) {
     const float* weights = blobs_[0]->cpu_data();
     float* bottom_diff = bottom[0]->mutable_cpu_diff();
-    if (FewImages()) {
+    if (FewImages(kFewImagesBottom)) {
       FewImagesBottomDiff(M_, K_, N_, top_diff, weights, bottom_diff, &scratch_);
     } else {
       caffe::caffe_cpu_gemm<float>(CblasNoTrans, CblasNoTrans, M_, K_, N_, 1, top_diff, weights, 0,

@@ -35,7 +35,8 @@ class EngineInnerProduct : public caffe::InnerProductLayer<float> {
                             const Blobs& bottom);
 
  private:
-  bool FewImages() const;
+  /// Whether the products of few_images_product.hpp serve, which are fast up to `most` images.
+  bool FewImages(int most) const;
 
   int logged_images_ = -1;
   std::vector<float> scratch_;

@@ -390,7 +390,7 @@ TEST_F(EngineLayerTest, TestInnerProduct) {
   }
   Compare("type: 'InnerProduct' inner_product_param { num_output: 9 }", {{3, 4100}});
   // More outputs than are summed, and than are shared out, at a time.
-  for (const int images : {2, 13, 64}) {
+  for (const int images : {2, 13, 32, 64}) {
     Compare("type: 'InnerProduct' inner_product_param { num_output: 150 }", {{images, 1100}});
   }
 }
