@@ -37,10 +37,6 @@ BELOW = {
         "drml.evaluation.metrics",
     ): "F1 from counts is that of drml score",
     ("drml.evaluation.transfer", "drml.baselines"): "the linear classifier on a net's features is LSVM",
-    ("drml.evaluation.explain", "drml.detect.faces"): "the face of a photo is found as in drml detect",
-    ("drml.evaluation.explain", "drml.detect.frames"): "a photo is read as in drml detect",
-    ("drml.evaluation.explain", "drml.detect.run"): "a net for a photo is opened as in drml detect",
-    ("drml.evaluation.explain", "drml.detect.sources"): "a photo is looked for as in drml detect",
 }
 """Imports of a room that lies below, each with its reason: to be resolved, and not to become more."""
 

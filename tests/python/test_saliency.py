@@ -16,8 +16,8 @@ from drml import cli
 from drml.data.labels import ALL_AUS
 from drml.data.registration import REFERENCE
 from drml.evaluation.au_regions import REGIONS, region_mask
-from drml.evaluation.explain import heat
 from drml.evaluation.saliency import focus, saliency_maps
+from drml.evaluation.saliency_pictures import overlay
 from drml.nets.net import CaffeGradientNet
 
 SCALE = 0.02
@@ -81,13 +81,13 @@ def test_every_au_has_a_symmetric_region_around_its_landmarks() -> None:
     assert region_mask(1)[:60].sum() == region_mask(1).sum() and not region_mask(12)[:90].any()
 
 
-def test_heat_is_red_where_saliency_is() -> None:
+def test_the_overlay_is_red_where_saliency_is() -> None:
     saliency = np.zeros((40, 40), np.float32)
     saliency[10:20, 10:20] = 1
-    picture = heat(np.full((40, 40, 3), 128, np.uint8), saliency)
+    picture = overlay(np.full((40, 40, 3), 128, np.uint8), saliency)
     assert picture.shape == (40, 40, 3) and picture[15, 15, 2] > picture[15, 15, 0]
     assert picture[35, 35, 0] > picture[35, 35, 2]
-    assert heat(picture, np.zeros((40, 40), np.float32)).shape == (40, 40, 3)
+    assert overlay(picture, np.zeros((40, 40), np.float32)).shape == (40, 40, 3)
 
 
 def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

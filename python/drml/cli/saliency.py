@@ -46,18 +46,15 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Write the saliency maps of a face; print how focused they are."""
-    from drml.evaluation.explain import explain
+    from drml.detect.photo import read_photo_face
+    from drml.evaluation.saliency_pictures import read_face, write_saliency
 
-    found = explain(
-        args.model,
-        args.weights,
-        args.out,
-        data=args.data,
-        photo=args.image,
-        key=args.key,
-        aus=parse_aus(args.aus) if args.aus else None,
-        overwrite=args.overwrite,
-    )
+    aus = parse_aus(args.aus) if args.aus else None
+    if args.image is not None:
+        face = read_photo_face(args.model, args.weights, args.image, aus)
+    else:
+        face = read_face(args.weights, args.data, args.key, aus)
+    found = write_saliency(args.model, args.weights, face, args.out, overwrite=args.overwrite)
     if args.json:
         print_json(found)
         return

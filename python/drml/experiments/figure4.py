@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from drml.data.labels import AU_NAMES, PRESENT
 from drml.data.split import open_data
 from drml.evaluation.au_regions import REGIONS
-from drml.evaluation.explain import faces, heat, open_net, region_of
 from drml.evaluation.saliency import centre, focus, saliency_maps
+from drml.evaluation.saliency_pictures import crop_region, open_gradient_net, overlay, read_faces
 from drml.experiments import drawing, units
 from drml.experiments.detect import TRAIN_FOLDER, read_predictions
 from drml.experiments.methods import METHODS
@@ -187,19 +187,21 @@ def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[s
     areas: dict[str, dict[int, float]] = {}
     for method in nets:
         data = open_data(settings.fold(method, fold) / "test_lmdb")
-        found = faces(data, {key for some in keys.values() for key in some})
+        found = read_faces(data, {key for some in keys.values() for key in some})
         deploy = files_of(out, settings, method).deploy
-        net = open_net(deploy, out / f"fold{fold}" / method / TRAIN_FOLDER / FINAL_STEM, data, batch=1)
+        net = open_gradient_net(
+            deploy, out / f"fold{fold}" / method / TRAIN_FOLDER / FINAL_STEM, data, batch=1
+        )
         shape = net.input_shape[1:]
         pictures[method], focuses[method], areas[method] = {}, {}, {}
         for au, some in keys.items():
             column = test.aus.index(au)
             maps = [saliency_maps(net, found[key], [column])[0] for key in some]
-            region = region_of(au, found[some[0]].shape[0], shape)
+            region = crop_region(au, found[some[0]].shape[0], shape)
             shares = [focus(one, region) for one in maps]
             focuses[method][au], areas[method][au] = mean_of_defined(shares), float(region.mean())
             face = np.asarray(centre(found[some[0]], shape), np.uint8)
-            pictures[method][au] = heat(face, maps[0])
+            pictures[method][au] = overlay(face, maps[0])
             pictures["face"].setdefault(au, face)
     missing = [f"{method}: not available" for method in methods if method not in nets]
     missing += [f"AU {au}: in no test frame of fold {fold}" for au in test.aus if au not in keys]

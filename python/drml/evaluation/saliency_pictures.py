@@ -1,11 +1,15 @@
-"""Saliency of a face, prepared or in a photo: maps of its AUs as pictures and arrays, and their focus."""
+"""Writes the saliency maps of one registered face as pictures and arrays, with the focus of each map.
+
+`drml.evaluation.saliency` computes the maps. The face comes from prepared data (`read_face`) or from a photo
+(`drml.detect.photo.read_photo_face`).
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from drml.data.labels import AU_NAMES
-from drml.data.registration import register
 from drml.data.split import Data, open_data
-from drml.detect.faces import FaceDetector
-from drml.detect.frames import read_images
-from drml.detect.run import open_recogniser
-from drml.detect.sources import find_sources
 from drml.evaluation import scoring
 from drml.evaluation.au_regions import REGIONS, region_mask
 from drml.evaluation.saliency import centre, focus, saliency_maps
@@ -29,24 +28,34 @@ from drml.io.files import put_folder_in_place
 from drml.nets.net import CaffeGradientNet
 from drml.nets.net_input import Input, find_input
 
-__all__ = ["explain", "faces", "heat", "open_net", "region_of"]
+__all__ = [
+    "RegisteredFace",
+    "crop_region",
+    "open_gradient_net",
+    "overlay",
+    "read_face",
+    "read_faces",
+    "write_saliency",
+]
 
-_BLUR = 2.5  # pixels; of the pictures only: a map of single pixels is hard to see
+_BLUR = 2.5  # pixels; only the pictures are blurred, because single pixels are hard to see
 
 
-def open_net(deploy: str | Path, weights: str | Path, data: Data, **options: Any) -> CaffeGradientNet:
-    """Open a net that gives gradients, with its input made as in training; `options` as in `CaffeNet`."""
+def open_gradient_net(
+    deploy: str | Path, weights: str | Path, data: Data, **options: Any
+) -> CaffeGradientNet:
+    """Open a net for gradients, with the preprocessing of its training; `options` as in `CaffeNet`."""
     settings = find_input(weights, data.lmdb)
     return CaffeGradientNet(deploy, weights, mean=settings.mean, scale=settings.scale, **options)
 
 
-def faces(data: Data, keys: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
-    """Read the pictures of some records.
+def read_faces(data: Data, keys: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
+    """Read the images of some records.
 
     Raises
     ------
     UserError
-        One is not there.
+        The data have no record of one of these keys.
     """
     wanted = set(keys)
     found = {key: picture for key, picture, _ in data.records() if key in wanted}
@@ -55,12 +64,21 @@ def faces(data: Data, keys: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
     return found
 
 
-def region_of(au: int, size: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Return an AU's region in the centre crop, height x width, of a registered face of this side."""
+def crop_region(au: int, size: int, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return an AU's region as a mask of the centre crop that the net sees.
+
+    Parameters
+    ----------
+    au : int
+    size : int
+        Side of the registered face in pixels.
+    shape : tuple of int
+        Height and width of the crop.
+    """
     return np.asarray(centre(region_mask(au, size), shape))
 
 
-def heat(face: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
+def overlay(face: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Lay a saliency map over a face.
 
     Parameters
@@ -83,114 +101,116 @@ def heat(face: NDArray[np.uint8], saliency: NDArray[np.float32]) -> NDArray[np.u
 
 
 @dataclass(frozen=True)
-class _Face:
-    """A registered face that is explained, and how it becomes the net's input."""
+class RegisteredFace:
+    """A registered face whose saliency maps are wanted.
 
-    key: str
-    picture: NDArray[np.uint8]
+    Attributes
+    ----------
+    name : str
+        The record's key, or the name of the photo.
+    image : ndarray of uint8, shape (size, size, 3)
+        BGR.
+    aus : tuple of int
+        AUs of the net's outputs, in their order.
+    preparation : Input
+        Mean and scale of the net's training.
+    labels : dict
+        AU -> label, as far as the labels are known.
+    synthetic : bool
+        The face is drawn, not photographed.
+    """
+
+    name: str
+    image: NDArray[np.uint8]
     aus: tuple[int, ...]
-    labels: dict[int, int]
-    synthetic: bool
     preparation: Input
+    labels: dict[int, int] = field(default_factory=dict)
+    synthetic: bool = False
 
 
-def _face_of_data(weights: str | Path, data: str | Path, key: str | None, aus: Sequence[int] | None) -> _Face:
+def read_face(
+    weights: str | Path, data: str | Path, key: str | None = None, aus: Sequence[int] | None = None
+) -> RegisteredFace:
+    """Read a face from prepared data.
+
+    Parameters
+    ----------
+    weights, data : path
+        As in `drml.evaluation.scoring.score`.
+    key : str, optional
+        Key of the record; by default the first record is read.
+    aus : sequence of int, optional
+        AUs of the net's outputs; by default those of the data.
+
+    Raises
+    ------
+    UserError
+        The data have no such record, or cannot be read.
+    """
     source = open_data(data)
-    for name, picture, labels in source.records():
+    for name, image, labels in source.records():
         if key in (None, name):
             known = dict(zip(scoring.aus_of(source, len(labels), aus), labels.tolist(), strict=True))
             preparation = find_input(weights, source.lmdb)
-            return _Face(name, picture, tuple(aus or known), known, source.synthetic, preparation)
+            return RegisteredFace(name, image, tuple(aus or known), preparation, known, source.synthetic)
     raise UserError(f"{data}: no record in it" if key is None else f"{source.name}: no record {key}")
 
 
-def _face_of_photo(
-    deploy: str | Path, weights: str | Path, photo: str | Path, aus: Sequence[int] | None
-) -> _Face:
-    """Find the largest face of a photo and register it, as ``drml detect`` does."""
-    if not Path(photo).is_file():
-        raise UserError(f"{photo}: no such image")
-    (frame,) = read_images(find_sources([str(photo)]))
-    if frame.image is None:
-        raise UserError(f"{photo}: {frame.fault}")
-    found = FaceDetector(largest=True).find(frame.image)
-    if not found:
-        raise UserError(f"{photo}: no face found in it")
-    recogniser = open_recogniser(weights, net=deploy, aus=aus)
-    picture = np.asarray(register(frame.image, found[0].points, recogniser.size), np.uint8)
-    return _Face(str(photo), picture, recogniser.aus, {}, False, recogniser.preparation)
-
-
-def explain(
+def write_saliency(
     deploy: str | Path,
     weights: str | Path,
+    face: RegisteredFace,
     out: str | Path,
     *,
-    data: str | Path | None = None,
-    photo: str | Path | None = None,
-    key: str | None = None,
-    aus: Sequence[int] | None = None,
     overwrite: bool = False,
 ) -> dict[str, Any]:
-    """Write the saliency maps of one face.
+    """Compute the saliency maps of a face and write them to a folder.
 
-    Writes to `out`: ``AU1.png``, ... (the map over the face), ``face.png``, ``grid.png`` (all of them with
-    their names), ``maps.npz`` (``maps``, K x H x W, and ``aus``) and ``saliency.json``. The folder appears
-    when all of it is there.
+    The folder holds ``AU1.png``, ... (each map over the face), ``face.png``, ``grid.png`` (all maps with
+    their names), ``maps.npz`` (``maps``, K x H x W, and ``aus``) and ``saliency.json``. It appears only when
+    it is complete.
 
     Parameters
     ----------
     deploy, weights : path
         As in `drml.evaluation.scoring.score`.
+    face : RegisteredFace
     out : path
-        Folder to make; missing or empty, unless `overwrite`.
-    data, photo : path
-        Either prepared data, as in `drml.evaluation.scoring.score`, or an image file, whose largest face is
-        taken.
-    key : str, optional
-        The record of `data`; by default the first one.
-    aus : sequence of int, optional
-        AUs of the net's outputs; by default the data's, or as `drml.detect.model.find_aus` finds them.
+        Folder to write; it must be missing or empty, unless `overwrite` is set.
     overwrite : bool
         Replace a folder that is not empty.
 
     Returns
     -------
     dict
-        ``key``, ``synthetic``, and by AU ``score`` (the net's probability), ``focus`` (the share of saliency
-        in the AU's region), ``area`` (the region's share of the face) and, of data, ``label``.
+        ``key``, ``synthetic``, and for each AU its ``score`` (the net's probability), ``label`` (None where
+        it is not known), ``focus`` (the share of saliency within the AU's region) and ``area`` (the region's
+        share of the face).
 
     Raises
     ------
     UserError
-        Net, weights, data, photo or folder are at fault.
+        The net does not fit the weights or the AUs, or the folder is not empty.
     """
     out = Path(out)
-    if (data is None) == (photo is None):
-        raise UserError("give either data or a photo")
     if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
         raise UserError(f"{out}: not empty; choose another folder, or replace it with --overwrite")
-    if data is not None:
-        face = _face_of_data(weights, data, key, aus)
-    else:
-        assert photo is not None
-        face = _face_of_photo(deploy, weights, photo, aus)
     settings = {"mean": face.preparation.mean, "scale": face.preparation.scale}
     net = CaffeGradientNet(deploy, weights, batch=max(1, len(face.aus)), **settings)
-    scores = net.forward([face.picture], ["prob"])["prob"].reshape(-1)
+    scores = net.forward([face.image], ["prob"])["prob"].reshape(-1)
     if scores.size != len(face.aus):
         raise UserError(
             f"{deploy}: {scores.size} outputs, but {len(face.aus)} AUs; name those of the outputs with --aus"
         )
-    maps = saliency_maps(net, face.picture, range(scores.size))
+    maps = saliency_maps(net, face.image, range(scores.size))
     shape = (maps.shape[1], maps.shape[2])
-    shown = np.asarray(centre(face.picture, shape), np.uint8)
-    heats = {au: heat(shown, saliency) for au, saliency in zip(face.aus, maps, strict=True)}
-    found: dict[str, Any] = {"key": face.key, "synthetic": face.synthetic, "aus": {}}
+    shown = np.asarray(centre(face.image, shape), np.uint8)
+    heats = {au: overlay(shown, saliency) for au, saliency in zip(face.aus, maps, strict=True)}
+    found: dict[str, Any] = {"key": face.name, "synthetic": face.synthetic, "aus": {}}
     for au, saliency, score in zip(face.aus, maps, scores.tolist(), strict=True):
         about: dict[str, Any] = {"score": score, "label": face.labels.get(au)}
         if au in REGIONS:
-            region = region_of(au, face.picture.shape[0], shape)
+            region = crop_region(au, face.image.shape[0], shape)
             share = focus(saliency, region)
             about |= {"focus": None if np.isnan(share) else share, "area": float(region.mean())}
         found["aus"][f"AU{au}"] = about
