@@ -195,12 +195,12 @@ def _read_record(path: Path) -> None:
     """Put the record into a whole database, as a prepared folder has it."""
     import lmdb
 
-    from drml.data.split import open_data
+    from drml.data.split import open_split
 
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         with lmdb.open(folder, map_size=1 << 24, lock=False) as env, env.begin(write=True) as transaction:
             transaction.put(b"a", path.read_bytes())
-        for _ in open_data(folder).records():
+        for _ in open_split(folder).records():
             pass
 
 

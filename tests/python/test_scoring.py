@@ -339,7 +339,7 @@ def test_missing_data_are_named(setup, tmp_path):
         run(deploy, weights, tmp_path / "none.csv")
     alone = tmp_path / "alone.csv"
     alone.write_bytes((fold / "test.csv").read_bytes())
-    with pytest.raises(UserError, match=r"no LMDB .*alone_lmdb beside it"):
+    with pytest.raises(UserError, match=r"no LMDB .*alone_lmdb; a manifest only selects"):
         run(deploy, weights, alone)
 
 

@@ -26,7 +26,7 @@ from tqdm import tqdm
 
 from drml.data.landmark_files import POINTS, landmarks_beside, read_landmarks
 from drml.data.manifest import LMDB_SUFFIX
-from drml.data.split import Data, open_data
+from drml.data.split import Split, open_split
 from drml.io.errors import UserError
 from drml.io.files import digest, writing
 from drml.io.limits import read_json
@@ -140,7 +140,7 @@ def sift_features(
     """
     if not (math.isfinite(window) and window > 0):
         raise UserError(f"SIFT window {window}: give pixels, more than 0")
-    data = open_data(lmdb)
+    data = open_split(lmdb)
     if data.manifest is None:
         raise UserError(f"{lmdb}: no manifest beside it; give an LMDB as drml prepare writes it")
     landmarks_file = landmarks_beside(data.lmdb)
@@ -207,7 +207,7 @@ def _write(path: Path, count: int, descriptions: Iterable[NDArray[np.float32]], 
             bar.update(len(rows))
 
 
-def _descriptions(data: Data, landmarks: Any, window: float, jobs: int) -> Iterator[NDArray[np.float32]]:
+def _descriptions(data: Split, landmarks: Any, window: float, jobs: int) -> Iterator[NDArray[np.float32]]:
     """Describe all faces, in the order of the keys, a few at a time.
 
     In threads: OpenCV lets go of Python's lock, and pictures need not be sent to other processes.

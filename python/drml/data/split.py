@@ -1,7 +1,17 @@
-"""Reads back what ``drml prepare`` wrote: pictures and labels, in batches.
+"""Prepared data: finds the split that a path names, and reads its images and labels.
 
-The data are an LMDB folder (``fold1/test_lmdb``) or the manifest beside it (``fold1/test.csv``), which
-selects records of that LMDB.
+``drml prepare`` writes a folder such as ``data/drml`` with a folder for each fold (``fold1``), and in a fold
+an LMDB and a manifest for each split (``train``, ``val``, ``test``). Wherever the command line or Python
+asks for prepared data, these paths are accepted:
+
+- ``data/drml``: the whole folder;
+- ``data/drml/fold1``: one fold;
+- ``data/drml/fold1/test_lmdb``: one split, named by its LMDB;
+- ``data/drml/fold1/test.csv``: one split, named by its manifest. If rows of the manifest are deleted, their
+  records are left out.
+
+`find_split` and `find_folds` resolve them; where one split is wanted and a fold is given, its test split is
+taken.
 """
 
 from __future__ import annotations
@@ -9,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,27 +34,44 @@ from drml.data.manifest import LMDB_SUFFIX, Manifest, manifest_beside, read_mani
 from drml.data.readers import images
 from drml.io.errors import UserError
 
-__all__ = ["SYNTHETIC_FILE", "VERIFY", "Data", "open_data"]
+__all__ = [
+    "SPLITS",
+    "SYNTHETIC_FILE",
+    "VERIFY",
+    "Split",
+    "find_folds",
+    "find_split",
+    "load_split",
+    "open_split",
+]
+
+SPLITS = ("train", "val", "test")
+"""The splits of a fold; a fold that was prepared with ``val_share=0`` has no ``val``."""
+
 
 SYNTHETIC_FILE = "synthetic.json"
 VERIFY = "run drml verify on it, or prepare the data again"
-"""The way out that a fault in prepared data names."""
+"""What error messages about damaged prepared data advise."""
+
+_FOLD = re.compile(r"fold([1-9][0-9]{0,3})")
 
 
 @dataclass(frozen=True)
-class Data:
-    """Records to run: an LMDB, and its manifest where there is one.
+class Split:
+    """One split of prepared data: an LMDB, and its manifest if there is one.
 
     Attributes
     ----------
     name : Path
-        What the user gave.
+        The path that the user gave.
     lmdb : Path
+        The folder of the LMDB.
     manifest : Manifest or None
     selected : bool
-        Only the records that the manifest lists, which then must all be there.
+        If True, only the records that the manifest lists belong to the split, and the LMDB must have all
+        of them.
     synthetic : bool
-        The data are drawn, not photographed.
+        The faces are drawn, not photographed.
     """
 
     name: Path
@@ -59,13 +87,13 @@ class Data:
             return len(self.manifest.rows)
         return check_lmdb(self.lmdb)
 
-    def subjects(self, keys: Sequence[str]) -> int | None:
-        """Return of how many subjects these records are, where the manifest tells."""
+    def count_subjects(self, keys: Sequence[str]) -> int | None:
+        """Count the subjects of these records; None if no manifest names them."""
         rows = self.manifest.rows if self.manifest else {}
         return len({rows[key].subject for key in keys if key in rows}) or None
 
     def records(self) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.int8]]]:
-        """Read record by record, in the order of the keys.
+        """Read the records one by one, in the order of their keys.
 
         Yields
         ------
@@ -73,12 +101,12 @@ class Data:
         image : ndarray of uint8, H x W x 3
             BGR.
         labels : ndarray of int8, shape (K,)
-            1, -1 or 0; K is the same for all.
+            1 (present), -1 (absent) or 0 (unknown); all records have the same K.
 
         Raises
         ------
         UserError
-            A record is at fault, or the manifest says otherwise: named by its key.
+            A record is damaged, or it disagrees with the manifest; the message names its key.
         """
         count = 0
         missing = set(self.manifest.rows) if self.manifest else set()
@@ -104,7 +132,7 @@ class Data:
             raise UserError(f"{self.lmdb}: no record {min(missing)}, which its manifest lists; {VERIFY}")
 
     def batches(self, size: int) -> Iterator[tuple[list[str], list[NDArray[np.uint8]], NDArray[np.int8]]]:
-        """Yield keys, pictures and labels (N x K) of `size` records at a time; the last may be fewer."""
+        """Yield the keys, images and labels (N x K) of `size` records at a time; the last may be fewer."""
         records = self.records()
         while batch := list(itertools.islice(records, size)):
             keys, pictures, labels = zip(*batch, strict=True)
@@ -112,17 +140,17 @@ class Data:
 
 
 def _labels(values: Sequence[int], where: str) -> NDArray[np.int8]:
-    """Check one record's labels."""
+    """Check the labels of one record."""
     if not len(values):
         raise UserError(f"{where} has no labels; {VERIFY}")
     for value in values:
         if value not in (PRESENT, ABSENT, UNKNOWN):
-            raise UserError(f"{where} has the label {value}, none of -1, 0, 1; {VERIFY}")
+            raise UserError(f"{where} has the label {value}; labels are -1, 0 and 1; {VERIFY}")
     return np.asarray(values, np.int8)
 
 
 def _decode(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Decode an encoded picture to BGR as the layer that trains does; `where` is named if it cannot be."""
+    """Decode an image to BGR as the `MultiLabelData` layer does; error messages begin with `where`."""
     image = None
     if data and not images.is_cut_jpeg(data):
         try:
@@ -136,28 +164,179 @@ def _decode(data: bytes, where: str) -> NDArray[np.uint8]:
     return np.asarray(image, np.uint8)
 
 
-def open_data(data: str | Path) -> Data:
-    """Find the LMDB and the manifest that `data` (one or the other) stands for.
+def open_split(path: str | Path, split: str = "test") -> Split:
+    """Open one split of prepared data.
+
+    Parameters
+    ----------
+    path : path-like
+        An LMDB folder, its manifest, a fold, or a folder of ``drml prepare`` with a single fold.
+    split : {"train", "val", "test"}
+        The split to take if `path` is not itself a split.
+
+    Returns
+    -------
+    Split
 
     Raises
     ------
     UserError
-        There is no such LMDB or manifest, or it is damaged.
+        There is no such split, or its LMDB or manifest is damaged.
     """
-    name = Path(data)
+    name = find_split(path, split)
     if name.suffix == ".csv":
         lmdb = name.with_name(name.stem + LMDB_SUFFIX)
         manifest: Manifest | None = read_manifest(name)
         if not lmdb.is_dir():
-            raise UserError(f"{name}: no LMDB {lmdb} beside it; a manifest only selects records of its LMDB")
+            raise UserError(
+                f"{name}: there is no LMDB {lmdb}; a manifest only selects records of the LMDB next to it"
+            )
     else:
         lmdb = Path(os.path.normpath(name))
         check_lmdb(lmdb)
-        beside = manifest_beside(lmdb)
-        # Only of a folder named as prepare names it is the CSV beside it known to be the manifest.
+        manifest_file = manifest_beside(lmdb)
+        # The CSV file is known to be the manifest only if the folder is named as drml prepare names it.
         named = lmdb.absolute().name.endswith(LMDB_SUFFIX)
-        manifest = read_manifest(beside) if named and beside.is_file() else None
+        manifest = read_manifest(manifest_file) if named and manifest_file.is_file() else None
     # OUT/synthetic.json lies two levels above OUT/fold1/test_lmdb.
     folders = (lmdb, *lmdb.absolute().parents[:2])
     synthetic = any((folder / SYNTHETIC_FILE).is_file() for folder in folders)
-    return Data(name, lmdb, manifest, name.suffix == ".csv", synthetic)
+    return Split(name, lmdb, manifest, name.suffix == ".csv", synthetic)
+
+
+def load_split(
+    path: str | Path, split: str = "test"
+) -> tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.str_]]:
+    """Load the images, labels and subjects of one split of prepared data.
+
+    All images are decoded into memory: 120 kB for each face of 200 x 200 pixels.
+
+    Parameters
+    ----------
+    path : path-like
+        An LMDB folder (``data/drml/fold1/test_lmdb``), its manifest (``data/drml/fold1/test.csv``), a fold
+        (``data/drml/fold1``), or a folder of ``drml prepare`` with a single fold.
+    split : {"train", "val", "test"}
+        The split to load if `path` is a fold.
+
+    Returns
+    -------
+    X : ndarray of uint8, shape (N, H, W, 3)
+        The registered faces, with the channels in OpenCV's order: blue, green, red.
+    y : ndarray of int8, shape (N, K)
+        1 (present), -1 (absent) or 0 (unknown) for each of the K AUs.
+    subjects : ndarray of str, shape (N,)
+        The subject of each face, as `sklearn.model_selection.GroupKFold` takes groups; empty strings if the
+        LMDB has no manifest.
+
+    Raises
+    ------
+    UserError
+        There is no such split, or its LMDB or manifest is damaged.
+
+    Examples
+    --------
+    >>> X, y, subjects = load_split("data/drml/fold1")  # doctest: +SKIP
+    >>> X.shape, y.shape, subjects.shape  # doctest: +SKIP
+    ((1800, 200, 200, 3), (1800, 12), (1800,))
+    """
+    source = open_split(path, split)
+    rows = source.manifest.rows if source.manifest else {}
+    X = np.empty((0, 0, 0, 3), np.uint8)
+    labels: list[NDArray[np.int8]] = []
+    subjects: list[str] = []
+    for key, image, values in source.records():
+        if not labels:
+            X = np.empty((source.size, *image.shape), np.uint8)
+        if image.shape != X.shape[1:]:
+            raise UserError(
+                f"{source.lmdb}: record {key} is an image of {image.shape[1]}x{image.shape[0]} pixels, the"
+                f" first one has {X.shape[2]}x{X.shape[1]}; {VERIFY}"
+            )
+        X[len(labels)] = image
+        labels.append(values)
+        subjects.append(rows[key].subject if key in rows else "")
+    if not labels:
+        raise UserError(f"{source.name}: the split has no records")
+    return X, np.stack(labels), np.array(subjects, np.str_)
+
+
+def find_split(path: str | Path, split: str = "test") -> Path:
+    """Resolve a path that stands for one split of prepared data.
+
+    Parameters
+    ----------
+    path : path-like
+        An LMDB folder, a manifest, a fold, or a folder of ``drml prepare`` with a single fold.
+    split : {"train", "val", "test"}
+        The split to take if `path` is not itself a split.
+
+    Returns
+    -------
+    Path
+        An LMDB folder or a manifest, which need not exist: `open_split` checks that.
+
+    Raises
+    ------
+    UserError
+        `path` is a folder with several folds, or with something else in it, or the fold has no such split.
+
+    Examples
+    --------
+    >>> find_split("data/drml/fold1/test.csv").as_posix()
+    'data/drml/fold1/test.csv'
+    """
+    path = Path(path)
+    if split not in SPLITS:
+        raise UserError(f"split {split!r}: choose one of {', '.join(SPLITS)}")
+    named = path.suffix == ".csv" or path.name.endswith(LMDB_SUFFIX)
+    if named or not path.is_dir() or (path / "data.mdb").exists():
+        return path
+    folds = find_folds(path)
+    if len(folds) > 1:
+        names = ", ".join(fold.name for fold in folds)
+        raise UserError(
+            f"{path}: has several folds ({names}) where one is needed; give one, such as {folds[0]}"
+        )
+    found = folds[0] / f"{split}{LMDB_SUFFIX}"
+    if not found.is_dir():
+        raise UserError(
+            f"{folds[0]}: has no {split} split (no folder {found.name}); prepare the data with one"
+        )
+    return found
+
+
+def find_folds(path: str | Path) -> list[Path]:
+    """Resolve a path that stands for one or more folds of prepared data.
+
+    Parameters
+    ----------
+    path : path-like
+        A folder of ``drml prepare``, or a fold in it.
+
+    Returns
+    -------
+    list of Path
+        The folders of the folds in ascending order, at least one.
+
+    Raises
+    ------
+    UserError
+        `path` is neither.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise UserError(f"{path}: no such folder; prepare data with drml prepare")
+    try:
+        entries = list(path.iterdir())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    if {f"{name}{LMDB_SUFFIX}" for name in SPLITS} & {entry.name for entry in entries}:
+        return [path]
+    numbers = {entry: match for entry in entries if (match := _FOLD.fullmatch(entry.name)) and entry.is_dir()}
+    if not numbers:
+        raise UserError(
+            f"{path}: not prepared data; give a folder of drml prepare, a fold in it (fold1), or one split of"
+            f" that (fold1/test{LMDB_SUFFIX})"
+        )
+    return sorted(numbers, key=lambda entry: int(numbers[entry][1]))

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml.data.split import open_data
+from drml.data.split import open_split
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.nets.net import CaffeNet
@@ -34,7 +34,7 @@ class BlobReader:
 
     Attributes
     ----------
-    source : Data
+    source : Split
     settings : Input
         How pictures become the net's input.
     weights : path
@@ -58,7 +58,7 @@ class BlobReader:
         batch: int = 32,
         probe: bool = True,
     ) -> None:
-        self.source = open_data(data)
+        self.source = open_split(data)
         self.settings = find_input(weights, self.source.lmdb, mean=mean, scale=scale)
         self.weights = weights
         self.blob = blob

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from drml.data.labels import AU_NAMES
-from drml.data.split import Data, open_data
+from drml.data.split import Split, open_split
 from drml.evaluation import scoring
 from drml.evaluation.au_regions import REGIONS, region_mask
 from drml.evaluation.saliency import centre, focus, saliency_maps
@@ -42,14 +42,14 @@ _BLUR = 2.5  # pixels; only the pictures are blurred, because single pixels are 
 
 
 def open_gradient_net(
-    deploy: str | Path, weights: str | Path, data: Data, **options: Any
+    deploy: str | Path, weights: str | Path, data: Split, **options: Any
 ) -> CaffeGradientNet:
     """Open a net for gradients, with the preprocessing of its training; `options` as in `CaffeNet`."""
     settings = find_input(weights, data.lmdb)
     return CaffeGradientNet(deploy, weights, mean=settings.mean, scale=settings.scale, **options)
 
 
-def read_faces(data: Data, keys: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
+def read_faces(data: Split, keys: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
     """Read the images of some records.
 
     Raises
@@ -147,7 +147,7 @@ def read_face(
     UserError
         The data have no such record, or cannot be read.
     """
-    source = open_data(data)
+    source = open_split(data)
     for name, image, labels in source.records():
         if key in (None, name):
             known = dict(zip(scoring.aus_of(source, len(labels), aus), labels.tolist(), strict=True))

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from drml.data.labels import AU_NAMES, BP4D_AUS, DISFA_AUS
-from drml.data.split import VERIFY, Data, open_data
+from drml.data.split import VERIFY, Split, open_split
 from drml.evaluation import metrics
 from drml.io.errors import UserError
 from drml.io.files import writing
@@ -85,7 +85,7 @@ class Predictions:
     classifier: dict[str, Any] | None = None
 
 
-def aus_of(data: Data, count: int, net_aus: Sequence[int] | None = None) -> tuple[int, ...]:
+def aus_of(data: Split, count: int, net_aus: Sequence[int] | None = None) -> tuple[int, ...]:
     """Return the AUs of the data's `count` labels; `net_aus` may be a hint where no manifest tells."""
     if data.manifest is not None:
         if len(data.manifest.aus) != count:
@@ -110,7 +110,7 @@ class _Shared:
 
 
 def _shared_aus(
-    deploy: str | Path, outputs: int, net_aus: Sequence[int] | None, data: Data, labels: int
+    deploy: str | Path, outputs: int, net_aus: Sequence[int] | None, data: Split, labels: int
 ) -> _Shared:
     if net_aus is not None and len(net_aus) != outputs:
         raise UserError(f"{deploy}: {outputs} outputs, but {len(net_aus)} AUs given ({_list(net_aus)})")
@@ -164,7 +164,7 @@ def predict(
     probe: bool = True,
 ) -> Predictions:
     """Run a net over one test set; the parameters are those of `score`."""
-    source = open_data(data)
+    source = open_split(data)
     settings = find_input(weights, source.lmdb, mean=mean, scale=scale)
     net = CaffeNet(deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe)
     blob = _output_blob(net, deploy)
@@ -198,7 +198,7 @@ def predict(
         keys=keys,
         labels=np.concatenate(labels),
         probabilities=np.concatenate(probabilities),
-        subjects=source.subjects(keys),
+        subjects=source.count_subjects(keys),
         synthetic=source.synthetic,
         input=settings.to_dict(),
         seconds=time.perf_counter() - start,

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from drml.baselines import LSVM
-from drml.data.split import VERIFY, Data
+from drml.data.split import VERIFY, Split
 from drml.evaluation import scoring
 from drml.evaluation.features import BlobReader
 from drml.evaluation.scoring import Predictions, TestResult
@@ -46,7 +46,7 @@ class _Split:
     keys: list[str]
     features: NDArray[np.float32]
     labels: NDArray[np.int8]
-    source: Data
+    source: Split
     settings: Input
 
     @property
@@ -184,7 +184,7 @@ def _fold(
         keys=test.keys,
         labels=test.labels,
         probabilities=expit(model.decision_function(test.features)),
-        subjects=test.source.subjects(test.keys),
+        subjects=test.source.count_subjects(test.keys),
         synthetic=test.source.synthetic,
         input=test.settings.to_dict(),
         seconds=time.perf_counter() - start,

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from drml.data.labels import AU_NAMES, PRESENT
-from drml.data.split import open_data
+from drml.data.split import open_split
 from drml.evaluation.au_regions import REGIONS
 from drml.evaluation.saliency import centre, focus, saliency_maps
 from drml.evaluation.saliency_pictures import crop_region, open_gradient_net, overlay, read_faces
@@ -186,7 +186,7 @@ def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[s
     focuses: dict[str, dict[int, float]] = {}
     areas: dict[str, dict[int, float]] = {}
     for method in nets:
-        data = open_data(settings.fold(method, fold) / "test_lmdb")
+        data = open_split(settings.fold(method, fold) / "test_lmdb")
         found = read_faces(data, {key for some in keys.values() for key in some})
         deploy = files_of(out, settings, method).deploy
         net = open_gradient_net(

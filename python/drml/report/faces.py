@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from drml.data.labels import PRESENT, UNKNOWN
 from drml.data.lmdb import read_lmdb
-from drml.data.split import open_data
+from drml.data.split import open_split
 from drml.evaluation.scoring import PredictionTable
 from drml.io.errors import UserError
 from drml.report.markup import escaped
@@ -128,7 +128,7 @@ def faces_section(
     UserError
         The faces are not there, or are of other frames.
     """
-    data = open_data(source)
+    data = open_split(source)
     records = data.manifest.rows if data.manifest else {}
     subjects = {key: records[key].subject for key in table.keys if key in records}
     videos = [f"{records[k].subject} {records[k].task}" if k in records else k for k in table.keys]
