@@ -14,16 +14,16 @@ import pytest
 
 from drml import cli
 from drml.baselines import APL, LSVM
-from drml.baselines import features as feature_module
-from drml.baselines.features import sift, sift_features
-from drml.baselines.maps import draw_map, write_maps
-from drml.baselines.run import run
 from drml.data import registration
 from drml.data.landmark_files import read_landmarks
 from drml.data.lmdb import read_lmdb
 from drml.data.manifest import read_manifest
 from drml.data.prepare import prepare_bp4d
 from drml.evaluation import metrics
+from drml.experiments import sift as sift_module
+from drml.experiments.baseline import run_baseline
+from drml.experiments.patch_maps import draw_map, write_maps
+from drml.experiments.sift import sift, sift_features
 from drml.io.errors import UserError
 from drml.report import write_report
 from drml.synth import Subject, View, render, write_bp4d
@@ -124,13 +124,13 @@ def test_threads_change_nothing_and_a_bar_is_shown(fold: Path, capsys: pytest.Ca
 
 def test_features_are_used_again_only_where_they_fit(fold: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[Path] = []
-    write = feature_module._write
+    write = sift_module._write
 
     def counted(path: Path, *more: Any) -> None:
         made.append(path)
         write(path, *more)
 
-    monkeypatch.setattr(feature_module, "_write", counted)
+    monkeypatch.setattr(sift_module, "_write", counted)
     small(fold)
     small(fold)
     assert made == [fold / "val_sift.npy"]
@@ -271,7 +271,7 @@ def test_the_command_from_fold_to_scores(
 
 
 def test_jpml_tells_its_objective(fold: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = run(
+    result = run_baseline(
         "jpml", fold, tmp_path / "o", alphas=1e-3, betas1=1e-3, betas2=1e-3, max_outer=4, tol=1e-2, jobs=2
     )
     scores = check_written(tmp_path / "o", fold, patches=True)
@@ -313,13 +313,13 @@ def test_faults_are_one_line_and_leave_nothing(
     )
     assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*.partial"))
     with pytest.raises(UserError, match="lsvm, apl, jpml are known"):
-        run("svm", fold, tmp_path / "out")
+        run_baseline("svm", fold, tmp_path / "out")
 
 
 def test_an_old_folder_stays_when_writing_fails(fold: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("x")
     with file_size_limit(20_000), pytest.raises(OSError, match=r"\.partial"):
-        run("apl", fold, tmp_path / "out", lambdas=1e-2, overwrite=True, **QUIET)
+        run_baseline("apl", fold, tmp_path / "out", lambdas=1e-2, overwrite=True, **QUIET)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
     assert not (tmp_path / "out.partial").exists()

@@ -19,10 +19,10 @@ from drml import cli
 from drml.data.labels import BP4D_AUS, DISFA_AUS
 from drml.data.prepare import prepare_disfa
 from drml.evaluation import scoring
-from drml.evaluation.transfer import transfer
 from drml.experiments import detect, run, table3
 from drml.experiments.methods import TABLE3
 from drml.experiments.settings import Settings
+from drml.experiments.transfer import transfer
 from drml.synth import write_disfa
 from experiment_data import QUIET, write_data, write_models
 

@@ -1,4 +1,4 @@
-"""drml.evaluation.transfer: features of a tiny net, linear classifiers, against scikit-learn by hand."""
+"""drml.experiments.transfer: features of a tiny net, linear classifiers, against scikit-learn by hand."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from drml.data.labels import BP4D_AUS, DISFA_AUS
 from drml.data.lmdb import write_lmdb
 from drml.data.manifest import Row, write_manifest
 from drml.evaluation import metrics, scoring
-from drml.evaluation.transfer import _SOLVING, CS, _standardise, transfer
+from drml.experiments.transfer import _SOLVING, CS, _standardise, transfer
 from drml.io.errors import UserError
 from drml.report.origin import _commands
 

@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 from drml.evaluation import metrics
+from drml.evaluation.metrics import ABSENT, PRESENT, UNKNOWN
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.io.limits import read_npz

@@ -51,7 +51,7 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit a linear baseline, score it, write its folder."""
-    from drml.baselines.run import run as run_baseline
+    from drml.experiments.baseline import run_baseline
 
     options: dict[str, Any] = {}
     if args.solver is not None:

@@ -29,7 +29,7 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Score a linear classifier on a net's features; print the table, write the files."""
-    from drml.evaluation.transfer import transfer
+    from drml.experiments.transfer import transfer
 
     for path in (args.out, args.predictions):
         check_parent(path)

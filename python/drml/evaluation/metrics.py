@@ -21,6 +21,26 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN
+from drml.io.figures import json_value, mean_of_defined
+from drml.training.caffe_log import f1_of_counts
+
+__all__ = [
+    "ABSENT",
+    "FIGURES",
+    "PRESENT",
+    "THRESHOLD",
+    "UNKNOWN",
+    "AuScore",
+    "Scores",
+    "average_precision",
+    "evaluate",
+    "f1_frame",
+    "mean_of_folds",
+    "pool",
+    "precision_recall_curve",
+    "roc_auc",
+    "roc_curve",
+]
 
 THRESHOLD = 0.5
 FIGURES = ("f1", "auc", "ap")
@@ -76,24 +96,6 @@ def f1_frame(labels: ArrayLike, probabilities: ArrayLike, threshold: float = THR
         int(np.count_nonzero(~predicted & present)),
         int(np.count_nonzero(~predicted & ~present)),
     )
-
-
-def f1_of_counts(tp: float, fp: float, fn: float, tn: float) -> float:
-    """F1-frame from the counts of true positives, false positives, false negatives and true negatives.
-
-    Returns
-    -------
-    float
-        0 without a true positive, NaN where nothing was counted or a count is NaN.
-
-    Examples
-    --------
-    >>> f1_of_counts(1, 1, 1, 0)
-    0.5
-    """
-    if not tp + fp + fn + tn > 0:
-        return math.nan
-    return 2 * tp / (2 * tp + fp + fn) if tp else 0.0
 
 
 def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -187,12 +189,6 @@ def precision_recall_curve(
     return np.append(0.0, hits / hits[-1]), np.append(1.0, hits / predicted)
 
 
-def mean_of_defined(values: Sequence[float]) -> float:
-    """Mean of the values that are not NaN; NaN where there is none."""
-    defined = [value for value in values if not math.isnan(value)]
-    return math.fsum(defined) / len(defined) if defined else math.nan
-
-
 @dataclass(frozen=True)
 class AuScore:
     """The figures of one AU.
@@ -253,17 +249,13 @@ class Scores:
                     "au": row.au,
                     "known": row.known,
                     "positives": row.positives,
-                    **{name: _plain(getattr(row, name)) for name in _AVERAGED},
+                    **{name: json_value(getattr(row, name)) for name in _AVERAGED},
                 }
                 for row in self.rows
             ],
-            "average": {name: _plain(self.average(name)) for name in _AVERAGED},
+            "average": {name: json_value(self.average(name)) for name in _AVERAGED},
             "left_out_of_average": self.undefined,
         }
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def evaluate(

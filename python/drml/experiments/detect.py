@@ -13,16 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from drml.baselines.features import SIFT_WINDOW, sift_features
-from drml.baselines.run import run as run_baseline
 from drml.evaluation import metrics, scoring
 from drml.evaluation.scoring import Predictions
 from drml.experiments import protocol
+from drml.experiments.baseline import run_baseline
 from drml.experiments.methods import METHODS, NetFiles
 from drml.experiments.nets import files_of
 from drml.experiments.settings import SPLITS, Settings, data_digest
+from drml.experiments.sift import SIFT_WINDOW, sift_features
 from drml.experiments.units import Place, Unit
 from drml.io.errors import UserError
+from drml.io.figures import json_value
 from drml.io.files import digest, writing
 from drml.io.limits import read_npz
 from drml.training import snapshots
@@ -128,12 +129,11 @@ def _network(place: Place, data: Path, settings: Settings, files: NetFiles) -> d
     test = dataclasses.replace(test, weights=str(place.final / TRAIN_FOLDER / weights.name))
     return {
         **keep_predictions(place, str(files.deploy), test, data),
-        "validation": {"f1": _plain(validation.average("f1")), "auc": _plain(validation.average("auc"))},
+        "validation": {
+            "f1": json_value(validation.average("f1")),
+            "auc": json_value(validation.average("auc")),
+        },
     }
-
-
-def _plain(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
 
 
 def _drop_snapshots(folder: Path) -> None:
@@ -164,7 +164,7 @@ def keep_predictions(place: Place, model: str, test: Predictions, fold: Path) ->
             probabilities=test.probabilities,
             about=np.array(json.dumps(about)),
         )
-    averages = {name: _plain(result.pooled.average(name)) for name in metrics.FIGURES}
+    averages = {name: json_value(result.pooled.average(name)) for name in metrics.FIGURES}
     return {
         "frames": len(test.keys),
         "synthetic": test.synthetic,

@@ -24,8 +24,9 @@ from drml.experiments.detect import TRAIN_FOLDER, read_predictions
 from drml.experiments.methods import METHODS
 from drml.experiments.nets import files_of
 from drml.experiments.settings import Settings
-from drml.experiments.tables import SYNTHETIC, mean_of_defined
+from drml.experiments.tables import SYNTHETIC
 from drml.io import machine
+from drml.io.figures import mean_of_defined
 from drml.io.files import writing
 from drml.training.train import FINAL_STEM
 

@@ -2,7 +2,7 @@
 
 A net is that of the BP4D fold with the highest F1 on its validation set; it is not trained any further. It is
 used in two ways, which are methods of their own: its outputs of the AUs that both data sets have, and its
-features with a linear classifier per AU (`drml.evaluation.transfer`).
+features with a linear classifier per AU (`drml.experiments.transfer`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from drml.evaluation import scoring
-from drml.evaluation.transfer import transfer
 from drml.experiments import protocol, tables, units
 from drml.experiments.detect import TRAIN_FOLDER, keep_predictions, read_predictions
 from drml.experiments.methods import DIRECT, METHODS, TRANSFERRED, NotAvailable
 from drml.experiments.nets import files_of
 from drml.experiments.settings import Settings, data_digest
+from drml.experiments.transfer import transfer
 from drml.experiments.units import Place, Unit
 from drml.io.errors import UserError
 from drml.io.files import digest

@@ -19,10 +19,11 @@ from drml.experiments.detect import read_predictions
 from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings
 from drml.io import machine
+from drml.io.figures import mean_of_defined
 from drml.io.files import writing
 from drml.training.base_rates import REMARK
 
-__all__ = ["FIGURES", "SYNTHETIC", "Column", "Table", "base_rates_note", "collect", "mean_of_defined"]
+__all__ = ["FIGURES", "SYNTHETIC", "Column", "Table", "base_rates_note", "collect"]
 
 FIGURES = {"f1": "F1-frame", "auc": "ROC-AUC", "ap": "AP"}
 TRIVIAL = "all positive (trivial)"
@@ -270,12 +271,6 @@ def _values(
         }
         rows.append((f"Avg. of {' '.join(names)}", means))
     return rows
-
-
-def mean_of_defined(values: Sequence[float]) -> float:
-    """Average what is defined; NaN where nothing is."""
-    defined = [value for value in values if not math.isnan(value)]
-    return sum(defined) / len(defined) if defined else math.nan
 
 
 def _rows(scores: dict[str, Scores], figure: str, columns: dict[str, Column]) -> list[str]:

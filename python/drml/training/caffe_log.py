@@ -6,7 +6,7 @@ import math
 import re
 from dataclasses import dataclass
 
-__all__ = ["EXACT", "MOMENTS", "OUTCOMES", "Counts", "Figure", "LogReader", "Moments"]
+__all__ = ["EXACT", "MOMENTS", "OUTCOMES", "Counts", "Figure", "LogReader", "Moments", "f1_of_counts"]
 
 OUTCOMES = ("tp", "fp", "fn", "tn")
 """The columns of a MultiLabelCounts layer's top."""
@@ -80,6 +80,24 @@ class Counts:
     rows: tuple[tuple[float, ...], ...]
     exact: bool
     moments: Moments | None = None
+
+
+def f1_of_counts(tp: float, fp: float, fn: float, tn: float) -> float:
+    """F1-frame from the counts of true positives, false positives, false negatives and true negatives.
+
+    Returns
+    -------
+    float
+        0 without a true positive, NaN where nothing was counted or a count is NaN.
+
+    Examples
+    --------
+    >>> f1_of_counts(1, 1, 1, 0)
+    0.5
+    """
+    if not tp + fp + fn + tn > 0:
+        return math.nan
+    return 2 * tp / (2 * tp + fp + fn) if tp else 0.0
 
 
 class LogReader:

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from drml.data.manifest import LMDB_SUFFIX, manifest_beside, read_aus
-from drml.evaluation.metrics import f1_of_counts, mean_of_defined
 from drml.io.errors import UserError
+from drml.io.figures import mean_of_defined
 from drml.io.limits import open_list
 from drml.nets.net import data_paths
 from drml.training.base_rates import Separation, estimate
-from drml.training.caffe_log import OUTCOMES, Counts
+from drml.training.caffe_log import OUTCOMES, Counts, f1_of_counts
 
 __all__ = ["AVERAGE", "F1_FILE", "F1Table", "mean_f1", "names_of_aus", "read_separations"]
 

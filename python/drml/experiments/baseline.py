@@ -12,22 +12,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from scipy.special import expit
 from tqdm import tqdm
 
 from drml.baselines.apl import APL
 from drml.baselines.base import LinearDetector
-from drml.baselines.features import SIFT_WINDOW, Features, sift_features
 from drml.baselines.jpml import JPML
 from drml.baselines.lsvm import LSVM
-from drml.baselines.maps import write_maps
 from drml.baselines.patches import PatchDetector
 from drml.evaluation import scoring
+from drml.experiments.patch_maps import write_maps
+from drml.experiments.sift import SIFT_WINDOW, Features, sift_features
 from drml.io.errors import UserError
+from drml.io.figures import json_value
 from drml.io.files import put_folder_in_place, writing
 
-__all__ = ["METHODS", "run"]
+__all__ = ["METHODS", "run_baseline"]
 
 METHODS: dict[str, type[LinearDetector]] = {"lsvm": LSVM, "apl": APL, "jpml": JPML}
 
@@ -36,7 +36,7 @@ _FILES = ("scores.json", "predictions.csv", "model.npz", "fit.json")
 _WRITTEN = {*_FILES, *(f"{name}.partial" for name in _FILES), "patches"}
 
 
-def run(
+def run_baseline(
     method: str,
     fold: str | Path,
     out: str | Path,
@@ -66,7 +66,7 @@ def run(
     features : path, optional
         Where features are kept and found again; by default in `fold`.
     window : float
-        Of SIFT in pixels, as in `drml.baselines.features.sift`.
+        Of SIFT in pixels, as in `drml.experiments.sift.sift`.
     seed : int
         Of the face that patches are drawn on. The fit draws nothing.
     jobs : int
@@ -196,22 +196,12 @@ def _describe(
     }
     return {
         "method": method,
-        "params": _plain(model.get_params()),
+        "params": json_value(model.get_params()),
         "aus": list(data["train"].aus),
         "frames": {split: len(features.keys) for split, features in data.items()},
-        "chosen": _plain(chosen),
+        "chosen": json_value(chosen),
         "seconds": round(seconds, 3),
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, np.ndarray | np.generic):
-        return _plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 @contextmanager
