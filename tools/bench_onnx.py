@@ -66,9 +66,9 @@ def main() -> None:
     args = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(args.threads)
 
-    from drml.nets.net import import_caffe
     from drml.nets.onnx_export import export, layers, lrn, region
     from drml.nets.onnx_net import OnnxNet
+    from drml.nets.pycaffe import import_caffe
 
     caffe = import_caffe()
     plain = dict(layers.CONVERTERS)

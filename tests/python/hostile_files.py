@@ -47,7 +47,7 @@ from drml.experiments import protocol, units
 from drml.experiments.settings import Settings
 from drml.io import messages
 from drml.io.errors import UserError
-from drml.nets.net_input import read_transform_file
+from drml.nets.preprocessing import read_transform_file
 from drml.report.inputs import read_json
 from drml.report.losses import read_losses
 from drml.report.pictures import picture
@@ -366,10 +366,12 @@ TARGETS: dict[str, Target] = {
 
 def _caffe_targets() -> dict[str, Target]:
     """The readers that need pycaffe's messages; none where it is not built."""
-    from drml.nets import net
+    from drml.nets import prototxt
+    from drml.nets import weights as weights_files
+    from drml.nets.pycaffe import messages
 
     try:
-        pb = net._messages()
+        pb = messages()
     except UserError:
         return {}
     deploy = (
@@ -400,16 +402,18 @@ def _caffe_targets() -> dict[str, Target]:
         return [whole.getvalue()]
 
     def read_all(path: Path) -> None:
-        for name, shapes in net.read_weights(path).shapes.items():
+        for name, shapes in weights_files.read_weights(path).shapes.items():
             for index in range(len(shapes)):
-                net.read_blob(path, name, index)
+                weights_files.read_blob(path, name, index)
 
     return {
         "prototxt": Target(
-            lambda _: [deploy.encode(), python.encode()], "deploy.prototxt", net.read_prototxt
+            lambda _: [deploy.encode(), python.encode()], "deploy.prototxt", prototxt.read_prototxt
         ),
         "solver": Target(
-            lambda _: [solver], "solver.prototxt", lambda path: net.read_prototxt(path, "SolverParameter")
+            lambda _: [solver],
+            "solver.prototxt",
+            lambda p: prototxt.read_prototxt(p, "SolverParameter"),
         ),
         "caffemodel": Target(weights, "a.caffemodel", read_all),
         "weights h5": Target(weights_h5, "a.h5", read_all),

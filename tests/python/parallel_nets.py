@@ -13,7 +13,7 @@ import numpy as np
 
 from drml.data.lmdb import write_lmdb
 from drml.io.shipped import build_info, find_program
-from drml.nets.net import import_caffe
+from drml.nets.pycaffe import import_caffe
 
 SIZE, LABELS, RECORDS = 12, 5, 24
 

@@ -164,7 +164,7 @@ def test_there_is_no_circle() -> None:
     assert circle(graph) == []
 
 
-@pytest.mark.parametrize("what", ["caffe", "lmdb", "drml.data.lmdb", "drml.nets.net"])
+@pytest.mark.parametrize("what", ["caffe", "lmdb", "drml.data.lmdb", "drml.nets"])
 def test_pure_modules_need_neither_caffe_nor_lmdb(what: str) -> None:
     pure = (
         "data.labels",
@@ -184,12 +184,12 @@ def test_readers_know_nothing_of_databases() -> None:
         assert not [n for n, names in MODULES.items() if inside(n, "data.readers") and uses(names, what)]
 
 
-def test_only_net_imports_caffe() -> None:
-    assert {n for n, names in MODULES.items() if uses(names, "caffe")} == {"drml.nets.net"}
+def test_only_pycaffe_imports_caffe() -> None:
+    assert {n for n, names in MODULES.items() if uses(names, "caffe")} == {"drml.nets.pycaffe"}
 
 
 def test_exported_nets_run_without_caffe() -> None:
-    for what in ("caffe", "drml.nets.net", "drml.nets.onnx_export", "lmdb"):
+    for what in ("caffe", "drml.nets.pycaffe", "drml.nets.net", "drml.nets.onnx_export", "lmdb"):
         assert not [
             n
             for n, names in MODULES.items()
@@ -237,7 +237,8 @@ def test_nothing_shipped_imports_tests() -> None:
         "evaluation.saliency",
         "io.figures",
         "nets.convert",
-        "nets.net_input",
+        "nets.preprocessing",
+        "nets.shapes",
         "report.charts",
         "report.faces",
         "report.lines",

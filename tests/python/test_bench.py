@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from drml.nets.net import import_caffe
+from drml.nets.pycaffe import import_caffe
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tools/bench"))

@@ -13,7 +13,10 @@ from drml.cli import main
 from drml.data.lmdb import write_mean
 from drml.io.errors import UserError
 from drml.nets.convert import borders, convert, to_branches, to_region
-from drml.nets.net import import_caffe, map_shape, read_caffemodel, read_prototxt
+from drml.nets.probe import map_shape
+from drml.nets.prototxt import read_prototxt
+from drml.nets.pycaffe import import_caffe
+from drml.nets.weights import read_caffemodel
 from drml.training.train import train
 
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -28,7 +31,7 @@ def in_process(monkeypatch):
     def shape(_code, path, blob):
         return " ".join(map(str, caffe.Net(str(path), caffe.TEST).blobs[blob].shape))
 
-    monkeypatch.setattr("drml.nets.net._in_child", shape)
+    monkeypatch.setattr("drml.nets.probe._in_child", shape)
 
 
 def region_net(region_param, *, channels=4, height=11, width=13, more=""):

@@ -29,7 +29,7 @@ from drml.detect import model, pipeline
 from drml.detect.faces import Face, FaceDetector, model_file
 from drml.detect.run import Outputs, detect, open_recogniser
 from drml.io.errors import UserError
-from drml.nets.net_input import Input
+from drml.nets.preprocessing import Preprocessing
 
 FIXED = ["frame", "face_id", "timestamp", "confidence", "success"]
 POINTS = [f"{axis}_{point}" for axis in "xy" for point in range(5)]
@@ -378,7 +378,7 @@ def test_memory_does_not_grow_with_a_video(
             points = np.array([[80, 80], [110, 80], [95, 95], [85, 110], [105, 110]], float)
             return [Face((60.0, 60.0, 70.0, 80.0), points, 0.9)]
 
-    net = model.Recogniser(Constant(0.5), Input(1.0, "", None, ""), tiny.AUS, 24)
+    net = model.Recogniser(Constant(0.5), Preprocessing(1.0, "", None, ""), tiny.AUS, 24)
     outputs = Outputs(tmp_path / "out", tmp_path / "out" if drawn else None)
     detect([str(path)], net, outputs, detector=Counting(), batch=100, progress=False)
     assert len(alive) == 201, "the detector tries a picture of its own first"
@@ -672,7 +672,7 @@ def test_an_exported_net_gives_what_caffe_gives(
 
 def test_any_predictor_will_do_and_gets_whole_batches(tmp_path: Path, detector: FaceDetector) -> None:
     predictor = Constant(0.625)
-    net = model.Recogniser(predictor, Input(1.0, "", None, ""), tiny.AUS, 24)
+    net = model.Recogniser(predictor, Preprocessing(1.0, "", None, ""), tiny.AUS, 24)
     path = data.write_video(tmp_path / "clip.mp4", list(data.moving(20)))
     detect([str(path)], net, Outputs(tmp_path), detector=detector, batch=8, progress=False)
     assert predictor.batches == [(8, 3, 20, 20), (8, 3, 20, 20), (4, 3, 20, 20)]
@@ -682,7 +682,7 @@ def test_any_predictor_will_do_and_gets_whole_batches(tmp_path: Path, detector: 
 def test_an_output_that_is_no_probability_ends_it_and_leaves_no_csv(
     tmp_path: Path, detector: FaceDetector
 ) -> None:
-    net = model.Recogniser(Constant(float("nan")), Input(1.0, "", None, ""), tiny.AUS, 24)
+    net = model.Recogniser(Constant(float("nan")), Preprocessing(1.0, "", None, ""), tiny.AUS, 24)
     path = data.write_video(tmp_path / "clip.mp4", list(data.moving(3)))
     with pytest.raises(UserError, match="constant: output 0 is nan, not a probability"):
         detect([str(path)], net, Outputs(tmp_path / "out"), detector=detector, progress=False)

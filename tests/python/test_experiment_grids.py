@@ -10,7 +10,8 @@ import pytest
 from drml import cli
 from drml.experiments.methods import GRIDS, METHODS, NotAvailable, net_files
 from drml.experiments.nets import write_variant
-from drml.nets.net import import_caffe, read_prototxt
+from drml.nets.prototxt import read_prototxt
+from drml.nets.pycaffe import import_caffe
 from experiment_data import add_region, write_data, write_models
 
 MODELS = Path(__file__).resolve().parents[2] / "models"

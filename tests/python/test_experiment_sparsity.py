@@ -18,7 +18,9 @@ from drml.experiments.methods import METHODS, SPARSITY, net_files
 from drml.experiments.nets import write_variant
 from drml.experiments.sparsity import Patches
 from drml.io.errors import UserError
-from drml.nets.net import import_caffe, read_blob, read_prototxt
+from drml.nets.prototxt import read_prototxt
+from drml.nets.pycaffe import import_caffe
+from drml.nets.weights import read_blob
 from experiment_data import add_region, write_data, write_models
 
 MODELS = Path(__file__).resolve().parents[2] / "models"

@@ -11,7 +11,7 @@ import tiny_net as tiny
 from drml.cli import main
 from drml.evaluation import scoring
 from drml.evaluation.metrics import evaluate
-from drml.nets.net import read_prototxt
+from drml.nets.prototxt import read_prototxt
 from drml.training.caffe_log import EXACT, Counts, Figure, LogReader
 from drml.training.f1_table import F1Table, names_of_aus
 from drml.training.train import set_up, train

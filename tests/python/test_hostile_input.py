@@ -27,6 +27,7 @@ from drml.data.manifest import read_manifest
 from drml.data.readers import disfa, images, listed, mat5
 from drml.io import limits
 from drml.io.errors import UserError
+from drml.nets import prototxt
 
 # --- all readers, some changed files of each
 
@@ -244,16 +245,15 @@ def test_hdf5_is_not_led_to_other_files(tmp_path: Path) -> None:
 def test_a_net_that_runs_code_or_writes_files_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    net = pytest.importorskip("drml.nets.net")
     pytest.importorskip("caffe")
     path = tmp_path / "deploy.prototxt"
     for kind, said in (("Python", "CAFFE_PYTHON_LAYERS=1"), ("HDF5Output", "run it with caffe itself")):
         path.write_text(f'layer {{ name: "x" type: "{kind}" bottom: "a" }}')
         with pytest.raises(UserError, match=f"layer 'x' of the type {kind} .*{said}"):
-            net.read_prototxt(path)
+            prototxt.read_prototxt(path)
     monkeypatch.setenv("CAFFE_PYTHON_LAYERS", "1")
     path.write_text('layer { name: "x" type: "Python" }')
-    assert net.read_prototxt(path).layer[0].type == "Python"
+    assert prototxt.read_prototxt(path).layer[0].type == "Python"
 
 
 # --- LMDB: what the library would follow out of the file

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from drml.nets.net import import_caffe, read_prototxt
+from drml.nets.prototxt import read_prototxt
+from drml.nets.pycaffe import import_caffe
 
 ROOT = Path(__file__).resolve().parents[2] / "models"
 MODELS = ROOT / "drml"

@@ -1,4 +1,4 @@
-"""drml.nets.net: weights are checked before Caffe sees them, and outputs are those of plain NumPy."""
+"""Weights are checked before Caffe sees them, and outputs are those of plain NumPy."""
 
 import subprocess
 import sys
@@ -8,8 +8,11 @@ import pytest
 
 import tiny_net as tiny
 from drml.io.errors import UserError
-from drml.nets import net as drml_net
 from drml.nets.net import CaffeNet
+from drml.nets.probe import fatal_line
+from drml.nets.prototxt import read_prototxt, transform_of
+from drml.nets.pycaffe import import_caffe
+from drml.nets.weights import read_weights
 
 
 @pytest.fixture
@@ -252,18 +255,18 @@ def test_transform_is_the_one_of_the_phase(tmp_path):
     tiny.write_solver(tmp_path)
     path = tmp_path / "train_val.prototxt"
     path.write_text(path.read_text().replace("mirror: true", "mirror: true mean_value: 7"))
-    net = drml_net.read_prototxt(path)
-    assert drml_net.transform_of(net, "TRAIN").mean_value == (7,)
-    test = drml_net.transform_of(net, "TEST")
+    net = read_prototxt(path)
+    assert transform_of(net, "TRAIN").mean_value == (7,)
+    test = transform_of(net, "TEST")
     assert test.mean_value == ()
     assert test.scale == pytest.approx(0.02)
     assert (test.crop_size, test.mean_file) == (20, "data/drml/fold1/mean.binaryproto")
-    assert drml_net.transform_of(drml_net.read_prototxt(tiny.write_deploy(tmp_path))) is None
+    assert transform_of(read_prototxt(tiny.write_deploy(tmp_path))) is None
 
 
 def test_caffemodel_keeps_the_transform_it_was_trained_with(tmp_path):
     path = tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters(), scale=0.25)
-    assert drml_net.read_weights(path).transform.scale == 0.25
+    assert read_weights(path).transform.scale == 0.25
 
 
 def test_fatal_line_is_found_in_a_log():
@@ -272,15 +275,15 @@ def test_fatal_line_is_found_in_a_log():
         "F1123 10:00:00.000002    12 db_lmdb.hpp:15] Check failed: mdb_status == 0 (2 vs. 0) No such file\n"
         "*** Check failure stack trace: ***\n    @     0x7f  google::LogMessage::Fail()\n"
     )
-    assert drml_net.fatal_line(log) == "Check failed: mdb_status == 0 (2 vs. 0) No such file"
-    assert drml_net.fatal_line("F20261123 10:00:00.1 12 a.cpp:1] worse\n") == "worse"
-    assert drml_net.fatal_line("nothing here") is None
+    assert fatal_line(log) == "Check failed: mdb_status == 0 (2 vs. 0) No such file"
+    assert fatal_line("F20261123 10:00:00.1 12 a.cpp:1] worse\n") == "worse"
+    assert fatal_line("nothing here") is None
 
 
 def test_without_caffe_the_way_out_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "caffe", None)
     with pytest.raises(UserError, match=r"pycaffe not found .* run make"):
-        drml_net.import_caffe()
+        import_caffe()
 
 
 def test_the_package_imports_without_caffe_and_caffe_is_quiet(tmp_path, deploy, weights):

@@ -15,9 +15,11 @@ from drml import cli
 from drml.data.labels import BP4D_AUS
 from drml.data.lmdb import write_mean
 from drml.io.errors import UserError
-from drml.nets.net import CaffeNet, import_caffe, read_prototxt, write_prototxt
+from drml.nets.net import CaffeNet
 from drml.nets.onnx_export import export, files, layers
 from drml.nets.onnx_net import OnnxNet
+from drml.nets.prototxt import read_prototxt, write_prototxt
+from drml.nets.pycaffe import import_caffe
 
 caffe = import_caffe()
 MODELS = Path(__file__).resolve().parents[2] / "models"

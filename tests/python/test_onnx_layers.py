@@ -9,11 +9,11 @@ import pytest
 from scipy.special import expit
 
 from drml.io.errors import UserError
-from drml.nets.net import import_caffe
 from drml.nets.onnx_export import lrn, region
 from drml.nets.onnx_export.files import build
 from drml.nets.onnx_export.graph import BATCH
 from drml.nets.onnx_export.layers import CONVERTERS
+from drml.nets.pycaffe import import_caffe
 
 caffe = import_caffe()
 

@@ -21,8 +21,9 @@ from drml.data.readers.folds import deal
 from drml.data.verify import verify
 from drml.evaluation import scoring
 from drml.io.errors import UserError
-from drml.nets.net import read_caffemodel, read_prototxt
 from drml.nets.outputs import count_outputs, fit_outputs, output_layer
+from drml.nets.prototxt import read_prototxt
+from drml.nets.weights import read_caffemodel
 from drml.training.train import set_up, train
 
 QUIET: dict[str, Any] = {"jobs": 1, "progress": False}

@@ -6,7 +6,7 @@ import pytest
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format
 
 from drml.io import messages
-from drml.nets.net import import_caffe
+from drml.nets.pycaffe import import_caffe
 
 caffe = import_caffe()
 from caffe.proto import caffe_pb2  # noqa: E402 -- only importable once import_caffe has set the log level

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from drml.nets.net import import_caffe
+from drml.nets.pycaffe import import_caffe
 
 caffe = import_caffe()
 from caffe.proto import caffe_pb2  # noqa: E402 -- only importable once import_caffe has set the log level

@@ -189,7 +189,7 @@ def test_torn_snapshots_are_passed_over(solver, fold, tmp_path):
 
 
 def test_snapshots_that_a_stock_caffe_wrote_are_taken(solver, fold, tmp_path):
-    from drml.nets.net import new_message
+    from drml.nets.pycaffe import new_message
 
     out = tmp_path / "out"
     train(solver, out, data=fold, seed=5, max_iter=2, progress=False)

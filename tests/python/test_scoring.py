@@ -16,8 +16,8 @@ from drml.data.manifest import read_manifest
 from drml.evaluation import metrics, scoring
 from drml.io.errors import UserError
 from drml.io.files import writing
-from drml.nets import net_input
-from drml.nets.net import Transform
+from drml.nets import preprocessing
+from drml.nets.prototxt import Transform
 
 
 @pytest.fixture
@@ -74,12 +74,12 @@ def test_threshold_counts_for_f1_alone(setup):
 
 
 def settle(weights, fold, **options):
-    return net_input.find_input(weights, fold / "test_lmdb", **options)
+    return preprocessing.find_preprocessing(weights, fold / "test_lmdb", **options)
 
 
 def test_scale_comes_from_the_weights_then_transform_json_then_one(setup, tmp_path):
     _, weights, fold, _, _ = setup
-    (tmp_path / "transform.json").write_text(net_input.transform_to_json(Transform(scale=0.5)))
+    (tmp_path / "transform.json").write_text(preprocessing.transform_to_json(Transform(scale=0.5)))
     assert settle(weights, fold).scale == pytest.approx(0.02)
     assert settle(weights, fold, scale=3.0).scale == 3
     hdf5 = tiny.write_hdf5(tmp_path / "w.h5", tiny.draw_parameters())
@@ -97,7 +97,7 @@ def test_mean_comes_from_the_option_then_the_weights_then_the_data(setup, tmp_pa
     beside = read_mean(fold / "mean.binaryproto")
     np.testing.assert_array_equal(settle(weights, fold).mean, beside)
     (tmp_path / "transform.json").write_text(
-        net_input.transform_to_json(Transform(scale=0.02, mean_file="kept.binaryproto"))
+        preprocessing.transform_to_json(Transform(scale=0.02, mean_file="kept.binaryproto"))
     )
     np.testing.assert_array_equal(settle(weights, fold).mean, means["kept"])
     given = settle(weights, fold, mean=tmp_path / "given.binaryproto")
@@ -114,7 +114,7 @@ def test_weights_trained_without_a_mean_image_get_none(tmp_path):
     hdf5 = tiny.write_hdf5(tmp_path / "w.h5", tiny.draw_parameters())
     np.testing.assert_array_equal(settle(hdf5, fold).mean, read_mean(fold / "mean.binaryproto"))
     transform = Transform(scale=0.1, mean_value=(1.0, 2.0, 3.0))
-    (tmp_path / "transform.json").write_text(net_input.transform_to_json(transform))
+    (tmp_path / "transform.json").write_text(preprocessing.transform_to_json(transform))
     np.testing.assert_array_equal(settle(hdf5, fold).mean, [1, 2, 3])
 
 
@@ -145,8 +145,8 @@ def test_mean_values_of_the_net_are_used(tmp_path):
     weights = tiny.write_hdf5(tmp_path / "w.h5", tiny.draw_parameters())
     assert settle(weights, fold).mean is None
     transform = Transform(scale=0.1, mean_value=(1.0, 2.0, 3.0))
-    (tmp_path / "transform.json").write_text(net_input.transform_to_json(transform))
-    assert net_input.read_transform_file(weights) == transform
+    (tmp_path / "transform.json").write_text(preprocessing.transform_to_json(transform))
+    assert preprocessing.read_transform_file(weights) == transform
     np.testing.assert_array_equal(settle(weights, fold).mean, [1, 2, 3])
 
 
@@ -154,7 +154,7 @@ def test_mean_values_of_the_net_are_used(tmp_path):
 def test_broken_transform_json_is_named(tmp_path, text):
     (tmp_path / "transform.json").write_text(text)
     with pytest.raises(UserError, match=r"transform.json: not a transform"):
-        net_input.read_transform_file(tmp_path / "w.h5")
+        preprocessing.read_transform_file(tmp_path / "w.h5")
 
 
 # --- AUs ------------------------------------------------------------------------------------------------

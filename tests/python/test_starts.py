@@ -12,7 +12,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 import draw_starts  # noqa: E402 - a script, in no package
 import starts  # noqa: E402 - a script, in no package
 
-from drml.nets.net import read_prototxt  # noqa: E402 - behind the scripts
+from drml.nets.prototxt import read_prototxt  # noqa: E402 - behind the scripts
 
 
 def net(name, model="drml"):

@@ -19,8 +19,8 @@ import tiny_net as tiny
 from drml.data.lmdb import check_lmdb, read_lmdb, read_mean, write_lmdb
 from drml.evaluation import scoring
 from drml.io.errors import UserError
-from drml.nets import net_input
-from drml.nets.net import read_prototxt
+from drml.nets import preprocessing
+from drml.nets.prototxt import read_prototxt
 from drml.training.caffe_log import LogReader
 from drml.training.train import find_caffe, rename_in_solver, set_up, train
 
@@ -67,7 +67,7 @@ def test_transform_and_mean_are_kept_for_scoring(solver, fold, tmp_path):
     assert content["scale"] == pytest.approx(0.02)
     assert (content["crop_size"], content["mean_file"]) == (20, "mean.binaryproto")
     np.testing.assert_array_equal(read_mean(out / "mean.binaryproto"), read_mean(fold / "mean.binaryproto"))
-    assert net_input.read_transform_file(out / "any.h5").mean_file == str(out / "mean.binaryproto")
+    assert preprocessing.read_transform_file(out / "any.h5").mean_file == str(out / "mean.binaryproto")
 
 
 def test_without_data_the_nets_own_paths_are_made_absolute(solver, fold, tmp_path, monkeypatch):

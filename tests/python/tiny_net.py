@@ -11,7 +11,7 @@ import h5py
 import numpy as np
 
 from drml.data.lmdb import write_lmdb, write_mean
-from drml.nets.net import import_caffe
+from drml.nets.pycaffe import import_caffe
 
 AUS = (1, 2, 4)
 OUTPUTS = 3

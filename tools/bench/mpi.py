@@ -23,7 +23,7 @@ import numpy as np
 
 from drml.data.lmdb import write_lmdb
 from drml.io.shipped import build_info, find_program
-from drml.nets.net import import_caffe
+from drml.nets.pycaffe import import_caffe
 
 ROOT = Path(__file__).resolve().parents[2]
 SOLVER = """

@@ -19,9 +19,11 @@ from drml.data.manifest import manifest_beside, read_manifest
 from drml.data.registration import SIZE
 from drml.io.errors import UserError
 from drml.io.shipped import find_shipped
-from drml.nets.net import CaffeNet, data_paths, preprocess, read_prototxt, read_weights
-from drml.nets.net_input import Input, find_input, read_transform_file
+from drml.nets.net import CaffeNet
 from drml.nets.onnx_metadata import Metadata
+from drml.nets.preprocessing import Preprocessing, find_preprocessing, preprocess, read_transform_file
+from drml.nets.prototxt import data_paths, read_prototxt
+from drml.nets.weights import read_weights
 
 __all__ = [
     "CaffePredictor",
@@ -86,7 +88,7 @@ class Recogniser:
     Attributes
     ----------
     predictor : Predictor
-    preparation : Input
+    preparation : Preprocessing
         Mean and scale.
     aus : tuple of int
         AUs of the outputs.
@@ -95,7 +97,7 @@ class Recogniser:
     """
 
     predictor: Predictor
-    preparation: Input
+    preparation: Preprocessing
     aus: tuple[int, ...]
     size: int
 
@@ -125,7 +127,7 @@ class Recogniser:
 
 
 def run_faces(
-    predictor: Predictor, preparation: Input, faces: Sequence[NDArray[np.uint8]]
+    predictor: Predictor, preparation: Preprocessing, faces: Sequence[NDArray[np.uint8]]
 ) -> NDArray[np.float64]:
     """Make the net's input of registered faces and run it; N x K."""
     batch = np.stack(
@@ -159,15 +161,15 @@ def find_net(weights: str | Path, net: str | Path | None = None) -> Path:
 
 def find_preparation(
     weights: str | Path, *, mean: str | Path | None = None, scale: float | None = None
-) -> Input:
-    """Settle mean and scale as `drml.nets.net_input` does, with the mean.binaryproto beside the weights.
+) -> Preprocessing:
+    """Settle mean and scale as `drml.nets.preprocessing` does, with the mean.binaryproto beside the weights.
 
     Raises
     ------
     UserError
         Nothing tells whether training took a mean off, or its mean image is not found.
     """
-    found = find_input(weights, Path(weights).absolute(), mean=mean, scale=scale)
+    found = find_preprocessing(weights, Path(weights).absolute(), mean=mean, scale=scale)
     if found.mean is None and not read_weights(weights).transform and not read_transform_file(weights):
         raise UserError(
             f"{weights}: what mean image it was trained with is not known, and no mean.binaryproto is"
@@ -178,7 +180,7 @@ def find_preparation(
 
 def find_onnx_preparation(
     name: str, metadata: Metadata, *, mean: str | Path | None = None, scale: float | None = None
-) -> Input:
+) -> Preprocessing:
     """Settle mean and scale for what ``drml export-onnx`` wrote.
 
     Raises
@@ -189,16 +191,16 @@ def find_onnx_preparation(
     if metadata.mean_folded:
         if mean is not None or scale is not None:
             raise UserError(f"{name}: has mean and scale inside; leave --mean and --scale out")
-        return Input(1.0, "in the file", None, "in the file")
+        return Preprocessing(1.0, "in the file", None, "in the file")
     if mean is None:
         raise UserError(f"{name}: has no mean image inside; give --mean, or export it with --mean")
     found = read_mean(Path(mean))
     if scale is not None:
-        return Input(scale, "as given", found, str(mean))
-    return Input(metadata.scale, "the file", found, str(mean))
+        return Preprocessing(scale, "as given", found, str(mean))
+    return Preprocessing(metadata.scale, "the file", found, str(mean))
 
 
-def side_of(preparation: Input, input_shape: tuple[int, int, int], size: int | None = None) -> int:
+def side_of(preparation: Preprocessing, input_shape: tuple[int, int, int], size: int | None = None) -> int:
     """Settle the side of the registered faces: as given, else the mean image's, else 200."""
     mean = preparation.mean
     if size is None:

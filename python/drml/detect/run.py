@@ -25,7 +25,7 @@ from drml.detect.sources import Source, find_sources
 from drml.detect.table import Table, columns, rows
 from drml.detect.tracking import Tracker
 from drml.io.errors import UserError
-from drml.nets.net_input import Input
+from drml.nets.preprocessing import Preprocessing
 
 __all__ = ["IMAGES_FILE", "Done", "Outputs", "detect", "open_onnx", "open_recogniser"]
 
@@ -139,7 +139,7 @@ def open_recogniser(
     net : path, optional
         Deploy prototxt; by default found by `drml.detect.model.find_net`.
     mean, scale : optional
-        As in `drml.nets.net_input.find_input`; the mean image may also lie beside the weights.
+        As in `drml.nets.preprocessing.find_preprocessing`; the mean image may also lie beside the weights.
     size : int, optional
         Side of the registered faces; by default the mean image's, else 200.
     aus : sequence of int, optional
@@ -198,7 +198,7 @@ def open_onnx(
     return model.Recogniser(net, preparation, model.find_aus(path, outputs, known, net.name), side)
 
 
-def _try_out(predictor: model.Predictor, preparation: Input, side: int) -> int:
+def _try_out(predictor: model.Predictor, preparation: Preprocessing, side: int) -> int:
     """Run one grey face, so that what does not fit is told before the long work; return the outputs."""
     face = np.full((side, side, predictor.input_shape[0]), 127, np.uint8)
     return model.run_faces(predictor, preparation, [face]).shape[1]

@@ -17,7 +17,7 @@ from drml.data.split import open_split
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.nets.net import CaffeNet
-from drml.nets.net_input import find_input
+from drml.nets.preprocessing import find_preprocessing
 
 __all__ = ["BlobReader", "Extracted", "extract"]
 
@@ -35,7 +35,7 @@ class BlobReader:
     Attributes
     ----------
     source : Split
-    settings : Input
+    settings : Preprocessing
         How pictures become the net's input.
     weights : path
     blob : str
@@ -59,7 +59,7 @@ class BlobReader:
         probe: bool = True,
     ) -> None:
         self.source = open_split(data)
-        self.settings = find_input(weights, self.source.lmdb, mean=mean, scale=scale)
+        self.settings = find_preprocessing(weights, self.source.lmdb, mean=mean, scale=scale)
         self.weights = weights
         self.blob = blob
         self._batch = batch

@@ -26,7 +26,7 @@ from drml.evaluation.saliency import centre, focus, saliency_maps
 from drml.io.errors import UserError
 from drml.io.files import put_folder_in_place
 from drml.nets.net import CaffeGradientNet
-from drml.nets.net_input import Input, find_input
+from drml.nets.preprocessing import Preprocessing, find_preprocessing
 
 __all__ = [
     "RegisteredFace",
@@ -45,7 +45,7 @@ def open_gradient_net(
     deploy: str | Path, weights: str | Path, data: Split, **options: Any
 ) -> CaffeGradientNet:
     """Open a net for gradients, with the preprocessing of its training; `options` as in `CaffeNet`."""
-    settings = find_input(weights, data.lmdb)
+    settings = find_preprocessing(weights, data.lmdb)
     return CaffeGradientNet(deploy, weights, mean=settings.mean, scale=settings.scale, **options)
 
 
@@ -112,7 +112,7 @@ class RegisteredFace:
         BGR.
     aus : tuple of int
         AUs of the net's outputs, in their order.
-    preparation : Input
+    preparation : Preprocessing
         Mean and scale of the net's training.
     labels : dict
         AU -> label, as far as the labels are known.
@@ -123,7 +123,7 @@ class RegisteredFace:
     name: str
     image: NDArray[np.uint8]
     aus: tuple[int, ...]
-    preparation: Input
+    preparation: Preprocessing
     labels: dict[int, int] = field(default_factory=dict)
     synthetic: bool = False
 
@@ -151,7 +151,7 @@ def read_face(
     for name, image, labels in source.records():
         if key in (None, name):
             known = dict(zip(scoring.aus_of(source, len(labels), aus), labels.tolist(), strict=True))
-            preparation = find_input(weights, source.lmdb)
+            preparation = find_preprocessing(weights, source.lmdb)
             return RegisteredFace(name, image, tuple(aus or known), preparation, known, source.synthetic)
     raise UserError(f"{data}: no record in it" if key is None else f"{source.name}: no record {key}")
 

@@ -1,7 +1,7 @@
 """Score a trained network on prepared data: the table of F1-frame, ROC-AUC and AP per AU.
 
 What the data are is told in `drml.data.split`; how a picture becomes the net's input, in
-`drml.nets.net_input`.
+`drml.nets.preprocessing`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from drml.evaluation import metrics
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.io.limits import LABELS, open_list
-from drml.nets.net import CaffeNet, Net
-from drml.nets.net_input import describe_input, find_input
+from drml.nets.net import CaffeNet, NetLike
+from drml.nets.preprocessing import describe_preprocessing, find_preprocessing
 from drml.training.base_rates import REMARK, Separation, spreads
 
 __all__ = [
@@ -141,7 +141,7 @@ def _list(aus: Sequence[int]) -> str:
     return ", ".join(f"AU{au}" for au in aus)
 
 
-def _output_blob(net: Net, deploy: str | Path) -> str:
+def _output_blob(net: NetLike, deploy: str | Path) -> str:
     """Return the blob with the probabilities: ``prob``."""
     if "prob" not in net.blob_names:
         raise UserError(
@@ -165,7 +165,7 @@ def predict(
 ) -> Predictions:
     """Run a net over one test set; the parameters are those of `score`."""
     source = open_split(data)
-    settings = find_input(weights, source.lmdb, mean=mean, scale=scale)
+    settings = find_preprocessing(weights, source.lmdb, mean=mean, scale=scale)
     net = CaffeNet(deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe)
     blob = _output_blob(net, deploy)
     start = time.perf_counter()
@@ -307,7 +307,7 @@ class TestResult:
             subjects = f" of {fold.subjects} subjects" if fold.subjects else ""
             note = ", SYNTHETIC DATA (drawn faces)" if fold.synthetic else ""
             lines.append(f"{fold.data}: {len(fold.keys)} frames{subjects}{note}")
-            lines.append(f"  weights {fold.weights}, {describe_input(fold.input)}")
+            lines.append(f"  weights {fold.weights}, {describe_preprocessing(fold.input)}")
             for side, aus in fold.not_scored.items():
                 lines.append(f"  not scored, since only the {side} has them: {_list(aus)}")
             if fold.classifier:
@@ -378,7 +378,7 @@ def score(
     data : path or sequence of path
         LMDB folder or manifest; as many as `weights`, in the same order.
     mean : path, optional
-        mean.binaryproto; by default found as `drml.nets.net_input` tells. So is `scale`.
+        mean.binaryproto; by default found as `drml.nets.preprocessing` tells. So is `scale`.
     scale : float, optional
         Factor after the mean is taken off.
     batch : int

@@ -8,7 +8,7 @@ from typing import Any
 from drml.experiments.methods import METHODS, Method, NetFiles, NotAvailable, net_files
 from drml.experiments.settings import Settings
 from drml.io.errors import UserError
-from drml.nets.net import read_prototxt, write_prototxt
+from drml.nets.prototxt import read_prototxt, write_prototxt
 
 __all__ = ["GRIDS_FOLDER", "SPARSITY_FOLDER", "files_of", "region_layers", "write_variant"]
 

@@ -22,7 +22,8 @@ from drml.experiments.detect import TRAIN_FOLDER
 from drml.experiments.methods import METHODS
 from drml.experiments.nets import files_of, region_layers
 from drml.experiments.settings import Settings
-from drml.nets.net import read_blob, read_prototxt
+from drml.nets.prototxt import read_prototxt
+from drml.nets.weights import read_blob
 from drml.synth import Subject, render
 from drml.training.train import FINAL_STEM
 

@@ -24,7 +24,9 @@ from drml.experiments.settings import Settings
 from drml.experiments.units import Place, Unit
 from drml.io.errors import UserError
 from drml.io.files import digest
-from drml.nets.net import import_caffe, probe_net, read_prototxt, write_prototxt
+from drml.nets.probe import probe_net
+from drml.nets.prototxt import read_prototxt, write_prototxt
+from drml.nets.pycaffe import import_caffe
 
 __all__ = ["FOLDER", "unit"]
 

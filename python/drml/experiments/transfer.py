@@ -26,7 +26,7 @@ from drml.evaluation import scoring
 from drml.evaluation.features import BlobReader
 from drml.evaluation.scoring import Predictions, TestResult
 from drml.io.errors import UserError
-from drml.nets.net_input import Input
+from drml.nets.preprocessing import Preprocessing
 
 __all__ = ["CS", "transfer"]
 
@@ -47,7 +47,7 @@ class _Split:
     features: NDArray[np.float32]
     labels: NDArray[np.int8]
     source: Split
-    settings: Input
+    settings: Preprocessing
 
     @property
     def aus(self) -> tuple[int, ...]:

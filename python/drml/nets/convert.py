@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 
 from drml.io.errors import UserError
 from drml.io.files import writing
-from drml.nets.net import map_shape, prototxt_text, read_caffemodel, read_prototxt
+from drml.nets.probe import map_shape
+from drml.nets.prototxt import prototxt_text, read_prototxt
+from drml.nets.weights import read_caffemodel
 
 __all__ = ["TARGETS", "Branches", "borders", "convert", "to_branches", "to_region"]
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from drml.data.labels import AU_NAMES
+from drml.nets.shapes import shape_text
 
 __all__ = ["PROBABILITIES", "SCORES", "Metadata"]
 
@@ -55,8 +56,8 @@ class Metadata:
             values = "pixels of 0 to 255: mean image and scale are in the file"
         else:
             values = f"(pixel - mean) * {self.scale:.9g}, pixels of 0 to 255, with the mean of the training"
-        middle = f", the middle of {_x(self.face_size)}" if self.face_size else ""
-        return f"registered face, BGR, height x width {_x(self.size)}{middle}; {values}"
+        middle = f", the middle of {shape_text(self.face_size)}" if self.face_size else ""
+        return f"registered face, BGR, height x width {shape_text(self.size)}{middle}; {values}"
 
     def to_properties(self) -> dict[str, str]:
         """Return the properties as ONNX keeps them."""
@@ -70,8 +71,8 @@ class Metadata:
             "channels": "BGR",
             "mean_folded": json.dumps(self.mean_folded),
             "scale": repr(self.scale),
-            "size": _x(self.size),
-            **({"face_size": _x(self.face_size)} if self.face_size else {}),
+            "size": shape_text(self.size),
+            **({"face_size": shape_text(self.face_size)} if self.face_size else {}),
         }
 
     @classmethod
@@ -95,10 +96,6 @@ class Metadata:
             size=_pair(properties["size"]),
             face_size=_pair(properties["face_size"]) if "face_size" in properties else None,
         )
-
-
-def _x(size: tuple[int, int]) -> str:
-    return "x".join(map(str, size))
 
 
 def _pair(text: str) -> tuple[int, int]:

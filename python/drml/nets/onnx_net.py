@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from drml.io.errors import UserError
 from drml.io.limits import PROTO_BYTES, check_file
 from drml.nets.onnx_metadata import PROBABILITIES, SCORES, Metadata
+from drml.nets.shapes import shape_text
 
 __all__ = ["OnnxNet", "import_onnxruntime"]
 
@@ -126,7 +127,7 @@ class OnnxNet:
         """
         array = np.ascontiguousarray(batch, np.float32)
         if array.shape[1:] != self.input_shape:
-            given, wanted = ("x".join(map(str, shape)) for shape in (array.shape, self.input_shape))
+            given, wanted = map(shape_text, (array.shape, self.input_shape))
             raise UserError(f"{self.name}: a batch of {given} does not fit; it takes N x {wanted}")
         result: NDArray[np.float32] = self._session.run([output], {self._input: array})[0]
         return result

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.io import machine
-from drml.nets.net_input import describe_input
+from drml.nets.preprocessing import describe_preprocessing
 from drml.report.markup import escaped
 from drml.report.page import Section
 from drml.training.train import SOLVER_FILE
@@ -61,7 +61,7 @@ def origin_section(
     """Return commands, settings of the input, versions and machine."""
     named = ", ".join(f"{name} {number}" for name, number in machine.versions().items())
     lines = [machine.system(), named]
-    settings = [f"{fold['weights']}: {describe_input(fold['input'])}" for fold in scores["folds"]]
+    settings = [f"{fold['weights']}: {describe_preprocessing(fold['input'])}" for fold in scores["folds"]]
     commands = "\n".join(_commands(scores, summary, train_dir, data_dir))
     body = [
         f"<pre>{escaped(commands)}</pre>",

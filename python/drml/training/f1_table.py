@@ -16,7 +16,7 @@ from drml.data.manifest import LMDB_SUFFIX, manifest_beside, read_aus
 from drml.io.errors import UserError
 from drml.io.figures import mean_of_defined
 from drml.io.limits import open_list
-from drml.nets.net import data_paths
+from drml.nets.prototxt import data_paths
 from drml.training.base_rates import Separation, estimate
 from drml.training.caffe_log import OUTCOMES, Counts, f1_of_counts
 

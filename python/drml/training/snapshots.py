@@ -15,7 +15,7 @@ from typing import Any
 
 from drml.io.errors import UserError
 from drml.io.limits import ARRAY_BYTES, PROTO_BYTES, read_bytes
-from drml.nets.net import new_message
+from drml.nets.pycaffe import new_message
 
 __all__ = ["Snapshot", "newest", "read"]
 

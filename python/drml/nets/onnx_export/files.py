@@ -18,12 +18,13 @@ from drml.data.labels import BP4D_AUS, DISFA_AUS
 from drml.data.lmdb import read_mean
 from drml.io.errors import UserError
 from drml.io.files import digest, writing
-from drml.nets.net import CaffeNet, read_prototxt
-from drml.nets.net_input import find_scale
+from drml.nets.net import CaffeNet
 from drml.nets.onnx_export.compare import TOLERANCE, Difference, compare, pictures
 from drml.nets.onnx_export.graph import BATCH, Graph, Layer
 from drml.nets.onnx_export.layers import CONVERTERS
 from drml.nets.onnx_metadata import PROBABILITIES, SCORES, Metadata
+from drml.nets.preprocessing import find_scale
+from drml.nets.prototxt import read_prototxt
 
 __all__ = ["Exported", "export"]
 

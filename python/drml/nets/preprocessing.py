@@ -26,15 +26,18 @@ from numpy.typing import NDArray
 from drml.data.lmdb import read_mean
 from drml.io.errors import UserError
 from drml.io.limits import read_json
-from drml.nets.net import Transform, read_weights
+from drml.nets.prototxt import Transform
+from drml.nets.shapes import shape_text
+from drml.nets.weights import read_weights
 
 __all__ = [
     "MEAN_FILE",
     "TRANSFORM_FILE",
-    "Input",
-    "describe_input",
-    "find_input",
+    "Preprocessing",
+    "describe_preprocessing",
+    "find_preprocessing",
     "find_scale",
+    "preprocess",
     "read_transform_file",
     "transform_to_json",
 ]
@@ -64,7 +67,7 @@ def read_transform_file(weights: str | Path) -> Transform | None:
 
 
 @dataclass(frozen=True)
-class Input:
+class Preprocessing:
     """How pictures become the net's input, and where each setting comes from (for the reader).
 
     Attributes
@@ -93,14 +96,14 @@ class Input:
         }
 
 
-def describe_input(settings: Mapping[str, Any]) -> str:
-    """Put into words what `Input.to_dict` gave, or what a model without a net says of its features.
+def describe_preprocessing(settings: Mapping[str, Any]) -> str:
+    """Put into words what `Preprocessing.to_dict` gave, or what a model without a net says of its features.
 
     Examples
     --------
-    >>> describe_input({"scale": 0.5, "scale_from": "default", "mean_from": "none"})
+    >>> describe_preprocessing({"scale": 0.5, "scale_from": "default", "mean_from": "none"})
     'mean: none, scale 0.5 (default)'
-    >>> describe_input({"features": "SIFT"})
+    >>> describe_preprocessing({"features": "SIFT"})
     'features: SIFT'
     """
     if "features" in settings:
@@ -108,9 +111,9 @@ def describe_input(settings: Mapping[str, Any]) -> str:
     return f"mean: {settings['mean_from']}, scale {settings['scale']:.6g} ({settings['scale_from']})"
 
 
-def find_input(
+def find_preprocessing(
     weights: str | Path, lmdb: Path, *, mean: str | Path | None = None, scale: float | None = None
-) -> Input:
+) -> Preprocessing:
     """Settle mean and scale by the order that this module's head tells.
 
     Parameters
@@ -126,7 +129,7 @@ def find_input(
 
     Returns
     -------
-    Input
+    Preprocessing
 
     Raises
     ------
@@ -136,8 +139,8 @@ def find_input(
     own, beside = read_weights(weights).transform, read_transform_file(weights)
     scale, scale_from = _settle_scale(scale, own, beside)
     if mean is not None:
-        return Input(scale, scale_from, read_mean(Path(mean)), str(mean))
-    return Input(scale, scale_from, *_find_mean(weights, lmdb, own, beside))
+        return Preprocessing(scale, scale_from, read_mean(Path(mean)), str(mean))
+    return Preprocessing(scale, scale_from, *_find_mean(weights, lmdb, own, beside))
 
 
 def find_scale(weights: str | Path, scale: float | None = None) -> tuple[float, str]:
@@ -184,3 +187,56 @@ def _find_mean(
 def transform_to_json(transform: Transform) -> str:
     """Return the text of ``transform.json``."""
     return json.dumps(asdict(transform), indent=2) + "\n"
+
+
+def preprocess(
+    image: NDArray[np.uint8],
+    shape: tuple[int, int, int],
+    *,
+    mean: NDArray[np.float32] | None = None,
+    scale: float = 1.0,
+    net: str | Path = "the net",
+) -> NDArray[np.float32]:
+    """Centre crop, mean and scale as Caffe's transformer has them in TEST.
+
+    Parameters
+    ----------
+    image : ndarray, height x width x channels
+        BGR, as OpenCV decodes it.
+    shape : tuple
+        C, H, W of the input.
+    mean, scale
+        As in `CaffeNet`.
+    net : path
+        What errors call the net.
+
+    Returns
+    -------
+    ndarray, C x H x W
+    """
+    channels, height, width = shape
+    if image.ndim == 2:
+        image = image[:, :, None]
+    rows, columns = image.shape[:2]
+    if image.shape[2] != channels or rows < height or columns < width:
+        raise UserError(
+            f"a picture of {rows}x{columns} with {image.shape[2]} channels does not fit {net},"
+            f" whose input is {shape_text(shape)}"
+        )
+    top, left = (rows - height) // 2, (columns - width) // 2
+    window = np.s_[:, top : top + height, left : left + width]
+    pixels = image.transpose(2, 0, 1)[window].astype(np.float32)
+    if mean is not None:
+        if mean.ndim == 1:
+            pixels -= mean[:, None, None]
+        elif mean.shape[1:] == (rows, columns):
+            pixels -= mean[window]
+        elif mean.shape[1:] == (height, width):
+            pixels -= mean
+        else:
+            raise UserError(
+                f"the mean image is {shape_text(mean.shape[1:])}, the pictures are {rows}x{columns};"
+                " give the mean.binaryproto of data prepared with the same --size"
+            )
+    pixels *= np.float32(scale)
+    return pixels

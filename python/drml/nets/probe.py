@@ -1,0 +1,104 @@
+"""Trying out nets in a child process: Caffe ends the whole process where a net does not suit it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from drml.io.errors import UserError
+from drml.io.limits import PROTOTXT_BYTES, read_text
+from drml.nets.prototxt import DATA_PARAMS, Transform, transform_of, write_prototxt
+from drml.nets.shapes import shape_text
+
+_FATAL = re.compile(r"^F\d{4,8} .*?\] ?(.*)$", re.MULTILINE)
+
+
+def fatal_line(log: str) -> str | None:
+    """Return the message of the last fatal line (``F1123 ... file.cpp:12] ...``) of a glog text, or None."""
+    lines = _FATAL.findall(log)
+    return lines[-1].strip() if lines else None
+
+
+_good: set[tuple[str, str]] = set()  # texts of nets that Caffe took, so that folds do not each pay for it
+
+
+def probe_net(deploy: str | Path, phase: str = "TEST") -> None:
+    """Build the net in a child process, once for each text; raise its last fatal line if it dies of it."""
+    net = read_text(deploy, PROTOTXT_BYTES)
+    if (net, phase) in _good:
+        return
+    try:
+        _in_child(f"import sys, caffe; caffe.Net(sys.argv[1], caffe.{phase})", deploy)
+    except UserError as error:
+        raise UserError(f"{deploy}: {error}") from None
+    _good.add((net, phase))
+
+
+def map_shape(net: Any, blob: str, *, size: int | None = None) -> tuple[int, int, int]:
+    """Return C, H, W of a blob of a NetParameter: builds, in a process of its own, what leads to it.
+
+    Parameters
+    ----------
+    net : NetParameter
+        Its data layers may have no data: pictures of their crop size stand in for those.
+    blob : str
+    size : int, optional
+        Side of the pictures, where a data layer crops none.
+
+    Raises
+    ------
+    UserError
+        Caffe refuses the net, the size is not known, or the blob has not four axes.
+    """
+    needed, kept = {blob}, []
+    for layer in reversed(net.layer):
+        if needed & set(layer.top):
+            needed |= set(layer.bottom)
+            kept.append(layer)
+    part = type(net)(name=net.name, layer=kept[::-1])
+    if needed & set(net.input):
+        part.input.extend(net.input)
+        part.input_shape.extend(net.input_shape)
+        part.input_dim.extend(net.input_dim)
+    stand_ins = [layer for layer in part.layer if any(layer.HasField(name) for name in DATA_PARAMS)]
+    if stand_ins:
+        side = size or (transform_of(net) or Transform()).crop_size
+        if not side:
+            raise UserError(
+                f"layer '{stand_ins[0].name}' does not say how large its pictures are; give --size"
+            )
+        others = [layer for layer in part.layer if layer not in stand_ins]
+        source = type(part.layer[0])(name="data", type="Input", top=[stand_ins[0].top[0]])
+        source.input_param.shape.add(dim=[1, 3, side, side])
+        part = type(net)(name=net.name, layer=[source, *others])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "net.prototxt"
+        write_prototxt(part, path)
+        code = (
+            "import sys, caffe; net = caffe.Net(sys.argv[1], caffe.TEST);print(*net.blobs[sys.argv[2]].shape)"
+        )
+        shape = tuple(map(int, _in_child(code, path, blob).split()))
+    if len(shape) != 4:
+        raise UserError(f"blob '{blob}' is {shape_text(shape)}, not a map of N x C x H x W")
+    return shape[1], shape[2], shape[3]
+
+
+def _in_child(code: str, *arguments: object) -> str:
+    """Run Python code in a process of its own, as Caffe may end it; return what it printed last."""
+    child = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={**os.environ, "GLOG_minloglevel": "2", "PYTHONFAULTHANDLER": ""},
+        check=False,
+    )
+    if child.returncode:
+        last = fatal_line(child.stderr) or (child.stderr.strip().splitlines() or ["no message"])[-1]
+        raise UserError(f"Caffe refuses this net: {last}")
+    return child.stdout.strip().rsplit("\n", 1)[-1]

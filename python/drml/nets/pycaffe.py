@@ -1,0 +1,35 @@
+"""The only module that imports caffe, inside its functions: all others import without it."""
+
+from __future__ import annotations
+
+import os
+from types import ModuleType
+from typing import Any
+
+from drml.io.errors import UserError
+
+
+def import_caffe() -> ModuleType:
+    """Import caffe with its log kept to errors, unless GLOG_minloglevel says otherwise."""
+    os.environ.setdefault("GLOG_minloglevel", "2")
+    try:
+        import caffe
+    except ImportError as error:
+        raise UserError(
+            f"pycaffe not found ({error}): run make, and use .venv/bin/drml or .venv/bin/python"
+        ) from None
+    module: ModuleType = caffe
+    return module
+
+
+def messages() -> Any:
+    """Return the module of Caffe's message classes, ``caffe.proto.caffe_pb2``."""
+    import_caffe()
+    from caffe.proto import caffe_pb2
+
+    return caffe_pb2
+
+
+def new_message(kind: str) -> Any:
+    """Return an empty Caffe message, such as ``SolverState`` or ``NetParameter``."""
+    return getattr(messages(), kind)()
