@@ -301,17 +301,13 @@ def test_faults_are_one_line_and_leave_nothing(
     assert "SIFT window -1" in failing("apl", "--data", str(fold), "--sift-window", "-1")
     (tmp_path / "file").write_text("")
     assert "there is a file of this name" in failing("apl", "--data", str(fold), out="file")
-    (tmp_path / "out.partial").mkdir()
-    (tmp_path / "out.partial" / "mine").write_text("")
-    assert "not of our making" in failing("apl", "--data", str(fold))
-    shutil.rmtree(tmp_path / "out.partial")
     (fold / "train_landmarks.npz").unlink()
     assert "prepare the data again" in failing("apl", "--data", str(fold))
     shutil.rmtree(fold / "val_lmdb")
     assert "no val_lmdb in it; prepare the data with drml prepare, with a share for validation" in failing(
         "lsvm", "--data", str(fold)
     )
-    assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*.partial"))
+    assert not (tmp_path / "out").exists() and not list(tmp_path.glob("*.partial*"))
     with pytest.raises(UserError, match="lsvm, apl, jpml are known"):
         run_baseline("svm", fold, tmp_path / "out")
 
@@ -319,7 +315,7 @@ def test_faults_are_one_line_and_leave_nothing(
 def test_an_old_folder_stays_when_writing_fails(fold: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine").write_text("x")
-    with file_size_limit(20_000), pytest.raises(OSError, match=r"\.partial"):
+    with file_size_limit(20_000), pytest.raises(OSError, match=r"/out/\w+\.\w+'"):
         run_baseline("apl", fold, tmp_path / "out", lambdas=1e-2, overwrite=True, **QUIET)
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine"]
-    assert not (tmp_path / "out.partial").exists()
+    assert not list(tmp_path.glob("*partial*"))

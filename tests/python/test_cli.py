@@ -209,11 +209,38 @@ def test_score_as_json_is_nothing_else(setup, capsys):
     assert captured.err == ""
 
 
-def test_folder_that_is_missing_is_told_before_the_work(setup, tmp_path, capsys):
+@pytest.mark.parametrize("option", ["--out", "--predictions"])
+def test_an_output_that_cannot_be_written_is_refused_before_the_work(setup, tmp_path, capsys, option):
+    net, _ = setup
+    (tmp_path / "file").write_text("")
+    for where, fault in (
+        (tmp_path, "this is a folder; give the name of a file in it"),
+        (tmp_path / "file" / "s.json", "cannot be written (Not a directory: "),
+    ):
+        # There is no such data, which would be noticed first by the work.
+        assert cli.main(["score", "-q", *net, "--data", str(tmp_path / "none"), option, str(where)]) == 1
+        assert f"{where}: {fault}" in capsys.readouterr().err
+
+
+def test_the_table_is_printed_even_if_the_file_cannot_be_written(setup, tmp_path, capsys, monkeypatch):
     net, fold = setup
-    where = tmp_path / "none" / "s.json"
-    assert cli.main(["score", "-q", *net, "--data", str(fold / "test_lmdb"), "--out", str(where)]) == 1
-    assert "does not exist" in capsys.readouterr().err
+
+    def full(path, *_):
+        raise OSError(28, "No space left on device", str(path))
+
+    monkeypatch.setattr("drml.evaluation.scoring.write_scores", full)
+    given = ["score", "-q", *net, "--data", str(fold / "test_lmdb"), "--out", str(tmp_path / "s.json")]
+    assert cli.main(given) == 1
+    captured = capsys.readouterr()
+    assert "Avg." in captured.out
+    assert "s.json: No space left on device; free some space" in captured.err
+
+
+def test_folders_of_an_output_are_made(setup, tmp_path):
+    net, fold = setup
+    where = tmp_path / "new" / "s.json"
+    given = ["score", "-q", *net, "--data", str(fold / "test_lmdb"), "--out", str(where)]
+    assert cli.main(given) == 0 and where.is_file()
 
 
 def test_features_writes_its_file(setup, tmp_path, capsys):

@@ -63,12 +63,13 @@ def test_unknown_blob_lists_those_there_are(setup):
     assert not list(out.iterdir())
 
 
-def test_unknown_ending_and_missing_folder_are_refused(setup, tmp_path):
+def test_unknown_ending_and_what_cannot_be_written_are_refused(setup, tmp_path):
     inputs, out, _, _ = setup
     with pytest.raises(UserError, match=r"ending '.mat' is unknown"):
         run(inputs, out / "f.mat")
-    with pytest.raises(UserError, match="does not exist"):
-        run(inputs, tmp_path / "none" / "f.npz")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"f\.npz: cannot be written \(Not a directory"):
+        run(inputs, tmp_path / "file" / "f.npz")
 
 
 @pytest.mark.parametrize("ending", ["npz", "h5"])

@@ -286,7 +286,7 @@ def test_json(setup, capsys):
         ("--model", "none.prototxt", "none.prototxt: no such file"),
         ("--weights", "none.caffemodel", "none.caffemodel: no such weights file"),
         ("--mean", "none.binaryproto", "none.binaryproto: the mean image cannot be read (No such file"),
-        ("--out", "nowhere/m.onnx", "nowhere/m.onnx: folder nowhere does not exist"),
+        ("--out", "/dev/null/m.onnx", "/dev/null/m.onnx: cannot be written (Not a directory: /dev/null)"),
         ("--aus", "1,1,2", "give each AU once"),
         ("--scale", "0", "scale 0.0: give a finite number other than 0"),
     ],

@@ -249,7 +249,7 @@ def test_faults_are_named_in_one_line(
     assert "no fold1 in it; give a folder that drml prepare wrote" in said("--data", str(tmp_path))
     assert "no fold 3; it has 1, 2" in said("--data", str(data), "--folds", "3")
     assert "no blob 'fc7'" in said("--data", str(data), "--blob", "fc7")
-    assert "does not exist" in said("--data", str(data), "--out", str(tmp_path / "none" / "s.json"))
+    assert "this is a folder" in said("--data", str(data), "--out", str(tmp_path))
     remove(data / "fold2" / "val_lmdb")
     assert "fold2: no val_lmdb; prepare the data with a --val-share above 0" in said("--data", str(data))
     with pytest.raises(UserError, match=r"C \[0\]: give numbers above 0"):

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.cli.arguments import add_command, integer
-from drml.cli.output import check_parent, note
+from drml.cli.output import check_output, note
 
 
 def add(subparsers: Any) -> None:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> None:
     from drml.nets.convert import convert
 
     for path in (args.out, args.out_weights):
-        check_parent(path)
+        check_output(path)
     count = convert(
         args.model,
         args.out,

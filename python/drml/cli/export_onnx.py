@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.cli.arguments import add_command, add_json, finite
-from drml.cli.output import check_parent, note, print_json
+from drml.cli.output import check_output, note, print_json
 from drml.data.labels import parse_aus
 from drml.io.errors import UserError
 from drml.io.shipped import find_shipped
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> None:
             f"export-onnx needs the onnx package ({error}): pip install onnx onnxruntime"
         ) from None
 
-    check_parent(args.out)
+    check_output(args.out)
     done = export(
         args.model,
         args.weights,

@@ -7,12 +7,12 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drml.io.errors import UserError
+from drml.io.files import check_target
 
 if TYPE_CHECKING:
     from drml.evaluation.scoring import TestResult
 
-__all__ = ["check_parent", "note", "print_json", "print_result", "write_figures"]
+__all__ = ["check_output", "note", "print_json", "print_result", "write_figures"]
 
 
 def print_json(value: Any) -> None:
@@ -27,14 +27,14 @@ def note(args: argparse.Namespace, text: str) -> None:
 
 
 def write_figures(args: argparse.Namespace, result: TestResult) -> None:
-    """Write and print what a scoring command found."""
+    """Print and write what a scoring command found."""
     from drml.evaluation import scoring
 
+    print_result(args, result)  # first, so that a full disk does not take it away
     if args.out:
         scoring.write_scores(args.out, result)
     if args.predictions:
         scoring.write_predictions(args.predictions, result.folds)
-    print_result(args, result)
 
 
 def print_result(args: argparse.Namespace, result: TestResult) -> None:
@@ -45,7 +45,7 @@ def print_result(args: argparse.Namespace, result: TestResult) -> None:
         print(result.to_text(), end="")
 
 
-def check_parent(path: Path | None) -> None:
-    """Refuse before the long work what cannot be written after it."""
-    if path is not None and not path.absolute().parent.is_dir():
-        raise UserError(f"{path}: folder {path.parent} does not exist; make it first")
+def check_output(path: Path | None) -> None:
+    """Refuse before the long work a file that cannot be written after it."""
+    if path is not None:
+        check_target(path, overwrite=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.cli.arguments import add_command
-from drml.cli.output import check_parent, note
+from drml.cli.output import check_output, note
 
 
 def add(subparsers: Any) -> None:
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> None:
     """Write the page."""
     from drml.report import write_experiment_report, write_report
 
-    check_parent(args.out)
+    check_output(args.out)
     if args.experiment:
         write_experiment_report(args.out, args.experiment, method=args.method, progress=not args.quiet)
     else:

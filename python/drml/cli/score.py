@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from drml.cli.arguments import add_command, add_figures, add_net, finite
-from drml.cli.output import check_parent, write_figures
+from drml.cli.output import check_output, write_figures
 from drml.data.labels import parse_aus
 
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> None:
     from drml.evaluation import scoring
 
     for path in (args.out, args.predictions):
-        check_parent(path)
+        check_output(path)
     result = scoring.score(
         args.model,
         args.weights,

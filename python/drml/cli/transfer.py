@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from drml.cli.arguments import add_command, add_figures, add_net, folds
-from drml.cli.output import check_parent, write_figures
+from drml.cli.output import check_output, write_figures
 
 
 def add(subparsers: Any) -> None:
@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     from drml.experiments.transfer import transfer
 
     for path in (args.out, args.predictions):
-        check_parent(path)
+        check_output(path)
     result = transfer(
         args.model,
         args.weights,

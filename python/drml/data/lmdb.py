@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -13,7 +12,7 @@ import numpy as np
 from google.protobuf.message import DecodeError
 
 from drml.io.errors import UserError
-from drml.io.files import writing
+from drml.io.files import making, writing
 from drml.io.limits import LABELS, MEAN_BYTES, read_bytes
 from drml.io.lmdb_pages import check_pages
 from drml.io.messages import BlobProto, Datum
@@ -45,7 +44,7 @@ def write_lmdb(
     *,
     shape: tuple[int, int, int] = (3, 200, 200),
 ) -> int:
-    """Write a database, all or nothing: until it is complete it is called ``path`` + ``.partial``.
+    """Write a database that appears when it is complete.
 
     Parameters
     ----------
@@ -67,25 +66,16 @@ def write_lmdb(
         Nothing can be written there, or the disk is full; what was written is removed.
     """
     path = Path(path)
-    partial = path.with_name(path.name + ".partial")
     if path.exists():
         raise UserError(f"{path}: already there; remove it first")
     try:
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
-        count = _write(partial, items, shape)
-        partial.rename(path)
+        with making(path, folder=True) as part:
+            return _write(part, items, shape)
     except (OSError, lmdb.Error) as error:
-        shutil.rmtree(partial, ignore_errors=True)
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise UserError(
             f"{path}: cannot be written ({reason}); free space or choose another folder"
         ) from None
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
-    return count
 
 
 def _write(

@@ -1,8 +1,7 @@
 """From a data set on disk to what training reads: registered faces in LMDBs, by fold and split.
 
 Each face is registered once, whatever the number of folds that use it, and goes encoded into one
-scratch file; the folds are then written from there. Everything grows in ``OUT.partial``, which becomes
-``OUT`` in the last step.
+scratch file; the folds are then written from there. ``OUT`` appears when everything in it is complete.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import dataclasses
 import itertools
 import json
 import random
-import re
 import shutil
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,7 +35,7 @@ from drml.data.readers.video import VideoFrame
 from drml.data.register_faces import CHUNK, Faces, Task, register_all
 from drml.data.split import SYNTHETIC_FILE
 from drml.io.errors import UserError
-from drml.io.files import put_folder_in_place
+from drml.io.files import check_target, making
 
 __all__ = ["prepare", "prepare_bp4d", "prepare_disfa", "prepare_images"]
 
@@ -149,33 +147,21 @@ def prepare(
         None if exclude is None else str(exclude),
     )
     root, out = Path(root), Path(out)
-    if out.is_symlink():  # the folder it leads to is the one that is made
-        out = out.resolve()
     _check(options, root, out, overwrite)
     started = time.monotonic()
     scan = of_kind.read(root, aus=aus, progress=progress, **reading)
     if exclude is not None:
         leave_out(scan, exclude)
     run = _plan(kind, root, scan, of_kind.folds, options, reading, progress)
-    partial = out.with_name(out.name + ".partial")
-    if partial.exists() and not (partial.is_dir() and all(map(_is_ours, partial.iterdir()))):
-        raise UserError(f"{partial}: is in the way and not of our making; move it elsewhere")
     try:
-        if partial.exists():
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
-        summary = _write(run, partial, jobs)
-        summary["seconds"] = round(time.monotonic() - started, 1)
-        (partial / _SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
-        put_folder_in_place(partial, out)
+        with making(out, folder=True, overwrite=overwrite) as part:
+            summary = _write(run, part, jobs)
+            summary["seconds"] = round(time.monotonic() - started, 1)
+            (part / _SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
         raise UserError(
             f"{out}: cannot be written ({error.strerror or error}); free space or choose another folder"
         ) from None
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return summary
 
 
@@ -220,12 +206,6 @@ def prepare_images(
     return prepare("images", root, out, reading=reading, **options)
 
 
-def _is_ours(path: Path) -> bool:
-    """Whether an interrupted run may have left this behind."""
-    names = (_SCRATCH, _SUMMARY, SYNTHETIC_FILE)
-    return path.name in names or re.fullmatch(r"fold\d", path.name) is not None
-
-
 def _check(options: _Options, root: Path, out: Path, overwrite: bool) -> None:
     """Refuse what can be refused before any work."""
     if not options.folds or len(set(options.folds)) != len(options.folds):
@@ -243,12 +223,7 @@ def _check(options: _Options, root: Path, out: Path, overwrite: bool) -> None:
         raise UserError(f"faces of {options.size} pixels: give 16 to {_LARGEST}")
     if not 0 <= options.max_broken <= 1:
         raise UserError(f"share of broken images {options.max_broken}: give a number from 0 to 1")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: there is a file of this name; choose another folder")
-    if out.name in ("", ".."):
-        raise UserError(f"{out}: name a folder that is to be made")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise UserError(f"{out}: not empty; choose another folder, or replace it with --overwrite")
+    check_target(out, folder=True, overwrite=overwrite)
     resolved = out.resolve()
     if root.exists() and (resolved == root.resolve() or resolved in root.resolve().parents):
         raise UserError(f"{out}: the data set itself lies there; choose another folder")

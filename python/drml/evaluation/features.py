@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from drml.data.split import open_split
 from drml.io.errors import UserError
-from drml.io.files import writing
+from drml.io.files import check_target, writing
 from drml.nets.net import CaffeNet
 from drml.nets.preprocessing import find_preprocessing
 
@@ -150,8 +150,7 @@ def extract(
     out = Path(out)
     if out.suffix not in _WRITERS:
         raise UserError(f"{out}: ending '{out.suffix}' is unknown; give a name that ends in .npz or .h5")
-    if not out.parent.is_dir():
-        raise UserError(f"{out}: folder {out.parent} does not exist; make it first")
+    check_target(out, overwrite=True)
     reader = BlobReader(deploy, weights, data, blob=blob, mean=mean, scale=scale, batch=batch, probe=probe)
     rows, shape = 0, ()
     with _WRITERS[out.suffix](out) as writer:
@@ -271,7 +270,7 @@ class _Npz:
 def _npz(out: Path) -> Iterator[_Npz]:
     try:
         # Beside the result: the space it needs is there or it is not.
-        with tempfile.TemporaryFile(dir=out.parent) as store, writing(out, "wb") as file:
+        with writing(out, "wb") as file, tempfile.TemporaryFile(dir=out.parent) as store:
             writer = _Npz(store)
             yield writer
             writer.save(file)

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +23,7 @@ from drml.evaluation import scoring
 from drml.evaluation.au_regions import REGIONS, region_mask
 from drml.evaluation.saliency import centre, focus, saliency_maps
 from drml.io.errors import UserError
-from drml.io.files import put_folder_in_place
+from drml.io.files import check_target, making
 from drml.nets.net import CaffeGradientNet
 from drml.nets.preprocessing import Preprocessing, find_preprocessing
 
@@ -193,8 +192,7 @@ def write_saliency(
         The net does not fit the weights or the AUs, or the folder is not empty.
     """
     out = Path(out)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())) and not overwrite:
-        raise UserError(f"{out}: not empty; choose another folder, or replace it with --overwrite")
+    check_target(out, folder=True, overwrite=overwrite)
     settings = {"mean": face.preparation.mean, "scale": face.preparation.scale}
     net = CaffeGradientNet(deploy, weights, batch=max(1, len(face.aus)), **settings)
     scores = net.forward([face.image], ["prob"])["prob"].reshape(-1)
@@ -214,20 +212,13 @@ def write_saliency(
             share = focus(saliency, region)
             about |= {"focus": None if np.isnan(share) else share, "area": float(region.mean())}
         found["aus"][f"AU{au}"] = about
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with making(out, folder=True, overwrite=overwrite) as part:
         for name, picture in {"face": shown, **{f"AU{au}": one for au, one in heats.items()}}.items():
-            (partial / f"{name}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-        _grid(shown, heats, found).savefig(partial / "grid.png", dpi=150)
-        np.savez(partial / "maps.npz", maps=maps, aus=np.array(face.aus))
+            (part / f"{name}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+        _grid(shown, heats, found).savefig(part / "grid.png", dpi=150)
+        np.savez(part / "maps.npz", maps=maps, aus=np.array(face.aus))
         text = json.dumps(found, indent=2, allow_nan=False) + "\n"
-        (partial / "saliency.json").write_text(text, encoding="utf-8")
-        put_folder_in_place(partial, out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+        (part / "saliency.json").write_text(text, encoding="utf-8")
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import sys
 import time
 import warnings
@@ -25,15 +24,13 @@ from drml.experiments.patch_maps import write_maps
 from drml.experiments.sift import SIFT_WINDOW, Features, sift_features
 from drml.io.errors import UserError
 from drml.io.figures import json_value
-from drml.io.files import put_folder_in_place, writing
+from drml.io.files import check_target, making, writing
 
 __all__ = ["METHODS", "run_baseline"]
 
 METHODS: dict[str, type[LinearDetector]] = {"lsvm": LSVM, "apl": APL, "jpml": JPML}
 
 _SPLITS = ("train", "val", "test")
-_FILES = ("scores.json", "predictions.csv", "model.npz", "fit.json")
-_WRITTEN = {*_FILES, *(f"{name}.partial" for name in _FILES), "patches"}
 
 
 def run_baseline(
@@ -96,8 +93,6 @@ def run_baseline(
     if method not in METHODS:
         raise UserError(f"method {method!r}: {', '.join(METHODS)} are known")
     fold, out = Path(fold), Path(out)
-    if out.is_symlink():  # the folder it leads to is the one that is made
-        out = out.resolve()
     _check(fold, out, overwrite)
     data = {
         split: sift_features(
@@ -132,11 +127,7 @@ def run_baseline(
         seconds=time.perf_counter() - fitted,
     )
     result = scoring.assess(method, [predictions], command=list(command) if command else None)
-    partial = out.with_name(out.name + ".partial")
-    try:
-        if partial.exists():  # what a killed run left: `_check` has looked
-            shutil.rmtree(partial)
-        partial.mkdir(parents=True)
+    with making(out, folder=True, overwrite=overwrite) as partial:
         scoring.write_scores(partial / "scores.json", result)
         scoring.write_predictions(partial / "predictions.csv", result.folds)
         model.save(partial / "model.npz")
@@ -145,29 +136,15 @@ def run_baseline(
             file.write("\n")
         if isinstance(model, PatchDetector):
             write_maps(partial / "patches", model.patch_importance_, aus, seed=seed)
-        put_folder_in_place(partial, out)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
     return result
 
 
 def _check(fold: Path, out: Path, overwrite: bool) -> None:
     """Refuse what can be refused before any work."""
-    if out.name in ("", ".."):
-        raise UserError(f"{out}: name a folder that is to be made")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: there is a file of this name; choose another folder")
     here, there = fold.resolve(), out.resolve()
     if there == here or there in here.parents:
         raise UserError(f"{out}: the data lie there; choose another folder")
-    if out.is_dir() and any(out.iterdir()) and not overwrite:
-        raise UserError(f"{out}: not empty; choose another folder, or replace it with --overwrite")
-    partial = out.with_name(out.name + ".partial")
-    if partial.exists() and not (
-        partial.is_dir() and all(path.name in _WRITTEN for path in partial.iterdir())
-    ):
-        raise UserError(f"{partial}: is in the way and not of our making; move it elsewhere")
+    check_target(out, folder=True, overwrite=overwrite)
     if not fold.is_dir():
         raise UserError(f"{fold}: no such folder; give a fold of drml prepare, such as data/drml/fold1")
     for split in _SPLITS:

@@ -8,6 +8,7 @@ from typing import Any
 from drml.experiments.methods import METHODS, Method, NetFiles, NotAvailable, net_files
 from drml.experiments.settings import Settings
 from drml.io.errors import UserError
+from drml.io.files import making
 from drml.nets.prototxt import read_prototxt, write_prototxt
 
 __all__ = ["GRIDS_FOLDER", "SPARSITY_FOLDER", "files_of", "region_layers", "write_variant"]
@@ -74,7 +75,6 @@ def write_variant(files: NetFiles, method: Method, folder: Path) -> NetFiles:
             same = False
         if not same:
             folder.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(target.name + ".partial")
-            write_prototxt(net, part)
-            part.replace(target)
+            with making(target, overwrite=True) as part:
+                write_prototxt(net, part)
     return NetFiles(files.solver, *written)

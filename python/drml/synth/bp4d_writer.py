@@ -87,8 +87,7 @@ def write_bp4d(
 ) -> SynthSummary:
     """Write a synthetic data set in BP4D's layout.
 
-    The folder appears when all is written; until then the data are in ``OUT.partial``, which is
-    removed when anything goes wrong.
+    The folder appears when everything in it is written. If anything goes wrong, nothing is left.
 
     Parameters
     ----------

@@ -94,8 +94,7 @@ def write_disfa(
 ) -> SynthSummary:
     """Write a synthetic data set in DISFA's layout.
 
-    The folder appears when all is written; until then the data are in ``OUT.partial``, which is
-    removed when anything goes wrong.
+    The folder appears when everything in it is written. If anything goes wrong, nothing is left.
 
     Parameters
     ----------

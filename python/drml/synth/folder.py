@@ -6,7 +6,6 @@ import csv
 import json
 import multiprocessing
 import os
-import shutil
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -20,6 +19,7 @@ import numpy as np
 
 from drml.data.labels import ALL_AUS
 from drml.io.errors import UserError
+from drml.io.files import making
 
 __all__ = ["NOTE", "SynthSummary", "check_range", "in_turn", "whole_folder", "work", "write_intensities"]
 
@@ -82,7 +82,7 @@ def whole_folder(
     folders: Sequence[str],
     write: Callable[[Path], SynthSummary],
 ) -> SynthSummary:
-    """Make a folder that appears when all is written; until then it is ``OUT.partial``.
+    """Make a folder that appears when all is written.
 
     Parameters
     ----------
@@ -102,18 +102,16 @@ def whole_folder(
     UserError
         The folder is in use or cannot be written, or a drawing process was killed. Nothing is left.
     """
-    partial = out.parent / f"{out.name}.partial"
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(f"{out}: already exists and is not an empty folder; remove it or choose another")
     try:
-        _start(out, partial, folders)
-        try:
-            _write_note(partial, what, {"options": options})
-            summary = write(partial)
+        with making(out, folder=True) as part:
+            for folder in folders:
+                (part / folder).mkdir(parents=True)
+            _write_note(part, what, {"options": options})
+            summary = write(part)
             more = {key: value for key, value in asdict(summary).items() if key != "out"}
-            _write_note(partial, what, {"options": options, "summary": more})
-            partial.rename(out)
-        except BaseException:
-            shutil.rmtree(partial, ignore_errors=True)
-            raise
+            _write_note(part, what, {"options": options, "summary": more})
     except OSError as error:
         place = error.filename or out
         raise UserError(
@@ -123,20 +121,6 @@ def whole_folder(
     except BrokenProcessPool as error:
         raise UserError(f"{out}: a drawing process was killed (out of memory?); try fewer jobs") from error
     return summary
-
-
-def _start(out: Path, partial: Path, folders: Sequence[str]) -> None:
-    """Refuse what is in the way, then make the folders."""
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: already exists and is not an empty folder; remove it or choose another")
-    if partial.exists():
-        # Only what an interrupted run of ours left behind is cleared away.
-        if not (partial / NOTE).is_file():
-            raise UserError(f"{partial}: is in the way and not of our making; move it elsewhere")
-        shutil.rmtree(partial)
-    partial.mkdir(parents=True)
-    for folder in folders:
-        (partial / folder).mkdir(parents=True)
 
 
 def _write_note(root: Path, what: str, more: dict[str, object]) -> None:
