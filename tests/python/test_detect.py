@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,9 @@ import tiny_net as tiny
 from drml import cli
 from drml.data.lmdb import read_mean, write_mean
 from drml.data.registration import register
-from drml.detect import model, pipeline
+from drml.detect import Detector, Outputs, model, pipeline, write_detections
 from drml.detect.faces import Face, FaceDetector, model_file
-from drml.detect.run import Outputs, detect, open_recogniser
+from drml.detect.model import open_recogniser
 from drml.io.errors import UserError
 from drml.nets.preprocessing import Preprocessing
 
@@ -46,21 +46,23 @@ def recogniser(weights: Path) -> model.Recogniser:
     return open_recogniser(weights, aus=tiny.AUS)
 
 
-@pytest.fixture(scope="module")
-def detector() -> FaceDetector:
-    return FaceDetector()
-
-
 @pytest.fixture
-def run(recogniser: model.Recogniser, detector: FaceDetector, tmp_path: Path) -> Callable[..., Any]:
+def run(recogniser: model.Recogniser, tmp_path: Path) -> Callable[..., Any]:
     """Run detect into tmp_path/out; further options by name."""
 
-    def run(*inputs: Path | str, out: Path = tmp_path / "out", **options: Any) -> Any:
-        places = {name: options.pop(name) for name in ("draw", "aligned", "overwrite") if name in options}
-        options = {"detector": detector, "progress": False, **options}
-        return detect([str(item) for item in inputs], recogniser, Outputs(out, **places), **options)
+    def run(
+        *inputs: Path | str, out: Path = tmp_path / "out", max_frames: int | None = None, **options: Any
+    ) -> Any:
+        folders = {name: options.pop(name) for name in ("draw", "aligned", "overwrite") if name in options}
+        return write(inputs, Detector(recogniser, **options), Outputs(out, **folders), max_frames=max_frames)
 
     return run
+
+
+def write(inputs: Iterable[Path | str], detector: Detector, outputs: Outputs, **options: Any) -> Any:
+    return write_detections(
+        [str(item) for item in inputs], detector, outputs, **{"progress": False, **options}
+    )
 
 
 def expected(
@@ -121,9 +123,9 @@ def test_faces_of_a_picture_are_numbered_by_size(run: Any, tmp_path: Path) -> No
     table = pd.read_csv(tmp_path / "out/images.csv")
     assert table.face_id.tolist() == [0, 1]
     assert table.x_0[0] < 200 < table.x_0[1]
-    run(tmp_path / "two.png", overwrite=True, detector=FaceDetector(largest=True))
+    run(tmp_path / "two.png", overwrite=True, largest=True)
     assert len(pd.read_csv(tmp_path / "out/images.csv")) == 1
-    run(tmp_path / "two.png", overwrite=True, detector=FaceDetector(min_confidence=0.999))
+    run(tmp_path / "two.png", overwrite=True, min_confidence=0.999)
     assert pd.read_csv(tmp_path / "out/images.csv").success.tolist() == [0]
 
 
@@ -210,13 +212,9 @@ def test_a_face_whose_points_lie_outside_has_no_success(recogniser: model.Recogn
             return [*found, *(Face(face.box, face.points + 600, 0.75) for face in found)]
 
     cv2.imwrite(str(tmp_path / "a.png"), data.astronaut())
-    detect(
-        [str(tmp_path / "a.png")],
-        recogniser,
-        Outputs(tmp_path, tmp_path / "d"),
-        detector=Outside(),
-        progress=False,
-    )
+    detector = Detector(recogniser)
+    detector.face_detector = Outside()
+    write([tmp_path / "a.png"], detector, Outputs(tmp_path, tmp_path / "d"))
     table = pd.read_csv(tmp_path / "images.csv")
     assert table.success.tolist() == [1, 0] and table.confidence[1] == 0.75
     assert not table.iloc[1][AUS].any() and table.iloc[0][AUS[3:]].all()
@@ -367,7 +365,7 @@ def test_memory_does_not_grow_with_a_video(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawn: bool
 ) -> None:
     path = data.write_video(tmp_path / "long.mp4", list(data.moving(20)) * 10)
-    monkeypatch.setattr(pipeline, "_KEPT", 12 * 320 * 240 * 3)
+    monkeypatch.setattr(pipeline, "_IMAGE_BYTES", 12 * 320 * 240 * 3)
     pictures: list[weakref.ref[Any]] = []
     alive = []
 
@@ -380,7 +378,9 @@ def test_memory_does_not_grow_with_a_video(
 
     net = model.Recogniser(Constant(0.5), Preprocessing(1.0, "", None, ""), tiny.AUS, 24)
     outputs = Outputs(tmp_path / "out", tmp_path / "out" if drawn else None)
-    detect([str(path)], net, outputs, detector=Counting(), batch=100, progress=False)
+    detector = Detector(net, batch=100)
+    detector.face_detector = Counting()
+    write([path], detector, outputs)
     assert len(alive) == 201, "the detector tries a picture of its own first"
     # Kept for a batch where they are drawn on, and what the queues hold.
     assert max(alive) <= (24 if drawn else 8)
@@ -659,7 +659,7 @@ def test_an_exported_net_gives_what_caffe_gives(
         ),
         ([str(files["whole"]), "--aus", "1,2"], "3 outputs, but 2 AUs given"),
         ([str(files["whole"]), "--net", str(deploy)], "is net and weights in one; leave --net out"),
-        ([str(weights)], "ONNX Runtime cannot load it"),
+        ([str(weights)], "w.caffemodel: not an .onnx file; give what drml export-onnx wrote"),
         ([str(tmp_path / "none.onnx")], "no such file; give what drml export-onnx wrote"),
     ):
         assert cli.main(["detect", str(photo), "--out", str(tmp_path / "o"), "--onnx", *arguments]) == 1
@@ -670,22 +670,20 @@ def test_an_exported_net_gives_what_caffe_gives(
     assert wrong.value.code == 2
 
 
-def test_any_predictor_will_do_and_gets_whole_batches(tmp_path: Path, detector: FaceDetector) -> None:
+def test_any_predictor_will_do_and_gets_whole_batches(tmp_path: Path) -> None:
     predictor = Constant(0.625)
     net = model.Recogniser(predictor, Preprocessing(1.0, "", None, ""), tiny.AUS, 24)
     path = data.write_video(tmp_path / "clip.mp4", list(data.moving(20)))
-    detect([str(path)], net, Outputs(tmp_path), detector=detector, batch=8, progress=False)
+    write([path], Detector(net, batch=8), Outputs(tmp_path))
     assert predictor.batches == [(8, 3, 20, 20), (8, 3, 20, 20), (4, 3, 20, 20)]
     assert (pd.read_csv(tmp_path / "clip.csv")[AUS[3:]] == 0.625).all().all()
 
 
-def test_an_output_that_is_no_probability_ends_it_and_leaves_no_csv(
-    tmp_path: Path, detector: FaceDetector
-) -> None:
+def test_an_output_that_is_no_probability_ends_it_and_leaves_no_csv(tmp_path: Path) -> None:
     net = model.Recogniser(Constant(float("nan")), Preprocessing(1.0, "", None, ""), tiny.AUS, 24)
     path = data.write_video(tmp_path / "clip.mp4", list(data.moving(3)))
     with pytest.raises(UserError, match="constant: output 0 is nan, not a probability"):
-        detect([str(path)], net, Outputs(tmp_path / "out"), detector=detector, progress=False)
+        write([path], Detector(net), Outputs(tmp_path / "out"))
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -707,9 +705,9 @@ def test_without_the_model_the_way_out_is_told(monkeypatch: pytest.MonkeyPatch, 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 700), (700, 3), (33, 47)])
 def test_pictures_of_odd_shapes_have_no_face_and_no_fault(
-    detector: FaceDetector, size: tuple[int, int]
+    size: tuple[int, int],
 ) -> None:
-    assert detector.find(np.full((*size, 3), 128, np.uint8)) == []
+    assert FaceDetector().find(np.full((*size, 3), 128, np.uint8)) == []
 
 
 # --- readers --------------------------------------------------------------------------------------------
@@ -762,7 +760,11 @@ def test_the_example_of_the_page_runs(tmp_path: Path, monkeypatch: pytest.Monkey
     (tmp_path / "photos").mkdir()
     cv2.imwrite(str(tmp_path / "photos/a.png"), data.astronaut())
     monkeypatch.chdir(tmp_path)
-    exec(blocks("python")[-1], {})  # noqa: S102 - our own page
+    *_, table, files = blocks("python")
+    names: dict[str, Any] = {}
+    exec(table, names)  # noqa: S102 - our own page
+    assert len(names["table"]) == 1
+    exec(files, {})  # noqa: S102 - our own page
     assert pd.read_csv("build/aus/images.csv").success.tolist() == [1]
 
 

@@ -15,12 +15,13 @@ import pytest
 
 import detect_data as data
 from drml.data.readers.video import VideoReader
+from drml.detect.csv_file import CsvFile
 from drml.detect.drawing import Annotator
 from drml.detect.faces import Face
 from drml.detect.frames import Frame, Unreadable, Video, read_images
-from drml.detect.pipeline import Seen, ahead, recognise
+from drml.detect.pipeline import DetectedFrame, add_probabilities, read_ahead
 from drml.detect.sources import Source, find_sources
-from drml.detect.table import Table, columns, rows
+from drml.detect.table import columns, rows
 from drml.detect.tracking import Tracker, overlap
 from drml.io.errors import UserError
 
@@ -143,7 +144,7 @@ def test_a_face_that_stays_away_comes_back_as_another() -> None:
 # --- threads --------------------------------------------------------------------------------------------
 
 
-def test_ahead_gives_the_items_in_order_and_no_more_than_it_may() -> None:
+def test_read_ahead_gives_the_items_in_order_and_no_more_than_it_may() -> None:
     taken: list[int] = []
 
     def items() -> Iterator[int]:
@@ -152,7 +153,7 @@ def test_ahead_gives_the_items_in_order_and_no_more_than_it_may() -> None:
             yield index
 
     got = []
-    for item in ahead(items(), 3):
+    for item in read_ahead(items(), 3):
         got.append(item)
         time.sleep(0.001)
         assert len(taken) <= item + 1 + 3 + 2, "three in the queue, one in the hand on each side"
@@ -164,7 +165,7 @@ def test_an_error_ahead_comes_out_after_what_was_before_it() -> None:
         yield 1
         raise OSError(28, "full")
 
-    run = ahead(items())
+    run = read_ahead(items())
     assert next(run) == 1
     with pytest.raises(OSError, match="full"):
         next(run)
@@ -181,7 +182,7 @@ def test_closing_ends_the_thread_and_what_it_reads() -> None:
             closed.set()
 
     before = threading.active_count()
-    run = ahead(ahead(items()))
+    run = read_ahead(read_ahead(items()))
     next(run)
     run.close()
     assert closed.wait(1) and threading.active_count() == before
@@ -206,14 +207,14 @@ def test_batches_hold_the_faces_of_several_frames_and_the_order_stays() -> None:
 
     counts = [0, 2, 0, 1, 3, 0, 0, 7, 1]
     source = Source("v", "video", "v")
-    seen, value = [], 0
+    frames, value = [], 0
     for number, count in enumerate(counts):
         crops: list[np.ndarray | None] = []
         for index in range(count):
             crops.append(None if (number, index) == (4, 1) else crop(value := value + 5))
-        seen.append(Seen(Frame(source, number, 0.0, None), [face(0)] * count, crops))
+        frames.append(DetectedFrame(Frame(source, number, 0.0, None), [face(0)] * count, crops))
     net = Net()
-    out = list(recognise(seen, net, 4))  # type: ignore[arg-type]  # a stand-in
+    out = list(add_probabilities(frames, net, 4))  # type: ignore[arg-type]  # a stand-in
     assert [one.frame.number for one in out] == list(range(len(counts)))
     for one in out:
         wanted = [0 if c is None else c.mean() / 255 for c in one.crops]
@@ -224,15 +225,15 @@ def test_batches_hold_the_faces_of_several_frames_and_the_order_stays() -> None:
 # --- table ----------------------------------------------------------------------------------------------
 
 
-def seen_with(faces: list[Face], probabilities: np.ndarray, name: str = "a.png") -> Seen:
+def detected_with(faces: list[Face], probabilities: np.ndarray, name: str = "a.png") -> DetectedFrame:
     frame = Frame(Source(name, "image", "a"), 3, 1.5, np.zeros((40, 40, 3), np.uint8))
     crops = [np.zeros((2, 2, 3), np.uint8) for _ in faces]
-    return Seen(frame, faces, list(crops), probabilities)
+    return DetectedFrame(frame, faces, list(crops), probabilities)
 
 
 def test_rows_have_their_columns() -> None:
     points = np.arange(10, dtype=float).reshape(5, 2)
-    found = seen_with([Face((0, 0, 5, 5), points, 0.876, 2)], np.array([[0.4999996, 0.25]]), "a,b.png")
+    found = detected_with([Face((0, 0, 5, 5), points, 0.876, 2)], np.array([[0.4999996, 0.25]]), "a,b.png")
     (row,) = rows(found, (1, 12), 0.5, with_input=True)
     named = dict(zip(columns((1, 12), with_input=True), row, strict=True))
     assert named["input"] == "a,b.png" and named["frame"] == "3" and named["face_id"] == "2"
@@ -240,13 +241,13 @@ def test_rows_have_their_columns() -> None:
     assert (named["x_1"], named["y_1"], named["y_4"]) == ("2.00", "3.00", "9.00")
     # The label agrees with the probability that is written.
     assert (named["AU01_p"], named["AU01_c"], named["AU12_c"]) == ("0.50000", "1", "0")
-    (row,) = rows(seen_with([], np.zeros((0, 2))), (1, 12), 0.0, with_input=False)
+    (row,) = rows(detected_with([], np.zeros((0, 2))), (1, 12), 0.0, with_input=False)
     assert row == ["3", "0", "1.500", *["0"] * 16]
 
 
 def test_a_table_quotes_what_needs_it(tmp_path: Path) -> None:
     path = tmp_path / "sub" / "t.csv"
-    with Table(path, ["input", "b"]) as table:
+    with CsvFile(path, ["input", "b"]) as table:
         table.write([['x,"y"\nz.png', "1"]])
         assert not path.exists()
     with path.open(newline="") as file:
@@ -267,7 +268,7 @@ def test_an_interrupt_within_a_write_leaves_whole_rows(tmp_path: Path) -> None:
         def __getattr__(self, name: str) -> object:
             return getattr(self.file, name)
 
-    with pytest.raises(KeyboardInterrupt), Table(path, ["a", "b"]) as table:
+    with pytest.raises(KeyboardInterrupt), CsvFile(path, ["a", "b"]) as table:
         table.write([["1", "2"]])
         table._file = Half(table._file)  # type: ignore[assignment]  # a stand-in
         table.write([["3333", "4444"], ["5", "6"]])
@@ -277,7 +278,7 @@ def test_an_interrupt_within_a_write_leaves_whole_rows(tmp_path: Path) -> None:
 def test_another_error_leaves_an_earlier_table_alone(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("old")
-    with pytest.raises(UserError), Table(path, ["a"]) as table:
+    with pytest.raises(UserError), CsvFile(path, ["a"]) as table:
         table.write([["1"]])
         raise UserError("no")
     assert path.read_text() == "old" and [p.name for p in tmp_path.iterdir()] == ["t.csv"]
@@ -291,7 +292,7 @@ def draw(
 ) -> np.ndarray:
     frame = Frame(Source("a", "image", "a"), 1, 0.0, np.full((*shape, 3), 128, np.uint8))
     crops: list[np.ndarray | None] = [np.zeros((2, 2, 3), np.uint8) for _ in faces]
-    return Annotator(aus, 0.5).draw(Seen(frame, faces, crops, values))
+    return Annotator(aus, 0.5).draw(DetectedFrame(frame, faces, crops, values))
 
 
 def test_bars_are_as_long_as_the_probabilities() -> None:

@@ -31,9 +31,8 @@ import skimage.data
 
 from drml.data.lmdb import write_mean
 from drml.data.registration import register
-from drml.detect.faces import FaceDetector
+from drml.detect import Detector, Outputs, write_detections
 from drml.detect.frames import open_stream
-from drml.detect.run import Outputs, detect, open_recogniser
 from drml.detect.sources import find_sources
 from drml.io.machine import system
 
@@ -93,12 +92,12 @@ def main() -> None:
         write_video(video, arguments.frames)
         write_weights(arguments.net, weights)
         (source,) = find_sources([str(video)])
-        detector, recogniser = FaceDetector(), open_recogniser(weights, net=arguments.net)
+        detector = Detector(weights, net=arguments.net, batch=arguments.batch)
+        faces, recogniser = detector.face_detector, detector.recogniser
 
         def all_of_it(draw: Path | None = None) -> None:
             outputs = Outputs(folder / "out", draw, overwrite=True)
-            options = {"detector": detector, "batch": arguments.batch, "progress": False}
-            detect([str(video)], recogniser, outputs, **options)
+            write_detections([str(video)], detector, outputs, progress=False)
 
         all_of_it()
         table = pd.read_csv(folder / "out/video.csv")
@@ -106,7 +105,7 @@ def main() -> None:
         assert table.filter(regex="_p$").std().max() < 0.5, "the probabilities are out of range"
 
         pictures = [frame.image for frame, _ in zip(open_stream(source), range(32), strict=False)]
-        found = [(image, detector.find(image)[0]) for image in pictures]
+        found = [(image, faces.find(image)[0]) for image in pictures]
         crops = [register(image, face.points, recogniser.size) for image, face in found]
         full = (crops * arguments.batch)[: arguments.batch]
         passes = max(1, arguments.frames // arguments.batch)
@@ -115,7 +114,7 @@ def main() -> None:
             ("all of it", all_of_it, arguments.frames),
             ("all of it, drawn as a video", lambda: all_of_it(folder / "out"), arguments.frames),
             ("decoding", lambda: list(open_stream(source)), arguments.frames),
-            ("finding faces", lambda: [detector.find(image) for image in pictures], len(pictures)),
+            ("finding faces", lambda: [faces.find(image) for image in pictures], len(pictures)),
             ("registration", lambda: [register(i, f.points, recogniser.size) for i, f in found], len(found)),
             (
                 "net",

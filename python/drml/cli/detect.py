@@ -93,37 +93,40 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Find faces and AUs; write CSVs and pictures."""
-    from drml.detect.faces import FaceDetector
-    from drml.detect.run import Outputs, detect, open_onnx, open_recogniser
+    from drml.detect import Detector, Outputs, write_detections
 
-    detector = FaceDetector(
-        args.detector, min_confidence=args.min_confidence, side=args.detect_size, largest=args.largest
-    )
-    aus = parse_aus(args.aus) if args.aus else None
-    settings = {"mean": args.mean, "scale": args.scale, "size": args.size, "aus": aus}
-    if args.onnx is not None:
-        if args.net is not None:
-            raise UserError(f"{args.onnx}: is net and weights in one; leave --net out")
-        recogniser = open_onnx(args.onnx, **settings)
-    else:
-        recogniser = open_recogniser(args.model, net=args.net, **settings)
-    done = detect(
-        args.inputs,
-        recogniser,
-        Outputs(args.out, args.draw, args.aligned, args.overwrite),
-        detector=detector,
+    if args.onnx is not None and args.net is not None:
+        raise UserError(f"{args.onnx}: is net and weights in one; leave --net out")
+    if args.onnx is not None and args.onnx.suffix != ".onnx":
+        raise UserError(f"{args.onnx}: not an .onnx file; give what drml export-onnx wrote")
+    detector = Detector(
+        args.onnx or args.model,
+        net=args.net,
+        mean=args.mean,
+        scale=args.scale,
+        size=args.size,
+        aus=parse_aus(args.aus) if args.aus else None,
         threshold=args.threshold,
         batch=args.batch,
+        min_confidence=args.min_confidence,
+        largest=args.largest,
+        detect_size=args.detect_size,
+        face_model=args.detector,
+    )
+    done = write_detections(
+        args.inputs,
+        detector,
+        Outputs(args.out, args.draw, args.aligned, args.overwrite),
         max_frames=args.max_frames,
         progress=not args.quiet,
     )
     if args.json:
         about = {
             "model": str(args.onnx or args.model),
-            "net": recogniser.predictor.name,
-            "aus": list(recogniser.aus),
+            "net": detector.recogniser.predictor.name,
+            "aus": list(detector.aus),
             "threshold": args.threshold,
-            "input": recogniser.preparation.to_dict(),
+            "input": detector.recogniser.preparation.to_dict(),
         }
         print_json({**about, **done.to_dict()})
     rate = done.frames / done.seconds if done.seconds else 0.0

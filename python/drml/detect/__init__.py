@@ -1,10 +1,12 @@
-"""Photos, videos and webcams -> a CSV of AUs in OpenFace's manner, and pictures.
+"""Detects faces and their AUs in photos, videos and webcams: tables with OpenFace's columns, and pictures.
 
-`sources` says what is to be read, `frames` reads it, `faces` finds the faces and `tracking` follows them,
-`model` has the net; `pipeline` joins these as a stream, `table` and `pictures` write what comes out, and
-`run` does all of it for ``drml detect``.
+`Detector` joins the steps: `sources` lists the inputs, `frames` reads them, `faces` finds faces, `tracking`
+gives them ids, `model` runs the net, `pipeline` runs these steps as a stream and `table` makes rows of the
+result. `writing` writes them to files for ``drml detect``: `csv_file`, `drawing`, `pictures`, `outputs`.
 """
 
-from drml.detect.run import Done, Outputs, detect
+from drml.detect.detector import Detector
+from drml.detect.outputs import DetectionSummary, Outputs
+from drml.detect.writing import write_detections
 
-__all__ = ["Done", "Outputs", "detect"]
+__all__ = ["DetectionSummary", "Detector", "Outputs", "write_detections"]

@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from drml.data.labels import AU_NAMES
 from drml.detect.faces import Face
-from drml.detect.pipeline import Seen
+from drml.detect.pipeline import DetectedFrame
 
 __all__ = ["Annotator"]
 
@@ -81,12 +81,12 @@ class Annotator:
         self.aus = tuple(aus)
         self.threshold = threshold
 
-    def draw(self, seen: Seen) -> Picture:
+    def draw(self, detected: DetectedFrame) -> Picture:
         """Return the annotated picture; for frames of one size it has one size, with even sides.
 
         A frame without a picture (damaged) cannot be drawn.
         """
-        image = seen.frame.image
+        image = detected.frame.image
         assert image is not None
         zoom = min(_MOST, max(1.0, _LOW / image.shape[0]))
         if zoom > 1:
@@ -104,9 +104,9 @@ class Annotator:
             cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=_BACK), np.uint8
         )
         picture = canvas[:height, :width]
-        for face, crop, chances in zip(seen.faces, seen.crops, seen.probabilities, strict=True):
+        for face, crop, chances in zip(detected.faces, detected.crops, detected.probabilities, strict=True):
             self._mark(picture, face, None if crop is None else chances, zoom, unit)
-        self._column(canvas[:, width:], seen, unit)
+        self._column(canvas[:, width:], detected, unit)
         return canvas
 
     def present(self, chances: NDArray[np.float64]) -> list[int]:
@@ -143,17 +143,17 @@ class Annotator:
         for index, text in enumerate(lines):
             _write(picture, text, (x + round(3 * unit), y + index * step), size, colour)
 
-    def _column(self, column: Picture, seen: Seen, unit: float) -> None:
+    def _column(self, column: Picture, detected: DetectedFrame, unit: float) -> None:
         """Draw the bars of the faces, as many as there is room for."""
         size, margin = round(15 * unit), round(10 * unit)
         row = round(19 * unit)
         block = row * (len(self.aus) + 1) + margin
         y = margin
-        left = len(seen.faces)
+        left = len(detected.faces)
         if not left:
             _write(column, "no face", (margin, y), size, _DIM)
             return
-        for face, crop, chances in zip(seen.faces, seen.crops, seen.probabilities, strict=True):
+        for face, crop, chances in zip(detected.faces, detected.crops, detected.probabilities, strict=True):
             more = left > 1
             if y > margin and y + block + (row if more else 0) > column.shape[0]:
                 break

@@ -1,4 +1,4 @@
-"""Sources -> frames, decoded one after the other; upright, BGR, 8 bits."""
+"""Reads sources as frames, one after the other: upright, BGR, 8 bits."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ from drml.detect.sources import Source
 from drml.io.errors import UserError
 from drml.io.limits import IMAGE_BYTES, read_bytes
 
-__all__ = ["Camera", "Frame", "Unreadable", "Video", "open_stream", "read_images"]
+__all__ = ["Camera", "Frame", "Unreadable", "Video", "array_frame", "open_stream", "read_images"]
 
 _ORIENTATION = 0x0112  # EXIF
 _TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
-# Of those that are mirrored too, what undoes it: a turn, then a flip from left to right.
+# Orientations that are also mirrored: the turn that, followed by a flip from left to right, undoes each.
 _MIRRORED = {2: None, 4: cv2.ROTATE_180, 5: cv2.ROTATE_90_CLOCKWISE, 7: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
 class Unreadable(UserError):
-    """A source gives no picture; others may."""
+    """A source that gives no image; the run goes on with the other sources."""
 
 
 @dataclass
 class Frame:
-    """A frame.
+    """One frame of a video, or an image.
 
     Attributes
     ----------
     source : Source
     number : int
-        From 1, as OpenFace counts.
+        From 1, as in OpenFace.
     seconds : float
-        When it is shown, from the video's own time stamps; 0 in an image.
+        Time at which the frame is shown, from the video's time stamps; 0 for an image.
     image : ndarray of uint8, shape (H, W, 3), or None
-        BGR; None where it cannot be decoded, or is not needed any more.
+        BGR; None if the frame cannot be decoded, or if its image is no longer needed.
     fault : str or None
-        Why an image file could not be read.
+        Why an image file cannot be read.
     """
 
     source: Source
@@ -57,12 +57,35 @@ class Frame:
 
 
 def read_images(sources: Iterable[Source]) -> Iterator[Frame]:
-    """Read image files; of one that cannot be read, the frame says why."""
+    """Read image files; if one cannot be read, the `fault` of its frame says why."""
     for source in sources:
         try:
             yield Frame(source, 1, 0.0, _load_upright(source))
         except UserError as error:
             yield Frame(source, 1, 0.0, None, str(error).removeprefix(f"{source.name}: "))
+
+
+def array_frame(image: NDArray[np.uint8], name: str) -> Frame:
+    """Return a frame for an image that is already in memory.
+
+    Parameters
+    ----------
+    image : ndarray of uint8, shape (H, W, 3)
+        BGR.
+    name : str
+        Name of the image in tables and errors.
+
+    Raises
+    ------
+    UserError
+        The array has another type or shape.
+    """
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
+        raise UserError(
+            f"{name}: {image.dtype} of shape {'x'.join(map(str, image.shape))}; give an image of"
+            " height x width x 3, uint8, in the order blue, green, red, as cv2.imread returns it"
+        )
+    return Frame(Source(name, "image", name), 1, 0.0, np.ascontiguousarray(image))
 
 
 def _load_upright(source: Source) -> NDArray[np.uint8]:
@@ -81,13 +104,13 @@ def _load_upright(source: Source) -> NDArray[np.uint8]:
 
 
 def _orientation(data: bytes) -> int:
-    """Say how the camera was held, as EXIF counts it; 1, upright, where nothing is told."""
+    """Return the EXIF orientation of an image; 1 (upright) if it has none."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a picture's size: its pixels are not decoded here
+            warnings.simplefilter("ignore")  # about the size of the image: no pixels are decoded here
             with Image.open(io.BytesIO(data)) as picture:
                 return int(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Pillow raises many kinds on a broken EXIF block, and OpenCV has decoded the picture
+    except Exception:  # Pillow raises many kinds on a broken EXIF block; the image itself was decoded
         return 1
 
 
@@ -98,20 +121,22 @@ class Video:
     ----------
     source : Source
     limit : int, optional
-        Stop after so many frames.
+        Stop after this many frames.
 
     Attributes
     ----------
     total : int or None
-        Frames to come, by the file's header.
+        Number of frames according to the file's header.
     fps : float
+        Mean frame rate in frames per second.
     note : str or None
-        After the last frame: what is odd about the file.
+        Set after the last frame: a defect of the file, for the user.
 
     Raises
     ------
     Unreadable
-        It cannot be opened; while it is read: no frame comes out. Names no file.
+        The file cannot be opened, or, during iteration, no frame can be decoded. The message does not name
+        the file.
     """
 
     def __init__(self, source: Source, limit: int | None = None) -> None:
@@ -134,20 +159,20 @@ class Video:
                 damaged += image is None
                 yield Frame(self.source, number, seconds, image)
         finally:
-            told = self._reader.frames
+            announced = self._reader.frames
             self._reader.close()
         if not decoded:
             raise Unreadable("no frame of this video can be decoded; fetch it again")
         notes = []
         if damaged:
             notes.append(f"{damaged} of {number} frames are damaged (rows with success 0)")
-        if number < told and (self.limit is None or number < self.limit):
-            notes.append(f"ends after {number} frames, its header says {told}")
+        if number < announced and (self.limit is None or number < self.limit):
+            notes.append(f"ends after {number} frames, its header says {announced}")
         self.note = "; ".join(notes) or None
 
 
 class Camera:
-    """The frames of a webcam, until it is unplugged or the user stops; as `Video`."""
+    """The frames of a webcam, until it is unplugged or the user stops; otherwise like `Video`."""
 
     def __init__(self, source: Source, limit: int | None = None) -> None:
         self.source = source
@@ -157,16 +182,16 @@ class Camera:
         self._capture = cv2.VideoCapture(int(source.name))
         if not self._capture.isOpened():
             raise Unreadable("no webcam of this number can be opened")
-        told = self._capture.get(cv2.CAP_PROP_FPS)
-        self.fps = told if 0 < told < 1000 else 25.0
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        self.fps = rate if 0 < rate < 1000 else 25.0
 
     def __iter__(self) -> Iterator[Frame]:
         number = 0
         start = time.perf_counter()
         try:
             while self.limit is None or number < self.limit:
-                done, image = self._capture.read()
-                if not done:
+                success, image = self._capture.read()
+                if not success:
                     break
                 number += 1
                 yield Frame(self.source, number, time.perf_counter() - start, np.asarray(image, np.uint8))

@@ -33,6 +33,8 @@ __all__ = [
     "find_net",
     "find_onnx_preparation",
     "find_preparation",
+    "open_onnx",
+    "open_recogniser",
     "side_of",
 ]
 
@@ -254,3 +256,88 @@ def _aus_of_training(weights: Path) -> tuple[int, ...] | None:
     except UserError:
         pass  # a convenience: what it cannot tell, --aus does
     return None
+
+
+# --- opening ------------------------------------------------------------
+
+
+def open_recogniser(
+    weights: str | Path,
+    *,
+    net: str | Path | None = None,
+    mean: str | Path | None = None,
+    scale: float | None = None,
+    size: int | None = None,
+    aus: Sequence[int] | None = None,
+    predictor: Predictor | None = None,
+) -> Recogniser:
+    """Open the net of some weights, with all that it needs to know of its training.
+
+    Parameters
+    ----------
+    weights : path
+        .caffemodel or .h5.
+    net : path, optional
+        Deploy prototxt; by default found by `drml.detect.model.find_net`.
+    mean, scale : optional
+        As in `drml.nets.preprocessing.find_preprocessing`; the mean image may also lie beside the weights.
+    size : int, optional
+        Side of the registered faces; by default the mean image's, else 200.
+    aus : sequence of int, optional
+        AUs of the outputs; see `drml.detect.model.find_aus`.
+    predictor : Predictor, optional
+        What runs the net, where it is not Caffe.
+
+    Raises
+    ------
+    UserError
+        Something is missing, or does not fit.
+    """
+    preparation = find_preparation(weights, mean=mean, scale=scale)
+    if predictor is None:
+        predictor = CaffePredictor(find_net(weights, net), weights)
+    side = side_of(preparation, predictor.input_shape, size)
+    outputs = _try_out(predictor, preparation, side)
+    return Recogniser(predictor, preparation, find_aus(weights, outputs, aus, predictor.name), side)
+
+
+def open_onnx(
+    path: str | Path,
+    *,
+    mean: str | Path | None = None,
+    scale: float | None = None,
+    size: int | None = None,
+    aus: Sequence[int] | None = None,
+) -> Recogniser:
+    """Open what ``drml export-onnx`` wrote; it runs in ONNX Runtime.
+
+    Parameters
+    ----------
+    path : path
+    mean, scale : optional
+        Of a file that was exported without its mean image: the mean image, which is needed, and the factor,
+        which the file tells.
+    size, aus : optional
+        As in `open_recogniser`; by default what the file tells.
+
+    Raises
+    ------
+    UserError
+        The file or the mean image is missing, or does not fit; ONNX Runtime is not installed.
+    """
+    from drml.nets.onnx_net import OnnxNet
+
+    net = OnnxNet(path)
+    preparation = find_onnx_preparation(net.name, net.metadata, mean=mean, scale=scale)
+    if size is None and net.metadata.face_size is not None:
+        size = net.metadata.face_size[0]
+    side = side_of(preparation, net.input_shape, size)
+    outputs = _try_out(net, preparation, side)
+    known = net.metadata.aus if aus is None else aus
+    return Recogniser(net, preparation, find_aus(path, outputs, known, net.name), side)
+
+
+def _try_out(predictor: Predictor, preparation: Preprocessing, side: int) -> int:
+    """Run one grey face, so that what does not fit is told before the long work; return the outputs."""
+    face = np.full((side, side, predictor.input_shape[0]), 127, np.uint8)
+    return run_faces(predictor, preparation, [face]).shape[1]

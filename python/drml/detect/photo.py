@@ -10,7 +10,7 @@ import numpy as np
 from drml.data.registration import register
 from drml.detect.faces import FaceDetector
 from drml.detect.frames import read_images
-from drml.detect.run import open_recogniser
+from drml.detect.model import open_recogniser
 from drml.detect.sources import find_sources
 from drml.evaluation.saliency_pictures import RegisteredFace
 from drml.io.errors import UserError

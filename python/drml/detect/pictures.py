@@ -11,18 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.detect.drawing import Annotator
-from drml.detect.pipeline import Seen
+from drml.detect.pipeline import DetectedFrame
 from drml.io.errors import UserError
 from drml.io.files import writing
 
-__all__ = ["AlignedFaces", "Clip", "write_picture"]
+__all__ = ["AlignedFaces", "AnnotatedVideo", "write_picture"]
 
 _SAME = {".jpg", ".jpeg", ".png"}
 
 
-def picture_path(folder: Path, seen_path: Path, stem: str) -> Path:
+def picture_path(folder: Path, original: Path, stem: str) -> Path:
     """Name the annotated image: JPEG or PNG as the original, PNG of any other kind."""
-    ending = seen_path.suffix.lower()
+    ending = original.suffix.lower()
     return folder / f"{stem}{ending if ending in _SAME else '.png'}"
 
 
@@ -45,21 +45,21 @@ class AlignedFaces:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def write(self, seen: Seen) -> None:
+    def write(self, detected: DetectedFrame) -> None:
         """Write the faces of a frame."""
-        source = seen.frame.source
-        for face, crop in zip(seen.faces, seen.crops, strict=True):
+        source = detected.frame.source
+        for face, crop in zip(detected.faces, detected.crops, strict=True):
             if crop is None:
                 continue
             if source.kind == "image":
                 name = f"{source.stem}_face_{face.id}.png"
             else:
-                name = f"{source.stem}/{seen.frame.number:06d}_face_{face.id}.png"
+                name = f"{source.stem}/{detected.frame.number:06d}_face_{face.id}.png"
             write_picture(self.folder / name, crop)
 
 
-class Clip:
-    """An annotated video, MPEG-4 in an .mp4, in a ``with`` block as `drml.detect.table.Table` is.
+class AnnotatedVideo:
+    """An annotated video, MPEG-4 in an .mp4, in a ``with`` block as `drml.detect.csv_file.CsvFile` is.
 
     All frames last as long as they do on average in the original. A damaged one shows the picture before it.
 
@@ -81,9 +81,9 @@ class Clip:
         self._count = 0
         path.parent.mkdir(parents=True, exist_ok=True)
 
-    def write(self, seen: Seen) -> None:
+    def write(self, detected: DetectedFrame) -> None:
         """Draw and append a frame."""
-        picture = self._last if seen.frame.image is None else self._annotator.draw(seen)
+        picture = self._last if detected.frame.image is None else self._annotator.draw(detected)
         if picture is None:
             return
         self._last = picture
@@ -105,7 +105,7 @@ class Clip:
         self._count += 1
         self._writer.write(picture)
 
-    def __enter__(self) -> Clip:
+    def __enter__(self) -> AnnotatedVideo:
         return self
 
     def __exit__(

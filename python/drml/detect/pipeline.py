@@ -1,8 +1,8 @@
-"""The stream: frames are decoded, faces found and registered in threads, ahead of the net.
+"""The pipeline: two threads decode frames and find faces, ahead of the net in the main thread.
 
-OpenCV lets other threads run while it decodes and detects. pycaffe does not while a net runs: decoding and
-detection then finish what they have begun and go on between two batches. Nothing here grows with the length
-of a video: each queue is bounded, and so are the frames that wait for a batch to be full.
+OpenCV releases Python's lock while it decodes and finds faces. pycaffe holds the lock while a net runs, so
+the two threads pause during a batch and continue between batches. Memory does not grow with the length of a
+video: the queues are bounded, and so is the number of frames that wait until a batch is full.
 """
 
 from __future__ import annotations
@@ -24,28 +24,29 @@ from drml.detect.frames import Frame
 from drml.detect.model import Recogniser
 from drml.io.errors import UserError
 
-__all__ = ["Seen", "ahead", "find_faces", "recognise", "stream"]
+__all__ = ["DetectedFrame", "add_probabilities", "detect_frames", "find_faces", "read_ahead"]
 
 T = TypeVar("T")
 
 _AHEAD = 4  # frames that a thread may be ahead by
-_WAIT = 0.1  # seconds after which a thread looks whether it is still needed
-_KEPT = 64 << 20  # bytes of pictures that may wait for a batch: they are kept only where they are drawn on
-_FRAMES = 512  # frames that may wait for a batch
+_WAIT = 0.1  # seconds after which a waiting thread checks whether it is still needed
+_IMAGE_BYTES = 64 << 20  # of the images that may wait for a batch, where they are kept to draw on them
+_FRAMES = 512  # that may wait for a batch
 
 
 @dataclass
-class Seen:
-    """A frame, its faces, and what the net says of them.
+class DetectedFrame:
+    """A frame with the faces found in it and the AU probabilities of each face.
 
     Attributes
     ----------
     frame : Frame
     faces : list of Face
-    crops : list of ndarray or None
-        Each face registered; None where its points lie outside the picture, so that it cannot be.
-    probabilities : ndarray, N x K
-        A row for each face; zeros for one that is not registered.
+    crops : list of (ndarray or None)
+        The registered image of each face, size x size x 3, BGR; None for a face that cannot be registered
+        because its points lie outside the frame.
+    probabilities : ndarray of float64, shape (N, K)
+        One row for each face and one column for each AU; zeros for a face that is not registered.
     """
 
     frame: Frame
@@ -54,10 +55,11 @@ class Seen:
     probabilities: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
 
 
-def ahead(items: Iterable[T], size: int = _AHEAD) -> Generator[T]:
-    """Iterate in a thread of its own, at most `size` items ahead; an error comes out where it happened.
+def read_ahead(items: Iterable[T], size: int = _AHEAD) -> Generator[T]:
+    """Iterate in another thread, at most `size` items ahead of the caller.
 
-    Closing the iterator ends the thread and closes `items`.
+    An error in `items` is raised here, after the items that came before it. Closing this generator ends the
+    thread and closes `items`.
     """
     waiting: queue.Queue[tuple[str, Any]] = queue.Queue(size)
     stop = threading.Event()
@@ -104,77 +106,79 @@ def find_faces(
     find: Callable[[NDArray[np.uint8]], list[Face]],
     *,
     size: int,
-    keep: bool,
-) -> Generator[Seen]:
+    keep_images: bool,
+) -> Generator[DetectedFrame]:
     """Find and register the faces of each frame.
 
     Parameters
     ----------
     frames : iterable of Frame
     find : callable
-        Picture -> faces with their ids.
+        Returns the faces of an image, with their ids.
     size : int
-        Side of the registered faces.
-    keep : bool
-        Keep the pictures; else they go here.
+        Side of the registered faces in pixels.
+    keep_images : bool
+        Keep the image of each frame; otherwise it is dropped once its faces are registered.
     """
     for frame in frames:
         image = frame.image
         faces = [] if image is None else find(image)
         crops = [_registered(image, face, size) for face in faces if image is not None]
-        if not keep:
+        if not keep_images:
             frame.image = None
-        yield Seen(frame, faces, crops)
+        yield DetectedFrame(frame, faces, crops)
 
 
 def _registered(image: NDArray[np.uint8], face: Face, size: int) -> NDArray[np.uint8] | None:
     try:
         return np.asarray(register(image, face.points, size), np.uint8)
-    except (UserError, cv2.error):  # OpenCV warps no picture with a side beyond 32,767
+    except (UserError, cv2.error):  # OpenCV cannot warp an image with a side above 32,767 pixels
         return None
 
 
-def recognise(seen: Iterable[Seen], recogniser: Recogniser, batch: int) -> Generator[Seen]:
-    """Fill in the probabilities, batch by batch, and pass the frames on in their order."""
-    pending: list[Seen] = []
+def add_probabilities(
+    frames: Iterable[DetectedFrame], recogniser: Recogniser, batch: int
+) -> Generator[DetectedFrame]:
+    """Run the net on batches of faces from one or more frames, and pass the frames on in their order."""
+    pending: list[DetectedFrame] = []
     faces = kept = 0
-    for one in seen:
-        pending.append(one)
-        faces += sum(crop is not None for crop in one.crops)
-        kept += 0 if one.frame.image is None else one.frame.image.nbytes
-        if faces >= batch or kept >= _KEPT or len(pending) >= _FRAMES or not faces:
+    for detected in frames:
+        pending.append(detected)
+        faces += sum(crop is not None for crop in detected.crops)
+        kept += 0 if detected.frame.image is None else detected.frame.image.nbytes
+        if faces >= batch or kept >= _IMAGE_BYTES or len(pending) >= _FRAMES or not faces:
             yield from _fill(pending, recogniser, batch)
             pending, faces, kept = [], 0, 0
     yield from _fill(pending, recogniser, batch)
 
 
-def _fill(pending: list[Seen], recogniser: Recogniser, batch: int) -> list[Seen]:
-    crops = [crop for one in pending for crop in one.crops if crop is not None]
+def _fill(pending: list[DetectedFrame], recogniser: Recogniser, batch: int) -> list[DetectedFrame]:
+    crops = [crop for detected in pending for crop in detected.crops if crop is not None]
     rows = iter(
         [
             row
-            for at in range(0, len(crops), batch)
-            for row in recogniser.probabilities(crops[at : at + batch])
+            for start in range(0, len(crops), batch)
+            for row in recogniser.probabilities(crops[start : start + batch])
         ]
     )
-    for one in pending:
-        one.probabilities = np.zeros((len(one.crops), len(recogniser.aus)))
-        for index, crop in enumerate(one.crops):
+    for detected in pending:
+        detected.probabilities = np.zeros((len(detected.crops), len(recogniser.aus)))
+        for index, crop in enumerate(detected.crops):
             if crop is not None:
-                one.probabilities[index] = next(rows)
+                detected.probabilities[index] = next(rows)
     return pending
 
 
-def stream(
+def detect_frames(
     frames: Iterable[Frame],
     find: Callable[[NDArray[np.uint8]], list[Face]],
     recogniser: Recogniser,
     *,
     batch: int,
-    keep: bool,
-) -> Generator[Seen]:
-    """Join the three: decode in one thread, find and register in another, run the net in this one."""
-    with closing(ahead(frames)) as decoded:
-        found = find_faces(decoded, find, size=recogniser.size, keep=keep)
-        with closing(ahead(found)) as registered:
-            yield from recognise(registered, recogniser, batch)
+    keep_images: bool,
+) -> Generator[DetectedFrame]:
+    """Run the whole pipeline: decode in one thread, find and register faces in another, run the net here."""
+    with closing(read_ahead(frames)) as decoded:
+        found = find_faces(decoded, find, size=recogniser.size, keep_images=keep_images)
+        with closing(read_ahead(found)) as registered:
+            yield from add_probabilities(registered, recogniser, batch)

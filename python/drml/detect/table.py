@@ -1,31 +1,29 @@
-"""The CSV: a row for each face of each frame, in OpenFace's manner.
+"""The rows of the result: one for each face of each frame, with OpenFace's column names.
 
-Columns: ``input`` (of pictures alone), ``frame``, ``face_id``, ``timestamp`` in seconds, ``confidence``,
-``success``, ``x_0`` to ``x_4``, ``y_0`` to ``y_4``, then ``AU01_c``, ... (1 or 0) and ``AU01_p``, ...
-(probabilities).
+Columns: ``input``, ``frame``, ``face_id``, ``timestamp`` in seconds, ``confidence``, ``success``, ``x_0`` to
+``x_4``, ``y_0`` to ``y_4``, then ``AU01_c``, ... (1 or 0) and ``AU01_p``, ... (probabilities).
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import os
-import sys
-from collections.abc import Sequence
-from pathlib import Path
-from types import TracebackType
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import TYPE_CHECKING
 
-from tqdm import tqdm
+from drml.detect.pipeline import DetectedFrame
 
-from drml.detect.pipeline import Seen
+if TYPE_CHECKING:
+    import pandas as pd
 
-__all__ = ["POINTS", "Table", "columns", "rows"]
+__all__ = ["POINTS", "columns", "data_frame", "rows"]
 
 POINTS = 5
 
+_CHUNK = 1000  # rows that are converted at once: text takes far more memory than numbers
+
 
 def columns(aus: Sequence[int], with_input: bool) -> list[str]:
-    """Name the columns.
+    """Return the names of the columns.
 
     Examples
     --------
@@ -40,29 +38,21 @@ def columns(aus: Sequence[int], with_input: bool) -> list[str]:
     ]
 
 
-def rows(seen: Seen, aus: Sequence[int], threshold: float, with_input: bool) -> list[list[str]]:
-    """Make a frame's rows: one for each face; one with zeros, success 0 among them, where there is none.
+def rows(detected: DetectedFrame, aus: Sequence[int], threshold: float, with_input: bool) -> list[list[str]]:
+    """Return the rows of a frame as text: one row for each face.
 
-    A face that could not be registered has its points and confidence, and success 0.
+    A frame without a face has one row of zeros, with success 0. A face that could not be registered has its
+    points and confidence, with success 0.
     """
-    frame = seen.frame
+    frame = detected.frame
     start = [frame.source.name] if with_input else []
-    if not seen.faces:
-        return [
-            [
-                *start,
-                str(frame.number),
-                "0",
-                f"{frame.seconds:.3f}",
-                "0",
-                "0",
-                *["0"] * (2 * POINTS + 2 * len(aus)),
-            ]
-        ]
+    if not detected.faces:
+        empty = ["0"] * (2 * POINTS + 2 * len(aus))
+        return [[*start, str(frame.number), "0", f"{frame.seconds:.3f}", "0", "0", *empty]]
     made = []
-    for face, crop, chances in zip(seen.faces, seen.crops, seen.probabilities, strict=True):
+    for face, crop, probabilities in zip(detected.faces, detected.crops, detected.probabilities, strict=True):
         success = crop is not None
-        shown = [f"{chance:.5f}" for chance in chances]  # the labels follow what is printed
+        written = [f"{probability:.5f}" for probability in probabilities]
         made.append(
             [
                 *start,
@@ -72,78 +62,24 @@ def rows(seen: Seen, aus: Sequence[int], threshold: float, with_input: bool) -> 
                 f"{face.score:.3f}",
                 str(int(success)),
                 *(f"{value:.2f}" for value in face.points.T.ravel()),
-                *(str(int(success and float(chance) >= threshold)) for chance in shown),
-                *shown,
+                # The label agrees with the probability as it is written.
+                *(str(int(success and float(probability) >= threshold)) for probability in written),
+                *written,
             ]
         )
     return made
 
 
-class Table:
-    """A CSV that grows by whole rows, under the name ``FILE.partial`` until it is done.
+def data_frame(lines: Iterable[Sequence[str]], aus: Sequence[int]) -> pd.DataFrame:
+    """Return rows that start with their input as a DataFrame, with the values that the CSV would hold."""
+    import pandas as pd  # here, because it takes half a second to import
 
-    Used in a ``with`` block, at whose end it gets its name; so it does, with the rows there are, where the
-    user interrupts. Where the disk is full, the rows that fit stay in ``FILE.partial``, and the error names
-    it. Any other error removes it.
-
-    Parameters
-    ----------
-    path : Path
-    header : sequence of str
-    """
-
-    def __init__(self, path: Path, header: Sequence[str]) -> None:
-        self.path = path
-        self.count = 0
-        self._part = path.with_name(path.name + ".partial")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._size = 0  # bytes of whole rows
-        # Unbuffered, so that what is in the file is known at any moment.
-        self._file = self._part.open("wb", buffering=0)
-        try:
-            self._append([header])
-        except BaseException:
-            self._file.close()
-            self._part.unlink(missing_ok=True)
-            raise
-
-    def write(self, lines: Sequence[Sequence[str]]) -> None:
-        """Append rows, all of them or none.
-
-        Raises
-        ------
-        OSError
-            The disk is full; names the file that has the rows so far.
-        """
-        self._append(lines)
-        self.count += len(lines)
-
-    def _append(self, lines: Sequence[Sequence[str]]) -> None:
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(lines)
-        # A file name need not be text: its bytes come out as they were.
-        data = memoryview(text.getvalue().encode("utf-8", "surrogateescape"))
-        size = self._size + len(data)
-        try:
-            while data:
-                data = data[self._file.write(data) or 0 :]
-        except OSError as error:
-            error.filename = str(self._part if self.count else self.path)
-            raise
-        self._size = size
-
-    def __enter__(self) -> Table:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None
-    ) -> None:
-        # Half a row, where the disk was full or the interrupt came in between, goes.
-        os.ftruncate(self._file.fileno(), self._size)
-        self._file.close()
-        if kind is None or issubclass(kind, KeyboardInterrupt):
-            self._part.replace(self.path)
-            if kind is not None:
-                tqdm.write(f"kept: {self.path}: {self.count} rows", file=sys.stderr)
-        elif not (isinstance(error, OSError) and self.count):
-            self._part.unlink(missing_ok=True)
+    names = columns(aus, with_input=True)
+    whole = {"frame", "face_id", "success", *(name for name in names if name.endswith("_c"))}
+    kinds = {name: "int64" if name in whole else "float64" for name in names}
+    kinds["input"] = "str"
+    iterator = iter(lines)
+    parts = []
+    while chunk := list(islice(iterator, _CHUNK)):
+        parts.append(pd.DataFrame(chunk, columns=names).astype(kinds))
+    return pd.concat(parts or [pd.DataFrame(columns=names).astype(kinds)], ignore_index=True)

@@ -1,0 +1,286 @@
+"""`Detector`: finds faces and their action units in photos, videos and arrays."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from drml.detect.faces import Face, FaceDetector
+from drml.detect.frames import Camera, Frame, Unreadable, Video, array_frame, open_stream, read_images
+from drml.detect.model import Recogniser, open_onnx, open_recogniser
+from drml.detect.pipeline import DetectedFrame, detect_frames
+from drml.detect.sources import Source, find_sources
+from drml.detect.table import data_frame, rows
+from drml.detect.tracking import Tracker
+from drml.io.errors import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Detector"]
+
+Input: TypeAlias = "str | os.PathLike[str] | int | NDArray[np.uint8]"
+
+_CAMERA_BATCH = 4  # frames that the rows of a webcam may lag behind it
+
+
+class Detector:
+    """Finds faces in photos and videos, and the action units (AUs) of each face.
+
+    Parameters
+    ----------
+    weights : path or Recogniser
+        Trained weights (.caffemodel or .h5), or an .onnx file of ``drml export-onnx``.
+    net : path, optional, keyword-only
+        The deploy.prototxt; by default the one in the folder of the weights, or else that of models/drml. An
+        .onnx file needs none.
+    mean : path, optional
+        The mean.binaryproto of the training; by default the one that belongs to the weights.
+    scale : float, optional
+        Factor of the pixels after the mean is subtracted; by default that of the training.
+    size : int, optional
+        Side of the registered faces in pixels; by default that of the mean image, or else 200.
+    aus : sequence of int, optional
+        AUs of the net's outputs, in their order; by default those that it was trained on, where the folder of
+        the weights tells.
+    threshold : float
+        Probability from which an AU counts as present, 0 to 1.
+    batch : int
+        Number of faces that the net processes at once.
+    min_confidence : float
+        Faces of a lower confidence are ignored, 0 to 1.
+    largest : bool
+        Only the largest face of each frame is used.
+    detect_size : int
+        Frames are scaled down to this longest side, in pixels, to find faces in them. Faces of about 12 to
+        600 pixels are found at that size; their points and pixels come from the full frame.
+    face_model : path, optional
+        Another YuNet model; by default the one that ``make`` installs.
+
+    Attributes
+    ----------
+    aus : tuple of int
+        AUs of the net's outputs.
+    recogniser : Recogniser
+        The net and its preprocessing.
+    face_detector : FaceDetector
+    threshold : float
+    batch : int
+
+    Raises
+    ------
+    UserError
+        A file is missing, the weights do not fit the net, or it is not known which AUs the outputs are.
+
+    Examples
+    --------
+    ::
+
+        detector = drml.Detector("build/train/final.caffemodel")
+        table = detector("photo.jpg")
+        table[["face_id", "AU12_c", "AU12_p"]]
+    """
+
+    def __init__(
+        self,
+        weights: str | os.PathLike[str] | Recogniser,
+        *,
+        net: str | Path | None = None,
+        mean: str | Path | None = None,
+        scale: float | None = None,
+        size: int | None = None,
+        aus: Sequence[int] | None = None,
+        threshold: float = 0.5,
+        batch: int = 32,
+        min_confidence: float = 0.7,
+        largest: bool = False,
+        detect_size: int = 640,
+        face_model: str | Path | None = None,
+    ) -> None:
+        if not 0 <= threshold <= 1:
+            raise UserError(f"threshold {threshold}: give a probability, 0 to 1")
+        self.face_detector = FaceDetector(
+            face_model, min_confidence=min_confidence, side=detect_size, largest=largest
+        )
+        if isinstance(weights, Recogniser):
+            self.recogniser = weights
+        elif Path(weights).suffix == ".onnx":
+            if net is not None:
+                raise UserError(f"{weights}: is net and weights in one; leave --net out")
+            self.recogniser = open_onnx(Path(weights), mean=mean, scale=scale, size=size, aus=aus)
+        else:
+            self.recogniser = open_recogniser(
+                Path(weights), net=net, mean=mean, scale=scale, size=size, aus=aus
+            )
+        self.aus = self.recogniser.aus
+        self.threshold = threshold
+        self.batch = batch
+
+    def __call__(
+        self, inputs: Input | Sequence[Input], *, max_frames: int | None = None, progress: bool = False
+    ) -> pd.DataFrame:
+        """Detect faces and AUs, and return one row for each face.
+
+        Parameters
+        ----------
+        inputs : path, array or int, or a list of these
+            An image file, a video file, or a folder, which is searched with its subfolders. An image as an
+            array: H x W x 3, uint8, in OpenCV's order blue, green, red. The number of a webcam, which needs
+            `max_frames`.
+        max_frames : int, optional, keyword-only
+            Stop each video or webcam after this many frames.
+        progress : bool
+            Show a progress bar.
+
+        Returns
+        -------
+        pandas.DataFrame
+            One row for each face; of a video, for each frame and face. The columns are those of the CSV files
+            of ``drml detect``: ``input`` (the file; ``array 0``, ... by its position in the list), ``frame``
+            (from 1), ``face_id``, ``timestamp`` (seconds), ``confidence``, ``success``, ``x_0`` to ``y_4``
+            (pixels), ``AU01_c``, ... (1 or 0) and ``AU01_p``, ... (probabilities). An image or frame without
+            a face has one row with ``success`` 0.
+
+        Raises
+        ------
+        UserError
+            An input does not exist or an array has another form; or none of the inputs can be read. If only
+            some of them cannot be read, each of these causes a warning instead.
+        """
+        problems: list[str] = []
+
+        def lines() -> Iterator[list[str]]:
+            with (
+                tqdm(unit="frame", disable=not progress) as bar,
+                closing(self._detect(_expand(inputs, max_frames), max_frames, problems)) as frames,
+            ):
+                for detected in frames:
+                    yield from rows(detected, self.aus, self.threshold, with_input=True)
+                    bar.update()
+
+        table = data_frame(lines(), self.aus)
+        if problems and table.empty:
+            raise UserError(problems[0])
+        for problem in problems:
+            warnings.warn(problem, stacklevel=2)
+        return table
+
+    def detect_images(
+        self, frames: Iterable[Frame], *, keep_images: bool = False
+    ) -> Generator[DetectedFrame]:
+        """Detect the faces and AUs of separate images; face 0 is the largest face of its image.
+
+        Parameters
+        ----------
+        frames : iterable of Frame
+            Such as `drml.detect.frames.read_images` returns.
+        keep_images : bool, keyword-only
+            Keep the image in each frame, to draw on it.
+
+        Yields
+        ------
+        DetectedFrame
+        """
+
+        def find(image: NDArray[np.uint8]) -> list[Face]:
+            return [face.numbered(index) for index, face in enumerate(self.face_detector.find(image))]
+
+        return self._run(frames, find, self.batch, keep_images)
+
+    def detect_video(self, video: Video | Camera, *, keep_images: bool = False) -> Generator[DetectedFrame]:
+        """Detect the faces and AUs of a video; a face keeps its id from frame to frame.
+
+        Parameters
+        ----------
+        video : Video or Camera
+            As `drml.detect.frames.open_stream` returns it.
+        keep_images : bool, keyword-only
+            Keep the image in each frame, to draw on it.
+
+        Yields
+        ------
+        DetectedFrame
+
+        Raises
+        ------
+        Unreadable
+            No frame of the video can be decoded.
+        """
+        tracker = Tracker()
+
+        def find(image: NDArray[np.uint8]) -> list[Face]:
+            return tracker.follow(self.face_detector.find(image))
+
+        batch = min(self.batch, _CAMERA_BATCH) if video.source.kind == "camera" else self.batch
+        return self._run(video, find, batch, keep_images)
+
+    def _run(
+        self,
+        frames: Iterable[Frame],
+        find: Callable[[NDArray[np.uint8]], list[Face]],
+        batch: int,
+        keep_images: bool,
+    ) -> Generator[DetectedFrame]:
+        return detect_frames(frames, find, self.recogniser, batch=batch, keep_images=keep_images)
+
+    def _detect(
+        self, items: Sequence[Frame | Source], max_frames: int | None, problems: list[str]
+    ) -> Generator[DetectedFrame]:
+        """Detect in images and videos in their order; add what cannot be read to `problems`."""
+        for is_image, group in groupby(items, key=_is_image):
+            if is_image:
+                with closing(self.detect_images(_read(list(group)))) as frames:
+                    for detected in frames:
+                        if detected.frame.fault is None:
+                            yield detected
+                        else:
+                            problems.append(f"{detected.frame.source.name}: {detected.frame.fault}")
+                continue
+            for source in group:
+                assert isinstance(source, Source)
+                try:
+                    video = open_stream(source, max_frames)
+                    with closing(self.detect_video(video)) as frames:
+                        yield from frames
+                except Unreadable as error:
+                    problems.append(f"{source.name}: {error}")
+                    continue
+                if video.note:
+                    problems.append(f"{source.name}: {video.note}")
+
+
+def _is_image(item: Frame | Source) -> bool:
+    return isinstance(item, Frame) or item.kind == "image"
+
+
+def _read(items: Iterable[Frame | Source]) -> Iterator[Frame]:
+    for item in items:
+        if isinstance(item, Frame):
+            yield item
+        else:
+            yield from read_images([item])
+
+
+def _expand(inputs: Input | Sequence[Input], max_frames: int | None) -> list[Frame | Source]:
+    """Return a frame for each array, and the sources of paths, folders and webcams."""
+    items: list[Frame | Source] = []
+    for index, item in enumerate(inputs if isinstance(inputs, list | tuple) else [inputs]):
+        if isinstance(item, np.ndarray):
+            items.append(array_frame(item, f"array {index}"))
+            continue
+        if not isinstance(item, str | os.PathLike | int):
+            raise UserError(f"{item!r}: give an image, a video, a folder, an array, or a list of these")
+        found = find_sources([str(item)])
+        if max_frames is None and any(source.kind == "camera" for source in found):
+            raise UserError(f"webcam {item}: give max_frames, because a webcam has no end")
+        items += found
+    return items
