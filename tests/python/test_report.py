@@ -1,8 +1,11 @@
 """drml.report: a page that stands alone, says what is synthetic, escapes, and shows the right figures."""
 
+import ast
 import json
 import math
+import re
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,6 +19,8 @@ from drml.io.errors import UserError
 from drml.report.faces import choose, extremes, frame_losses
 from drml.report.thinning import thin
 from html_page import Page
+
+DOCUMENTED = (ast.Module, ast.ClassDef, ast.FunctionDef)
 
 
 @pytest.fixture
@@ -136,6 +141,59 @@ def test_text_from_files_is_escaped(tmp_path, inputs):
     assert "script" not in {tag for tag, _ in page.tags}
     assert "<b>" in page.text
     assert "a<b>.prototxt" in page.text
+
+
+HOSTILE = '"><script>alert(1)</script><img src=x onerror="alert(2)">{{ 7 * 7 }}'
+
+
+def test_every_template_escapes_what_is_put_into_it(tmp_path, inputs):
+    """Hostile text in whatever files and folders may name: it is shown as it stands, and is no element."""
+    options, _ = inputs
+
+    def spoil_scores(scores):
+        (fold,) = scores["folds"]
+        fold.update(data=f"test_{HOSTILE}", weights=HOSTILE, spreads=[0.001, None, 0.001])
+        scores.update(model=HOSTILE, folds=[fold, {**fold}], mean_of_folds=scores["pooled"])
+        scores["pooled"]["left_out_of_average"] = {"auc": [HOSTILE]}
+
+    def spoil_summary(summary):
+        split = {**summary["folds"]["1"]["train"], "subjects": [HOSTILE]}
+        summary.update(
+            kind=HOSTILE, skipped={HOSTILE: 1}, incomplete={HOSTILE: 2}, folds={HOSTILE: {HOSTILE: split}}
+        )
+
+    change(options["scores_json"], spoil_scores)
+    change(options["data_dir"] / "summary.json", spoil_summary)
+    (options["train_dir"] / "solver.prototxt").write_text(HOSTILE)
+    options["stages"].write_text(json.dumps({HOSTILE: 1.0}))
+    del options["predictions"]
+    page = write(tmp_path, options)
+    page.check_that_it_stands_alone()
+    assert "49" not in page.text
+    assert not [tag for tag, _ in page.tags if tag in ("script", "img")]
+    for section in ("scores", "training", "data", "time", "origin"):
+        assert HOSTILE in page.sections[section], section
+
+
+def test_html_stands_in_templates_alone():
+    folder = Path(report.__file__).parent
+    for path in sorted(folder.glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        texts = [
+            node.value
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Constant) and isinstance(node.value, str)
+        ]
+        docs = {
+            ast.get_docstring(node, clean=False) for node in ast.walk(tree) if isinstance(node, DOCUMENTED)
+        }
+        assert not [text for text in texts if text not in docs and re.search(r"</?[a-z]+[ >]", text)], (
+            path.name
+        )
+    used = set()
+    for path in [*folder.glob("*.py"), *folder.glob("templates/*.html")]:
+        used.update(re.findall(r'"(\w+\.(?:html|css))"', path.read_text(encoding="utf-8")))
+    assert used == {path.name for path in (folder / "templates").iterdir()}
 
 
 def test_faces_say_what_was_hit_missed_and_false(tmp_path, inputs):

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 import report_data as made
 from browser import BINARY, Browser
+from drml import report
 from drml.report import write_experiment_report, write_report
-from drml.report.style import DASHES, THEMES
+from drml.report.lines import STYLES
 
 needs_chromium = pytest.mark.skipif(BINARY is None, reason="no Chromium here: apt-get install chromium")
 
@@ -115,6 +117,30 @@ def test_the_checks_can_fail(browser, tmp_path) -> None:
 
 
 # --- colours, which need no browser ---------------------------------------------------------------------
+
+STYLE = (Path(report.__file__).parent / "templates" / "style.css").read_text(encoding="utf-8")
+
+
+def colours_of(block: str) -> dict[str, str]:
+    return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", block))
+
+
+_LIGHT, _DARK = STYLE.split("prefers-color-scheme: dark")
+THEMES = {"light": colours_of(_LIGHT), "dark": colours_of(_DARK)}
+DASHES = re.findall(
+    r"^svg \.line\.s\d \{ stroke: var\(--s\d\); stroke-dasharray: ([\d. ]+|none); \}", STYLE, re.M
+)
+
+
+def test_the_style_sheet_has_every_style_of_series() -> None:
+    for theme in THEMES.values():
+        assert {f"s{style}" for style in range(STYLES)} == {
+            name for name in theme if re.fullmatch(r"s\d", name)
+        }
+    assert len(DASHES) == STYLES
+    for style in range(STYLES):
+        assert f"svg .line.s{style} {{ stroke: var(--s{style});" in STYLE
+        assert f"svg .point.s{style} {{ fill: var(--s{style}); }}" in STYLE
 
 
 def linear(colour: str) -> list[float]:

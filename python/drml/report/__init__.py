@@ -11,7 +11,7 @@ is escaped. The page follows the reader's light or dark setting, and its charts 
 
 from __future__ import annotations
 
-from drml.report.experiment import write_experiment_report
-from drml.report.run import write_report
+from drml.report.experiment_page import write_experiment_report
+from drml.report.training_page import write_report
 
 __all__ = ["write_experiment_report", "write_report"]

@@ -1,11 +1,14 @@
-"""Bars as SVG, described in words for those who do not see them."""
+"""Bar charts as SVG, each with a description in words for screen readers."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drml.report.markup import cell, escaped
+from markupsafe import Markup
+
+from drml.report.formatting import decimals
+from drml.report.rendering import render
 
 __all__ = ["Bar", "bar_chart"]
 
@@ -14,22 +17,24 @@ _CHARACTER = 7.3  # pixels, of text of 13 pixels
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar and a mark to compare it with, both from 0 to 1; None where undefined."""
+    """A bar, and a mark to compare it with: both from 0 to 1, or None if undefined."""
 
     name: str
     value: float | None
     mark: float | None
 
 
-def bar_chart(title: str, mark_name: str, bars: Sequence[Bar], *, note: bool = True) -> str:
-    """Return horizontal bars from 0 to 1, each with a mark to compare with.
+def bar_chart(title: str, mark_name: str, bars: Sequence[Bar], *, explain_marks: bool = True) -> Markup:
+    """Render horizontal bars from 0 to 1, each with a mark to compare it with.
 
     Parameters
     ----------
-    title, mark_name : str
+    title : str
+    mark_name : str
+        What the marks stand for, such as ``chance``.
     bars : sequence of Bar
-    note : bool
-        Say above the chart what the marks are; else the text around it has to.
+    explain_marks : bool
+        Say above the chart what the marks stand for. Without it the surrounding text has to.
 
     Examples
     --------
@@ -39,34 +44,34 @@ def bar_chart(title: str, mark_name: str, bars: Sequence[Bar], *, note: bool = T
     left = max(48.0, 12 + _CHARACTER * max(len(bar.name) for bar in bars))
     width, step, top = 340, 24, 22
     right = width - 40
-    height = top + step * len(bars) + 6
 
-    def x(value: float) -> float:
-        return left + (right - left) * value
+    def x(value: float | None) -> float | None:
+        return None if value is None else left + (right - left) * value
 
-    told = "; ".join(f"{bar.name} {cell(bar.value, 2)} ({mark_name} {cell(bar.mark, 2)})" for bar in bars)
-    parts = [
-        f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{escaped(f"{title}: {told}")}">',
-    ]
-    for tick in (0, 0.25, 0.5, 0.75, 1):
-        line = f'<line class="axis" x1="{x(tick):.1f}" x2="{x(tick):.1f}" y1="{top - 4}" y2="{height}"/>'
-        parts.append(line)
-        if tick in (0, 0.5, 1):
-            parts.append(f'<text x="{x(tick):.1f}" y="{top - 9}" text-anchor="middle">{tick:g}</text>')
-    for index, bar in enumerate(bars):
-        y = top + step * index
-        parts.append(f'<text x="{left - 6:.1f}" y="{y + 16}" text-anchor="end">{escaped(bar.name)}</text>')
-        if bar.value is not None:
-            parts.append(
-                f'<rect class="bar" x="{left:.1f}" y="{y + 4}"'
-                f' width="{x(bar.value) - left:.1f}" height="{step - 8}"/>'
-            )
-        if bar.mark is not None:
-            parts.append(
-                f'<line class="mark" x1="{x(bar.mark):.1f}" x2="{x(bar.mark):.1f}"'
-                f' y1="{y + 1}" y2="{y + step - 1}"/>'
-            )
-        parts.append(f'<text x="{right + 6}" y="{y + 16}">{cell(bar.value, 2)}</text>')
-    parts.append("</svg>")
-    caption = f"{title}. The upright marks: {mark_name}." if note else title
-    return f"<figure><figcaption>{escaped(caption)}</figcaption>{''.join(parts)}</figure>"
+    description = "; ".join(
+        f"{bar.name} {decimals(bar.value, 2)} ({mark_name} {decimals(bar.mark, 2)})" for bar in bars
+    )
+    return render(
+        "bar_chart.html",
+        caption=f"{title}. The upright marks: {mark_name}." if explain_marks else title,
+        description=f"{title}: {description}",
+        width=width,
+        height=top + step * len(bars) + 6,
+        left=left,
+        right=right,
+        top=top,
+        step=step,
+        ticks=[
+            {"x": x(tick), "text": f"{tick:g}" if tick % 0.5 == 0 else ""} for tick in (0, 0.25, 0.5, 0.75, 1)
+        ],
+        bars=[
+            {
+                "name": bar.name,
+                "text": decimals(bar.value, 2),
+                "y": top + step * index,
+                "end": x(bar.value),
+                "mark": x(bar.mark),
+            }
+            for index, bar in enumerate(bars)
+        ],
+    )

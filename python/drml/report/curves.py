@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from drml.data.labels import PRESENT, UNKNOWN
 from drml.evaluation import metrics
 from drml.evaluation.scoring import PredictionTable
-from drml.report.lines import STYLES, Series, legend, square_chart
-from drml.report.markup import au_name, cell, escaped
-from drml.report.page import Section
+from drml.report.formatting import au_name, decimals
+from drml.report.lines import STYLES, Series, square_chart
+from drml.report.rendering import Section, render
 
 __all__ = ["curves_section", "draws"]
 
@@ -72,30 +73,32 @@ def _charts(
     area: Callable[..., float],
     series: Callable[[Column, str, int], Series],
     chance: Callable[[Column], tuple[Point, Point]],
-) -> str:
-    parts = []
+) -> list[tuple[str, Markup | None]]:
+    """Return a chart for each AU; None for one whose frames do not have both classes."""
+    charts: list[tuple[str, Markup | None]] = []
     for au in aus:
         columns = {
             method: column for method, table in methods.items() if (column := _column(table, au)) is not None
         }
         if not columns:
-            parts.append(
-                f"<figure><figcaption>{escaped(au_name(au))}: no curve, its test frames do not have both"
-                " classes</figcaption></figure>"
-            )
+            charts.append((au_name(au), None))
             continue
         areas = {method: area(*column) for method, column in columns.items()}
-        told = "; ".join(f"{method} {cell(value)}" for method, value in areas.items())
-        caption = au_name(au) if len(methods) > 1 else f"{au_name(au)}: {cell(next(iter(areas.values())))}"
+        words = "; ".join(f"{method} {decimals(value)}" for method, value in areas.items())
+        caption = (
+            au_name(au) if len(methods) > 1 else f"{au_name(au)}: {decimals(next(iter(areas.values())))}"
+        )
         lines = [
             series(column, method, style)
             for style, method in enumerate(methods)
             if (column := columns.get(method)) is not None
         ]
-        # The last one is drawn on top; the frames of all are the same ones.
+        # All methods are tested on the same frames, so that any of them will do for the line of chance.
         by_chance = chance(next(iter(columns.values())))
-        parts.append(square_chart(caption, f"{name} of {au_name(au)}: {told}", lines, by_chance))
-    return f'<div class="small{" many" if len(methods) > 1 else ""}">{"".join(parts)}</div>'
+        charts.append(
+            (au_name(au), square_chart(caption, f"{name} of {au_name(au)}: {words}", lines, by_chance))
+        )
+    return charts
 
 
 def curves_section(
@@ -132,28 +135,14 @@ def curves_section(
         rate = float((column[0] == PRESENT).mean())
         return (0.0, rate), (1.0, rate)
 
-    several = len(drawn) > 1
-    number = "" if several else ", and above each chart stands the area under it"
-    left_out = [name for name in methods if name not in drawn]
-    body = [
-        f"<p>Test frames of all folds. A mark is the threshold {threshold:g}; dotted is chance{number}.</p>"
-    ]
-    if left_out:
-        first = f"{escaped(lead)} and " if lead else ""
-        body.append(
-            f"<p>Drawn are {len(drawn)} methods, {first}those with the highest mean ROC-AUC;"
-            f" not drawn: {escaped(', '.join(left_out))}.</p>"
-        )
-    if several:
-        body.append(legend([(name, style) for style, name in enumerate(drawn)]))
-    body += [
-        "<h3>ROC</h3>",
-        '<p class="soft">Across: the share of frames without the AU in which it is found; up: the share of'
-        " frames with it.</p>",
-        _charts("ROC curve", aus, drawn, metrics.roc_auc, roc, lambda column: ((0.0, 0.0), (1.0, 1.0))),
-        "<h3>Precision and recall</h3>",
-        '<p class="soft">Across: recall, the share of frames with the AU in which it is found; up: precision,'
-        " the share of found ones that are right. Steps: the area is AP.</p>",
-        _charts("Precision-recall curve", aus, drawn, metrics.average_precision, pr, base),
-    ]
-    return Section(anchor, title or "ROC and PR curves", "\n".join(body))
+    body = render(
+        "curves.html",
+        threshold=f"{threshold:g}",
+        several=len(drawn) > 1,
+        lead=lead,
+        drawn=[(name, style) for style, name in enumerate(drawn)],
+        left_out=[name for name in methods if name not in drawn],
+        roc=_charts("ROC curve", aus, drawn, metrics.roc_auc, roc, lambda column: ((0.0, 0.0), (1.0, 1.0))),
+        pr=_charts("Precision-recall curve", aus, drawn, metrics.average_precision, pr, base),
+    )
+    return Section(anchor, title or "ROC and PR curves", body)

@@ -5,50 +5,57 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from markupsafe import Markup
+
 from drml.io.errors import UserError
-from drml.report.markup import cell, details, duration, escaped, html_table
-from drml.report.page import Section
+from drml.report.formatting import decimals, duration
+from drml.report.rendering import Section, render, render_table
 
 
-def _are_apart(splits: Iterable[dict[str, Any]]) -> bool:
+def _are_disjoint(splits: Iterable[dict[str, Any]]) -> bool:
     subjects = [subject for split in splits for subject in split["subjects"]]
     return len(set(subjects)) == len(subjects)
 
 
 def data_section(summary: dict[str, Any]) -> Section:
     """Return what is in each split, and what was skipped, from the summary of ``drml prepare``."""
-    parts = []
-    kind = str(summary["kind"]).upper() + (" layout, synthetic" if summary.get("synthetic") else "")
-    apart = all(_are_apart(splits.values()) for splits in summary["folds"].values())
-    parts.append(
-        f"<p>{escaped(kind)}: {summary['images']} faces registered out of {summary['frames']} frames."
-        + (" No subject is in two splits of a fold." if apart else "")
-        + "</p>"
-    )
-    for fold, splits in summary["folds"].items():
-        rows = [
-            [name, str(split["images"]), str(len(split["subjects"])), str(split["videos"])]
-            for name, split in splits.items()
-        ]
-        parts.append(html_table(f"Fold {fold}", ["split", "images", "subjects", "videos"], rows))
-    first, splits = next(iter(summary["folds"].items()))
+    folds = summary["folds"]
+    tables = [
+        render_table(
+            f"Fold {fold}",
+            ["split", "images", "subjects", "videos"],
+            [
+                [name, str(split["images"]), str(len(split["subjects"])), str(split["videos"])]
+                for name, split in splits.items()
+            ],
+        )
+        for fold, splits in folds.items()
+    ]
+    first, splits = next(iter(folds.items()))
     aus = [f"AU{au}" for au in summary["aus"]]
-    rates = [[au, *(cell(split["base_rate"][au]) for split in splits.values())] for au in aus]
-    parts.append(html_table(f"Share of frames with the AU, fold {first}", ["AU", *splits], rates))
-    skipped = [[reason, str(count)] for reason, count in summary["skipped"].items()]
-    if skipped:
-        parts.append(html_table("Frames skipped", ["reason", "frames"], skipped))
-    else:
-        parts.append("<p>No frame was skipped.</p>")
-    incomplete = [[reason, str(count)] for reason, count in summary.get("incomplete", {}).items()]
-    if incomplete:
-        parts.append(html_table("Frames kept with an unknown label", ["reason", "frames"], incomplete))
-    lists = []
-    for fold, splits in summary["folds"].items():
-        for name, split in splits.items():
-            lists.append(f"fold {fold} {name}: {' '.join(map(str, split['subjects']))}")
-    parts.append(details("Subjects by split", f"<pre>{escaped(chr(10).join(lists))}</pre>"))
-    return Section("data", "Data", "\n".join(parts))
+    rates = [[au, *(decimals(split["base_rate"][au]) for split in splits.values())] for au in aus]
+    body = render(
+        "data.html",
+        kind=str(summary["kind"]).upper() + (" layout, synthetic" if summary.get("synthetic") else ""),
+        images=summary["images"],
+        frames=summary["frames"],
+        disjoint=all(_are_disjoint(splits.values()) for splits in folds.values()),
+        folds=tables,
+        base_rates=render_table(f"Share of frames with the AU, fold {first}", ["AU", *splits], rates),
+        skipped=_reasons("Frames skipped", summary["skipped"]),
+        incomplete=_reasons("Frames kept with an unknown label", summary.get("incomplete", {})),
+        subjects=[
+            f"fold {fold} {name}: {' '.join(map(str, split['subjects']))}"
+            for fold, splits in folds.items()
+            for name, split in splits.items()
+        ],
+    )
+    return Section("data", "Data", body)
+
+
+def _reasons(caption: str, counts: dict[str, int]) -> Markup | str:
+    rows = [[reason, str(count)] for reason, count in counts.items()]
+    return render_table(caption, ["reason", "frames"], rows) if rows else ""
 
 
 def stages_section(stages: dict[str, Any]) -> Section:
@@ -59,4 +66,4 @@ def stages_section(stages: dict[str, Any]) -> Section:
         raise UserError('stages: expected an object of seconds by stage, such as {"train": 61.5}') from None
     rows = [[name, duration(value)] for name, value in seconds.items()]
     rows.append(["total", duration(sum(seconds.values()))])
-    return Section("time", "Time", html_table("Time by stage", ["stage", "time"], rows, sums=1))
+    return Section("time", "Time", render_table("Time by stage", ["stage", "time"], rows, totals=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,8 @@ from drml.data.lmdb import read_lmdb
 from drml.data.split import open_split
 from drml.evaluation.scoring import PredictionTable
 from drml.io.errors import UserError
-from drml.report.markup import escaped
-from drml.report.page import Section
 from drml.report.pictures import data_url
+from drml.report.rendering import Section, render
 
 __all__ = ["choose", "extremes", "faces_section", "frame_losses"]
 
@@ -76,26 +76,28 @@ def extremes(losses: NDArray[np.float64], videos: Sequence[str]) -> tuple[list[i
     return best, of_videos(reversed(order), best)
 
 
-def _face(key: str, image: bytes, said: str, subject: str, table: PredictionTable, threshold: float) -> str:
+def _face(
+    key: str, image: bytes, subject: str, loss: float, table: PredictionTable, threshold: float
+) -> dict[str, Any]:
+    """Return a face as the template shows it."""
     row = table.keys.index(key)
     label = dict(zip(table.aus, table.labels[row].tolist(), strict=True))
     found = dict(zip(table.aus, (table.probabilities[row] >= threshold).tolist(), strict=True))
-    groups = {
-        "hit": [au for au in table.aus if label[au] > 0 and found[au]],
-        "missed": [au for au in table.aus if label[au] > 0 and not found[au]],
-        "false": [au for au in table.aus if label[au] < 0 and found[au]],
-        "unknown": [au for au in table.aus if label[au] == 0],
-    }
-    true = ", ".join(f"AU {au}" for au in table.aus if label[au] > 0) or "no AU"
-    alt = f"Face of {subject or key}, showing {true}"
-    parts = [
-        f'<figure><img src="{data_url(image, key)}" alt="{escaped(alt)}">'
-        f'<figcaption title="{escaped(key)}">{escaped(key.split("_", 1)[-1])}{said}</figcaption><dl>'
+    outcomes = [
+        ("hit", [au for au in table.aus if label[au] > 0 and found[au]]),
+        ("missed", [au for au in table.aus if label[au] > 0 and not found[au]]),
+        ("false", [au for au in table.aus if label[au] < 0 and found[au]]),
+        ("unknown", [au for au in table.aus if label[au] == 0]),
     ]
-    for name, some in groups.items():
-        if some or name != "unknown":
-            parts.append(f"<dt>{name}</dt><dd>{' '.join(map(str, some)) or '-'}</dd>")
-    return "".join([*parts, "</dl></figure>"])
+    return {
+        "key": key,
+        "name": key.split("_", 1)[-1],
+        "url": data_url(image, key),
+        "subject": subject,
+        "present": ", ".join(f"AU {au}" for au in table.aus if label[au] > 0),
+        "loss": loss,
+        "outcomes": [(name, aus) for name, aus in outcomes if aus or name != "unknown"],
+    }
 
 
 def faces_section(
@@ -138,30 +140,21 @@ def faces_section(
     found = {item.key: item.image for item in read_lmdb(data.lmdb, [*spread, *best, *worst])}
     if not found:
         raise UserError(f"{name}: none of its keys is in {data.lmdb}; score that data again")
-    drawn = " Drawn, not photographed." if synthetic else ""
-    body = [
-        f"<p>Registered faces.{drawn} <b>Hit</b>: the AU is there and was found; <b>missed</b>: it is there"
-        f" and was not; <b>false</b>: it was found and is not there. Threshold {threshold:g}.</p>"
-    ]
     loss_of = dict(zip(table.keys, losses.tolist(), strict=True))
-    for heading, note, keys in (
+    groups = []
+    for heading, remark, keys in (
         ("Spread over the test set", "Chosen without a look at the result.", spread),
         ("Best", f"The lowest loss (cross-entropy, mean over AUs) of {len(losses)} frames, by video.", best),
         ("Worst", "The highest loss, by video: wrong labels and bad registrations show here first.", worst),
     ):
-        figures = [
-            _face(
-                key,
-                found[key],
-                "" if keys is spread else f", loss {loss_of[key]:.2f}",
-                subjects.get(key, ""),
-                table,
-                threshold,
-            )
+        faces = [
+            _face(key, found[key], subjects.get(key, ""), loss_of[key], table, threshold)
             for key in keys
             if key in found
         ]
-        if figures:
-            body.append(f'<h3>{heading}</h3><p class="soft">{note}</p><div class="faces">')
-            body += [*figures, "</div>"]
-    return Section(anchor, title or "Test faces", "\n".join(body))
+        if faces:
+            groups.append(
+                {"title": heading, "remark": remark, "faces": faces, "show_loss": keys is not spread}
+            )
+    body = render("faces.html", synthetic=synthetic, threshold=f"{threshold:g}", groups=groups)
+    return Section(anchor, title or "Test faces", body)

@@ -19,7 +19,7 @@ from drml.experiments.settings import SETTINGS_FILE, Settings
 from drml.io.errors import UserError
 from drml.report.inputs import read_json
 
-__all__ = ["Experiment", "MethodRuns", "experiments_in"]
+__all__ = ["FinishedExperiment", "MethodRuns", "experiments_in"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class MethodRuns:
 
 
 @dataclass(frozen=True)
-class Experiment:
+class FinishedExperiment:
     """An experiment's folder.
 
     Attributes
@@ -126,14 +126,16 @@ def _methods(folder: Path) -> dict[str, MethodRuns]:
     return found
 
 
-def _read(folder: Path) -> Experiment:
+def _read(folder: Path) -> FinishedExperiment:
     settings = dataclasses.asdict(Settings.of(folder))
     found = _methods(folder)
     variants = {name: runs for name, runs in found.items() if METHODS[name].change}
-    return Experiment(folder, settings, {n: r for n, r in found.items() if n not in variants}, variants)
+    return FinishedExperiment(
+        folder, settings, {n: r for n, r in found.items() if n not in variants}, variants
+    )
 
 
-def experiments_in(folder: Path) -> list[Experiment]:
+def experiments_in(folder: Path) -> list[FinishedExperiment]:
     """Return the experiment of a folder, or those of the folders in it.
 
     Raises

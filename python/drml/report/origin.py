@@ -9,8 +9,7 @@ from typing import Any
 
 from drml.io import machine
 from drml.nets.preprocessing import describe_preprocessing
-from drml.report.markup import escaped
-from drml.report.page import Section
+from drml.report.rendering import Section, render
 from drml.training.train import SOLVER_FILE
 
 # Options of drml prepare as its summary names them; the last five are of one kind alone.
@@ -59,20 +58,17 @@ def origin_section(
     data_dir: str | Path | None,
 ) -> Section:
     """Return commands, settings of the input, versions and machine."""
-    named = ", ".join(f"{name} {number}" for name, number in machine.versions().items())
-    lines = [machine.system(), named]
-    settings = [f"{fold['weights']}: {describe_preprocessing(fold['input'])}" for fold in scores["folds"]]
-    commands = "\n".join(_commands(scores, summary, train_dir, data_dir))
-    body = [
-        f"<pre>{escaped(commands)}</pre>",
-        f"<p>Input of the model: {escaped('; '.join(settings))}.</p>",
-        *(f'<p class="soft">{escaped(line)}</p>' for line in lines),
-        written(),
-    ]
-    return Section("origin", "How it was made", "\n".join(body))
+    body = render(
+        "origin.html",
+        commands=_commands(scores, summary, train_dir, data_dir),
+        inputs=[f"{fold['weights']}: {describe_preprocessing(fold['input'])}" for fold in scores["folds"]],
+        system=machine.system(),
+        versions=", ".join(f"{name} {number}" for name, number in machine.versions().items()),
+        now=time_of_writing(),
+    )
+    return Section("origin", "How it was made", body)
 
 
-def written() -> str:
-    """Tell when the page was written."""
-    now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
-    return f'<p class="soft">Page written {now}.</p>'
+def time_of_writing() -> str:
+    """Return the present time, as the page shows it."""
+    return datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

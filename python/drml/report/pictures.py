@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -12,14 +13,33 @@ import numpy as np
 from drml.data.readers.images import check_pixels
 from drml.io.errors import UserError
 from drml.io.limits import IMAGE_BYTES, read_bytes
-from drml.report.markup import escaped
 
-__all__ = ["data_url", "picture"]
+__all__ = ["Picture", "data_url", "read_picture"]
 
 LIMIT = 300_000
 """Bytes above which a picture is encoded as JPEG."""
 
 _WIDEST = 2000  # pixels
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture inside the page.
+
+    Attributes
+    ----------
+    url : str
+        Its bytes as a data URL.
+    width, height : int
+        In pixels.
+    alt : str
+        The picture in words.
+    """
+
+    url: str
+    width: int
+    height: int
+    alt: str
 
 
 def data_url(data: bytes, where: str) -> str:
@@ -33,13 +53,13 @@ def data_url(data: bytes, where: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode('ascii')}"
 
 
-def picture(path: Path, alt: str, kind: str = "picture", limit: int = LIMIT) -> str:
-    """Return the ``img`` of a file; one of more than `limit` bytes is encoded anew.
+def read_picture(path: Path, alt: str, limit: int = LIMIT) -> Picture:
+    """Read a picture for the page; a file of more than `limit` bytes is encoded again, as JPEG.
 
     Raises
     ------
     UserError
-        It is missing, or no picture.
+        The file is missing or is no picture.
     """
     try:
         data = read_bytes(path, IMAGE_BYTES)
@@ -59,5 +79,4 @@ def picture(path: Path, alt: str, kind: str = "picture", limit: int = LIMIT) -> 
             height, width = round(height * _WIDEST / width), _WIDEST
             pixels = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
         data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 85])[1].tobytes()
-    source = data_url(data, str(path))
-    return f'<img class="{kind}" src="{source}" width="{width}" height="{height}" alt="{escaped(alt)}">'
+    return Picture(data_url(data, str(path)), width, height, alt)

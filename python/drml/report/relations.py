@@ -6,12 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from markupsafe import Markup
 from numpy.typing import NDArray
 
 from drml.evaluation import relations
 from drml.evaluation.scoring import PredictionTable
-from drml.report.markup import details, html_table
-from drml.report.page import Section
+from drml.report.formatting import decimals
+from drml.report.rendering import Section, render, render_table
 
 __all__ = ["relations_section"]
 
@@ -22,13 +23,10 @@ def _tone(value: float, diagonal: bool) -> str:
     return f"{'more' if level > 0 else 'less'}{abs(level)}" if level else ""
 
 
-def _table(caption: str, table: NDArray[np.float64], aus: Sequence[int]) -> str:
-    rows = [
-        [f"AU {au}", *("-" if math.isnan(value) else f"{value:.2f}" for value in row)]
-        for au, row in zip(aus, table, strict=True)
-    ]
+def _table(caption: str, table: NDArray[np.float64], aus: Sequence[int]) -> Markup:
+    rows = [[f"AU {au}", *(decimals(value, 2) for value in row)] for au, row in zip(aus, table, strict=True)]
     classes = [[_tone(value, i == j) for j, value in enumerate(row)] for i, row in enumerate(table)]
-    return html_table(caption, ["", *map(str, aus)], rows, classes=classes, kind="tones")
+    return render_table(caption, ["", *map(str, aus)], rows, classes=classes, kind="tones")
 
 
 def relations_section(
@@ -52,19 +50,18 @@ def relations_section(
         found = relations.relations(one.labels, one.probabilities)
         own = truth if np.array_equal(one.labels, main.labels) else relations.relations(one.labels)
         apart = relations.compare(own, found)
-        figures = ("-" if math.isnan(v) else f"{v:.4f}" for v in (apart.frobenius, apart.mean_square))
+        figures = (decimals(value, 4) for value in (apart.frobenius, apart.mean_square))
         distances.append([name, *figures, str(apart.entries)])
         table = _table(f"Predictions of {name}", found, one.aus)
         if name == shown:
             open_tables.append(table)
         else:
-            folded.append(details(f"Predictions of {name}", table))
+            folded.append((f"Predictions of {name}", table))
     head = ["predictions of", "Frobenius norm / entries", "mean squared difference", "entries"]
-    body = [
-        "<p>Pearson's correlation of two AUs over the frames where both labels are known: blue above zero,"
-        " orange below. A net that takes AUs together would have the labels' table.</p>",
-        *open_tables,
-        *folded,
-        html_table("Distance from the labels' table", head, distances),
-    ]
-    return Section(anchor, title or "AU relations", "\n".join(body))
+    body = render(
+        "relations.html",
+        tables=open_tables,
+        folded=folded,
+        distances=render_table("Distance from the labels' table", head, distances),
+    )
+    return Section(anchor, title or "AU relations", body)

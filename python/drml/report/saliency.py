@@ -6,9 +6,9 @@ from pathlib import Path
 
 from drml.io.errors import UserError
 from drml.io.limits import read_json
-from drml.report.markup import au_name, cell, escaped
-from drml.report.page import Section
-from drml.report.pictures import picture
+from drml.report.formatting import au_name, decimals
+from drml.report.pictures import read_picture
+from drml.report.rendering import Section, render
 
 __all__ = ["saliency_section"]
 
@@ -29,22 +29,11 @@ def saliency_section(folder: Path) -> Section:
         key, aus = str(found["key"]), {int(name[2:]): about for name, about in found["aus"].items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         raise UserError(f"{path}: not what drml saliency writes; give its --out") from None
-    figures = []
-
-    def add(name: str, alt: str, caption: str) -> None:
-        image = picture(folder / name, alt, "map", _LIMIT)
-        figures.append(f"<figure>{image}<figcaption>{escaped(caption)}</figcaption></figure>")
-
-    add("face.png", f"The face {key}", "The face")
+    maps = [(read_picture(folder / "face.png", f"The face {key}", _LIMIT), "The face")]
     for au, about in aus.items():
         there = {1: "present", -1: "absent", 0: "unknown"}.get(about.get("label"), "not labelled")
         words = f"{au_name(au)}, {there}"
         if "area" in about:
-            words += f"; focus {cell(about.get('focus'))}, region {cell(about['area'])}"
-        add(f"AU{au}.png", f"Saliency of {words}", words)
-    body = (
-        "<p>How much each pixel moves an AU's score: |d score / d pixel|, from blue to red. Focus is the"
-        " share inside the AU's region of the face; a map without preference has the region's own share."
-        f' Frame {escaped(key)}.</p><div class="faces">{"".join(figures)}</div>'
-    )
-    return Section("saliency", "Saliency", body)
+            words += f"; focus {decimals(about.get('focus'))}, region {decimals(about['area'])}"
+        maps.append((read_picture(folder / f"AU{au}.png", f"Saliency of {words}", _LIMIT), words))
+    return Section("saliency", "Saliency", render("saliency.html", key=key, maps=maps))

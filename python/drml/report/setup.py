@@ -7,11 +7,11 @@ from typing import Any
 
 from drml.experiments.units import CONFIG_FILE
 from drml.io.errors import UserError
-from drml.report.finished import Experiment
+from drml.report.finished import FinishedExperiment
+from drml.report.formatting import decimals, duration
 from drml.report.inputs import read_json
-from drml.report.markup import cell, details, duration, escaped, html_table, notes
-from drml.report.origin import written
-from drml.report.page import Section
+from drml.report.origin import time_of_writing
+from drml.report.rendering import Section, render, render_table
 
 __all__ = ["setup_section"]
 
@@ -23,7 +23,7 @@ def _config(path: Any) -> dict[str, Any]:
         return {}
 
 
-def setup_section(experiment: Experiment, anchor: str, title: str) -> Section:
+def setup_section(experiment: FinishedExperiment, anchor: str, title: str) -> Section:
     """Return what decided the results, unit by unit, and what they were computed with."""
     rows, commands, protocol, machines = [], [], [], []
     for runs in (*experiment.methods.values(), *experiment.variants.values()):
@@ -34,8 +34,8 @@ def setup_section(experiment: Experiment, anchor: str, title: str) -> Section:
                 [
                     f"fold{fold}/{runs.name}",
                     str(result["frames"]),
-                    cell(result["average"]["f1"]),
-                    cell(validation),
+                    decimals(result["average"]["f1"]),
+                    decimals(validation),
                     duration(result["seconds"]),
                     str(result["finished"]),
                 ]
@@ -53,16 +53,15 @@ def setup_section(experiment: Experiment, anchor: str, title: str) -> Section:
         for name, value in experiment.settings.items()
         if value is not None
     ]
-    body = [
-        html_table(
+    head = ["unit", "test frames", "F1-frame", "validation F1", "time", "finished"]
+    body = render(
+        "setup.html",
+        settings=render_table(
             "Settings", ["setting", "value"], [["folder", str(experiment.folder)], *settings], kind="words"
-        )
-    ]
-    if rows:
-        head = ["unit", "test frames", "F1-frame", "validation F1", "time", "finished"]
-        body.append(html_table("Units", head, rows))
-        listed = escaped("\n".join(filter(None, commands)))
-        body.append(details("The units' commands", f"<pre>{listed}</pre>"))
-    body.append(notes(list(dict.fromkeys([*protocol, *machines]))))
-    body.append(written())
-    return Section(anchor, title, "\n".join(body))
+        ),
+        units=render_table("Units", head, rows) if rows else "",
+        commands=list(filter(None, commands)),
+        remarks=list(dict.fromkeys([*protocol, *machines])),
+        now=time_of_writing(),
+    )
+    return Section(anchor, title, body)

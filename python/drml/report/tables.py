@@ -6,13 +6,15 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from markupsafe import Markup
+
 from drml.evaluation.metrics import AuScore
 from drml.experiments.methods import METHODS
 from drml.experiments.tables import FIGURES, SYNTHETIC, TRIVIAL, base_rates_note
 from drml.report.charts import Bar, bar_chart
 from drml.report.finished import MethodRuns
-from drml.report.markup import au_name, cell, details, html_table, notes
-from drml.report.page import Section
+from drml.report.formatting import au_name, decimals
+from drml.report.rendering import Section, render, render_table
 
 __all__ = ["averages", "bars_section", "table_section", "timing_section"]
 
@@ -50,39 +52,42 @@ def _rows(scores: Mapping[str, Any], figure: str, silent: Mapping[str, Sequence[
     return rows, len(rows) - len(aus)
 
 
-def _score_table(caption: str, titles: Sequence[str], rows: Rows, sums: int) -> str:
+def _score_table(caption: str, titles: Sequence[str], rows: Rows, totals: int) -> Markup:
     texts, classes = [], []
     for name, values in rows:
-        texts.append([name, *map(cell, values)])
+        texts.append([name, *map(decimals, values)])
         # Of the methods: the trivial row, which is last, is none.
-        top = max((cell(value) for value in values[:-1] if value is not None), default="")
-        classes.append(["best" if cell(value) == top else "" for value in values[:-1]] + [""])
-    return html_table(caption, ["AU", *titles, TRIVIAL], texts, sums=sums, classes=classes)
+        top = max((decimals(value) for value in values[:-1] if value is not None), default="")
+        classes.append(["best" if decimals(value) == top else "" for value in values[:-1]] + [""])
+    return render_table(caption, ["AU", *titles, TRIVIAL], texts, totals=totals, classes=classes)
 
 
 def table_section(table: dict[str, Any], anchor: str, title: str) -> Section:
     """Return a table of detection scores: F1-frame, ROC-AUC, AP, pooled and as the mean of folds."""
     methods = table["methods"]
     silent = {name: about["not_scored"] for name, about in methods.items()}
-    body = [
-        '<p class="soft">Underlined: the best method of the row. The last column says yes in every frame.</p>'
-    ]
+    tables: dict[str, list[Markup]] = {}
     several = "mean_of_folds" in table
-    for part, over in _PARTS.items():
-        if part not in table:
-            continue
-        content = ""
-        for figure, name in FIGURES.items():
-            rows, sums = _rows(table[part], figure, silent)
-            caption = f"{name}, {over if several else 'one fold'}"
-            titles = [methods[method]["title"] for method in table[part]]
-            content += _score_table(caption, titles, rows, sums)
-        body.append(content if part == "pooled" else details("Mean of the folds", content))
-    body.append(notes([line for line in table["notes"] if line != SYNTHETIC]))
-    return Section(anchor, title, "\n".join(body))
+    for part in filter(table.__contains__, _PARTS):
+        titles = [methods[method]["title"] for method in table[part]]
+        tables[part] = [
+            _score_table(
+                f"{name}, {_PARTS[part] if several else 'one fold'}",
+                titles,
+                *_rows(table[part], figure, silent),
+            )
+            for figure, name in FIGURES.items()
+        ]
+    body = render(
+        "detection_table.html",
+        pooled=tables.get("pooled", []),
+        folds=tables.get("mean_of_folds", []),
+        remarks=[line for line in table["notes"] if line != SYNTHETIC],
+    )
+    return Section(anchor, title, body)
 
 
-def averages(methods: Mapping[str, MethodRuns]) -> str:
+def averages(methods: Mapping[str, MethodRuns]) -> Markup:
     """Return the methods' averages as a table and as bars."""
     rows = []
     for one in methods.values():
@@ -91,7 +96,7 @@ def averages(methods: Mapping[str, MethodRuns]) -> str:
         rows.append(
             [
                 one.title,
-                *map(_figure, figures),
+                *map(decimals, figures),
                 str(len(one.table.keys)),
                 folds,
                 f"{seconds:.0f} s",
@@ -108,13 +113,17 @@ def averages(methods: Mapping[str, MethodRuns]) -> str:
             for one in methods.values()
         ]
         charts.append(bar_chart(f"Mean {name}", _MARKS[figure], bars))
-    table = html_table("Averages over the AUs, pooled over the folds", head, rows)
     remarks = [
         line
         for one in methods.values()
         for line in base_rates_note(one.title, one.at_base_rates, one.folders)
     ]
-    return f'{table}{notes(remarks)}<div class="charts">{"".join(charts)}</div>'
+    return render(
+        "averages.html",
+        table=render_table("Averages over the AUs, pooled over the folds", head, rows),
+        remarks=remarks,
+        charts=charts,
+    )
 
 
 def bars_section(methods: Mapping[str, MethodRuns], anchor: str, title: str) -> Section:
@@ -123,7 +132,7 @@ def bars_section(methods: Mapping[str, MethodRuns], anchor: str, title: str) -> 
         one.title: {row.au: row for row in one.scores.rows} for one in methods.values()
     }
     aus = sorted({au for by_au in rows.values() for au in by_au})
-    body = []
+    figures = []
     for figure, name in FIGURES.items():
         charts = []
         for au in aus:
@@ -136,11 +145,9 @@ def bars_section(methods: Mapping[str, MethodRuns], anchor: str, title: str) -> 
                 for method, by_au in rows.items()
                 if au in by_au
             ]
-            charts.append(bar_chart(au_name(au), _MARKS[figure], bars, note=False))
-        marks = f'<p class="soft">The upright marks: {_MARKS[figure]}.</p>'
-        content = f'{marks}<div class="charts">{"".join(charts)}</div>'
-        body.append(f"<h3>{name}</h3>{content}" if figure == "f1" else details(name, content))
-    return Section(anchor, title, "\n".join(body))
+            charts.append(bar_chart(au_name(au), _MARKS[figure], bars, explain_marks=False))
+        figures.append({"title": name, "marks": _MARKS[figure], "charts": charts})
+    return Section(anchor, title, render("bars.html", figures=figures))
 
 
 def timing_section(table: dict[str, Any], anchor: str, title: str) -> Section:
@@ -160,12 +167,11 @@ def timing_section(table: dict[str, Any], anchor: str, title: str) -> Section:
         "Reading and decoding of images is not in it.",
         *sorted({row["machine"] for row in table["rows"]}),
     ]
-    return Section(anchor, title, html_table("Milliseconds", head, rows) + notes([*lines, *table["notes"]]))
+    body = render(
+        "timing.html", table=render_table("Milliseconds", head, rows), remarks=[*lines, *table["notes"]]
+    )
+    return Section(anchor, title, body)
 
 
 def _plain(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
-
-
-def _figure(value: float) -> str:
-    return cell(_plain(value))

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from drml.io.limits import PROTOTXT_BYTES, read_text
-from drml.report.lines import STYLES, Series, legend, line_chart
+from drml.report.formatting import duration
+from drml.report.lines import STYLES, Series, line_chart
 from drml.report.losses import Losses, read_losses
-from drml.report.markup import details, duration, escaped, html_table, notes
-from drml.report.page import Section, base_rates_warning
+from drml.report.rendering import Section, render, render_table
 from drml.training.base_rates import REMARK, Separation, has_not_learned
 from drml.training.train import SOLVER_FILE
 
@@ -18,12 +18,10 @@ __all__ = ["training_section", "trainings_section"]
 _TITLE = "Training loss (sum over AUs)"
 
 
-def _solver(folder: Path, summary: str = "The solver") -> str:
+def _solver(folder: Path) -> str:
+    """Return the text of a training's solver; "" if the folder has none."""
     solver = folder / SOLVER_FILE
-    if not solver.is_file():
-        return ""
-    text = read_text(solver, PROTOTXT_BYTES, errors="replace")
-    return details(summary, f"<pre>{escaped(text)}</pre>")
+    return read_text(solver, PROTOTXT_BYTES, errors="replace") if solver.is_file() else ""
 
 
 def _still_at_base_rates(losses: Losses) -> tuple[int, Separation] | None:
@@ -35,42 +33,36 @@ def _still_at_base_rates(losses: Losses) -> tuple[int, Separation] | None:
     return (at, found) if has_not_learned(at, found) else None
 
 
-def _warning(losses: Losses) -> str:
-    """Say that the net predicts the base rates, or until when it did; "" where it never did."""
-    still = _still_at_base_rates(losses)
-    if still is not None:
-        at, found = still
-        return base_rates_warning(f"The net {REMARK}", f"at iteration {at}: {found.to_text('estimated ')}")
-    before = [at for at, found in losses.separations.items() if has_not_learned(at, found)]
-    if not before:
-        return ""
-    return f"<p>The net predicted the base rates until the test pass at iteration {max(before)}.</p>"
-
-
 def training_section(train_dir: Path) -> Section:
     """Return the loss curve, the time it took, and the solver, of one training."""
     losses = read_losses(train_dir)
-    parts = [_warning(losses)]
+    warning = None
+    if (still := _still_at_base_rates(losses)) is not None:
+        at, found = still
+        warning = (f"The net {REMARK}", f"at iteration {at}: {found.to_text('estimated ')}")
+    series = []
     if len(losses.train) > 1:
-        series = [Series("training", losses.train, 0, losses.train[-1])]
+        series.append(Series("training", losses.train, 0, losses.train[-1]))
         if losses.test:
             series.append(Series("held-out data", losses.test, 1, losses.test[-1]))
-        parts.append(legend([(one.name, one.style) for one in series]))
-        parts.append(line_chart(_TITLE, "iteration", "loss", series))
-    else:
-        parts.append("<p>The log has too few figures for a curve.</p>")
-    if losses.train:
-        time = f", {duration(losses.seconds)}" if losses.seconds is not None else ""
-        at, last = losses.train[-1]
-        parts.append(f"<p>{at:g} iterations{escaped(time)}, loss at the end {last:.4g}.</p>")
+    f1 = None
     if losses.f1:
-        at, last = losses.f1[-1]
-        best = max(value for _, value in losses.f1)
-        parts.append(
-            f"<p>Mean F1 of the test net {last:.3f} at iteration {at:g}, {best:.3f} at its best.</p>"
-        )
-    parts.append(_solver(train_dir))
-    return Section("training", "Training", "\n".join(parts))
+        iteration, last_f1 = losses.f1[-1]
+        f1 = {"iteration": f"{iteration:g}", "last": last_f1, "best": max(value for _, value in losses.f1)}
+    last = losses.train[-1] if losses.train else None
+    body = render(
+        "training.html",
+        warning=warning,
+        learned_after=max((at for at, s in losses.separations.items() if has_not_learned(at, s)), default=0),
+        chart=line_chart(_TITLE, "iteration", "loss", series) if series else "",
+        drawn=[(one.name, one.style) for one in series],
+        iterations=f"{last[0]:g}" if last else None,
+        seconds=losses.seconds,
+        last_loss=f"{last[1]:.4g}" if last else "",
+        f1=f1,
+        solver=_solver(train_dir),
+    )
+    return Section("training", "Training", body)
 
 
 def trainings_section(folders: Mapping[str, Mapping[int, Path]], anchor: str, title: str) -> Section:
@@ -103,14 +95,7 @@ def trainings_section(folders: Mapping[str, Mapping[int, Path]], anchor: str, ti
                         "-" if one.seconds is None else duration(one.seconds),
                     ]
                 )
-    parts = []
-    if series:
-        parts.append(legend([(name, style) for style, name in enumerate(losses) if style < STYLES]))
-        parts.append(line_chart(_TITLE, "iteration", "loss", series))
-    else:
-        parts.append("<p>The logs have too few figures for curves.</p>")
     head = ["training", "last figure at iteration", "first loss", "last loss", "held-out loss", "time"]
-    parts.append(html_table("Losses in Caffe's logs", head, rows))
     remarks = []
     for name, by_fold in losses.items():
         for fold, one in by_fold.items():
@@ -118,7 +103,14 @@ def trainings_section(folders: Mapping[str, Mapping[int, Path]], anchor: str, ti
                 at, found = still
                 said = found.to_text("estimated ")
                 remarks.append(f"{name}, fold {fold}: {REMARK} (test pass at iteration {at}: {said})")
-    parts.append(notes(remarks))
-    for name, some in folders.items():
-        parts.append(_solver(next(iter(some.values())), f"The solver of {name}"))
-    return Section(anchor, title, "\n".join(parts))
+    body = render(
+        "trainings.html",
+        chart=line_chart(_TITLE, "iteration", "loss", series) if series else "",
+        drawn=[(name, style) for style, name in enumerate(losses) if style < STYLES],
+        table=render_table("Losses in Caffe's logs", head, rows),
+        remarks=remarks,
+        solvers=[
+            (name, solver) for name, some in folders.items() if (solver := _solver(next(iter(some.values()))))
+        ],
+    )
+    return Section(anchor, title, body)

@@ -12,10 +12,10 @@ from drml.report.data import data_section, stages_section
 from drml.report.faces import faces_section
 from drml.report.inputs import as_written, read_json
 from drml.report.origin import origin_section
-from drml.report.page import whole_page
 from drml.report.relations import relations_section
+from drml.report.rendering import render_page
 from drml.report.saliency import saliency_section
-from drml.report.sections import charts_section, head_section, scores_section
+from drml.report.scores import charts_section, head_section, scores_section
 from drml.report.training import training_section
 
 __all__ = ["write_report"]
@@ -90,7 +90,7 @@ def write_report(
         sections.append(origin_section(scores, summary, train_dir, data_dir))
         title = "DRML report" + (" (synthetic data)" if scores["synthetic"] else "")
     with writing(out, encoding="utf-8") as file:
-        file.write(whole_page(title, head, sections))
+        file.write(render_page(title, head, sections))
 
 
 def _head(table: PredictionTable, count: int) -> PredictionTable:

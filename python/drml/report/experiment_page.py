@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
+from markupsafe import Markup
 from tqdm import tqdm
 
 from drml.evaluation.metrics import THRESHOLD
@@ -16,11 +17,12 @@ from drml.io.files import writing
 from drml.report.curves import curves_section
 from drml.report.faces import faces_section
 from drml.report.figures import losses_figure, patches_figure, saliency_section
-from drml.report.finished import Experiment, MethodRuns, experiments_in
+from drml.report.finished import FinishedExperiment, MethodRuns, experiments_in
+from drml.report.formatting import decimals
 from drml.report.inputs import as_written
-from drml.report.markup import cell, escaped, tiles
-from drml.report.page import Section, synthetic_warning, whole_page
 from drml.report.relations import relations_section
+from drml.report.rendering import Section, render, render_page
+from drml.report.scores import average_tiles
 from drml.report.setup import setup_section
 from drml.report.tables import averages, bars_section, table_section, timing_section
 from drml.report.training import trainings_section
@@ -64,7 +66,7 @@ def write_experiment_report(
     synthetic = any(one.synthetic for one in found)
     title = "DRML experiment" + (" (synthetic data)" if synthetic else "")
     with writing(out, encoding="utf-8") as file:
-        file.write(whole_page(title, _head(found, synthetic, method), sections))
+        file.write(render_page(title, _head(found, synthetic, method), sections))
 
 
 def _lead(methods: dict[str, MethodRuns], wanted: str | None) -> MethodRuns:
@@ -72,38 +74,24 @@ def _lead(methods: dict[str, MethodRuns], wanted: str | None) -> MethodRuns:
     return methods[str(names[0])] if names else list(methods.values())[-1]
 
 
-def _head(experiments: Sequence[Experiment], synthetic: bool, method: str | None) -> str:
-    names = ", ".join(str(one.folder) for one in experiments)
-    parts = ["<h1>Facial action units: experiments of DRML on Caffe</h1>", f"<p>{escaped(names)}</p>"]
-    if synthetic:
-        parts.append(synthetic_warning())
+def _head(experiments: Sequence[FinishedExperiment], synthetic: bool, method: str | None) -> Markup:
+    shown = []
     for one in experiments:
         methods = one.methods or one.variants
         if not methods:
             continue
         lead = _lead(methods, method)
-        scores = lead.scores
-        values = {name: scores.average(name) for name in ("auc", "f1", "ap", "trivial_f1", "trivial_ap")}
-        shown = {name: None if value != value else value for name, value in values.items()}
+        names = ("auc", "f1", "ap", "trivial_f1", "trivial_ap")
+        average = {name: lead.scores.average(name) for name in names}
         best = max(methods.values(), key=lambda runs: _number(runs.scores.average("auc")))
-        heading = f"{one.name}: {lead.title}" if len(experiments) > 1 else lead.title
-        parts.append(f'<p class="lead"><strong>{escaped(heading)}</strong></p>')
-        parts.append(
-            tiles(
-                [
-                    ("ROC-AUC, Avg.", cell(shown["auc"]), "0.5 is chance"),
-                    (
-                        "F1-frame, Avg.",
-                        cell(shown["f1"]),
-                        f"{cell(shown['trivial_f1'])} by saying yes always",
-                    ),
-                    ("AP, Avg.", cell(shown["ap"]), f"{cell(shown['trivial_ap'])} at chance"),
-                    ("test frames", str(len(lead.table.keys)), f"fold {', '.join(map(str, lead.folders))}"),
-                    ("highest ROC-AUC", cell(best.scores.average("auc")), f"{best.title}, of {len(methods)}"),
-                ]
-            )
-        )
-    return "\n".join(parts)
+        figures = [
+            *average_tiles(average),
+            ("test frames", str(len(lead.table.keys)), f"fold {', '.join(map(str, lead.folders))}"),
+            ("highest ROC-AUC", decimals(best.scores.average("auc")), f"{best.title}, of {len(methods)}"),
+        ]
+        shown.append((f"{one.name}: {lead.title}" if len(experiments) > 1 else lead.title, figures))
+    folders = [str(one.folder) for one in experiments]
+    return render("experiment_head.html", folders=folders, synthetic=synthetic, experiments=shown)
 
 
 def _number(value: float) -> float:
@@ -113,7 +101,7 @@ def _number(value: float) -> float:
 class _Chapter:
     """The sections of one folder; of several, each has the folder's name before its title."""
 
-    def __init__(self, experiment: Experiment, index: int | None, method: str | None) -> None:
+    def __init__(self, experiment: FinishedExperiment, index: int | None, method: str | None) -> None:
         self.experiment, self.wanted = experiment, method
         name = re.sub(r"[^A-Za-z0-9]+", "-", experiment.name).strip("-")
         self.prefix = "" if index is None else f"e{index + 1}-{name}-" if name else f"e{index + 1}-"
@@ -180,4 +168,4 @@ class _Chapter:
                 title=title,
             )
         except UserError as error:
-            return Section(anchor, title, f"<p>No faces are shown: {escaped(error)}</p>")
+            return Section(anchor, title, render("no_faces.html", reason=error))

@@ -1,0 +1,46 @@
+"""Numbers and AUs as the page shows them: plain text, without any HTML."""
+
+from __future__ import annotations
+
+import math
+
+from drml.data.labels import AU_NAMES
+
+__all__ = ["au_name", "decimals", "duration"]
+
+
+def decimals(value: float | None, digits: int = 3) -> str:
+    """Return a number with a fixed count of decimals; a dash for None and NaN, which are undefined figures.
+
+    Examples
+    --------
+    >>> decimals(0.75, 2), decimals(None), decimals(float("nan"))
+    ('0.75', '-', '-')
+    """
+    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def au_name(au: int) -> str:
+    """Return the number and the name of an AU.
+
+    Examples
+    --------
+    >>> au_name(12)
+    'AU 12 Lip corner puller'
+    """
+    return f"AU {au} {AU_NAMES.get(au, '')}".strip()
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in seconds, minutes or hours, whichever reads best.
+
+    Examples
+    --------
+    >>> duration(61.5), duration(7260)
+    ('1 min 2 s', '2 h 1 min')
+    """
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"

@@ -1,0 +1,109 @@
+"""The sections of the scores: the head of the page, the tables, the charts by AU."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from drml.experiments.tables import FIGURES, TRIVIAL
+from drml.report.charts import Bar, bar_chart
+from drml.report.formatting import au_name, decimals
+from drml.report.rendering import Section, render, render_table
+from drml.training.base_rates import REMARK, Separation
+
+
+def head_section(scores: dict[str, Any], summary: dict[str, Any] | None) -> Markup:
+    """Return the head of the page: what was tested, a warning of synthetic data, the averages."""
+    folds = scores["folds"]
+    subjects = sum(fold["subjects"] or 0 for fold in folds)
+    average = scores["pooled"]["average"]
+    # Only the test splits of drml prepare are known to have other subjects than those trained on.
+    disjoint = summary is not None and all(Path(fold["data"]).name.startswith("test") for fold in folds)
+    people = f"{subjects} subjects" + (" never trained on" if disjoint else "") if subjects else ""
+    return render(
+        "scores_head.html",
+        model=Path(scores["model"]).name,
+        weights=[Path(fold["weights"]).name for fold in folds],
+        frames=scores["frames"],
+        subjects=subjects,
+        data=[fold["data"] for fold in folds],
+        synthetic=scores["synthetic"] or (summary or {}).get("synthetic", False),
+        figures=[*average_tiles(average), ("frames scored", str(scores["frames"]), people)],
+    )
+
+
+def average_tiles(average: Mapping[str, float | None]) -> list[tuple[str, str, str]]:
+    """Return name, value and remark of the averages that stand at the top of a page."""
+    f1, ap = (decimals(average[f"trivial_{name}"]) for name in ("f1", "ap"))
+    return [
+        ("ROC-AUC, Avg.", decimals(average["auc"]), "0.5 is chance"),
+        ("F1-frame, Avg.", decimals(average["f1"]), f"{f1} by saying yes always"),
+        ("AP, Avg.", decimals(average["ap"]), f"{ap} at chance"),
+    ]
+
+
+def _score_table(caption: str, scores: dict[str, Any]) -> tuple[Markup, list[tuple[str, list[int]]]]:
+    """Return the table, and for each figure the AUs that its average leaves out."""
+    rows = [
+        [
+            au_name(row["au"]),
+            str(row["known"]),
+            *(decimals(row[name]) for name in ("base_rate", *FIGURES)),
+        ]
+        for row in scores["aus"]
+    ]
+    average = scores["average"]
+    rows.append(["Avg.", "", *(decimals(average[name]) for name in ("base_rate", *FIGURES))])
+    trivial = (decimals(average[f"trivial_{name}"]) for name in FIGURES)
+    rows.append([TRIVIAL, "", decimals(average["base_rate"]), *trivial])
+    table = render_table(caption, ["AU", "frames", "base rate", *FIGURES.values()], rows, totals=2)
+    return table, [(FIGURES[name], aus) for name, aus in scores["left_out_of_average"].items()]
+
+
+def _warnings(scores: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return a remark and the figures behind it for each fold whose model predicts the base rates."""
+    found = []
+    for fold in scores["folds"]:
+        aucs = (row["auc"] for row in fold["scores"]["aus"])
+        # Files of earlier versions have no spreads.
+        known = (
+            tuple(math.nan if value is None else value for value in values)
+            for values in (aucs, fold.get("spreads", ()))
+        )
+        separation = Separation(*known)
+        if separation.at_base_rates:
+            who = "The model" if len(scores["folds"]) == 1 else f"{fold['data']}: the model"
+            found.append((f"{who} {REMARK}", separation.to_text()))
+    return found
+
+
+def scores_section(scores: dict[str, Any]) -> Section:
+    """Return the tables of scores: pooled, and the mean of folds where there are several."""
+    count = len(scores["folds"])
+    if scores["mean_of_folds"]:
+        tables = [
+            _score_table(f"Pooled over {count} folds", scores["pooled"]),
+            _score_table(f"Mean of {count} folds", scores["mean_of_folds"]),
+        ]
+    else:
+        tables = [_score_table(f"Test set, F1 at threshold {scores['threshold']:g}", scores["pooled"])]
+    return Section("scores", "Scores", render("scores.html", warnings=_warnings(scores), tables=tables))
+
+
+def charts_section(scores: dict[str, Any]) -> Section:
+    """Return bars of ROC-AUC, F1-frame and AP by AU."""
+    rows = scores["pooled"]["aus"]
+
+    def bars(figure: str) -> list[Bar]:
+        return [Bar(f"AU {row['au']}", row[figure], row[f"trivial_{figure}"]) for row in rows]
+
+    charts = [
+        bar_chart("ROC-AUC", "chance", bars("auc")),
+        bar_chart("F1-frame", "all positive", bars("f1")),
+        bar_chart("AP", "chance", bars("ap")),
+    ]
+    return Section("bars", "By AU", render("charts.html", charts=charts))
