@@ -239,6 +239,7 @@ def test_nothing_shipped_imports_tests() -> None:
         "nets.convert",
         "nets.preprocessing",
         "nets.shapes",
+        "nets.trained_files",
         "report.charts",
         "report.faces",
         "report.formatting",

@@ -13,7 +13,7 @@ import pytest
 
 import tiny_net as tiny
 from drml.io.errors import UserError
-from drml.training import snapshots
+from drml.nets import snapshots
 from drml.training.f1_table import F1_FILE
 from drml.training.log import LOG_FILE, LOSS_FILE
 from drml.training.train import FINAL_STEM, find_caffe, set_up, train

@@ -26,7 +26,7 @@ from drml.io.errors import UserError
 from drml.io.figures import json_value
 from drml.io.files import digest, writing
 from drml.io.limits import read_npz
-from drml.training import snapshots
+from drml.nets import snapshots
 from drml.training.train import AUTO, FINAL_STEM, rename_in_solver, train
 
 __all__ = ["TRAIN_FOLDER", "keep_predictions", "read_predictions", "unit"]

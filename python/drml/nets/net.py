@@ -6,6 +6,7 @@ can get wrong is checked first and raised as a `UserError`.
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +22,9 @@ from drml.nets.prototxt import read_prototxt, write_prototxt
 from drml.nets.pycaffe import import_caffe
 from drml.nets.shapes import shape_text
 from drml.nets.weights import check_weights, read_weights
+
+PROBABILITIES = "prob"
+"""The blob of a deploy net with the probabilities of the AUs."""
 
 
 class NetLike(Protocol):
@@ -110,6 +114,24 @@ class CaffeNet:
                 f"mean of shape {shape_text(self.mean.shape)} does not fit {deploy}, whose input is"
                 f" {shape_text(self.input_shape)}; give its own mean.binaryproto"
             )
+
+    @property
+    def name(self) -> str:
+        """The deploy prototxt, for messages."""
+        return str(self.deploy)
+
+    def count_probabilities(self) -> int:
+        """Return how many probabilities the net gives; raise a `UserError` if it has no blob ``prob``."""
+        if PROBABILITIES not in self.net.blobs:
+            raise UserError(
+                f"{self.deploy}: no blob '{PROBABILITIES}' with the probabilities (it has"
+                f" {', '.join(self.blob_names)}); end the net with a Sigmoid layer of that name"
+            )
+        return math.prod(self.net.blobs[PROBABILITIES].shape[1:])
+
+    def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the probabilities, N x K, of inputs, N x C x H x W, in one pass."""
+        return self.forward_inputs(batch, [PROBABILITIES])[PROBABILITIES].reshape(len(batch), -1)
 
     def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Make this net's input of a picture: see :func:`preprocess`."""

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ __all__ = [
     "find_preprocessing",
     "find_scale",
     "preprocess",
+    "read_trained_aus",
     "read_transform_file",
     "transform_to_json",
 ]
@@ -47,7 +48,7 @@ MEAN_FILE = "mean.binaryproto"
 
 
 def read_transform_file(weights: str | Path) -> Transform | None:
-    """Read ``transform.json`` beside the weights, if there; its `mean_file` is made absolute."""
+    """Read ``transform.json`` in the folder of the weights, if it exists; `mean_file` becomes absolute."""
     path = Path(weights).with_name(TRANSFORM_FILE)
     if not path.is_file():
         return None
@@ -64,6 +65,28 @@ def read_transform_file(weights: str | Path) -> Transform | None:
         raise UserError(
             f"{path}: not a transform that drml train wrote ({error}); remove or repair it"
         ) from None
+
+
+def read_trained_aus(weights: str | Path) -> tuple[int, ...] | None:
+    """Read the AUs of the net's outputs in ``transform.json`` in the folder of the weights, if it has them.
+
+    Raises
+    ------
+    UserError
+        The file is damaged.
+    """
+    path = Path(weights).with_name(TRANSFORM_FILE)
+    if not path.is_file():
+        return None
+    try:
+        aus = tuple(read_json(path).get("aus", ()))
+        if len(set(aus)) != len(aus) or not all(type(au) is int and 0 < au < 10_000 for au in aus):
+            raise ValueError("its aus are not a list of different AU numbers")
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(
+            f"{path}: not a transform that drml train wrote ({error}); remove or repair it"
+        ) from None
+    return aus or None
 
 
 @dataclass(frozen=True)
@@ -112,16 +135,21 @@ def describe_preprocessing(settings: Mapping[str, Any]) -> str:
 
 
 def find_preprocessing(
-    weights: str | Path, lmdb: Path, *, mean: str | Path | None = None, scale: float | None = None
+    weights: str | Path,
+    lmdb: Path | None = None,
+    *,
+    mean: str | Path | None = None,
+    scale: float | None = None,
 ) -> Preprocessing:
-    """Settle mean and scale by the order that this module's head tells.
+    """Find mean and scale in the order that the documentation of this module gives.
 
     Parameters
     ----------
     weights : path
         .caffemodel or .h5.
-    lmdb : path
-        The data that the net is to see.
+    lmdb : path, optional
+        The data that the net is to see. Without data, a mean.binaryproto is looked for in the folder of the
+        weights, and it is an error if nothing says whether a mean was subtracted in training.
     mean : path, optional, keyword-only
         A mean.binaryproto.
     scale : float, optional, keyword-only
@@ -134,13 +162,20 @@ def find_preprocessing(
     Raises
     ------
     UserError
-        A file is missing or broken, or training had a mean image that is not found.
+        A file is missing or damaged, or the mean image of the training is not found.
     """
     own, beside = read_weights(weights).transform, read_transform_file(weights)
     scale, scale_from = _settle_scale(scale, own, beside)
     if mean is not None:
         return Preprocessing(scale, scale_from, read_mean(Path(mean)), str(mean))
-    return Preprocessing(scale, scale_from, *_find_mean(weights, lmdb, own, beside))
+    folder = (Path(weights).absolute() if lmdb is None else lmdb).parent
+    found, mean_from = _find_mean(weights, folder, own, beside)
+    if lmdb is None and found is None and own is None and beside is None:
+        raise UserError(
+            f"{weights}: what mean image it was trained with is not known, and no {MEAN_FILE} is beside it;"
+            " give --mean"
+        )
+    return Preprocessing(scale, scale_from, found, mean_from)
 
 
 def find_scale(weights: str | Path, scale: float | None = None) -> tuple[float, str]:
@@ -163,9 +198,9 @@ def _settle_scale(scale: float | None, own: Transform | None, beside: Transform 
 
 
 def _find_mean(
-    weights: str | Path, lmdb: Path, own: Transform | None, beside: Transform | None
+    weights: str | Path, folder: Path, own: Transform | None, beside: Transform | None
 ) -> tuple[NDArray[np.float32] | None, str]:
-    """Return the mean that training took off, and where it comes from."""
+    """Return the mean that was subtracted in training, and where it comes from."""
     trained = own or beside
     if trained is not None and not trained.mean_file:
         # A mean image beside the data is then none of this net's.
@@ -173,20 +208,20 @@ def _find_mean(
             return None, "none"
         return np.asarray(trained.mean_value, np.float32), "mean values of the net"
     names = [known.mean_file for known in (beside, own) if known is not None]
-    for path in (*names, str(lmdb.parent / MEAN_FILE)):
+    for path in (*names, str(folder / MEAN_FILE)):
         if path and Path(path).is_file():
             return read_mean(Path(path)), path
     if trained is not None:
         raise UserError(
             f"{weights}: trained with the mean image {trained.mean_file}, and neither that nor"
-            f" {lmdb.parent / MEAN_FILE} was found; give --mean"
+            f" {folder / MEAN_FILE} was found; give --mean"
         )
     return None, "none"
 
 
-def transform_to_json(transform: Transform) -> str:
-    """Return the text of ``transform.json``."""
-    return json.dumps(asdict(transform), indent=2) + "\n"
+def transform_to_json(transform: Transform, *, aus: Sequence[int] = ()) -> str:
+    """Return the text of ``transform.json``; `aus`, if known, are those of the net's outputs, in order."""
+    return json.dumps({**asdict(transform), **({"aus": list(aus)} if aus else {})}, indent=2) + "\n"
 
 
 def preprocess(

@@ -47,7 +47,9 @@ def read_weights(path: str | Path) -> WeightsFile:
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such weights file; give a .caffemodel or .h5")
+        raise UserError(
+            f"{path}: no such weights file; give a .caffemodel or .h5, or the folder of a training"
+        )
     if hdf5.is_hdf5(path):
         return WeightsFile(_shapes_in_hdf5(path), None)
     net = read_caffemodel(path)

@@ -40,11 +40,11 @@ from tqdm import tqdm
 from drml.io.errors import UserError
 from drml.io.limits import MEAN_BYTES, check_file
 from drml.io.shipped import find_program
+from drml.nets import snapshots
 from drml.nets.outputs import count_outputs, fit_outputs, set_label_count
 from drml.nets.preprocessing import MEAN_FILE, TRANSFORM_FILE, transform_to_json
 from drml.nets.probe import fatal_line
 from drml.nets.prototxt import Transform, batch_size, data_paths, read_prototxt, transform_of, write_prototxt
-from drml.training import snapshots
 from drml.training.base_rates import Separation, has_not_learned
 from drml.training.caffe_log import LogReader
 from drml.training.f1_table import F1_FILE, F1Table, names_of_aus
