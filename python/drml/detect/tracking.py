@@ -1,4 +1,4 @@
-"""Gives the faces of a video their ids: who overlaps most with a face of the frame before is the same."""
+"""Gives the faces of a video their ids: faces that overlap most from frame to frame are the same face."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ class Tracker:
 
     Parameters
     ----------
-    least : float
-        Overlap from which on two boxes can be of one face.
+    min_overlap : float
+        Smallest overlap of two boxes of the same face, 0 to 1.
     patience : int
-        Frames that a face may be missing for and still get its id back, where it was.
+        Number of frames for which a face may be missing and still keep its id, if it comes back where it was.
     """
 
-    def __init__(self, least: float = 0.3, patience: int = 15) -> None:
-        self.least = least
+    def __init__(self, min_overlap: float = 0.3, patience: int = 15) -> None:
+        self.min_overlap = min_overlap
         self.patience = patience
-        self._known: dict[int, tuple[Box, int]] = {}  # id -> box, frame that it was last seen in
+        self._known: dict[int, tuple[Box, int]] = {}  # id -> box, frame in which it was last found
         self._next = 0
         self._frame = 0
 
     def follow(self, faces: Sequence[Face]) -> list[Face]:
-        """Return the faces of the next frame with their ids, in the order of these."""
+        """Return the faces of the next frame with their ids, sorted by id."""
         self._frame += 1
         pairs = sorted(
             (
                 (share, number, index)
                 for number, (box, _) in self._known.items()
                 for index, face in enumerate(faces)
-                if (share := overlap(box, face.box)) >= self.least
+                if (share := overlap(box, face.box)) >= self.min_overlap
             ),
             key=lambda pair: (-pair[0], pair[1]),
         )
@@ -68,6 +68,6 @@ class Tracker:
                 self._next += 1
         for index, number in ids.items():
             self._known[number] = (faces[index].box, self._frame)
-        for number in [n for n, (_, seen) in self._known.items() if self._frame - seen > self.patience]:
+        for number in [n for n, (_, last) in self._known.items() if self._frame - last > self.patience]:
             del self._known[number]
         return sorted((face.numbered(ids[i]) for i, face in enumerate(faces)), key=lambda face: face.id)
