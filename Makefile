@@ -17,7 +17,7 @@ DATA := data/drml
 export INSTALL_PACKAGES PYTHON USE_CUDA USE_NCCL USE_MPI CUDA_DIR
 
 ifeq ($(USE_CUDNN),1)
-  $(error USE_CUDNN := 1: Caffe's code for cuDNN does not build with cuDNN 8 or newer, so it is left out; remove the line)
+  $(error USE_CUDNN := 1: cuDNN is not supported, because Caffe's code for it does not build with cuDNN 8 or newer; remove this line)
 endif
 
 CMAKE_OPTIONS := -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(VENV)/bin/python \
@@ -36,7 +36,7 @@ all: configure
 	$(NINJA)
 	tools/link_venv.sh $(BUILD_DIR) $(VENV)
 
-# Missing system packages, and the Python environment.
+# Installs missing system packages and the Python environment.
 system:
 	tools/setup.sh $(VENV)
 	$(if $(filter 1,$(USE_CUDA)),tools/cuda_libraries.sh $(VENV))
@@ -44,11 +44,11 @@ system:
 configure: system
 	cmake -S . -B $(BUILD_DIR) $(CMAKE_OPTIONS)
 
-# Data set -> LMDB -> caffe train -> scores -> build/demo/report.html, on synthetic data.
+# Runs the whole pipeline on synthetic data: data set -> LMDB -> caffe train -> scores -> build/demo/report.html.
 demo:
 	tools/demo.sh $(BUILD_DIR)/demo
 
-# Data for models/drml: synthetic, or BP4D where BP4D_ROOT names it.
+# Prepares the data for models/drml: BP4D if BP4D_ROOT is set, otherwise synthetic data.
 data: all
 	tools/make_data.sh $(DATA) $(BP4D_ROOT)
 
@@ -56,21 +56,21 @@ train: all
 	@test -f $(DATA)/summary.json || tools/make_data.sh $(DATA) $(BP4D_ROOT)
 	$(VENV)/bin/caffe train -solver $(SOLVER)
 
-# Every table and figure of the paper on synthetic data, small; fails where a cell is missing. paper-tiny trains for
-# three iterations only, to see that every way is open.
+# Makes every table and figure of the paper on synthetic data, at a small scale, and fails if a cell is missing. paper-tiny
+# trains for only three iterations, to check that every step works.
 paper-quick: all
 	tools/paper.sh $(BUILD_DIR)/paper quick
 
 paper-tiny: all
 	tools/paper.sh $(BUILD_DIR)/paper_tiny tiny
 
-# Training and inference against other frameworks, in an environment of their own; BENCH holds options.
+# Compares training and inference with other frameworks, which have an environment of their own. BENCH holds options.
 bench: all
 	tools/bench/setup.sh $(BUILD_DIR)/bench/venv
 	BENCH_VENV=$(BUILD_DIR)/bench/venv $(VENV)/bin/python tools/bench/bench.py --out $(BUILD_DIR)/bench $(BENCH)
 	BENCH_VENV=$(BUILD_DIR)/bench/venv $(VENV)/bin/python tools/bench/gpu.py --out $(BUILD_DIR)/bench
 
-# models/drml layer by layer against the machine's ceilings.
+# Compares models/drml, layer by layer, with the limits of the machine.
 bench-layers: all
 	$(NINJA) --target bench_programs
 	$(VENV)/bin/python tools/bench/layers.py --build $(BUILD_DIR) $(BENCH)
@@ -86,43 +86,43 @@ pytest: all
 	$(VENV)/bin/python -m pytest
 	cd $(BUILD_DIR)/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q -c /dev/null -p no:cacheprovider caffe/test
 
-# Memory over 20,000 batches and 2,000 iterations, and with a million records: docs/long_runs.md. LONG_RUN holds options.
+# Measures memory over 20,000 batches and 2,000 iterations, and with a million records: docs/long_runs.md. LONG_RUN holds options.
 long-run: all
 	rm -rf $(BUILD_DIR)/long_run
 	$(VENV)/bin/python tools/long_run.py --out $(BUILD_DIR)/long_run $(LONG_RUN)
 
-# What people one does not know could write, made up by the thousand: tests/fuzz. SECONDS are each target's.
+# Fuzzes the readers of untrusted files: tests/fuzz. SECONDS is the time for each target.
 SECONDS ?= 60
 fuzz: all
 	CAFFE_SOURCE_DIR="$(or $(CAFFE_SOURCE_DIR),$(wildcard $(CURDIR)/$(BUILD_DIR)/caffe/brocolli-caffe-3.0.0))" JOBS=$(JOBS) \
 	  tools/fuzz.sh $(BUILD_DIR)/fuzz $(SECONDS)
 
-# The C++ tests under Address-, UndefinedBehavior- and ThreadSanitizer.
+# Runs the C++ tests under Address-, UndefinedBehavior- and ThreadSanitizer.
 sanitize: all
 	CAFFE_SOURCE_DIR="$(or $(CAFFE_SOURCE_DIR),$(wildcard $(CURDIR)/$(BUILD_DIR)/caffe/brocolli-caffe-3.0.0))" JOBS=$(JOBS) \
 	  tools/sanitize.sh $(BUILD_DIR)/sanitize
 
-# The package for pip, library and programs inside; it needs the distribution's libraries where it is installed.
+# Builds the package for pip with the library and the programs. It needs the distribution's libraries where it is installed.
 wheel: system
 	$(VENV)/bin/python -m pip wheel --disable-pip-version-check --no-deps --wheel-dir $(BUILD_DIR) .
 
 wheel-check: system
 	tools/wheel_check.sh $(VENV)/bin/python $(BUILD_DIR)/wheel_check
 
-# What the build contains, with licences: build/sbom.json (CycloneDX) and a table.
+# Lists what the build contains, with licences: build/sbom.json (CycloneDX) and a table.
 sbom: all
 	$(VENV)/bin/python tools/sbom.py --build $(BUILD_DIR)
 
-# Renews requirements.lock: the newest packages that pyproject.toml allows, with their hashes.
+# Renews requirements.lock with the newest packages that pyproject.toml allows, and their hashes.
 lock: system
 	tools/lock.sh $(VENV) $(BUILD_DIR)/lock
 
-# Compiles all of the CUDA code without a GPU: see tools/cuda_check.py.
+# Compiles all CUDA code without a GPU: see tools/cuda_check.py.
 cuda-check: system
 	$(VENV)/bin/python tools/cuda_check.py --build $(BUILD_DIR)/cuda-check --jobs $(JOBS) \
 	  $(if $(CUDA_ARCH),--arch "$(CUDA_ARCH)")
 
-# The tests of data parallelism, two ranks on this machine; whatever USE_MPI is, the build is left as it was.
+# Runs the tests of data parallelism with two ranks on this machine. It does not change the build, whatever USE_MPI is.
 mpi-check: all
 	USE_MPI=1 tools/setup.sh $(VENV)
 	tools/mpi_check.sh $(BUILD_DIR) $(VENV) $(JOBS)
@@ -140,6 +140,6 @@ format: system
 	$(VENV)/bin/ruff format
 	$(VENV)/bin/clang-format -i $(CPP_FILES)
 
-# Removes what was built; keeps data/ and .venv.
+# Removes the build folder; keeps data/ and .venv.
 clean:
 	rm -rf $(BUILD_DIR)

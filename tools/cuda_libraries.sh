@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Put cuBLAS and cuRAND (and NCCL) for this machine's nvcc into the Python environment, where the toolkit has none.
+# Install cuBLAS and cuRAND (and NCCL) for this machine's nvcc into the Python environment, if the toolkit lacks them.
 # Usage: tools/cuda_libraries.sh VENV
-# Environment: CUDA_DIR (the toolkit; default: the one whose nvcc is on PATH); USE_NCCL=1 asks for NCCL as well.
+# Environment: CUDA_DIR (the toolkit; default: the one whose nvcc is on the PATH); USE_NCCL=1 also installs NCCL.
 set -euo pipefail
 venv=$1
 nvcc=nvcc
@@ -16,10 +16,10 @@ command -v "$nvcc" >/dev/null || {
 }
 release=$("$nvcc" --version | sed -n 's/.*release \([0-9]*\)\.\([0-9]*\).*/\1 \2/p')
 read -r major minor <<<"$release"
-# nvcc says where its toolkit is; the distribution's lies in the compiler's own folders.
+# nvcc prints where its toolkit is. The distribution's toolkit is in the compiler's own folders.
 root=$("$nvcc" -v --dryrun -x cu /dev/null 2>&1 | sed -n 's/^#\$ TOP=//p')
 
-has() {  # header: whether the toolkit or the distribution has it
+has() {  # has HEADER: succeed if the toolkit or the distribution has it
   [ -e "$root/include/$1" ] || [ -e "/usr/include/$1" ]
 }
 packages=()

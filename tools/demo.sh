@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The whole way on synthetic data: data set -> LMDB -> caffe train -> scores -> report.
+# Run the whole pipeline on synthetic data: data set -> LMDB -> caffe train -> scores -> report.
 # Usage: tools/demo.sh OUT [SOLVER]
-# Writes OUT/scores.json, OUT/report.html and OUT/stages.json (seconds by stage).
+# Writes OUT/scores.json, OUT/report.html and OUT/stages.json (seconds per stage).
 set -euo pipefail
 out=$1
 solver=${2:-models/drml/quick_solver.prototxt}
@@ -10,7 +10,7 @@ data=$out/data
 train=$out/train
 
 stages=()
-stage() { # stage NAME COMMAND...: run it, and remember how long it took
+stage() { # stage NAME COMMAND...: run the command and record how long it took
   local name=$1 start=$SECONDS
   shift
   echo "== $name"

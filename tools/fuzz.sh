@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Build the fuzzers of tests/fuzz and run each for some seconds, as many at a time as there are cores; then the Python
-# readers' (tools/fuzz_python.sh). What they find lies in BUILD_DIR/findings; fixed, it belongs to tests/fuzz/found.
+# Build the fuzzers of tests/fuzz and run each for SECONDS, as many at a time as there are cores. Then fuzz the Python readers
+# (tools/fuzz_python.sh). Findings are written to BUILD_DIR/findings; add a finding to tests/fuzz/found once it is fixed.
 # Usage: tools/fuzz.sh BUILD_DIR SECONDS [TARGET...]   (datum layer list lmdb net solver weights)
 # Environment: CAFFE_SOURCE_DIR, as for make; JOBS.
 set -euo pipefail
@@ -23,7 +23,7 @@ cmake -S "$root" -B "$build" -G Ninja -DBUILD_FUZZERS=ON -DUSE_CUDA=OFF \
   >/dev/null
 cmake --build "$build" -j "$jobs" --target fuzzers
 
-# Words that the mutations put into prototxts.
+# The words that the fuzzers insert into prototxts.
 grep -ohE '\b[a-z][a-z_0-9]+ = [0-9]+' "$build"/caffe/patched/src/caffe/proto/caffe.proto | cut -d' ' -f1 | sort -u |
   sed 's/.*/"&: "/' >"$build/words.dict"
 printf '"%s"\n' 4294967295 2147483647 2000000000 -1 nan 1e30 TRAIN TEST >>"$build/words.dict"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make the built pycaffe known in the Python environment; Caffe's programs are found from there (drml/io/shipped.py).
+# Put the built pycaffe on the path of the Python environment. drml finds Caffe's programs through it (drml/io/shipped.py).
 # Usage: tools/link_venv.sh BUILD_DIR VENV
 set -euo pipefail
 build=$(cd "$1" && pwd)

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Every table and figure of the paper on synthetic data, small; fails where a cell is missing.
+# Make every table and figure of the paper on synthetic data, at a small scale. Fails if a cell is missing.
 # Usage: tools/paper.sh OUT [quick|tiny]
-# quick trains for a few minutes a net; tiny for a few iterations, to see that every way is open.
-# What is finished is not done again: a second call goes on where the first one was stopped.
+# quick trains each net for a few minutes; tiny trains for a few iterations, to check that every step works.
+# A second call continues where the first one was interrupted.
 set -euo pipefail
 out=$1
 size=${2:-quick}
@@ -29,7 +29,7 @@ esac
 
 data=$out/data
 mkdir -p "$data"
-stage() { # stage FOLDER COMMAND...: make a folder, unless it is there
+stage() { # stage FOLDER COMMAND...: run the command unless the folder exists
   [ -d "$1" ] || "$drml" "${@:2}"
 }
 stage "$data/BP4D" synth "$data/BP4D" "${bp4d[@]}"

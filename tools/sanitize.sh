@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer, and those of the data layers and of resumed
-# trainings, which have threads, under ThreadSanitizer. Upstream's own findings are suppressed by name and reason: tests/sanitizers.
+# Run the C++ tests under AddressSanitizer and UndefinedBehaviorSanitizer. Run those of the data layers and of resumed
+# trainings, which use threads, under ThreadSanitizer. tests/sanitizers suppresses upstream's findings by name, with the reasons.
 # Usage: tools/sanitize.sh BUILD_DIR [address] [thread]
 # Environment: CAFFE_SOURCE_DIR, as for make; JOBS.
 set -euo pipefail
@@ -26,7 +26,7 @@ for kind in "${kinds[@]}"; do
   cmake --build "$build/$kind" -j "$jobs" --target "${targets[@]}"
 done
 
-# What these measure is the sanitizers' own memory.
+# Under a sanitizer, these tests would measure the sanitizer's own memory.
 export GTEST_FILTER=-*MemoryTest*
 status=0
 for kind in "${kinds[@]}"; do
@@ -35,7 +35,7 @@ for kind in "${kinds[@]}"; do
     export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:exitcode=99:suppressions=$suppressions/undefined.supp:${UBSAN_OPTIONS:-}
     (cd "$build/address" && ctest --output-on-failure) || status=1
   else
-    # ThreadSanitizer does not see libgomp's barriers. The threads under test are the layers' own.
+    # ThreadSanitizer does not recognise libgomp's barriers. The threads under test are the layers' own.
     export OMP_NUM_THREADS=1
     export TSAN_OPTIONS=suppressions=$suppressions/thread.supp:${TSAN_OPTIONS:-}
     for test in "${threaded[@]}"; do

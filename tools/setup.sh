@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Install what is missing: Debian or Ubuntu packages through apt, the Python environment through pip.
+# Install whatever is missing: Debian or Ubuntu packages with apt, the Python environment with pip.
 # Usage: tools/setup.sh VENV
-# Environment: PYTHON (default /usr/bin/python3); INSTALL_PACKAGES=0 leaves apt alone; USE_MPI=1 asks for Open MPI as well,
-# where there is no MPI.
+# Environment: PYTHON (default /usr/bin/python3); INSTALL_PACKAGES=0 never calls apt; USE_MPI=1 also installs Open MPI if
+# there is no MPI.
 set -euo pipefail
 venv=$1
 python=${PYTHON:-/usr/bin/python3}
@@ -24,7 +24,7 @@ fi
 missing=()
 if command -v dpkg-query >/dev/null; then
   for package in "${packages[@]}"; do
-    # `dpkg-query -W` knows virtual names such as Ubuntu 24.04's libglib2.0-0 only through Provides.
+    # `dpkg-query -W` finds virtual names such as Ubuntu 24.04's libglib2.0-0 only through Provides.
     status=$(dpkg-query -W -f '${db:Status-Status}\n' "$package" "${package}t64" 2>/dev/null || true)
     grep -qx installed <<<"$status" || missing+=("$package")
   done
@@ -50,20 +50,20 @@ if ((${#missing[@]})); then
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# What is installed is pinned by version and SHA-256 (requirements.lock) on the Python and processor that the lock is for,
-# and bounded by pyproject.toml on others.
+# On the Python and processor for which requirements.lock was made, it pins the packages by version and SHA-256. On others,
+# pyproject.toml bounds the versions.
 locked=
 system=$("$python" -c 'import platform as p, sys; print(*sys.version_info[:2], p.python_implementation(), sys.platform, p.machine())')
 [ "$system" != "3 11 CPython linux x86_64" ] || locked=1
 
-# The environment is complete once its stamp is newer than what says what belongs into it.
+# The environment is complete if its stamp is newer than the files that determine its content.
 stamp=$venv/.installed
 for file in pyproject.toml requirements.lock tools/face_model.txt "$0"; do
   if [ ! -e "$stamp" ] || [ "$file" -nt "$stamp" ]; then
     echo "Installing the Python environment $venv"
     [ -x "$venv/bin/python" ] || "$python" -m venv "$venv"
     pip=("$venv/bin/python" -m pip install --quiet --disable-pip-version-check)
-    # The Python part of drml alone: ninja builds the rest, in the tree.
+    # Install only the Python part of drml: ninja builds the rest in the source tree.
     drml=(--config-settings=wheel.cmake=false --editable)
     if [ "$locked" ]; then
       "${pip[@]}" --no-deps --require-hashes --requirement requirements.lock

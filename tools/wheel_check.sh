@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Build the wheel, install it into an environment of its own, use it from another folder, and take it out again.
+# Build the wheel, install it into an environment of its own, use it from another folder, and uninstall it.
 # Usage: tools/wheel_check.sh PYTHON WORK_DIR
 set -euo pipefail
 python=$1
@@ -8,7 +8,7 @@ work=$(cd "$2" && pwd)
 
 rm -rf "$work/wheel" "$work/venv" "$work/elsewhere"
 "$python" -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir "$work/wheel" .
-# What whoever passes it on must pass on with it.
+# Anybody who redistributes the wheel must include these files.
 "$python" -m zipfile -l "$work"/wheel/drml-*.whl >"$work/wheel.txt"
 for file in 'drml-[0-9.]*\.dist-info/licenses/LICENSE' 'drml-[0-9.]*\.dist-info/licenses/NOTICE' 'caffe/LICENSE'; do
   grep -q "^$file " "$work/wheel.txt" || {
@@ -23,7 +23,7 @@ pip=("$work/venv/bin/python" -m pip --quiet --disable-pip-version-check)
 (cd "$work/venv" && find . -not -name '*.pyc' -not -name __pycache__ | sort) >"$work/before.txt"
 "${pip[@]}" install --no-deps "$work"/wheel/drml-*.whl
 
-# The main job, from a folder that has nothing of the source tree in reach.
+# Run the pipeline from a folder without access to the source tree.
 mkdir "$work/elsewhere"
 cd "$work/elsewhere"
 export PATH="$work/venv/bin:$PATH" PYTHONNOUSERSITE=1
@@ -42,10 +42,10 @@ drml prepare bp4d bp4d data --folds 1 --quiet
 drml train --solver models/drml/quick_solver.prototxt --data data/fold1 --out train --max-iter 2 --quiet
 drml score --model models/drml/deploy.prototxt --weights train/final.caffemodel --data data/fold1/test_lmdb --quiet
 
-# Uninstalling leaves nothing.
+# Uninstalling must leave nothing behind.
 "${pip[@]}" uninstall --yes drml
 (cd "$work/venv" && find . -not -name '*.pyc' -not -name __pycache__ | sort) | diff "$work/before.txt" - || {
-  echo "tools/wheel_check.sh: uninstalling left the files above" >&2
+  echo "tools/wheel_check.sh: uninstalling left the files above behind" >&2
   exit 1
 }
 du -h "$work"/wheel/drml-*.whl
