@@ -236,7 +236,7 @@ def test_nothing_shipped_imports_tests() -> None:
         "evaluation.relations",
         "evaluation.saliency",
         "io.figures",
-        "nets.convert",
+        "nets.grid",
         "nets.preprocessing",
         "nets.shapes",
         "nets.trained_files",

@@ -12,7 +12,10 @@ import tiny_net as tiny
 from drml.cli import main
 from drml.data.lmdb import write_mean
 from drml.io.errors import UserError
-from drml.nets.convert import borders, convert, to_branches, to_region
+from drml.nets.conversion.to_branches import to_branches
+from drml.nets.conversion.to_region import to_region
+from drml.nets.convert import convert
+from drml.nets.grid import borders
 from drml.nets.probe import map_shape
 from drml.nets.prototxt import read_prototxt
 from drml.nets.pycaffe import import_caffe
@@ -187,7 +190,7 @@ def test_a_training_net_is_converted_without_its_data(tmp_path):
          "param of its convolutions differ"),
     ],
 )  # fmt: skip
-def test_what_is_no_region_is_told(tmp_path, change, said):
+def test_branches_that_are_no_region_are_refused(tmp_path, change, said):
     text = authors.deploy().replace(*change, 1)
     assert text != authors.deploy()
     model = write(tmp_path / "net.prototxt", text)
@@ -198,7 +201,7 @@ def test_what_is_no_region_is_told(tmp_path, change, said):
 
 
 @pytest.mark.usefixtures("in_process")
-def test_patches_that_are_no_grid_are_told(tmp_path):
+def test_patches_that_are_no_grid_are_refused(tmp_path):
     text = authors.deploy(identity=False).replace(
         authors.PLACES, "xcoord: 0 xcoord: 6 xcoord: 0 xcoord: 6 ycoord: 0 ycoord: 0 ycoord: 6 ycoord: 6"
     )
@@ -284,7 +287,7 @@ def test_the_models_own_region_becomes_64_branches():
 
 
 @pytest.mark.usefixtures("in_process")
-def test_what_branches_have_not_is_told(tmp_path):
+def test_regions_that_branches_cannot_compute_are_refused(tmp_path):
     for more, said in [
         ('top: "norms"', "has 2 tops"),
         ('param { name: "shared" }', "shares its weights by name"),
@@ -305,7 +308,7 @@ def test_what_branches_have_not_is_told(tmp_path):
 
 
 @pytest.mark.usefixtures("in_process")
-def test_wrong_files_are_told(tmp_path):
+def test_wrong_files_are_refused(tmp_path):
     model = write(tmp_path / "net.prototxt", authors.deploy())
     out, out_weights = tmp_path / "out.prototxt", tmp_path / "out.caffemodel"
 
@@ -337,11 +340,12 @@ def test_the_command(tmp_path, capsys):
     np.testing.assert_allclose(
         outputs(tmp_path / "out.prototxt", tmp_path / "out.caffemodel"), outputs(model, weights), atol=1e-5
     )
-    assert main([*arguments[:4], "--out", str(tmp_path / "none/out.prototxt")]) == 1
-    assert "folder" in capsys.readouterr().err
+    below_a_file = model / "out.prototxt"
+    assert main([*arguments[:4], "--out", str(below_a_file)]) == 1
+    assert f"{below_a_file}: cannot be written" in capsys.readouterr().err
 
 
-def test_a_net_that_caffe_refuses_is_told(tmp_path):
+def test_a_net_that_caffe_refuses_is_refused(tmp_path):
     text = region_net("grid_h: 2 grid_w: 2").replace('bottom: "data"', 'bottom: "conv1"')
     text = text.replace(
         'layer { name: "region2"',

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from drml.nets.grid import borders
 from drml.nets.onnx_export.graph import Graph, Layer
 
 __all__ = ["grouped", "region", "split"]
@@ -42,8 +43,8 @@ class _Region:
 
 
 def _lengths(size: int, parts: int) -> list[int]:
-    """Return the lengths of the grid's rows: from floor(i size / parts) to floor((i + 1) size / parts)."""
-    return np.diff([i * size // parts for i in range(parts + 1)]).tolist()
+    """Return the heights of the grid's rows, or the widths of its columns."""
+    return np.diff(borders(size, parts)).tolist()
 
 
 def _read(layer: Layer) -> _Region:
