@@ -28,10 +28,8 @@ mkdir -p "$out"
 stage synth "$drml" synth "$out/bp4d"
 stage prepare "$drml" prepare bp4d "$out/bp4d" "$data" --folds 1
 stage train "$drml" train --solver "$solver" --data "$data/fold1" --out "$train"
-stage score "$drml" score --model models/drml/deploy.prototxt --weights "$train/final.caffemodel" \
-  --data "$data/fold1/test_lmdb" --out "$out/scores.json" --predictions "$out/predictions.csv"
-stage saliency "$drml" saliency --model models/drml/deploy.prototxt --weights "$train/final.caffemodel" \
-  --data "$data/fold1/test_lmdb" --out "$out/saliency"
+stage score "$drml" score "$train" "$data/fold1" --out "$out/scores.json" --predictions "$out/predictions.csv"
+stage saliency "$drml" saliency "$train" "$data/fold1" --out "$out/saliency"
 write_stages
 "$drml" report "$out/report.html" --scores "$out/scores.json" --train "$train" --data "$data" \
   --predictions "$out/predictions.csv" --saliency "$out/saliency" --stages "$out/stages.json"

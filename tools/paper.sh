@@ -51,5 +51,5 @@ experiment fig4 "${on_bp4d[@]}"
 experiment fig5 "${on_bp4d[@]}"
 experiment grid "${on_bp4d[@]}" --folds 1
 experiment sparsity "${on_bp4d[@]}" --folds 1
-"$drml" report "$out/report.html" --experiment "$out/bp4d" "$out/disfa" "$out/time"
+"$drml" report "$out/report.html" --overwrite --experiment "$out/bp4d" "$out/disfa" "$out/time"
 echo "== all tables and figures are complete, in $SECONDS s: $out/report.html" >&2

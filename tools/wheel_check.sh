@@ -40,7 +40,7 @@ END
 drml synth bp4d --subjects 9 --tasks 1 --frames 4 --quiet
 drml prepare bp4d bp4d data --folds 1 --quiet
 drml train --solver models/drml/quick_solver.prototxt --data data/fold1 --out train --max-iter 2 --quiet
-drml score --model models/drml/deploy.prototxt --weights train/final.caffemodel --data data/fold1/test_lmdb --quiet
+drml score train data/fold1 --quiet
 
 # Uninstalling must leave nothing behind.
 "${pip[@]}" uninstall --yes drml

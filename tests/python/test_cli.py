@@ -1,5 +1,6 @@
 """The drml command: exit status, one-line errors, what it prints, how fast it starts."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -9,12 +10,29 @@ import pytest
 
 import tiny_net as tiny
 from drml import cli
+from drml.cli.arguments import OPTIONS
 from drml.io.errors import UserError
 
-COMMANDS = (
-    *("synth", "prepare", "verify", "train", "score", "features", "transfer", "detect"),
-    *("baseline", "report", "export-onnx"),
-)
+
+def find_parsers():
+    """Return the parser of every command, and of every experiment, by the words that call it."""
+
+    def walk(parser, words):
+        children = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+        if not children:
+            yield " ".join(words), parser
+        for action in children:
+            for name, child in action.choices.items():
+                yield from walk(child, [*words, name])
+
+    return dict(walk(cli.build_parser(), []))
+
+
+PARSERS = find_parsers()
+COMMANDS = tuple(PARSERS)
+# Commands that print no figures, and those that write nothing.
+WITHOUT_FIGURES = ("report", "experiment unit")
+WITHOUT_OUTPUT = ("verify", "relations")
 
 
 @pytest.fixture
@@ -22,7 +40,7 @@ def setup(tmp_path):
     deploy = tiny.write_deploy(tmp_path)
     weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters(), scale=0.02)
     fold = tiny.write_data(tmp_path / "data", synthetic=True)[0]
-    return ["--model", str(deploy), "--weights", str(weights)], fold
+    return ["--net", str(deploy), "--weights", str(weights)], fold
 
 
 # --- help and usage -------------------------------------------------------------------------------------
@@ -31,7 +49,7 @@ def setup(tmp_path):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_has_an_example_and_exit_0(command, capsys):
     with pytest.raises(SystemExit) as ended:
-        cli.main([command, "--help"])
+        cli.main([*command.split(), "--help"])
     assert ended.value.code == 0
     text = capsys.readouterr().out
     assert "example:" in text
@@ -42,12 +60,15 @@ def test_help_has_an_example_and_exit_0(command, capsys):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_examples_in_help_are_valid_usage(command, capsys):
     with pytest.raises(SystemExit):
-        cli.main([command, "--help"])
+        cli.main([*command.split(), "--help"])
     examples = capsys.readouterr().out.split("example:\n")[1].replace("\\\n", " ").strip()
     for example in examples.split("\n"):
         program, *arguments = example.split()
         assert program == "drml"
-        assert cli.build_parser().parse_args(arguments).run
+        args = cli.build_parser().parse_args(arguments)
+        assert args.run
+        if "check" in args:
+            args.check(args)
 
 
 def test_help_of_all_lists_every_command_without_heavy_imports():
@@ -60,7 +81,7 @@ def test_help_of_all_lists_every_command_without_heavy_imports():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
-    for command in COMMANDS:
+    for command in {command.split()[0] for command in COMMANDS}:
         assert f"\n    {command}" in done.stdout
 
 
@@ -88,15 +109,33 @@ def test_version(capsys):
         ["prepare", "disfa", "a", "b", "--threshold", "6"],
         ["prepare", "disfa", "a", "b", "--camera", "top"],
         ["prepare", "disfa", "a", "b", "--first-frame", "2"],
-        ["score", "--model", "m"],
-        ["score", "--model", "m", "--weights", "w", "--data", "d", "--batch", "none"],
-        ["score", "--model", "m", "--weights", "w", "--data", "d", "--scale", "nan"],
+        ["score", "--net", "m"],
+        ["score", "--model", "m", "--weights", "w", "--data", "d"],
+        ["score", "--net", "m", "--weights", "w", "--data", "d", "--batch", "none"],
+        ["score", "--net", "m", "--weights", "w", "--data", "d", "--scale", "nan"],
         ["train", "--solver", "s", "--out", "o", "--max-iter", "0"],
+        ["score", "w"],
+        ["score", "w", "d", "--weights", "w"],
+        ["score", "w", "d", "--data", "d"],
+        ["score", "--weights", "a", "b", "--data", "c"],
+        ["score", "w", "d", "--scale", "0"],
+        ["score", "w", "d", "--aus", "1,x"],
+        ["score", "w", "d", "--threshold", "1.5"],
+        ["features", "w", "d"],
+        ["export-onnx", "w", "--out", "o", "--mean", "m", "--no-mean"],
+        ["saliency", "w", "--out", "o"],
+        ["saliency", "w", "d", "--image", "i", "--out", "o"],
+        ["saliency", "w", "--image", "i", "--key", "k", "--out", "o"],
+        ["relations"],
+        ["relations", "w", "d", "--predictions", "p"],
+        ["convert", "n", "--to", "region", "--out", "o", "--weights", "w"],
+        ["train", "--solver", "s", "--out", "o", "--snapshot", "auto"],
+        ["report", "o", "--scores", "s", "--method", "drml"],
         ["detect", "a.jpg"],
-        ["detect", "--model", "w"],
-        ["detect", "a.jpg", "--model", "w", "--threshold", "1.5"],
-        ["detect", "a.jpg", "--model", "w", "--min-confidence", "no"],
-        ["detect", "a.jpg", "--model", "w", "--max-frames", "0"],
+        ["detect", "--weights", "w"],
+        ["detect", "a.jpg", "--weights", "w", "--threshold", "1.5"],
+        ["detect", "a.jpg", "--weights", "w", "--min-confidence", "no"],
+        ["detect", "a.jpg", "--weights", "w", "--max-frames", "0"],
         ["baseline", "forest", "--data", "d", "--out", "o"],
         ["baseline", "apl", "--data", "d"],
     ],
@@ -106,6 +145,64 @@ def test_wrong_usage_is_2(arguments, capsys):
         cli.main(arguments)
     assert ended.value.code == 2
     assert "usage: drml" in capsys.readouterr().err
+
+
+# --- one meaning per option -----------------------------------------------------------------------------
+
+
+def find_options():
+    """Return by name of an option its command and its action, for every command that has it."""
+    found = {}
+    for command, parser in PARSERS.items():
+        for action in parser._actions:
+            for name in action.option_strings:
+                found.setdefault(name, []).append((command, action))
+    return found
+
+
+def test_an_option_of_several_commands_is_in_the_table():
+    several = {name for name, uses in find_options().items() if len(uses) > 1 and name.startswith("--")}
+    # The experiments share more, which one function adds to all of them.
+    own = {
+        name
+        for name in several
+        if len({command.split()[0] for command, _ in find_options()[name]}) == 1 or name == "--help"
+    }
+    assert several - own <= set(OPTIONS)
+
+
+@pytest.mark.parametrize("name", OPTIONS)
+def test_an_option_has_one_meaning_and_one_type(name):
+    option, uses = OPTIONS[name], find_options()[name]
+    for command, action in uses:
+        if command == "prepare":
+            continue  # takes them from the table with its data sets
+        assert action.help.startswith(option.meaning), command
+        assert action.type is option.type, command
+        assert isinstance(action, argparse._StoreTrueAction) == (option.type is None), command
+        if action.default not in (None, False):
+            assert f"(default: {action.default})" in action.help, command
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_command_has_the_options_that_its_work_asks_for(command):
+    names = {name for action in PARSERS[command]._actions for name in action.option_strings}
+    assert ("--json" in names) == (command not in WITHOUT_FIGURES)
+    if not command.startswith("experiment"):  # an experiment never replaces a finished unit
+        assert ("--overwrite" in names) == (command not in WITHOUT_OUTPUT)
+    assert all(action.help for action in PARSERS[command]._actions)
+    for old in ("--model", "--snapshot"):
+        assert old not in names
+
+
+@pytest.mark.parametrize("width", [80, 100])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_fits_the_terminal(command, width, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", str(width))
+    with pytest.raises(SystemExit):
+        cli.main([*command.split(), "--help"])
+    too_long = [line for line in capsys.readouterr().out.splitlines() if len(line) > width]
+    assert not too_long
 
 
 # --- errors ---------------------------------------------------------------------------------------------
@@ -201,6 +298,35 @@ def test_score_prints_a_table_and_writes_files(setup, tmp_path, capsys):
     assert len(predictions.read_text().splitlines()) == 11
 
 
+def test_a_training_and_a_fold_are_enough(tmp_path, capsys):
+    solver = tiny.write_solver(tmp_path)
+    tiny.write_deploy(tmp_path)
+    fold, out = tiny.write_training_data(tmp_path), tmp_path / "out"
+    training = ["train", "-q", "--solver", str(solver), "--data", str(fold), "--out", str(out)]
+    assert cli.main([*training, "--max-iter", "6"]) == 0
+    both = [str(out), str(fold)]
+    assert cli.main(["score", "-q", "--json", *both]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert [row["au"] for row in figures["pooled"]["aus"]] == list(tiny.AUS)
+    assert figures["folds"][0]["input"]["mean"] == "image"
+    assert cli.main(["score", "-q", "--json", "--weights", str(out), "--data", str(fold / "test_lmdb")]) == 0
+    assert json.loads(capsys.readouterr().out)["pooled"] == figures["pooled"]
+    predictions = tmp_path / "p.csv"
+    assert cli.main(["score", "-q", *both, "--predictions", str(predictions)]) == 0
+    assert cli.main(["features", "-q", *both, "--out", str(tmp_path / "f.npz")]) == 0
+    assert cli.main(["saliency", "-q", *both, "--out", str(tmp_path / "saliency")]) == 0
+    capsys.readouterr()
+    assert cli.main(["relations", "-q", "--json", *both]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert cli.main(["relations", "-q", "--json", "--predictions", str(predictions)]) == 0
+    expected = json.loads(capsys.readouterr().out)
+    assert found["labels"] == expected["labels"] and found["frames"] == expected["frames"]
+    assert cli.main(["export-onnx", "-q", "--json", str(out), "--out", str(tmp_path / "n.onnx")]) == 0
+    assert "0 to 255" in json.loads(capsys.readouterr().out)["input"]
+    assert cli.main(["score", "-q", str(fold), str(fold)]) == 1
+    assert "give the folder of a training" in capsys.readouterr().err
+
+
 def test_score_as_json_is_nothing_else(setup, capsys):
     net, fold = setup
     assert cli.main(["score", "-q", "--json", *net, "--data", str(fold / "test.csv"), "--aus", "1,2,4"]) == 0
@@ -249,7 +375,12 @@ def test_features_writes_its_file(setup, tmp_path, capsys):
     arguments = ["features", *net, "--data", str(fold / "test_lmdb"), "--out", str(out)]
     assert cli.main(arguments) == 0
     assert capsys.readouterr().out == f"{out}: 10 rows of 6 (fc9)\n"
-    assert cli.main([*arguments, "--quiet", "--blob", "fc7"]) == 1
+    assert cli.main(arguments) == 1
+    assert f"{out}: already exists" in capsys.readouterr().err
+    assert cli.main([*arguments, "--overwrite", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures == {"file": str(out), "blob": "fc9", "rows": 10, "shape": [6]}
+    assert cli.main([*arguments, "--overwrite", "--quiet", "--blob", "fc7"]) == 1
     assert "it has data, conv1, fc9, fc10, prob" in capsys.readouterr().err
 
 
@@ -276,6 +407,24 @@ def test_train_reports_its_weights(tmp_path, capsys):
     assert "holds an earlier training" in capsys.readouterr().err
 
 
+def test_synth_replaces_only_what_is_synthetic(tmp_path, capsys):
+    root = tmp_path / "bp4d"
+    arguments = ["synth", str(root), "--subjects", "1", "--tasks", "1", "--frames", "1", "--width", "64"]
+    arguments += ["--jobs", "1", "--quiet"]
+    assert cli.main(arguments) == 0
+    assert cli.main(arguments) == 1
+    assert "replace it with --overwrite" in capsys.readouterr().err
+    assert cli.main([*arguments, "--seed", "1", "--overwrite"]) == 0
+    assert json.loads((root / "synthetic.json").read_text())["options"]["seed"] == 1
+    (root / "synthetic.json").unlink()
+    assert cli.main([*arguments, "--overwrite"]) == 1
+    assert "is not a synthetic data set" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as wrong:
+        cli.main([*arguments[:1], str(tmp_path / "new"), "--subjects", "1000"])
+    assert wrong.value.code == 2
+    assert "subjects is 1000; give a number from 1 to 41" in capsys.readouterr().err
+
+
 def test_faces_are_drawn_and_prepared(tmp_path, capsys):
     root, out = tmp_path / "bp4d", tmp_path / "data"
     common = ["--jobs", "1", "--seed", "3", "--quiet"]
@@ -292,7 +441,7 @@ def test_faces_are_drawn_and_prepared(tmp_path, capsys):
 def test_disfa_is_drawn_prepared_and_verified(tmp_path, capsys):
     root, out = tmp_path / "disfa", tmp_path / "data"
     common = ["--jobs", "1", "--quiet"]
-    drawing = ["--layout", "disfa", "--subjects", "6", "--frames", "12", "--size", "128"]
+    drawing = ["--layout", "disfa", "--subjects", "6", "--frames", "12", "--width", "128"]
     assert cli.main(["synth", str(root), *drawing, *common]) == 0
     arguments = ["prepare", "disfa", str(root), str(out), "--folds", "1", *common]
     assert cli.main([*arguments, "--threshold", "2", "--camera", "right", "--json"]) == 0

@@ -336,7 +336,7 @@ def test_the_command(tmp_path, capsys):
     arguments = ["convert", str(model), "--to", "region", "--out", str(tmp_path / "out.prototxt")]
     more = ["--weights", str(weights), "--out-weights", str(tmp_path / "out.caffemodel")]
     assert main([*arguments, *more]) == 0
-    assert "1 region layer converted to region" in capsys.readouterr().out
+    assert "converted 1 Region layer to region" in capsys.readouterr().out
     np.testing.assert_allclose(
         outputs(tmp_path / "out.prototxt", tmp_path / "out.caffemodel"), outputs(model, weights), atol=1e-5
     )

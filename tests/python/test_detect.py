@@ -185,7 +185,7 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_are_done(
     (folder / "notes.txt").write_text("passed over")
     (folder / ".hidden.jpg").write_bytes(b"passed over")
     out = tmp_path / "out"
-    given = ["detect", "-q", str(folder), "--model", str(weights), "--aus", "1,2,4", "--out", str(out)]
+    given = ["detect", "-q", str(folder), "--weights", str(weights), "--aus", "1,2,4", "--out", str(out)]
     assert cli.main([*given, "--json"]) == 1
     captured = capfd.readouterr()
     lines = captured.err.splitlines()
@@ -197,7 +197,7 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_are_done(
     ]
     assert lines[-1] == (
         f"drml: error: {folder}/b1.jpg: the JPEG is truncated; 4 of 6 inputs could not be read,"
-        " the others are done"
+        " the others were processed"
     )
     told = json.loads(captured.out)
     assert [entry["input"] for entry in told["inputs"]] == [f"{folder}/a.jpg", f"{folder}/sub/c.jpg"]
@@ -480,7 +480,7 @@ def test_a_folder_without_permission_is_one_line(
 
     monkeypatch.setattr(Path, "open", denied)
     out = tmp_path / "locked"
-    given = ["detect", "-q", str(tmp_path / "a.png"), "--model", str(weights), "--aus", "1,2,4"]
+    given = ["detect", "-q", str(tmp_path / "a.png"), "--weights", str(weights), "--aus", "1,2,4"]
     assert cli.main([*given, "--out", str(out)]) == 1
     assert capsys.readouterr().err == f"drml: error: {out}/images.csv.partial: Permission denied\n"
 
@@ -511,7 +511,7 @@ def test_a_full_disk_is_noticed_in_the_annotated_video(run: Any, tmp_path: Path)
 def test_ctrl_c_leaves_the_rows_so_far(weights: Path, tmp_path: Path) -> None:
     path = data.write_video(tmp_path / "long.avi", list(data.moving(25)) * 40, codec="MJPG")
     out = tmp_path / "out"
-    given = ["detect", "-q", str(path), "--model", str(weights), "--aus", "1,2,4", "--batch", "4"]
+    given = ["detect", "-q", str(path), "--weights", str(weights), "--aus", "1,2,4", "--batch", "4"]
     child = subprocess.Popen(
         [sys.executable, "-m", "drml", *given, "--out", str(out), "--draw", str(out)],
         stderr=subprocess.PIPE,
@@ -639,11 +639,11 @@ def test_an_exported_net_gives_what_caffe_gives(
         assert cli.main(command) == 0, capsys.readouterr().err
         return pd.read_csv(tmp_path / out / "images.csv").drop(columns="input")
 
-    caffe = table("caffe", "--model", str(weights), "--aus", "1,2,4")
+    caffe = table("caffe", "--weights", str(weights), "--aus", "1,2,4")
     files = {}
     for name, options in (("whole", ["--mean", str(mean)]), ("bare", [])):
         files[name] = tmp_path / f"{name}.onnx"
-        arguments = ["--model", str(deploy), "--weights", str(weights), "--aus", "1,2,4", *options]
+        arguments = ["--net", str(deploy), "--weights", str(weights), "--aus", "1,2,4", *options]
         assert cli.main(["export-onnx", *arguments, "--out", str(files[name]), "-q"]) == 0
     for found in (
         table("whole", "--onnx", str(files["whole"])),
@@ -658,16 +658,20 @@ def test_an_exported_net_gives_what_caffe_gives(
             "has mean and scale inside; leave --mean and --scale out",
         ),
         ([str(files["whole"]), "--aus", "1,2"], "3 outputs, but 2 AUs given"),
-        ([str(files["whole"]), "--net", str(deploy)], "is net and weights in one; leave --net out"),
-        ([str(weights)], "w.caffemodel: not an .onnx file; give what drml export-onnx wrote"),
         ([str(tmp_path / "none.onnx")], "no such file; give what drml export-onnx wrote"),
     ):
         assert cli.main(["detect", str(photo), "--out", str(tmp_path / "o"), "--onnx", *arguments]) == 1
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
-    with pytest.raises(SystemExit) as wrong:
-        cli.main(["detect", str(photo), "--onnx", "a", "--model", "b"])
-    assert wrong.value.code == 2
+    for usage, said in (
+        (["a", "--weights", "b"], "not allowed with"),
+        (["a", "--net", "b"], "leave --net out"),
+        ([str(weights)], "w.caffemodel: not an .onnx file; give what drml export-onnx wrote"),
+    ):
+        with pytest.raises(SystemExit) as wrong:
+            cli.main(["detect", str(photo), "--onnx", *usage])
+        assert wrong.value.code == 2
+        assert said in capsys.readouterr().err
 
 
 def test_any_predictor_will_do_and_gets_whole_batches(tmp_path: Path) -> None:
@@ -773,7 +777,9 @@ def test_the_command_says_what_it_did(
 ) -> None:
     path = data.write_video(tmp_path / "clip.mp4", list(data.moving(5)))
     out = tmp_path / "out"
-    assert cli.main(["detect", str(path), "--model", str(weights), "--aus", "1,2,4", "--out", str(out)]) == 0
+    assert (
+        cli.main(["detect", str(path), "--weights", str(weights), "--aus", "1,2,4", "--out", str(out)]) == 0
+    )
     captured = capsys.readouterr()
     assert captured.out.startswith(f"{out}/clip.csv: 5 faces in 5 frames, ")
     assert "clip.mp4: 100%" in captured.err and "5/5" in captured.err

@@ -50,11 +50,9 @@ SETUPS = {
     """,
     DEMO: """
         drml train --solver models/drml/solver.prototxt --data data/drml/fold1 --out build/demo/train -q
-        drml score --model models/drml/deploy.prototxt --weights build/demo/train/final.caffemodel \\
-            --data data/drml/fold1/test_lmdb --out build/demo/scores.json \\
+        drml score build/demo/train data/drml/fold1 --out build/demo/scores.json \\
             --predictions build/demo/predictions.csv -q
-        drml saliency --model models/drml/deploy.prototxt --weights build/demo/train/final.caffemodel \\
-            --data data/drml/fold1/test_lmdb --out build/demo/saliency -q
+        drml saliency build/demo/train data/drml/fold1 --out build/demo/saliency -q
         echo '{"train": 1}' > build/demo/stages.json
     """,
     RELEASE: """
@@ -62,7 +60,7 @@ SETUPS = {
         mkdir release
         cp models/drml/solver.prototxt models/drml/train_val.prototxt release
         drml convert models/drml/deploy.prototxt --to branches --out release.prototxt \\
-            --weights build/train/final.caffemodel --out-weights release.caffemodel -q
+            --weights build/train --out-weights release.caffemodel -q
     """,
     PAPER: """
         drml prepare disfa DISFA data/disfa -q
@@ -101,7 +99,7 @@ done
 # Table 4 at the paper's length would take hours, and every method on three folds minutes.
 DRML = """#!/usr/bin/env bash
 case "$*" in
-  "experiment table4"*"--scale paper"*) set -- "$@" --trials 2 --iterations 2 ;;
+  "experiment table4"*"--schedule paper"*) set -- "$@" --trials 2 --iterations 2 ;;
   "prepare "*) [ -z "${ONE_FOLD:-}" ] || set -- "$@" --folds 1 ;;
 esac
 exec {python} -m drml "$@"

@@ -216,7 +216,7 @@ def test_changed_settings_or_data_are_refused(setup: Setup, capsys: pytest.Captu
         return error
 
     assert "begun with seed 3, not 4; give another --out" in said("--seed", "4")
-    assert "begun with scale quick, not paper" in said("--scale", "paper")
+    assert "begun with scale quick, not paper" in said("--schedule", "paper")
     assert "no fold 3; it has 1, 2" in said("--folds", "3")
     assert "method 'svm': lsvm, apl" in said("--methods", "svm")
     assert "lcn: not available" in said("--methods", "lcn")

@@ -141,9 +141,9 @@ def test_drml_takes_names_with_spaces_and_letters_of_all_kinds(tmp_path, capsys)
         ["prepare", "images", listed, data, "--size", 24, "--folds", 1, "-q"],
         ["verify", data / "fold1/test_lmdb", "-q"],
         ["train", "--solver", solver, "--data", data / "fold1", "--out", train, "-q"],
-        ["score", "--model", model, "--weights", weights, "--data", data / "fold1/test_lmdb", "--out", scores,
+        ["score", "--net", model, "--weights", weights, "--data", data / "fold1/test_lmdb", "--out", scores,
          "--predictions", place / "Sätze.csv", "-q"],
-        ["detect", photo, video, "--model", weights, "--out", place / "Erkannt ñ",
+        ["detect", photo, video, "--weights", weights, "--out", place / "Erkannt ñ",
          "--draw", place / "Bilder ç", "-q"],
         ["report", place / "Seite ø.html", "--scores", scores, "--train", train, "--data", data, "-q"],
     ):  # fmt: skip

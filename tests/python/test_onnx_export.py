@@ -260,19 +260,19 @@ def test_without_onnx_runtime_it_is_written_and_not_compared(setup, monkeypatch)
 
 def command(setup, *more):
     deploy, weights, out = map(str, setup)
-    return ["export-onnx", "--model", deploy, "--weights", weights, "--out", out, "--aus", "1,2,4", *more]
+    return ["export-onnx", "--net", deploy, "--weights", weights, "--out", out, "--aus", "1,2,4", *more]
 
 
 def test_the_command_tells_the_largest_difference(setup, capsys):
     assert cli.main(command(setup)) == 0
     captured = capsys.readouterr()
     assert f"{setup[2]}: " in captured.out
-    assert "largest difference from Caffe on 3 pictures" in captured.out
+    assert "largest difference from Caffe on 3 images" in captured.out
     assert "BGR, height x width 20x20" in captured.out
 
 
 def test_json(setup, capsys):
-    assert cli.main(command(setup, "--json", "-q")) == 0
+    assert cli.main(command(setup, "--json", "-q", "--overwrite")) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["bytes"] == setup[2].stat().st_size
     assert found["aus"] == "1,2,4"
@@ -283,12 +283,10 @@ def test_json(setup, capsys):
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
-        ("--model", "none.prototxt", "none.prototxt: no such file"),
+        ("--net", "none.prototxt", "none.prototxt: no such file"),
         ("--weights", "none.caffemodel", "none.caffemodel: no such weights file"),
         ("--mean", "none.binaryproto", "none.binaryproto: the mean image cannot be read (No such file"),
         ("--out", "/dev/null/m.onnx", "/dev/null/m.onnx: cannot be written (Not a directory: /dev/null)"),
-        ("--aus", "1,1,2", "give each AU once"),
-        ("--scale", "0", "scale 0.0: give a finite number other than 0"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_1(setup, capfd, option, value, said):
@@ -301,10 +299,16 @@ def test_a_mistake_is_one_line_and_exit_1(setup, capfd, option, value, said):
     assert leftovers(setup[0].parent) == []
 
 
-def test_wrong_usage_is_2(setup):
-    with pytest.raises(SystemExit) as ended:
-        cli.main(["export-onnx", "--model", str(setup[0])])
-    assert ended.value.code == 2
+def test_wrong_usage_is_2(setup, capsys):
+    for arguments, said in (
+        (["export-onnx", "--net", str(setup[0])], "--out"),
+        (command(setup, "--aus", "1,1,2"), "give each AU once"),
+        (command(setup, "--scale", "0"), "give a finite number other than 0"),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.main(arguments)
+        assert ended.value.code == 2
+        assert said in capsys.readouterr().err
 
 
 def test_without_the_onnx_package_the_way_out_is_told(setup, monkeypatch, capsys):

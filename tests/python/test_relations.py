@@ -78,7 +78,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     other = tmp_path / "other.csv"
     other.write_text("key,p_AU1,y_AU1\na,0.5,1\n")
     for files, said in (
-        ([paths[0], str(other)], "other AUs than in"),
+        ([paths[0], str(other)], "its AUs differ from those of"),
         ([str(tmp_path / "none.csv")], "no such file"),
         ([str(tmp_path)], "Is a directory"),
     ):

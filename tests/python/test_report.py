@@ -487,7 +487,7 @@ def test_command_writes_the_page(tmp_path, inputs, capsys):
     assert (
         cli.main([*arguments, "--train", str(options["train_dir"]), "--stages", str(options["stages"])]) == 0
     )
-    assert capsys.readouterr().out == f"{out}: report\n"
+    assert capsys.readouterr().out == f"{out}: report written\n"
     assert Page(out.read_text()).text
     assert cli.main(["report", str(out / "r.html"), *arguments[2:]]) == 1
     assert "cannot be written (Not a directory" in capsys.readouterr().err

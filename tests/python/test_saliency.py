@@ -95,7 +95,7 @@ def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     deploy = tiny.write_deploy(tmp_path)
     weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters(), scale=SCALE)
     out = tmp_path / "saliency"
-    arguments = ["saliency", "--model", str(deploy), "--weights", str(weights), "--out", str(out)]
+    arguments = ["saliency", "--net", str(deploy), "--weights", str(weights), "--out", str(out)]
     arguments += ["--data", str(fold / "test_lmdb")]
     key = "00000002_F001_T1_0002"
     assert cli.main([*arguments, "--key", key, "--json"]) == 0
@@ -136,12 +136,21 @@ def test_the_largest_face_of_a_photo_is_explained(tmp_path: Path, capsys: pytest
     photo, out = tmp_path / "photo.png", tmp_path / "out"
     cv2.imwrite(str(photo), detect_data.astronaut())
     deploy = weights.with_name("deploy.prototxt")
-    arguments = ["saliency", "--model", str(deploy), "--weights", str(weights), "--out", str(out)]
+    arguments = ["saliency", "--net", str(deploy), "--weights", str(weights), "--out", str(out)]
     assert cli.main([*arguments, "--aus", "1,2,4", "--image", str(photo), "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["key"] == str(photo) and not found["synthetic"] and found["aus"]["AU2"]["label"] is None
     # The face and its scores are those of drml detect.
-    table = ["detect", str(photo), "--model", str(weights), "--aus", "1,2,4", "--out", str(tmp_path / "csv")]
+    table = [
+        "detect",
+        str(photo),
+        "--weights",
+        str(weights),
+        "--aus",
+        "1,2,4",
+        "--out",
+        str(tmp_path / "csv"),
+    ]
     assert cli.main([*table, "--aligned", str(tmp_path / "faces"), "-q"]) == 0
     row = next(csv.DictReader((tmp_path / "csv/images.csv").open()))
     assert found["aus"]["AU2"]["score"] == pytest.approx(float(row["AU02_p"]), abs=2e-5)

@@ -191,7 +191,7 @@ def test_a_bp4d_net_is_scored_on_the_shared_aus_alone(
     setup: tuple, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deploy, weights, data, folds = setup
-    net = ["--model", str(deploy), "--weights", str(weights)]
+    net = ["--net", str(deploy), "--weights", str(weights)]
     aus = ["--aus", ",".join(map(str, BP4D_AUS))]
     lmdb = data / "fold1" / "test_lmdb"
     assert cli.main(["score", "-q", "--json", *net, "--data", str(lmdb), *aus]) == 0
@@ -219,7 +219,7 @@ def test_the_command_prints_and_writes(
 ) -> None:
     deploy, weights, data, _ = setup
     files = ["--out", str(tmp_path / "s.json"), "--predictions", str(tmp_path / "p.csv")]
-    net = ["--model", str(deploy), "--weights", str(weights), "--data", str(data)]
+    net = ["--net", str(deploy), "--weights", str(weights), "--data", str(data)]
     assert cli.main(["transfer", "-q", *net, *files]) == 0
     assert "Mean of 2 folds" in capsys.readouterr().out
     assert json.loads((tmp_path / "s.json").read_text())["frames"] == 2 * COUNTS["test"]
@@ -240,7 +240,7 @@ def test_faults_are_named_in_one_line(
     deploy, weights, data, _ = setup
 
     def said(*arguments: str, model: Path = deploy) -> str:
-        net = ["--model", str(model), "--weights", str(weights)]
+        net = ["--net", str(model), "--weights", str(weights)]
         assert cli.main(["transfer", "-q", *net, *arguments]) == 1
         error = capsys.readouterr().err
         assert error.count("\n") == 1

@@ -1,9 +1,10 @@
-"""The ``drml`` command: a module for each of its commands holds that one's arguments and what it runs.
+"""The ``drml`` command. A module for each command holds its arguments and what it runs.
 
-`arguments` and `output` have what they share. A command imports what does the work inside its function `run`,
-so that ``drml --help`` needs neither OpenCV nor Caffe.
+`arguments`, `values`, `trained` and `output` hold what commands share. A command imports the modules that do
+the work inside its function `run`, so that ``drml --help`` needs neither OpenCV nor Caffe.
 
-Exit status: 0 done; 1 it failed, with one line on standard error; 2 wrong usage; 130 interrupted.
+Exit status: 0 for success; 1 for a failure, with one line on standard error; 2 for wrong usage; 130 for an
+interruption.
 """
 
 from __future__ import annotations
@@ -35,8 +36,8 @@ from drml.cli import (
     transfer,
     verify,
 )
-from drml.cli.arguments import Parser
-from drml.io.errors import UserError
+from drml.cli.arguments import HelpFormatter, Parser
+from drml.io.errors import UsageError, UserError
 
 DESCRIPTION = """\
 Facial action unit (AU) detection with DRML on Caffe.
@@ -50,16 +51,16 @@ EPILOG = """\
 example, from nothing to a table of scores:
   drml synth build/bp4d
   drml prepare bp4d build/bp4d data/drml
-  drml train --solver models/drml/quick_solver.prototxt --out build/train
-  drml score --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\
-      --data data/drml/fold1/test_lmdb
+  drml train --solver models/drml/quick_solver.prototxt --data data/drml/fold1 --out build/train
+  drml score build/train data/drml/fold1
 
-Each command has its own --help with an example. Errors: exit status 1 and one line; wrong usage: 2.
+Each command has its own --help with an example. The exit status is 0 for success, 1 for a failure (with
+one line that says what to do) and 2 for wrong usage.
 """
 
 
 class _Versions(argparse.Action):
-    """Print the versions of everything that has a part in a result."""
+    """Print the versions of everything that can change a result."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from drml.io import machine, shipped
@@ -78,9 +79,14 @@ def build_parser() -> Parser:
         prog="drml",
         description=DESCRIPTION,
         epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
-    parser.add_argument("--version", action=_Versions, nargs=0, help="show all versions that matter")
+    parser.add_argument(
+        "--version",
+        action=_Versions,
+        nargs=0,
+        help="show the versions of drml, Caffe and the libraries they use",
+    )
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
 
     for command in (
@@ -96,7 +102,7 @@ def build_parser() -> Parser:
 
 
 def _os_error(error: OSError) -> str:
-    """Say what failed on which file, and for a full disk what to do."""
+    """Return what failed on which file and, for a full disk, what to do."""
     name = error.filename if error.filename is not None else ""
     text = error.strerror or str(error)
     if error.errno == errno.ENOSPC:
@@ -111,7 +117,7 @@ def _fail(message: str) -> int:
 
 @contextmanager
 def _termination_as_interrupt() -> Iterator[None]:
-    """Let SIGTERM end the work as Ctrl-C does: whatever is half-written goes."""
+    """Let SIGTERM end the work as Ctrl-C does, so that partial output is removed."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -136,10 +142,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _termination_as_interrupt():
             args.run(args)
             sys.stdout.flush()
+    except UsageError as error:
+        args.parser.error(" ".join(str(error).split()))
     except UserError as error:
         return _fail(str(error))
     except BrokenPipeError:
-        # The reader (head, say) has gone. Python flushes once more at exit: give it somewhere to.
+        # The reader, such as head, has closed the pipe. Python flushes stdout again at exit: redirect it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:

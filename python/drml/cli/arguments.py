@@ -1,100 +1,128 @@
-"""What the commands' arguments have in common: their types, and options that several commands share."""
+"""The options of the commands: what each means, its type, and the checks that several commands share.
+
+An option has one meaning in all commands. `OPTIONS` says it once, and `add_option` adds it to a command, with
+what is particular to that command after the meaning.
+"""
 
 from __future__ import annotations
 
 import argparse
-import math
+import textwrap
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drml.cli.values import au_list, factor, folds, integer, probability, share
 from drml.io.shipped import find_shipped
 
 __all__ = [
+    "OPTIONS",
+    "Option",
     "Parser",
+    "add_check",
     "add_command",
     "add_figures",
-    "add_jobs",
-    "add_json",
     "add_net",
-    "add_seed",
-    "finite",
+    "add_option",
     "folds",
     "integer",
     "only",
-    "probability",
     "share",
 ]
 
 Parser = argparse.ArgumentParser
 
-# --- types of arguments ---------------------------------------------------------------------------------
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Fill the paragraphs of a description to the width of the terminal, but not its indented lines."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        blocks = []
+        for block in text.split("\n\n"):
+            raw = any(line.startswith("  ") for line in block.splitlines())
+            blocks.append(block if raw else textwrap.fill(" ".join(block.split()), width))
+        return "\n\n".join(blocks)
 
 
-def integer(low: int) -> Callable[[str], int]:
-    """Return the type of a whole number from `low` up."""
+@dataclass(frozen=True)
+class Option:
+    """An option: what it means in every command, and how its text is read.
 
-    def parse(text: str) -> int:
-        value = int(text)
-        if value < low:
-            raise argparse.ArgumentTypeError(f"{value} is less than {low}")
-        return value
+    Attributes
+    ----------
+    meaning : str
+        The beginning of its help text; a command may add to it.
+    type : callable or None
+        As in `argparse`; None for a switch.
+    metavar : str or None
+    default : object
+        The default of most commands; it appears in the help text.
+    """
 
-    parse.__name__ = "integer"
-    return parse
-
-
-def share(text: str) -> float:
-    """Read a number from 0 to below 1."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a share from 0 to below 1")
-    return value
-
-
-def probability(text: str) -> float:
-    """Read a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a probability, 0 to 1")
-    return value
+    meaning: str
+    type: Callable[[str], Any] | None = None
+    metavar: str | None = None
+    default: Any = None
 
 
-def finite(text: str) -> float:
-    """Read a finite number."""
-    value = float(text)
-    if not math.isfinite(value):
-        raise argparse.ArgumentTypeError(f"{value} is not a finite number")
-    return value
+OPTIONS: dict[str, Option] = {
+    "--weights": Option("trained weights (.caffemodel or .h5), or the folder of a training", Path, "WEIGHTS"),
+    "--net": Option("deploy.prototxt of the net", find_shipped, "PROTOTXT"),
+    "--data": Option("data that drml prepare wrote", Path, "DATA"),
+    "--mean": Option("mean image (.binaryproto) to subtract from the pixels", Path, "FILE"),
+    "--scale": Option(
+        "factor by which to multiply the pixels after the mean is subtracted", factor, "FACTOR"
+    ),
+    "--aus": Option("AU numbers, separated by commas, such as 1,2,4", au_list, "AUS"),
+    "--batch": Option("number of images in one pass of the net", integer(1), "N", 32),
+    "--blob": Option("blob of the net to take the features from", str, "NAME", "fc9"),
+    "--threshold": Option("probability from which on an AU counts as present", probability, "P", 0.5),
+    "--size": Option("side of the registered faces in pixels", integer(16), "PIXELS"),
+    "--folds": Option("numbers of the folds, separated by commas, such as 1,3", folds, "FOLDS"),
+    "--max-iter": Option("number of training iterations", integer(1), "N"),
+    "--jobs": Option("number of parallel workers; 0 means one per processor core", integer(0), "N", 0),
+    "--seed": Option("seed of the random numbers", integer(0), "SEED", 0),
+    "--out": Option("where to write the results", Path),
+    "--predictions": Option("CSV table with the probability and label of each frame and AU", Path, "CSV"),
+    "--overwrite": Option("replace output that exists already"),
+    "--json": Option("print the figures as JSON"),
+    "--quiet": Option("show no progress bar and no closing line"),
+}
+"""The options that more than one command has."""
 
 
-def folds(text: str) -> tuple[int, ...]:
-    """Read a choice of folds, such as 1,3."""
-    chosen = tuple(int(word) for word in text.replace(",", " ").split())
-    if not chosen or not set(chosen) <= {1, 2, 3} or len(set(chosen)) != len(chosen):
-        raise argparse.ArgumentTypeError(f"'{text}' is no choice of folds 1,2,3")
-    return chosen
+def add_option(to: Any, name: str, more: str = "", **settings: Any) -> None:
+    """Add one of `OPTIONS` to a parser or to a group of it.
 
+    Parameters
+    ----------
+    to : ArgumentParser or a group of it
+    name : str
+        A key of `OPTIONS`.
+    more : str
+        What is particular to this command; it follows the meaning in the help text.
+    **settings
+        More of `add_argument`'s parameters, such as `required`, `nargs` or `default`.
 
-def only(parser: Parser, which: str, value: str, names: Sequence[str]) -> None:
-    """Refuse options as wrong usage where argument `which` is not `value`; they default to None."""
-    before = parser.get_default("check")
-
-    def check(args: argparse.Namespace) -> None:
-        if before:
-            before(args)
-        for name in names:
-            if getattr(args, name) is not None and getattr(args, which) != value:
-                parser.error(f"--{name.replace('_', '-')} is for {value} alone")
-
-    parser.set_defaults(check=check)
-
-
-# What argparse calls them where they refuse a text.
-folds.__name__ = "folds"
-share.__name__ = probability.__name__ = finite.__name__ = "number"
-
-# --- options --------------------------------------------------------------------------------------------
+    Examples
+    --------
+    >>> parser = Parser()
+    >>> add_option(parser, "--batch")
+    >>> parser.parse_args([]).batch
+    32
+    """
+    option = OPTIONS[name]
+    settings.setdefault("default", option.default)
+    if settings["default"] is not None and "default:" not in more:
+        more += f" (default: {settings['default']})"
+    if option.type is None:
+        settings.update(action="store_true", default=False)
+    else:
+        settings.setdefault("metavar", option.metavar)
+        settings["type"] = option.type
+    flags = ("-q", name) if name == "--quiet" else (name,)
+    to.add_argument(*flags, help=option.meaning + more, **settings)
 
 
 def add_command(
@@ -105,68 +133,161 @@ def add_command(
     more: str,
     example: str,
 ) -> Parser:
-    """Add a command: its parser, with help, example and what runs it."""
+    """Add a command: its parser with help and examples, and the function that runs it.
+
+    Parameters
+    ----------
+    subparsers : object
+        What `add_subparsers` returned.
+    name : str
+    run : callable
+    summary : str
+        A line for the list of commands, in lower case and without a full stop.
+    more : str
+        Paragraphs of the description, after the summary.
+    example : str
+        Command lines, one per line, however long.
+    """
     parser: Parser = subparsers.add_parser(
         name,
         help=summary,
         description=f"{summary[0].upper()}{summary[1:]}.\n\n{more}".rstrip(),
-        epilog=f"example:\n{example}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"example:\n{wrap_commands(example)}",
+        formatter_class=HelpFormatter,
     )
-    parser.set_defaults(run=run)
-    parser.add_argument("-q", "--quiet", action="store_true", help="no progress bar, no closing line")
+    parser.set_defaults(run=run, parser=parser)
+    add_option(parser, "--quiet")
     return parser
 
 
-def add_jobs(parser: Parser, what: str = "processes") -> None:
-    """Add ``--jobs``."""
-    parser.add_argument("--jobs", type=integer(0), default=0, help=f"{what}; 0: one per core (default)")
+def wrap_commands(lines: str, width: int = 79) -> str:
+    r"""Break long command lines before an option, as a shell reads them.
+
+    Examples
+    --------
+    >>> print(wrap_commands("drml score WEIGHTS DATA --out FILE", width=30))
+      drml score WEIGHTS DATA \
+          --out FILE
+    """
+    wrapped = []
+    for line in lines.splitlines():
+        start, *options = line.strip().split(" --")
+        row = f"  {start}"
+        for option in options:
+            if len(f"{row} --{option} \\") > width:
+                wrapped.append(f"{row} \\")
+                row = f"      --{option}"
+            else:
+                row += f" --{option}"
+        wrapped.append(row)
+    return "\n".join(wrapped)
 
 
-def add_seed(parser: Parser, default: int | None = 0) -> None:
-    """Add ``--seed``."""
-    shown = "the solver's" if default is None else str(default)
-    parser.add_argument("--seed", type=integer(0), default=default, help=f"random seed (default {shown})")
+def add_check(parser: Parser, check: Callable[[argparse.Namespace], None]) -> None:
+    """Add a check of the parsed arguments; it calls `parser.error` for wrong usage."""
+    before = parser.get_default("check")
+
+    def both(args: argparse.Namespace) -> None:
+        if before:
+            before(args)
+        check(args)
+
+    parser.set_defaults(check=both)
 
 
-def add_json(parser: Parser) -> None:
-    """Add ``--json``."""
-    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+def only(parser: Parser, which: str, value: str, names: Sequence[str]) -> None:
+    """Refuse options as wrong usage where argument `which` is not `value`; they default to None."""
+
+    def check(args: argparse.Namespace) -> None:
+        for name in names:
+            if getattr(args, name) is not None and getattr(args, which) != value:
+                parser.error(f"--{name.replace('_', '-')} applies only to {value}")
+
+    add_check(parser, check)
 
 
 def add_net(
-    parser: Parser, several: bool = False, data: str = "LMDB folder, or the manifest beside it"
+    parser: Parser,
+    *,
+    data: str | None,
+    several: bool = False,
+    data_required: bool = True,
+    optional: bool = False,
+    mean: str | None = " (default: the one that the weights were trained with)",
 ) -> None:
-    """Add a trained net and its data."""
-    parser.add_argument("--model", type=find_shipped, required=True, metavar="DEPLOY", help="deploy.prototxt")
+    """Add a trained net, and the data that it runs on.
+
+    Parameters
+    ----------
+    parser : ArgumentParser
+    data : str or None
+        What the help text of DATA adds; None for a command that needs no data.
+    several : bool
+        ``--weights`` and ``--data`` take several values, one pair per fold; they become lists.
+    data_required : bool
+        Without data the usage is wrong.
+    optional : bool
+        The command can do without a net: where ``--predictions`` was given.
+    mean : str or None
+        What the help text of ``--mean`` adds; None for neither ``--mean`` nor ``--scale``.
+    """
     nargs: dict[str, Any] = {"nargs": "+"} if several else {}
-    each = "; several for folds, in the order of --data" if several else ""
-    parser.add_argument(
-        "--weights", type=Path, required=True, metavar="WEIGHTS", help=f".caffemodel or .h5{each}", **nargs
+    each = "; several for several folds, in the order of --data" if several else ""
+    names = ["weights"] if data is None else ["weights", "data"]
+    required = names if data_required else ["weights"]
+    for name in names:
+        parser.add_argument(
+            f"{name}_given", nargs="?", type=Path, metavar=name.upper(), help=f"the same as --{name}"
+        )
+    add_option(parser, "--weights", each, **nargs)
+    if data is not None:
+        add_option(parser, "--data", data, **nargs)
+    add_option(
+        parser, "--net", " (default: the one in the folder of the weights, or else that of models/drml)"
     )
-    parser.add_argument("--data", type=Path, required=True, metavar="DATA", help=data, **nargs)
-    parser.add_argument(
-        "--mean",
-        type=Path,
-        metavar="FILE",
-        help="mean.binaryproto (default: the one kept with the weights, else the one beside the LMDB)",
-    )
-    parser.add_argument(
-        "--scale",
-        type=finite,
-        help="factor of the input after the mean is taken off (default: what the weights were trained with:"
-        " the net kept in a .caffemodel, else transform.json beside the weights, else 1)",
-    )
-    parser.add_argument("--batch", type=integer(1), default=32, help="pictures per pass (default 32)")
+    if mean is not None:
+        add_option(parser, "--mean", mean)
+        add_option(parser, "--scale", " (default: the one that the weights were trained with)")
+
+    def check(args: argparse.Namespace) -> None:
+        for name in names:
+            given = getattr(args, f"{name}_given")
+            if given is not None:
+                if getattr(args, name) is not None:
+                    parser.error(f"give {name.upper()} or --{name}, not both")
+                setattr(args, name, [given] if several else given)
+            elif getattr(args, name) is None and not (optional and args.predictions) and name in required:
+                parser.error(f"the {name} are missing: give {' '.join(names).upper()}, or --{name}")
+        if several and len(args.weights) != len(args.data):
+            parser.error(
+                f"--weights has {len(args.weights)} values, but --data has {len(args.data)}; give one of each"
+                " per fold"
+            )
+
+    add_check(parser, check)
 
 
 def add_figures(parser: Parser) -> None:
     """Add what a command that scores writes and prints."""
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="write the figures here as well")
-    parser.add_argument(
-        "--predictions",
-        type=Path,
-        metavar="FILE.csv",
-        help="write every probability and label (p_AU1, y_AU1)",
-    )
-    add_json(parser)
+    add_option(parser, "--out", ": a JSON file", metavar="FILE.json")
+    add_option(parser, "--predictions", ", to write")
+    add_option(parser, "--overwrite")
+    add_option(parser, "--json")
+
+
+# Until drml prepare takes them from OPTIONS.
+
+
+def add_jobs(parser: Parser) -> None:
+    """Add ``--jobs``."""
+    add_option(parser, "--jobs")
+
+
+def add_seed(parser: Parser) -> None:
+    """Add ``--seed``."""
+    add_option(parser, "--seed")
+
+
+def add_json(parser: Parser) -> None:
+    """Add ``--json``."""
+    add_option(parser, "--json")

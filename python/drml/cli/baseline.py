@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from drml.cli.arguments import add_command, add_jobs, add_json, add_seed, finite
+from drml.cli.arguments import add_command, add_option, only
 from drml.cli.output import print_result
-from drml.io.errors import UserError
+from drml.cli.values import positive
 
 
 def add(subparsers: Any) -> None:
@@ -17,47 +17,47 @@ def add(subparsers: Any) -> None:
         subparsers,
         "baseline",
         run,
-        "fit and score a linear method: SIFT at 49 landmarks, and LSVM, APL or JPML",
-        "Fits on FOLD/train_lmdb, chooses on val_lmdb, scores on test_lmdb. Leaves OUT/scores.json,\n"
-        "predictions.csv, model.npz, fit.json, and for apl and jpml a picture of each AU's patches.\n"
-        "SIFT is computed once and kept beside the LMDBs.",
-        "  drml baseline apl --data data/drml/fold1 --out build/apl",
+        "fit and score a linear method on SIFT features: LSVM, APL or JPML",
+        "SIFT describes the face at 49 landmarks. The method is fitted on the training split of a fold, its\n"
+        "parameters are chosen on the validation split, and it is scored on the test split. Writes\n"
+        "OUT/scores.json, predictions.csv, model.npz, fit.json and, for apl and jpml, a picture of the\n"
+        "patches of each AU. The SIFT features are computed once and kept beside the LMDBs.",
+        "drml baseline apl --data data/drml/fold1 --out build/apl",
     )
     parser.add_argument("method", choices=["lsvm", "apl", "jpml"], metavar="METHOD", help="lsvm, apl or jpml")
+    add_option(parser, "--data", ": a fold", required=True, metavar="FOLD")
+    add_option(parser, "--out", ": a folder", required=True, metavar="FOLDER")
     parser.add_argument(
-        "--data", type=Path, required=True, metavar="FOLD", help="fold folder of drml prepare"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder to write")
-    parser.add_argument(
-        "--features", type=Path, metavar="DIR", help="folder that keeps the SIFT features (default FOLD)"
+        "--features",
+        type=Path,
+        metavar="FOLDER",
+        help="folder in which to keep the SIFT features (default: FOLD)",
     )
     parser.add_argument(
         "--sift-window",
-        type=finite,
+        type=positive,
         default=32.0,
         metavar="PIXELS",
-        help="side of the square around a landmark that SIFT sees (default 32)",
+        help="side of the square around a landmark that SIFT describes (default: 32)",
     )
     parser.add_argument(
-        "--solver",
+        "--lsvm-solver",
         choices=["gradient", "liblinear"],
-        help="of lsvm: the two find the same minimum; liblinear copies the features (default gradient)",
+        help="solver of lsvm: both find the same minimum, but liblinear copies the features"
+        " (default: gradient)",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT where it is not empty")
-    add_seed(parser)
-    add_jobs(parser, "threads")
-    add_json(parser)
+    only(parser, "method", "lsvm", ("lsvm_solver",))
+    add_option(parser, "--overwrite")
+    add_option(parser, "--seed")
+    add_option(parser, "--jobs")
+    add_option(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Fit a linear baseline, score it, write its folder."""
+    """Fit a linear baseline, score it and write its folder."""
     from drml.experiments.baseline import run_baseline
 
-    options: dict[str, Any] = {}
-    if args.solver is not None:
-        if args.method != "lsvm":
-            raise UserError(f"--solver {args.solver}: only lsvm has a choice of solvers")
-        options["solver"] = args.solver
+    options = {} if args.lsvm_solver is None else {"solver": args.lsvm_solver}
     result = run_baseline(
         args.method,
         args.data,

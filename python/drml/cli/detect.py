@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from drml.cli.arguments import add_command, add_json, finite, integer, probability
+from drml.cli.arguments import Parser, add_check, add_command, add_option
 from drml.cli.output import note, print_json
-from drml.data.labels import parse_aus
+from drml.cli.values import integer, probability
 from drml.io.errors import UserError
 
 
@@ -18,94 +18,102 @@ def add(subparsers: Any) -> None:
         subparsers,
         "detect",
         run,
-        "find faces and their AUs in photos, videos, or what a webcam sees",
-        "Writes OUT/images.csv with the faces of all images, and OUT/NAME.csv of each video, in OpenFace's\n"
-        "manner: frame, face_id, timestamp, confidence, success, five points, AU01_c (1 or 0), AU01_p.\n"
-        "Folders are searched with their subfolders. What cannot be read is reported, the others are done,\n"
-        "and the exit status is 1. After Ctrl-C, which also stops a webcam, the CSV holds the rows so far.",
-        "  drml detect photos interview.mp4 --model build/train/final.caffemodel \\\n"
-        "      --out build/aus --draw build/aus\n"
-        "  drml detect 0 --model build/train/final.caffemodel --max-frames 500",
+        "detect faces and their AUs in photos, videos or the images of a webcam",
+        "Writes OUT/images.csv with the faces of all photos, and OUT/NAME.csv for each video. The columns\n"
+        "are OpenFace's: frame, face_id, timestamp, confidence, success, five points, then for each AU\n"
+        "AU01_c (1 or 0) and AU01_p (the probability). Subfolders are searched as well.\n"
+        "\n"
+        "If an input cannot be read, the command reports it, processes the others and exits with 1.\n"
+        "Ctrl-C stops a webcam or a video; the CSV then holds the rows up to that point.",
+        "drml detect photos interview.mp4 --weights build/fold2 --out build/aus --draw build/aus\n"
+        "drml detect 0 --weights build/fold2 --max-frames 500",
     )
     parser.add_argument(
-        "inputs", nargs="+", metavar="INPUT", help="image, video, folder, or a webcam's number"
+        "inputs", nargs="+", metavar="INPUT", help="photo, video, folder, or the number of a webcam"
     )
-    weights = parser.add_mutually_exclusive_group(required=True)
-    weights.add_argument("--model", type=Path, metavar="WEIGHTS", help="trained .caffemodel or .h5")
+    _add_net(parser)
+    _add_faces(parser)
+    parser.add_argument(
+        "--max-frames", type=integer(1), metavar="N", help="stop each video or webcam after this many frames"
+    )
+    out = parser.add_argument_group("output")
+    add_option(
+        out,
+        "--out",
+        ": a folder for the CSV files (default: detected)",
+        default=Path("detected"),
+        metavar="FOLDER",
+    )
+    out.add_argument("--draw", type=Path, metavar="FOLDER", help="write annotated photos and videos here")
+    out.add_argument("--aligned", type=Path, metavar="FOLDER", help="write the registered faces here")
+    add_option(out, "--overwrite")
+    add_option(out, "--json")
+
+
+def _add_net(parser: Parser) -> None:
+    """Add the options of the net."""
+    net = parser.add_argument_group("net")
+    weights = net.add_mutually_exclusive_group(required=True)
+    add_option(weights, "--weights")
     weights.add_argument(
-        "--onnx", type=Path, metavar="FILE", help="what drml export-onnx wrote; runs in ONNX Runtime"
+        "--onnx", type=Path, metavar="FILE", help="ONNX file of drml export-onnx, to run in ONNX Runtime"
     )
-    parser.add_argument(
-        "--net",
-        type=Path,
-        metavar="DEPLOY",
-        help="deploy.prototxt (default: the one beside the weights, else models/drml/deploy.prototxt)",
-    )
-    parser.add_argument(
-        "--mean",
-        type=Path,
-        metavar="FILE",
-        help="mean.binaryproto (default: the one of the weights' training, else the one beside them)",
-    )
-    parser.add_argument("--scale", type=finite, help="factor of the input (default: what training had)")
-    parser.add_argument(
-        "--size", type=integer(16), help="side of the registered faces (default: the mean image's, else 200)"
-    )
-    parser.add_argument(
+    add_option(net, "--net", " (default: the one in the folder of the weights, or else that of models/drml)")
+    add_option(net, "--mean", " (default: the one that the weights were trained with)")
+    add_option(net, "--scale", " (default: the one that the weights were trained with)")
+    add_option(net, "--size", " (default: that of the mean image, or else 200)")
+    add_option(
+        net,
         "--aus",
-        help="AUs of the net's outputs, such as 1,2,4 (default: those of the training data where the weights'"
-        " folder names them; else BP4D's of 12 outputs, DISFA's of 8)",
+        "; those of the net's outputs (default: the AUs that it was trained on, or else BP4D's for 12"
+        " outputs and DISFA's for 8)",
     )
-    parser.add_argument("--batch", type=integer(1), default=32, help="faces per pass of the net (default 32)")
-    parser.add_argument(
-        "--threshold", type=probability, default=0.5, help="an AU is present from here on (default 0.5)"
-    )
+    add_option(net, "--batch")
+    add_option(net, "--threshold")
+
+    def check(args: argparse.Namespace) -> None:
+        if args.onnx is not None and args.net is not None:
+            parser.error("an ONNX file holds both net and weights: leave --net out")
+        if args.onnx is not None and args.onnx.suffix != ".onnx":
+            parser.error(f"{args.onnx}: not an .onnx file; give what drml export-onnx wrote")
+
+    add_check(parser, check)
+
+
+def _add_faces(parser: Parser) -> None:
+    """Add the options of the face detector."""
     faces = parser.add_argument_group("faces")
     faces.add_argument(
-        "--min-confidence", type=probability, default=0.7, help="of the face detector (default 0.7)"
+        "--min-confidence",
+        type=probability,
+        default=0.7,
+        metavar="P",
+        help="lowest confidence of the face detector to accept (default: 0.7)",
     )
-    faces.add_argument("--largest", action="store_true", help="only the largest face of each frame")
+    faces.add_argument("--largest", action="store_true", help="use only the largest face of each frame")
     faces.add_argument(
         "--detect-size",
         type=integer(32),
         default=640,
         metavar="PIXELS",
-        help="frames are scaled down to this longest side to find faces, which may then be 12 to 600 pixels"
-        " wide; points and faces are of the full frame (default 640)",
+        help="longest side to which frames are reduced to find faces in them (default: 640). Faces of 12 to"
+        " 600 pixels are found at that size; their points and pixels come from the full frame",
     )
-    faces.add_argument("--detector", type=Path, metavar="ONNX", help="another model file of YuNet")
-    parser.add_argument(
-        "--max-frames", type=integer(1), metavar="N", help="stop each video or webcam after N frames"
-    )
-    out = parser.add_argument_group("output")
-    out.add_argument(
-        "--out",
-        type=Path,
-        default=Path("detected"),
-        metavar="DIR",
-        help="folder of the CSVs (default detected)",
-    )
-    out.add_argument("--draw", type=Path, metavar="DIR", help="write annotated images and videos here")
-    out.add_argument("--aligned", type=Path, metavar="DIR", help="write the registered faces here")
-    out.add_argument("--overwrite", action="store_true", help="replace files that are there already")
-    add_json(parser)
+    faces.add_argument("--detector", type=Path, metavar="FILE", help="another YuNet model (.onnx)")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Find faces and AUs; write CSVs and pictures."""
+    """Detect faces and AUs; write CSV files and pictures."""
     from drml.detect import Detector, Outputs, write_detections
+    from drml.nets.trained_files import find_weights
 
-    if args.onnx is not None and args.net is not None:
-        raise UserError(f"{args.onnx}: is net and weights in one; leave --net out")
-    if args.onnx is not None and args.onnx.suffix != ".onnx":
-        raise UserError(f"{args.onnx}: not an .onnx file; give what drml export-onnx wrote")
     detector = Detector(
-        args.onnx or args.model,
+        args.onnx or find_weights(args.weights),
         net=args.net,
         mean=args.mean,
         scale=args.scale,
         size=args.size,
-        aus=parse_aus(args.aus) if args.aus else None,
+        aus=args.aus,
         threshold=args.threshold,
         batch=args.batch,
         min_confidence=args.min_confidence,
@@ -113,7 +121,7 @@ def run(args: argparse.Namespace) -> None:
         detect_size=args.detect_size,
         face_model=args.detector,
     )
-    done = write_detections(
+    found = write_detections(
         args.inputs,
         detector,
         Outputs(args.out, args.draw, args.aligned, args.overwrite),
@@ -122,23 +130,23 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.json:
         about = {
-            "model": str(args.onnx or args.model),
+            "weights": str(args.onnx or args.weights),
             "net": detector.recogniser.predictor.name,
             "aus": list(detector.aus),
             "threshold": args.threshold,
             "input": detector.recogniser.preparation.to_dict(),
         }
-        print_json({**about, **done.to_dict()})
-    rate = done.frames / done.seconds if done.seconds else 0.0
+        print_json({**about, **found.to_dict()})
+    rate = found.frames / found.seconds if found.seconds else 0.0
     note(
         args,
-        f"{', '.join(map(str, done.tables)) or args.out}: {done.faces} faces in {done.frames} frames,"
-        f" {done.seconds:.1f} s ({rate:.1f} frames a second)",
+        f"{', '.join(map(str, found.tables)) or args.out}: {found.faces} faces in {found.frames} frames,"
+        f" {found.seconds:.1f} s ({rate:.1f} frames per second)",
     )
-    if done.failed:
-        first = done.failed[0]
-        total = len(done.failed) + len(done.inputs)
+    if found.failed:
+        first = found.failed[0]
+        total = len(found.failed) + len(found.inputs)
         raise UserError(
-            f"{first['input']}: {first['fault']}; {len(done.failed)} of {total} inputs could not be read,"
-            " the others are done"
+            f"{first['input']}: {first['fault']}; {len(found.failed)} of {total} inputs could not be read,"
+            " the others were processed"
         )

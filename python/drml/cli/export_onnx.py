@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from drml.cli.arguments import add_command, add_json, finite
-from drml.cli.output import check_output, note, print_json
-from drml.data.labels import parse_aus
+from drml.cli.arguments import add_check, add_command, add_net, add_option
+from drml.cli.output import check_files, note, print_json
 from drml.io.errors import UserError
-from drml.io.shipped import find_shipped
 
 
 def add(subparsers: Any) -> None:
@@ -19,61 +16,75 @@ def add(subparsers: Any) -> None:
         subparsers,
         "export-onnx",
         run,
-        "write a trained net as ONNX",
-        "The file takes any number of faces and gives `probabilities` and `scores`, one column per AU. With\n"
-        "--mean it takes pixels of 0 to 255; without, what Caffe's net takes: (pixel - mean) * scale. Where\n"
-        "ONNX Runtime is installed, the result is compared with Caffe's before it is written.",
-        "  drml export-onnx --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
-        "      --mean data/drml/fold1/mean.binaryproto --out build/drml.onnx",
+        "write a trained net as an ONNX file",
+        "The file takes any number of faces and returns `probabilities` and `scores`, with a column for\n"
+        "each AU. If ONNX Runtime is installed, its results are compared with Caffe's before the file is\n"
+        "written.\n"
+        "\n"
+        "If WEIGHTS is the folder of a training, or with --mean, the mean image and the scale go into the\n"
+        "file, which then takes pixels of 0 to 255. Otherwise, and with --no-mean, the file takes what\n"
+        "Caffe's net takes: (pixel - mean) * scale.",
+        "drml export-onnx build/fold2 --out build/drml.onnx",
     )
-    parser.add_argument("--model", type=find_shipped, required=True, metavar="DEPLOY", help="deploy.prototxt")
-    parser.add_argument("--weights", type=Path, required=True, metavar="WEIGHTS", help=".caffemodel or .h5")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE.onnx", help="file to write")
+    add_net(parser, data=None)
     parser.add_argument(
-        "--mean", type=Path, metavar="FILE", help="mean.binaryproto to put into the file, with the scale"
+        "--no-mean", action="store_true", help="leave the mean image and the scale out of the file"
     )
-    parser.add_argument(
-        "--scale",
-        type=finite,
-        help="factor of the input after the mean is taken off (default: what the weights were trained with);"
-        " without --mean the file only tells it",
+    add_option(
+        parser,
+        "--aus",
+        "; those of the net's outputs (default: the AUs that it was trained on, or else BP4D's"
+        " for 12 outputs and DISFA's for 8)",
     )
-    parser.add_argument(
-        "--aus", help="AUs of the net's outputs, such as 1,2,4 (default: BP4D's for 12, DISFA's for 8)"
-    )
-    add_json(parser)
+    add_option(parser, "--out", ": an ONNX file", required=True, metavar="FILE.onnx")
+    add_option(parser, "--overwrite")
+    add_option(parser, "--json")
+
+    def check(args: argparse.Namespace) -> None:
+        if args.no_mean and args.mean is not None:
+            parser.error("give either --mean or --no-mean")
+
+    add_check(parser, check)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write a net as ONNX; tell how far it is from Caffe."""
+    """Write a net as ONNX; print how far its results are from Caffe's."""
     try:
         from drml.nets.onnx_export import export
     except ModuleNotFoundError as error:
         raise UserError(
-            f"export-onnx needs the onnx package ({error}): pip install onnx onnxruntime"
+            f"export-onnx needs the onnx package ({error}); install it with: pip install onnx onnxruntime"
         ) from None
+    from drml.nets.preprocessing import read_transform_file
+    from drml.nets.trained_files import find_trained
 
-    check_output(args.out)
-    done = export(
-        args.model,
-        args.weights,
+    check_files(args, args.out)
+    trained = find_trained(args.weights, args.net)
+    mean = args.mean
+    if mean is None and not args.no_mean and args.weights.is_dir():
+        transform = read_transform_file(trained.weights)
+        mean = transform.mean_file or None if transform is not None else None
+    exported = export(
+        trained.net,
+        trained.weights,
         args.out,
-        mean=args.mean,
+        mean=mean,
         scale=args.scale,
-        aus=parse_aus(args.aus) if args.aus else None,
+        aus=args.aus or trained.training_aus(),
         progress=not args.quiet,
     )
     if args.json:
-        print_json(done.to_dict())
-    if done.difference is None:
-        compared = "not compared with Caffe, as ONNX Runtime is not installed"
+        print_json(exported.to_dict())
+    if exported.difference is None:
+        compared = "not compared with Caffe, because ONNX Runtime is not installed"
     else:
         compared = (
-            f"largest difference from Caffe on {done.difference.images} pictures"
-            f" {done.difference.probabilities:.1e} in probabilities, {done.difference.scores:.1e} in scores"
+            f"largest difference from Caffe on {exported.difference.images} images:"
+            f" {exported.difference.probabilities:.1e} in probabilities,"
+            f" {exported.difference.scores:.1e} in scores"
         )
     note(
         args,
-        f"{done.path}: {done.bytes / 1e6:.1f} MB, {done.nodes} nodes; {compared}\n"
-        f"input: {done.metadata.input}",
+        f"{exported.path}: {exported.bytes / 1e6:.1f} MB, {exported.nodes} nodes; {compared}\n"
+        f"input: {exported.metadata.input}",
     )

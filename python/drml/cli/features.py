@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from drml.cli.arguments import add_command, add_net
-from drml.cli.output import note
+from drml.cli.arguments import add_command, add_net, add_option
+from drml.cli.output import check_files, note, print_json
 
 
 def add(subparsers: Any) -> None:
@@ -16,23 +15,30 @@ def add(subparsers: Any) -> None:
         subparsers,
         "features",
         run,
-        "write fc9, or any blob, of every record to .npz or .h5",
-        "The file holds keys, features and labels, in the order of the LMDB.",
-        "  drml features --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
-        "      --data data/drml/fold1/test_lmdb --out build/fc9.npz",
+        "write a blob of the net, such as fc9, for every record",
+        "Runs a trained net on DATA and writes one file with the arrays keys, features and labels, in the\n"
+        "order of the LMDB.",
+        "drml features build/fold2 data/drml/fold2 --out build/fc9.npz\n"
+        "drml features build/fold2 data/drml/fold2/train_lmdb --blob fc8 --out build/fc8.h5",
     )
-    add_net(parser)
-    parser.add_argument("--blob", default="fc9", help="blob to write (default fc9)")
-    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="ends in .npz or .h5")
+    add_net(parser, data=": a fold, whose test split is read, or one split")
+    add_option(parser, "--blob")
+    add_option(parser, "--batch")
+    add_option(parser, "--out", ": the name ends in .npz or .h5", required=True, metavar="FILE")
+    add_option(parser, "--overwrite")
+    add_option(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> None:
     """Write a blob of every record."""
     from drml.evaluation.features import extract
+    from drml.nets.trained_files import find_trained
 
-    done = extract(
-        args.model,
-        args.weights,
+    check_files(args, args.out)
+    trained = find_trained(args.weights, args.net)
+    written = extract(
+        trained.net,
+        trained.weights,
         args.data,
         args.out,
         blob=args.blob,
@@ -41,4 +47,9 @@ def run(args: argparse.Namespace) -> None:
         batch=args.batch,
         progress=not args.quiet,
     )
-    note(args, f"{done.path}: {done.rows} rows of {'x'.join(map(str, done.shape)) or '1'} ({args.blob})")
+    if args.json:
+        print_json(
+            {"file": str(written.path), "blob": args.blob, "rows": written.rows, "shape": list(written.shape)}
+        )
+    shape = "x".join(map(str, written.shape)) or "1"
+    note(args, f"{written.path}: {written.rows} rows of {shape} ({args.blob})")

@@ -1,4 +1,4 @@
-"""What commands print and write: JSON, tables, closing lines."""
+"""What commands print and write: JSON, tables, closing lines, and the checks of output paths."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from drml.io.files import check_target
 if TYPE_CHECKING:
     from drml.evaluation.scoring import TestResult
 
-__all__ = ["check_output", "note", "print_json", "print_result", "write_figures"]
+__all__ = ["check_files", "note", "print_json", "print_result", "write_figures"]
 
 
 def print_json(value: Any) -> None:
@@ -21,16 +21,17 @@ def print_json(value: Any) -> None:
 
 
 def note(args: argparse.Namespace, text: str) -> None:
-    """Tell what was done, where nobody asked for quiet or for JSON."""
+    """Print a closing line, unless ``--quiet`` or ``--json`` was given."""
     if not args.quiet and not getattr(args, "json", False):
         print(text)
 
 
 def write_figures(args: argparse.Namespace, result: TestResult) -> None:
-    """Print and write what a scoring command found."""
+    """Print the figures of a scoring command, then write them."""
     from drml.evaluation import scoring
 
-    print_result(args, result)  # first, so that a full disk does not take it away
+    # Printed first: should the disk be full, the figures of a long scoring are not lost.
+    print_result(args, result)
     if args.out:
         scoring.write_scores(args.out, result)
     if args.predictions:
@@ -38,14 +39,15 @@ def write_figures(args: argparse.Namespace, result: TestResult) -> None:
 
 
 def print_result(args: argparse.Namespace, result: TestResult) -> None:
-    """Print scores: the table, or JSON where it was asked for."""
+    """Print scores as a table, or as JSON with ``--json``."""
     if args.json:
         print_json(result.to_dict())
     else:
         print(result.to_text(), end="")
 
 
-def check_output(path: Path | None) -> None:
-    """Refuse before the long work a file that cannot be written after it."""
-    if path is not None:
-        check_target(path, overwrite=True)
+def check_files(args: argparse.Namespace, *paths: Path | None) -> None:
+    """Check before the work that each file can be written; without ``--overwrite``, none may exist."""
+    for path in paths:
+        if path is not None:
+            check_target(path, overwrite=args.overwrite)

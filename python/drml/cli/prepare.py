@@ -23,9 +23,9 @@ def add(subparsers: Any) -> None:
         "Images of one's own are listed in a CSV file with columns path, AU1 and others, and, where known,\n"
         "subject and landmarks x1, y1, x2 ...; without landmarks they are registered faces. Subjects are\n"
         "dealt into folds.",
-        "  drml prepare bp4d /data/BP4D data/drml\n"
-        "  drml prepare disfa /data/DISFA data/disfa --threshold 2\n"
-        "  drml prepare images faces.csv data/own",
+        "drml prepare bp4d /data/BP4D data/drml\n"
+        "drml prepare disfa /data/DISFA data/disfa --threshold 2\n"
+        "drml prepare images faces.csv data/own",
     )
     parser.add_argument(
         "kind", choices=["bp4d", "disfa", "images"], metavar="KIND", help="data set: bp4d, disfa or images"

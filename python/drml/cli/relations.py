@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from drml.cli.arguments import add_command, add_json
+from drml.cli.arguments import add_check, add_command, add_net, add_option
 from drml.cli.output import print_json
 from drml.io.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def add(subparsers: Any) -> None:
@@ -17,20 +19,34 @@ def add(subparsers: Any) -> None:
         subparsers,
         "relations",
         run,
-        "print which AUs go together, in the labels and in a model's predictions",
-        "Correlations over the frames where the labels of both AUs are known, and how far the two tables\n"
-        "are apart.",
-        "  drml relations --predictions build/predictions.csv",
+        "print the correlations between AUs, in the labels and in the predictions of a net",
+        "The correlation of two AUs is computed over the frames in which both labels are known. The last\n"
+        "line says how far the table of the predictions is from the table of the labels. The predictions\n"
+        "are those of WEIGHTS on DATA, or those in the files of --predictions.",
+        "drml relations build/fold2 data/drml/fold2\n  drml relations --predictions build/predictions.csv",
     )
-    parser.add_argument(
+    add_net(parser, data=": a fold, whose test split is used, or one split", optional=True)
+    add_option(
+        parser,
+        "--aus",
+        "; those of the net's outputs (default: the AUs that it was trained on, or else those of the data)",
+    )
+    add_option(parser, "--batch")
+    add_option(
+        parser,
         "--predictions",
-        type=Path,
+        ", as drml score --predictions writes it. Several files are read as one",
         nargs="+",
-        required=True,
-        metavar="CSV",
-        help="what drml score --predictions wrote; several are taken together",
     )
-    add_json(parser)
+    add_option(parser, "--json")
+
+    def check(args: argparse.Namespace) -> None:
+        if args.predictions is not None:
+            for name in ("weights", "data", "net", "mean", "scale", "aus"):
+                if getattr(args, name) is not None:
+                    parser.error(f"give either --predictions or --{name}")
+
+    add_check(parser, check)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -38,31 +54,60 @@ def run(args: argparse.Namespace) -> None:
     import numpy as np
 
     from drml.evaluation.relations import compare, relations, to_text
+
+    aus, labels, values = _predicted(args) if args.predictions is None else _read(args)
+    truth, model = relations(labels), relations(labels, values)
+    distance = compare(truth, model)
+    if args.json:
+
+        def plain(table: Any) -> list[list[float | None]]:
+            return [[None if np.isnan(value) else float(value) for value in row] for row in table]
+
+        figures = (
+            {"frobenius": distance.frobenius, "mean_square": distance.mean_square} if distance.entries else {}
+        )
+        shown = {"aus": aus, "frames": len(labels), "labels": plain(truth), "predictions": plain(model)}
+        print_json({**shown, "difference": {**figures, "entries": distance.entries}})
+        return
+    print(f"{len(labels)} frames. Labels:\n{to_text(truth, aus)}")
+    print(f"Predictions:\n{to_text(model, aus)}")
+    print(
+        f"Frobenius norm of the difference / {distance.entries} entries: {distance.frobenius:.4f};"
+        f" mean squared difference: {distance.mean_square:.4f}"
+    )
+
+
+def _read(args: argparse.Namespace) -> tuple[list[int], NDArray[Any], NDArray[Any]]:
+    """Read the AUs, the labels and the probabilities of ``--predictions``."""
+    import numpy as np
+
     from drml.evaluation.scoring import read_predictions
 
     found = [read_predictions(path) for path in args.predictions]
     aus = list(found[0].aus)
     for path, one in zip(args.predictions, found, strict=True):
         if list(one.aus) != aus:
-            raise UserError(f"{path}: other AUs than in {args.predictions[0]}")
+            raise UserError(f"{path}: its AUs differ from those of {args.predictions[0]}")
     labels = np.concatenate([one.labels for one in found])
     if not len(labels):
-        raise UserError(f"{args.predictions[0]}: no frame in it")
-    values = np.concatenate([one.probabilities for one in found])
-    truth, model = relations(labels), relations(labels, values)
-    apart = compare(truth, model)
-    if args.json:
+        raise UserError(f"{args.predictions[0]}: holds no frame; give predictions of at least one")
+    return aus, labels, np.concatenate([one.probabilities for one in found])
 
-        def plain(table: Any) -> list[list[float | None]]:
-            return [[None if np.isnan(value) else float(value) for value in row] for row in table]
 
-        distance = {"frobenius": apart.frobenius, "mean_square": apart.mean_square} if apart.entries else {}
-        shown = {"aus": aus, "frames": len(labels), "labels": plain(truth), "predictions": plain(model)}
-        print_json({**shown, "difference": {**distance, "entries": apart.entries}})
-        return
-    print(f"{len(labels)} frames. Labels:\n{to_text(truth, aus)}")
-    print(f"Predictions:\n{to_text(model, aus)}")
-    print(
-        f"Frobenius norm of the difference / {apart.entries} entries: {apart.frobenius:.4f};"
-        f" mean squared difference: {apart.mean_square:.4f}"
+def _predicted(args: argparse.Namespace) -> tuple[list[int], NDArray[Any], NDArray[Any]]:
+    """Run the net on the data; return AUs, labels and probabilities."""
+    from drml.evaluation.scoring import predict
+    from drml.nets.trained_files import find_trained
+
+    trained = find_trained(args.weights, args.net)
+    found = predict(
+        trained.net,
+        trained.weights,
+        args.data,
+        mean=args.mean,
+        scale=args.scale,
+        batch=args.batch,
+        aus=args.aus or trained.training_aus(),
+        progress=not args.quiet,
     )
+    return list(found.aus), found.labels, found.probabilities

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from drml.cli.arguments import add_command
-from drml.cli.output import check_output, note
+from drml.cli.arguments import add_check, add_command, add_option
+from drml.cli.output import check_files, note
 
 
 def add(subparsers: Any) -> None:
@@ -16,52 +16,53 @@ def add(subparsers: Any) -> None:
         subparsers,
         "report",
         run,
-        "write one self-contained HTML page of a training or of an experiment",
-        "Of a training (--scores): scores, curves, losses, AU relations, faces. Of the folders of\n"
-        "drml experiment (--experiment): the tables and figures as well. The page loads nothing.",
-        "  drml report build/demo/report.html --scores build/demo/scores.json --train build/demo/train \\\n"
-        "      --data data/drml --predictions build/demo/predictions.csv\n"
-        "  drml report build/paper.html --experiment build/paper",
+        "write an HTML page about a training or about experiments",
+        "With --scores, the page shows the scores of one training, its curves and losses, AU relations and\n"
+        "faces. With --experiment, it also shows the tables and figures of drml experiment. The page is\n"
+        "self-contained: it loads no other file.",
+        "drml report build/demo/report.html --scores build/demo/scores.json --train build/demo/train"
+        " --data data/drml --predictions build/demo/predictions.csv\n"
+        "drml report build/paper.html --experiment build/paper",
     )
     parser.add_argument("out", type=Path, metavar="OUT.html", help="page to write")
     of = parser.add_mutually_exclusive_group(required=True)
-    of.add_argument("--scores", type=Path, metavar="JSON", help="what drml score --out wrote")
+    of.add_argument("--scores", type=Path, metavar="JSON", help="scores that drml score --out wrote")
     of.add_argument(
         "--experiment",
         type=Path,
         nargs="+",
-        metavar="DIR",
-        help="folders of drml experiment, or a folder of such ones",
+        metavar="FOLDER",
+        help="folders of drml experiment, or a folder that contains such folders",
     )
     training = parser.add_argument_group("with --scores")
-    training.add_argument("--train", type=Path, metavar="DIR", help="folder of drml train")
-    training.add_argument("--data", type=Path, metavar="DIR", help="folder of drml prepare")
+    training.add_argument("--train", type=Path, metavar="FOLDER", help="folder of drml train")
+    add_option(training, "--data", ": the whole folder, with its folds")
+    add_option(training, "--predictions", ", as drml score --predictions writes it")
+    training.add_argument("--saliency", type=Path, metavar="FOLDER", help="folder of drml saliency")
     training.add_argument(
-        "--predictions", type=Path, metavar="CSV", help="what drml score --predictions wrote"
-    )
-    training.add_argument("--saliency", type=Path, metavar="DIR", help="folder of drml saliency")
-    training.add_argument(
-        "--stages", type=Path, metavar="JSON", help='seconds by stage: {"train": 61.5, ...}'
+        "--stages", type=Path, metavar="JSON", help='seconds of each stage: {"train": 61.5, ...}'
     )
     experiment = parser.add_argument_group("with --experiment")
     experiment.add_argument(
-        "--method", help="whose faces and relations are shown first (default drml where it is finished)"
+        "--method",
+        help="method whose faces and relations are shown first (default: drml, if it is finished)",
     )
+    add_option(parser, "--overwrite")
 
     def check(args: argparse.Namespace) -> None:
         wrong = ("method",) if args.scores else ("train", "data", "predictions", "saliency", "stages")
         for name in wrong:
             if getattr(args, name) is not None:
-                parser.error(f"--{name} is for --{'experiment' if args.scores else 'scores'} alone")
+                parser.error(f"--{name} applies only to --{'experiment' if args.scores else 'scores'}")
 
-    parser.set_defaults(check=check)
+    add_check(parser, check)
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the page."""
     from drml.report import write_experiment_report, write_report
 
-    check_output(args.out)
+    check_files(args, args.out)
     if args.experiment:
         write_experiment_report(args.out, args.experiment, method=args.method, progress=not args.quiet)
     else:
@@ -74,4 +75,4 @@ def run(args: argparse.Namespace) -> None:
             saliency=args.saliency,
             stages=args.stages,
         )
-    note(args, f"{args.out}: report")
+    note(args, f"{args.out}: report written")

@@ -6,10 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from drml.cli.arguments import add_command, add_json
+from drml.cli.arguments import add_check, add_command, add_net, add_option
 from drml.cli.output import print_json
-from drml.data.labels import parse_aus
-from drml.io.shipped import find_shipped
 
 
 def add(subparsers: Any) -> None:
@@ -18,43 +16,49 @@ def add(subparsers: Any) -> None:
         subparsers,
         "saliency",
         run,
-        "draw which pixels a net's AU scores hang on",
-        "|d score / d pixel| before the sigmoid, the largest of the colours. Writes OUT/AU1.png, ...,\n"
-        "grid.png with all of them, maps.npz, saliency.json; the focus is the share of saliency inside the\n"
-        "AU's region of the face.",
-        "  drml saliency --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
-        "      --data data/drml/fold1/test_lmdb --out build/saliency\n"
-        "  drml saliency --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
-        "      --image photo.jpg --out build/photo",
+        "draw which pixels of a face the AU scores depend on",
+        "The saliency of a pixel is |d score / d pixel|, with the score taken before the sigmoid; of the\n"
+        "three colours the largest counts. The face is a record of DATA, or the largest face of a photo.\n"
+        "Writes OUT/AU1.png, ..., grid.png with all AUs, maps.npz and saliency.json. The printed focus is\n"
+        "the share of the saliency that lies in the AU's region of the face.",
+        "drml saliency build/fold2 data/drml/fold2 --out build/saliency\n"
+        "drml saliency build/fold2 --image photo.jpg --out build/photo",
     )
-    parser.add_argument("--model", type=find_shipped, required=True, metavar="DEPLOY", help="deploy.prototxt")
-    parser.add_argument("--weights", type=Path, required=True, metavar="WEIGHTS", help=".caffemodel or .h5")
-    face = parser.add_mutually_exclusive_group(required=True)
-    face.add_argument("--data", type=Path, metavar="DATA", help="LMDB folder, or its manifest")
-    face.add_argument(
-        "--image", type=Path, metavar="FILE", help="photo, whose largest face is found and registered"
-    )
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder to write")
-    parser.add_argument("--key", help="record of the data (default: the first one)")
+    add_net(parser, data=": a fold, whose test split is read, or one split", data_required=False, mean=None)
     parser.add_argument(
-        "--aus",
-        help="AUs of the net's outputs, such as 1,2,4 (default: the data's, or those it was trained with)",
+        "--image", type=Path, metavar="FILE", help="photo; its largest face is found and registered"
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT where it is not empty")
-    add_json(parser)
+    parser.add_argument("--key", help="key of the record (default: the first record of the data)")
+    add_option(
+        parser,
+        "--aus",
+        "; those of the net's outputs (default: the AUs that it was trained on, or the data's)",
+    )
+    add_option(parser, "--out", ": a folder", required=True, metavar="FOLDER")
+    add_option(parser, "--overwrite")
+    add_option(parser, "--json")
+
+    def check(args: argparse.Namespace) -> None:
+        if (args.data is None) == (args.image is None):
+            parser.error("give either DATA or --image")
+        if args.image is not None and args.key is not None:
+            parser.error("--key names a record of DATA; leave it out with --image")
+
+    add_check(parser, check)
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the saliency maps of a face; print how focused they are."""
     from drml.detect.photo import read_photo_face
     from drml.evaluation.saliency_pictures import read_face, write_saliency
+    from drml.nets.trained_files import find_trained
 
-    aus = parse_aus(args.aus) if args.aus else None
+    trained = find_trained(args.weights, args.net)
     if args.image is not None:
-        face = read_photo_face(args.model, args.weights, args.image, aus)
+        face = read_photo_face(trained.net, trained.weights, args.image, args.aus or trained.training_aus())
     else:
-        face = read_face(args.weights, args.data, args.key, aus)
-    found = write_saliency(args.model, args.weights, face, args.out, overwrite=args.overwrite)
+        face = read_face(trained.weights, args.data, args.key, args.aus or trained.training_aus())
+    found = write_saliency(trained.net, trained.weights, face, args.out, overwrite=args.overwrite)
     if args.json:
         print_json(found)
         return

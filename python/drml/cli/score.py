@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from drml.cli.arguments import add_command, add_figures, add_net, finite
-from drml.cli.output import check_output, write_figures
-from drml.data.labels import parse_aus
+from drml.cli.arguments import add_command, add_figures, add_net, add_option
+from drml.cli.output import check_files, write_figures
+from drml.io.errors import UserError
 
 
 def add(subparsers: Any) -> None:
@@ -16,35 +16,50 @@ def add(subparsers: Any) -> None:
         subparsers,
         "score",
         run,
-        "F1-frame, ROC-AUC and AP per AU and on average, as a table or JSON",
-        "With several --weights and --data, each pair is a fold: prints pooled figures and mean of folds.\n"
-        "The trivial row is what predicting every AU in every frame gives.",
-        "  drml score --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
-        "      --data data/drml/fold1/test_lmdb --out build/scores.json --predictions build/predictions.csv",
+        "compute F1-frame, ROC-AUC and AP of each AU",
+        "Runs a trained net on the test split of DATA and prints a table with a row for each AU and their\n"
+        "average. The last row shows what a net would reach that predicts every AU in every frame.\n"
+        "Several --weights and --data are the folds of one experiment: the command prints the figures\n"
+        "pooled over all folds, and the mean of the folds.",
+        "drml score build/fold2 data/drml/fold2\n"
+        "drml score build/fold2 data/drml/fold2 --out scores.json --predictions predictions.csv\n"
+        "drml score --weights build/fold1 build/fold2 --data data/drml/fold1 data/drml/fold2",
     )
-    add_net(parser, several=True)
-    parser.add_argument(
+    add_net(parser, data=": a fold, whose test split is scored, or one split", several=True)
+    add_option(
+        parser,
         "--aus",
-        help="AUs of the net's outputs, such as 1,2,4 (default: the data's); only shared ones are scored",
+        "; those of the net's outputs (default: the AUs that it was trained on, or else those of the data)."
+        " Only AUs that the data have as well are scored",
     )
-    parser.add_argument("--threshold", type=finite, default=0.5, help="for F1-frame (default 0.5)")
+    add_option(parser, "--threshold")
+    add_option(parser, "--batch")
     add_figures(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Score a net; print the table, write the files."""
+    """Score a net; print the table and write the files."""
     from drml.evaluation import scoring
+    from drml.nets.prototxt import read_prototxt
+    from drml.nets.trained_files import find_trained
 
-    for path in (args.out, args.predictions):
-        check_output(path)
+    check_files(args, args.out, args.predictions)
+    folds = [find_trained(weights, args.net) for weights in args.weights]
+    first = folds[0]
+    for fold in folds:
+        if fold.net != first.net and read_prototxt(fold.net) != read_prototxt(first.net):
+            raise UserError(
+                f"{fold.net}: differs from {first.net}; score one net at a time, or name the net of all folds"
+                " with --net"
+            )
     result = scoring.score(
-        args.model,
-        args.weights,
+        first.net,
+        [fold.weights for fold in folds],
         args.data,
         mean=args.mean,
         scale=args.scale,
         batch=args.batch,
-        aus=parse_aus(args.aus) if args.aus else None,
+        aus=args.aus or first.training_aus(),
         threshold=args.threshold,
         progress=not args.quiet,
     )

@@ -7,8 +7,9 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from drml.cli.arguments import add_command, add_jobs, add_json, add_seed, integer, only
+from drml.cli.arguments import add_command, add_option, only
 from drml.cli.output import note, print_json
+from drml.cli.values import integer
 
 
 def add(subparsers: Any) -> None:
@@ -17,24 +18,37 @@ def add(subparsers: Any) -> None:
         subparsers,
         "synth",
         run,
-        "write a synthetic data set in a real one's folder layout",
-        "Faces are drawn: subjects differ, each AU changes its own region. BP4D's codes, frame names and\n"
-        "landmark files are written as the real ones are, and so are DISFA's intensities and videos.",
-        "  drml synth build/bp4d --layout bp4d --subjects 41 --tasks 8 --frames 24\n"
-        "  drml synth build/disfa --layout disfa --subjects 27 --frames 120",
+        "write a synthetic data set in the folder layout of BP4D or DISFA",
+        "The faces are drawn: subjects look different, and each AU changes its own region of the face. The\n"
+        "files are named and written as in the real data set: BP4D's codes, images and landmarks, or\n"
+        "DISFA's intensities, videos and landmarks.",
+        "drml synth build/bp4d --layout bp4d --subjects 41 --tasks 8 --frames 24\n"
+        "drml synth build/disfa --layout disfa --subjects 27 --frames 120",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
     parser.add_argument(
-        "--layout", choices=["bp4d", "disfa"], default="bp4d", help="whose layout (default bp4d)"
+        "--layout",
+        choices=["bp4d", "disfa"],
+        default="bp4d",
+        help="data set whose folder layout to write: bp4d or disfa (default: bp4d)",
     )
-    parser.add_argument("--subjects", type=integer(1), help="subjects (default 41, as BP4D; disfa 27)")
-    parser.add_argument("--tasks", type=integer(1), help="videos per subject (default 8; disfa has one)")
-    parser.add_argument("--frames", type=integer(1), help="frames per video (default 24; disfa 120)")
+    parser.add_argument(
+        "--subjects", type=integer(1), metavar="N", help="number of subjects (default: 41; disfa: 27)"
+    )
+    parser.add_argument(
+        "--tasks", type=integer(1), metavar="N", help="videos per subject (default: 8; disfa has only one)"
+    )
+    parser.add_argument(
+        "--frames", type=integer(1), metavar="N", help="frames per video (default: 24; disfa: 120)"
+    )
     only(parser, "layout", "bp4d", ("tasks",))
-    parser.add_argument("--size", type=integer(64), help="width of the pictures in pixels")
-    add_seed(parser)
-    add_jobs(parser)
-    add_json(parser)
+    parser.add_argument(
+        "--width", type=integer(64), metavar="PIXELS", help="width of the images (default: 260; disfa: 464)"
+    )
+    add_option(parser, "--overwrite")
+    add_option(parser, "--seed")
+    add_option(parser, "--jobs")
+    add_option(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -44,14 +58,23 @@ def run(args: argparse.Namespace) -> None:
     write = {"bp4d": write_bp4d, "disfa": write_disfa}[args.layout]
     options: dict[str, Any] = {
         name: getattr(args, name)
-        for name in ("subjects", "tasks", "frames", "size")
+        for name in ("subjects", "tasks", "frames")
         if getattr(args, name) is not None
     }
-    done = write(args.out, seed=args.seed, jobs=args.jobs, progress=not args.quiet, **options)
+    if args.width is not None:
+        options["size"] = args.width
+    summary = write(
+        args.out,
+        seed=args.seed,
+        jobs=args.jobs,
+        overwrite=args.overwrite,
+        progress=not args.quiet,
+        **options,
+    )
     if args.json:
-        print_json(dataclasses.asdict(done))
+        print_json(dataclasses.asdict(summary))
     note(
         args,
-        f"{args.out}: {done.subjects} subjects, {done.videos} videos, {done.frames} coded frames;"
-        f" {done.images} with an image, {done.landmarks} with landmarks",
+        f"{args.out}: {summary.subjects} subjects, {summary.videos} videos, {summary.frames} coded frames;"
+        f" {summary.images} frames have an image, {summary.landmarks} have landmarks",
     )

@@ -6,8 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from drml.cli.arguments import add_command, add_json, add_seed, integer
+from drml.cli.arguments import add_command, add_option
 from drml.cli.output import note, print_json
+from drml.cli.values import integer
 from drml.io.shipped import find_shipped
 
 
@@ -17,65 +18,71 @@ def add(subparsers: Any) -> None:
         subparsers,
         "train",
         run,
-        "train with caffe, in a folder of its own",
-        "Copies solver and net to OUT with the data paths filled in and runs `caffe train` there. Leaves\n"
-        "the snapshots, final.caffemodel, train.log, loss.csv, f1.csv with the F1 of each AU in each test\n"
-        "pass, and transform.json for `drml score`. Says so after each test pass in which the net still\n"
-        "predicts the base rates.\n"
-        "The net's last layer gets as many outputs as the data have AUs; deploy.prototxt goes with it.\n"
-        "Ctrl-C makes caffe write a snapshot and stop; a second one kills it. With --resume auto the same\n"
-        "command goes on after whatever stopped it, and gives what it would have given without the stop.",
-        "  drml train --solver models/drml/quick_solver.prototxt --data data/drml/fold2 --out build/fold2\n"
-        "  drml train --solver models/drml/quick_solver.prototxt --data data/disfa/fold1 \\\n"
-        "      --weights build/fold2/final.caffemodel --out build/tuned",
+        "train a net with caffe, in a folder of its own",
+        "Copies the solver and its net to OUT, fills in the paths of the data and runs `caffe train`. The\n"
+        "last layer of the net gets one output for each AU of the data. OUT then holds everything that the\n"
+        "other commands need of a training: final.caffemodel, deploy.prototxt, transform.json (AUs, mean\n"
+        "and scale); and also snapshots, train.log, loss.csv, and f1.csv with the F1 of each AU in each\n"
+        "test pass. After a test pass in which the net still predicts the base rates, a message says so.\n"
+        "\n"
+        "Ctrl-C makes caffe write a snapshot and stop; a second Ctrl-C kills it. The same command with\n"
+        "--resume auto then continues the training and gives the result of an uninterrupted one.",
+        "drml train --solver models/drml/quick_solver.prototxt --data data/drml/fold2 --out build/fold2\n"
+        "drml train --solver models/drml/quick_solver.prototxt --data data/disfa/fold1"
+        " --weights build/fold2 --out build/tuned",
     )
     parser.add_argument(
-        "--solver", type=find_shipped, required=True, metavar="SOLVER", help="solver.prototxt"
+        "--solver",
+        type=find_shipped,
+        required=True,
+        metavar="PROTOTXT",
+        help="solver.prototxt of the training",
     )
-    parser.add_argument("--out", type=Path, required=True, metavar="OUT", help="folder to write")
-    parser.add_argument(
-        "--data", type=Path, metavar="FOLD", help="fold folder to read instead of the one the net names"
-    )
-    parser.add_argument("--weights", type=Path, metavar="WEIGHTS", help="weights to start from")
+    add_option(parser, "--out", ": a folder", required=True, metavar="FOLDER")
+    add_option(parser, "--data", ": a fold (default: the one that the net names)", metavar="FOLD")
+    add_option(parser, "--weights", "; the training starts from them (default: from random weights)")
     parser.add_argument(
         "--resume",
-        "--snapshot",
         dest="snapshot",
         metavar="STATE",
-        help=".solverstate to go on from, exactly; auto: the newest whole one in OUT, or from the start where"
-        " is none",
+        help="state (.solverstate) from which to resume the training exactly, or auto: the newest complete"
+        " state in OUT, or from the start if there is none",
     )
-    parser.add_argument("--max-iter", type=integer(1), help="iterations (default the solver's)")
+    add_option(parser, "--max-iter", " (default: the solver's)")
     parser.add_argument(
         "--num-aus",
         type=integer(1),
-        metavar="K",
-        help="AUs that the net is to detect (default: as many as the data have, by their manifest)",
+        metavar="N",
+        help="number of AUs that the net detects (default: the number of AUs in the manifest of the data)",
     )
     parser.add_argument(
         "--new-output",
         action="store_true",
-        help="start the last layer anew, whatever --weights hold for it: they were trained for other AUs",
+        help="train the last layer from random weights, even if --weights has values for it; use this where"
+        " those weights were trained for other AUs",
     )
     parser.add_argument(
-        "--caffe", type=Path, metavar="PROGRAM", help="caffe tool (default: beside drml, or on PATH)"
+        "--caffe", type=Path, metavar="PROGRAM", help="caffe program (default: the one that make built)"
     )
-    parser.add_argument("--gpu", metavar="IDS", help="train on a GPU: 0, or 0,1, or all (default: the CPU)")
-    parser.add_argument("--overwrite", action="store_true", help="remove an earlier training from OUT first")
-    add_seed(parser, None)
-    add_json(parser)
+    parser.add_argument(
+        "--gpu", metavar="IDS", help="train on these GPUs: 0, or 0,1, or all (default: on the CPU)"
+    )
+    add_option(parser, "--overwrite")
+    add_option(parser, "--seed", " (default: the solver's)", default=None)
+    add_option(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> None:
     """Run caffe in a folder of its own."""
+    from drml.nets.trained_files import find_weights
     from drml.training.base_rates import REMARK
     from drml.training.train import train
 
-    done = train(
+    training = train(
         args.solver,
         args.out,
         data=args.data,
-        weights=args.weights,
+        weights=None if args.weights is None else find_weights(args.weights),
         snapshot=args.snapshot,
         caffe=args.caffe,
         gpu=args.gpu,
@@ -89,19 +96,19 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         print_json(
             {
-                "weights": str(done.weights),
-                "iterations": done.iterations,
-                "loss": done.loss,
-                "test": done.test,
-                "f1": {name: None if value != value else value for name, value in done.f1.items()},
-                "predicts_base_rates": done.predicts_base_rates,
-                "seconds": round(done.seconds, 3),
+                "weights": str(training.weights),
+                "iterations": training.iterations,
+                "loss": training.loss,
+                "test": training.test,
+                "f1": {name: None if value != value else value for name, value in training.f1.items()},
+                "predicts_base_rates": training.predicts_base_rates,
+                "seconds": round(training.seconds, 3),
             }
         )
-    loss = "" if done.loss is None else f", loss {done.loss:.4f}"
-    f1 = "".join(f"  {name} {value:.3f}" for name, value in done.f1.items())
-    note(args, f"{done.weights}: {done.iterations} iterations{loss}, {done.seconds:.0f} s")
+    loss = "" if training.loss is None else f", loss {training.loss:.4f}"
+    f1 = "".join(f"  {name} {value:.3f}" for name, value in training.f1.items())
+    note(args, f"{training.weights}: {training.iterations} iterations{loss}, {training.seconds:.0f} s")
     if f1:
         note(args, f"F1 of the last test pass:{f1}")
-    if done.separation is not None and done.predicts_base_rates:
-        note(args, f"In the last test pass the net {REMARK} ({done.separation.to_text('estimated ')}).")
+    if training.separation is not None and training.predicts_base_rates:
+        note(args, f"In the last test pass the net {REMARK} ({training.separation.to_text('estimated ')}).")

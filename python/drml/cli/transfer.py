@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from drml.cli.arguments import add_command, add_figures, add_net, folds
-from drml.cli.output import check_output, write_figures
+from drml.cli.arguments import add_command, add_figures, add_net, add_option
+from drml.cli.output import check_files, write_figures
 
 
 def add(subparsers: Any) -> None:
@@ -15,27 +15,29 @@ def add(subparsers: Any) -> None:
         subparsers,
         "transfer",
         run,
-        "fit a linear classifier per AU on a net's features, on another data set's folds, and score it",
-        "For each fold in DATA: features of its training, validation and test faces, a linear SVM per AU\n"
-        "whose C is chosen by F1 on the validation faces, and the table of drml score.",
-        "  drml transfer --model models/drml/deploy.prototxt --weights build/train/final.caffemodel \\\n"
-        "      --data data/disfa --out build/transfer.json",
+        "score linear classifiers on the features of a net that was trained on another data set",
+        "For each fold of DATA, the net computes features of the training, validation and test faces. A\n"
+        "linear SVM per AU is fitted on the training faces; its C is the one with the best F1 on the\n"
+        "validation faces. The command prints the table of drml score. It does not train the net further.",
+        "drml transfer build/fold2 data/disfa --out build/transfer.json",
     )
-    add_net(parser, data="folder that drml prepare wrote")
-    parser.add_argument("--blob", default="fc9", help="blob to take as features (default fc9)")
-    parser.add_argument("--folds", type=folds, help="folds of DATA (default: all that it has)")
+    add_net(parser, data=": the whole folder, with its folds")
+    add_option(parser, "--blob")
+    add_option(parser, "--folds", " (default: all folds of the data)")
+    add_option(parser, "--batch")
     add_figures(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Score a linear classifier on a net's features; print the table, write the files."""
+    """Score linear classifiers on a net's features; print the table and write the files."""
     from drml.experiments.transfer import transfer
+    from drml.nets.trained_files import find_trained
 
-    for path in (args.out, args.predictions):
-        check_output(path)
+    check_files(args, args.out, args.predictions)
+    trained = find_trained(args.weights, args.net)
     result = transfer(
-        args.model,
-        args.weights,
+        trained.net,
+        trained.weights,
         args.data,
         blob=args.blob,
         folds=args.folds,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from drml.cli.arguments import add_command, add_json, integer
+from drml.cli.arguments import add_command, add_option
 from drml.cli.output import note, print_json
 
 
@@ -17,20 +17,18 @@ def add(subparsers: Any) -> None:
         "verify",
         run,
         "check an LMDB against its manifest",
-        "Reads every record: its image, its labels, its key.",
-        "  drml verify data/drml/fold1/test_lmdb --manifest data/drml/fold1/test.csv",
+        "Reads every record and checks its image, its labels and its key.",
+        "drml verify data/drml/fold1/test_lmdb",
     )
     parser.add_argument("lmdb", type=Path, metavar="LMDB", help="LMDB folder")
     parser.add_argument(
         "--manifest",
         type=Path,
         metavar="CSV",
-        help="manifest that must say the same (default: the one beside it)",
+        help="manifest that lists the records (default: the one beside the LMDB)",
     )
-    parser.add_argument(
-        "--size", type=integer(16), help="side that images must have (default: what they were prepared with)"
-    )
-    add_json(parser)
+    add_option(parser, "--size", " that the images must have (default: the size they were prepared with)")
+    add_option(parser, "--json")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -40,12 +38,11 @@ def run(args: argparse.Namespace) -> None:
     result = verify(args.lmdb, args.manifest, size=args.size, progress=not args.quiet)
     if args.json:
         print_json(result)
-    note(
-        args, f"{args.lmdb}: good; " + ", ".join(f"{name} {_brief(value)}" for name, value in result.items())
-    )
+    found = ", ".join(f"{name} {_as_text(value)}" for name, value in result.items())
+    note(args, f"{args.lmdb}: no faults found; {found}")
 
 
-def _brief(value: Any) -> str:
+def _as_text(value: Any) -> str:
     if isinstance(value, list | tuple):
-        return ",".join(map(_brief, value))
+        return ",".join(map(_as_text, value))
     return str(value)

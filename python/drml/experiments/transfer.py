@@ -136,7 +136,7 @@ def transfer(
         return _read(reader, progress)
 
     predictions = [_fold(folder, run, cs, str(weights), blob) for folder in _folds(Path(data), folds)]
-    command = ["drml", "transfer", "--model", str(deploy), "--weights", str(weights), "--data", str(data)]
+    command = ["drml", "transfer", "--net", str(deploy), "--weights", str(weights), "--data", str(data)]
     given = {
         "mean": mean,
         "scale": None if scale is None else repr(scale),

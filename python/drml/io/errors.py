@@ -7,3 +7,7 @@ class UserError(Exception):
     The message names the file, the fault and the way out, on one line; the command line prints it
     without a traceback and exits with status 1.
     """
+
+
+class UsageError(UserError):
+    """An option is wrong whatever the files hold; the command line exits with status 2."""

@@ -41,7 +41,7 @@ def _commands(
     if scores.get("command"):
         return [*commands, shlex.join(scores["command"])]
     folds = scores["folds"]
-    command = ["drml", "score", "--model", scores["model"]]
+    command = ["drml", "score", "--net", scores["model"]]
     command += ["--weights", *(fold["weights"] for fold in folds)]
     command += ["--data", *(fold["data"] for fold in folds)]
     for name, value in scores["options"].items():

@@ -84,6 +84,7 @@ def write_bp4d(
     seed: int = 0,
     jobs: int = 0,
     progress: bool = True,
+    overwrite: bool = False,
 ) -> SynthSummary:
     """Write a synthetic data set in BP4D's layout.
 
@@ -107,6 +108,8 @@ def write_bp4d(
         Number of processes; 0 takes one per core. The result does not depend on it.
     progress : bool
         Whether to show a progress bar.
+    overwrite : bool
+        Whether to replace a synthetic data set in `out`.
 
     Returns
     -------
@@ -131,6 +134,7 @@ def write_bp4d(
         options,
         ("AUCoding/AU_OCC", "Sequences(2D+3D)", "2DFeatures"),
         lambda root: _write_all(out, root, options, jobs, progress),
+        overwrite,
     )
 
 

@@ -91,6 +91,7 @@ def write_disfa(
     seed: int = 0,
     jobs: int = 0,
     progress: bool = True,
+    overwrite: bool = False,
 ) -> SynthSummary:
     """Write a synthetic data set in DISFA's layout.
 
@@ -112,6 +113,8 @@ def write_disfa(
         Number of processes; 0 takes one per core. The result does not depend on it.
     progress : bool
         Whether to show a progress bar.
+    overwrite : bool
+        Whether to replace a synthetic data set in `out`.
 
     Returns
     -------
@@ -136,6 +139,7 @@ def write_disfa(
         options,
         ("ActionUnit_Labels", "Videos_LeftCamera", "Videos_RightCamera", "Landmark_Points"),
         lambda root: _write_all(out, root, options, jobs, progress),
+        overwrite,
     )
 
 

@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 
 from drml.data.labels import ALL_AUS
-from drml.io.errors import UserError
+from drml.io.errors import UsageError, UserError
 from drml.io.files import making
 
 __all__ = ["NOTE", "SynthSummary", "check_range", "in_turn", "whole_folder", "work", "write_intensities"]
@@ -66,7 +66,7 @@ class SynthSummary:
 def check_range(name: str, value: int, low: int, high: int) -> None:
     """Refuse an option that is out of its range."""
     if not low <= value <= high:
-        raise UserError(f"{name} is {value}; it goes from {low} to {high}")
+        raise UsageError(f"{name} is {value}; give a number from {low} to {high}")
 
 
 def in_turn(folds: Sequence[Sequence[str]], count: int) -> list[str]:
@@ -81,13 +81,14 @@ def whole_folder(
     options: dict[str, int],
     folders: Sequence[str],
     write: Callable[[Path], SynthSummary],
+    overwrite: bool = False,
 ) -> SynthSummary:
     """Make a folder that appears when all is written.
 
     Parameters
     ----------
     out : Path
-        It must be new or empty.
+        It must be new or empty, or with `overwrite` a synthetic data set.
     what : str
         For the note: what the data are.
     options : dict
@@ -96,6 +97,8 @@ def whole_folder(
         Folders to make in it.
     write : callable
         Fills the folder that it is given.
+    overwrite : bool
+        Whether a synthetic data set in `out` may be replaced; a real one never is.
 
     Raises
     ------
@@ -103,9 +106,15 @@ def whole_folder(
         The folder is in use or cannot be written, or a drawing process was killed. Nothing is left.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise UserError(f"{out}: already exists and is not an empty folder; remove it or choose another")
+        if not (out / NOTE).is_file():
+            raise UserError(f"{out}: already exists and is not a synthetic data set; choose another folder")
+        if not overwrite:
+            raise UserError(
+                f"{out}: already exists and is not an empty folder; choose another, or replace it with"
+                " --overwrite"
+            )
     try:
-        with making(out, folder=True) as part:
+        with making(out, folder=True, overwrite=overwrite) as part:
             for folder in folders:
                 (part / folder).mkdir(parents=True)
             _write_note(part, what, {"options": options})
