@@ -1,4 +1,4 @@
-# Caffe's verbs over CMake. `make` alone needs nothing configured; see Makefile.config.example.
+# Caffe's make targets on top of CMake. `make` works without any configuration; see Makefile.config.example.
 -include Makefile.config
 
 PYTHON ?= /usr/bin/python3
