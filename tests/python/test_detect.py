@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,10 @@ import tiny_net as tiny
 from drml import cli
 from drml.data.lmdb import read_mean, write_mean
 from drml.data.registration import register
-from drml.detect import Detector, Outputs, model, pipeline, write_detections
+from drml.detect import Detector, Outputs, pipeline, write_detections
 from drml.detect.faces import Face, FaceDetector, model_file
-from drml.detect.model import open_recogniser
 from drml.io.errors import UserError
-from drml.nets.preprocessing import Preprocessing
+from drml.nets.trained import Net
 
 FIXED = ["frame", "face_id", "timestamp", "confidence", "success"]
 POINTS = [f"{axis}_{point}" for axis in "xy" for point in range(5)]
@@ -42,19 +42,19 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def recogniser(weights: Path) -> model.Recogniser:
-    return open_recogniser(weights, aus=tiny.AUS)
+def net(weights: Path) -> Net:
+    return Net(weights, aus=tiny.AUS)
 
 
 @pytest.fixture
-def run(recogniser: model.Recogniser, tmp_path: Path) -> Callable[..., Any]:
+def run(net: Net, tmp_path: Path) -> Callable[..., Any]:
     """Run detect into tmp_path/out; further options by name."""
 
     def run(
         *inputs: Path | str, out: Path = tmp_path / "out", max_frames: int | None = None, **options: Any
     ) -> Any:
         folders = {name: options.pop(name) for name in ("draw", "aligned", "overwrite") if name in options}
-        return write(inputs, Detector(recogniser, **options), Outputs(out, **folders), max_frames=max_frames)
+        return write(inputs, Detector(net, **options), Outputs(out, **folders), max_frames=max_frames)
 
     return run
 
@@ -205,14 +205,14 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_are_done(
     assert pd.read_csv(out / "images.csv").input.tolist() == [f"{folder}/a.jpg", f"{folder}/sub/c.jpg"]
 
 
-def test_a_face_whose_points_lie_outside_has_no_success(recogniser: model.Recogniser, tmp_path: Path) -> None:
+def test_a_face_whose_points_lie_outside_has_no_success(net: Net, tmp_path: Path) -> None:
     class Outside(FaceDetector):
         def find(self, image: np.ndarray) -> list[Face]:
             found = super().find(image)
             return [*found, *(Face(face.box, face.points + 600, 0.75) for face in found)]
 
     cv2.imwrite(str(tmp_path / "a.png"), data.astronaut())
-    detector = Detector(recogniser)
+    detector = Detector(net)
     detector.face_detector = Outside()
     write([tmp_path / "a.png"], detector, Outputs(tmp_path, tmp_path / "d"))
     table = pd.read_csv(tmp_path / "images.csv")
@@ -376,9 +376,8 @@ def test_memory_does_not_grow_with_a_video(
             points = np.array([[80, 80], [110, 80], [95, 95], [85, 110], [105, 110]], float)
             return [Face((60.0, 60.0, 70.0, 80.0), points, 0.9)]
 
-    net = model.Recogniser(Constant(0.5), Preprocessing(1.0, "", None, ""), tiny.AUS, 24)
     outputs = Outputs(tmp_path / "out", tmp_path / "out" if drawn else None)
-    detector = Detector(net, batch=100)
+    detector = Detector(Constant(0.5), batch=100)
     detector.face_detector = Counting()
     write([path], detector, outputs)
     assert len(alive) == 201, "the detector tries a picture of its own first"
@@ -552,76 +551,78 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
     weights = data.write_weights(tmp_path / "net", outputs=8)
     tiny.write_deploy(tmp_path / "net", 12)
     with pytest.raises(UserError, match="layer 'fc10' has shape 8x6 in blob 0"):
-        open_recogniser(weights)
+        Detector(weights)
 
 
 def test_aus_must_be_those_of_the_outputs(weights: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"3 outputs, but 2 AUs given \(AU1, AU2\)"):
-        open_recogniser(weights, aus=(1, 2))
+        Detector(weights, aus=(1, 2))
     with pytest.raises(UserError, match="which AUs its 3 outputs are is unknown; name them with --aus"):
-        open_recogniser(weights)
+        Detector(weights)
     twelve = data.write_weights(tmp_path / "twelve", outputs=12)
-    assert open_recogniser(twelve).aus == (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
+    assert Detector(twelve).aus == (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
     eight = data.write_weights(tmp_path / "eight", outputs=8)
-    assert open_recogniser(eight).aus == (1, 2, 4, 6, 9, 12, 25, 26)
+    assert Detector(eight).aus == (1, 2, 4, 6, 9, 12, 25, 26)
 
 
 def test_aus_are_read_from_the_training_data(tmp_path: Path) -> None:
     weights = data.write_weights(tmp_path / "net")
     fold = tiny.write_data(tmp_path / "data", split="train", aus=(9, 25, 26))[0]
     solver = tiny.write_solver(weights.parent)
-    assert open_recogniser(weights, aus=(1, 2, 4)).aus == (1, 2, 4)
+    assert Detector(weights, aus=(1, 2, 4)).aus == (1, 2, 4)
     net = weights.with_name("train_val.prototxt")
     net.write_text(net.read_text().replace("data/drml/fold1", str(fold)))
     solver.write_text(solver.read_text().replace("train_val.prototxt", str(net)))
-    assert open_recogniser(weights).aus == (9, 25, 26)
-    assert open_recogniser(weights, aus=(1, 2, 4)).aus == (1, 2, 4)
+    assert Detector(weights).aus == (9, 25, 26)
+    assert Detector(weights, aus=(1, 2, 4)).aus == (1, 2, 4)
 
 
 def test_the_mean_image_is_found_or_asked_for(tmp_path: Path) -> None:
     weights = data.write_weights(tmp_path / "net", mean=False)
     with pytest.raises(UserError, match=r"trained with the mean image .*; give --mean"):
-        open_recogniser(weights, aus=tiny.AUS)
+        Detector(weights, aus=tiny.AUS)
     image = np.full((3, tiny.IMAGE, tiny.IMAGE), 7, np.float32)
     write_mean(tmp_path / "m.binaryproto", image)
-    found = open_recogniser(weights, aus=tiny.AUS, mean=tmp_path / "m.binaryproto")
-    assert found.preparation.mean is not None and (found.preparation.mean == 7).all()
-    assert found.preparation.scale == pytest.approx(0.02) and found.size == tiny.IMAGE
+    found = Detector(weights, aus=tiny.AUS, mean=tmp_path / "m.binaryproto")
+    assert isinstance(found.net, Net) and found.net.preprocessing.mean is not None
+    assert (found.net.preprocessing.mean == 7).all() and found.size == tiny.IMAGE
+    assert found.net.preprocessing.scale == pytest.approx(0.02)
     bare = tiny.write_hdf5(tmp_path / "net/w.h5", tiny.draw_parameters())
     with pytest.raises(UserError, match="what mean image it was trained with is not known"):
-        open_recogniser(bare, aus=tiny.AUS)
+        Detector(bare, aus=tiny.AUS)
     with pytest.raises(UserError, match="faces of 18 pixels are smaller than the net's input, 20x20"):
-        open_recogniser(weights, aus=tiny.AUS, mean=tmp_path / "m.binaryproto", size=18)
+        Detector(weights, aus=tiny.AUS, mean=tmp_path / "m.binaryproto", size=18)
     with pytest.raises(UserError, match="the mean image is 24x24, the pictures are 30x30"):
-        open_recogniser(weights, aus=tiny.AUS, mean=tmp_path / "m.binaryproto", size=30)
+        Detector(weights, aus=tiny.AUS, mean=tmp_path / "m.binaryproto", size=30)
 
 
-def test_the_net_is_found(weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert model.find_net(weights) == weights.with_name("deploy.prototxt")
-    assert model.find_net(weights, "other.prototxt") == Path("other.prototxt")
-    lone = tmp_path / "w.caffemodel"
-    ours = Path(__file__).resolve().parents[2] / "models/drml/deploy.prototxt"
-    assert model.find_net(lone) == ours
-    (tmp_path / "models/drml").mkdir(parents=True)
-    (tmp_path / "models/drml/deploy.prototxt").write_text("")
-    assert model.find_net(lone) == Path("models/drml/deploy.prototxt")
+def test_a_folder_of_a_training_is_enough(weights: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "train"
+    shutil.copytree(weights.parent, folder)
+    (folder / weights.name).rename(folder / "final.caffemodel")
+    transform = {"scale": 0.02, "mean_file": "mean.binaryproto", "aus": [4, 6, 12]}
+    (folder / "transform.json").write_text(json.dumps(transform))
+    cv2.imwrite(str(tmp_path / "photo.png"), data.astronaut())
+    detector = Detector(folder)
+    assert detector.aus == (4, 6, 12)
+    expected = Detector(weights, aus=(4, 6, 12))(tmp_path / "photo.png")
+    pd.testing.assert_frame_equal(detector(tmp_path / "photo.png"), expected)
 
 
 class Constant:
-    """A predictor that is no Caffe: whatever gives probabilities will do."""
+    """A net of another kind: a detector needs the AUs, the side of the faces and a call."""
 
-    name = "constant"
-    input_shape = (3, 20, 20)
+    aus = tiny.AUS
+    face_size = 24
 
     def __init__(self, value: float) -> None:
         self.value = value
         self.batches: list[tuple[int, ...]] = []
 
-    def predict(self, batch: np.ndarray) -> np.ndarray:
-        self.batches.append(batch.shape)
-        assert batch.dtype == np.float32
-        return np.full((len(batch), 3), self.value, np.float32)
+    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        self.batches.append(np.shape(images))
+        assert all(image.dtype == np.uint8 for image in images)
+        return np.full((len(images), 3), self.value, np.float32)
 
 
 def test_an_exported_net_gives_what_caffe_gives(
@@ -674,20 +675,26 @@ def test_an_exported_net_gives_what_caffe_gives(
         assert said in capsys.readouterr().err
 
 
-def test_any_predictor_will_do_and_gets_whole_batches(tmp_path: Path) -> None:
-    predictor = Constant(0.625)
-    net = model.Recogniser(predictor, Preprocessing(1.0, "", None, ""), tiny.AUS, 24)
+def test_any_net_will_do_and_gets_whole_batches(tmp_path: Path) -> None:
+    net = Constant(0.625)
     path = data.write_video(tmp_path / "clip.mp4", list(data.moving(20)))
     write([path], Detector(net, batch=8), Outputs(tmp_path))
-    assert predictor.batches == [(8, 3, 20, 20), (8, 3, 20, 20), (4, 3, 20, 20)]
+    shape = (24, 24, 3)
+    assert net.batches == [(1, *shape), (8, *shape), (8, *shape), (4, *shape)], "one face to try the net"
     assert (pd.read_csv(tmp_path / "clip.csv")[AUS[3:]] == 0.625).all().all()
+    assert Detector(net, size=40).size == 40 and net.batches[-1] == (1, 40, 40, 3)
+    with pytest.raises(UserError, match="net, mean, scale and aus go with the path of weights"):
+        Detector(net, aus=(1, 2, 4))
 
 
-def test_an_output_that_is_no_probability_ends_it_and_leaves_no_csv(tmp_path: Path) -> None:
-    net = model.Recogniser(Constant(float("nan")), Preprocessing(1.0, "", None, ""), tiny.AUS, 24)
+def test_an_output_that_is_no_probability_ends_it_and_leaves_no_csv(
+    net: Net, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    detector = Detector(net)
+    monkeypatch.setattr(net._runner, "predict", lambda batch: np.full((len(batch), 3), np.nan, np.float32))
     path = data.write_video(tmp_path / "clip.mp4", list(data.moving(3)))
-    with pytest.raises(UserError, match="constant: output 0 is nan, not a probability"):
-        write([path], Detector(net), Outputs(tmp_path / "out"))
+    with pytest.raises(UserError, match=r"deploy\.prototxt: output 0 is nan, which is not a probability"):
+        write([path], detector, Outputs(tmp_path / "out"))
     assert not list((tmp_path / "out").iterdir())
 
 

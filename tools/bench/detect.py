@@ -93,7 +93,7 @@ def main() -> None:
         write_weights(arguments.net, weights)
         (source,) = find_sources([str(video)])
         detector = Detector(weights, net=arguments.net, batch=arguments.batch)
-        faces, recogniser = detector.face_detector, detector.recogniser
+        faces = detector.face_detector
 
         def all_of_it(draw: Path | None = None) -> None:
             outputs = Outputs(folder / "out", draw, overwrite=True)
@@ -106,7 +106,7 @@ def main() -> None:
 
         pictures = [frame.image for frame, _ in zip(open_stream(source), range(32), strict=False)]
         found = [(image, faces.find(image)[0]) for image in pictures]
-        crops = [register(image, face.points, recogniser.size) for image, face in found]
+        crops = [register(image, face.points, detector.size) for image, face in found]
         full = (crops * arguments.batch)[: arguments.batch]
         passes = max(1, arguments.frames // arguments.batch)
         print(f"{system()}; {WIDTH}x{HEIGHT}, one face a frame, batches of {arguments.batch}")
@@ -115,10 +115,10 @@ def main() -> None:
             ("all of it, drawn as a video", lambda: all_of_it(folder / "out"), arguments.frames),
             ("decoding", lambda: list(open_stream(source)), arguments.frames),
             ("finding faces", lambda: [faces.find(image) for image in pictures], len(pictures)),
-            ("registration", lambda: [register(i, f.points, recogniser.size) for i, f in found], len(found)),
+            ("registration", lambda: [register(i, f.points, detector.size) for i, f in found], len(found)),
             (
                 "net",
-                lambda: [recogniser.probabilities(full) for _ in range(passes)],
+                lambda: [detector.net(full) for _ in range(passes)],
                 passes * arguments.batch,
             ),
         ):

@@ -105,15 +105,19 @@ def _add_faces(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Detect faces and AUs; write CSV files and pictures."""
     from drml.detect import Detector, Outputs, write_detections
-    from drml.nets.trained_files import find_weights
+    from drml.nets.trained import Net
 
-    detector = Detector(
-        args.onnx or find_weights(args.weights),
+    net = Net(
+        args.onnx or args.weights,
         net=args.net,
         mean=args.mean,
         scale=args.scale,
-        size=args.size,
         aus=args.aus,
+        batch=args.batch,
+    )
+    detector = Detector(
+        net,
+        size=args.size,
         threshold=args.threshold,
         batch=args.batch,
         min_confidence=args.min_confidence,
@@ -131,10 +135,10 @@ def run(args: argparse.Namespace) -> None:
     if args.json:
         about = {
             "weights": str(args.onnx or args.weights),
-            "net": detector.recogniser.predictor.name,
+            "net": net.name,
             "aus": list(detector.aus),
             "threshold": args.threshold,
-            "input": detector.recogniser.preparation.to_dict(),
+            "input": net.preprocessing.to_dict(),
         }
         print_json({**about, **found.to_dict()})
     rate = found.frames / found.seconds if found.seconds else 0.0

@@ -14,14 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from drml.data.registration import SIZE
 from drml.detect.faces import Face, FaceDetector
 from drml.detect.frames import Camera, Frame, Unreadable, Video, array_frame, open_stream, read_images
-from drml.detect.model import Recogniser, open_onnx, open_recogniser
-from drml.detect.pipeline import DetectedFrame, detect_frames
+from drml.detect.pipeline import DetectedFrame, FaceNet, detect_frames
 from drml.detect.sources import Source, find_sources
 from drml.detect.table import data_frame, rows
 from drml.detect.tracking import Tracker
 from drml.io.errors import UserError
+from drml.nets.trained import Net
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -38,8 +39,10 @@ class Detector:
 
     Parameters
     ----------
-    weights : path or Recogniser
-        Trained weights (.caffemodel or .h5), or an .onnx file of ``drml export-onnx``.
+    weights : path or FaceNet
+        The folder of a training (``drml train``), a .caffemodel or .h5 file, or an .onnx file of ``drml
+        export-onnx``. Or an object that is called with registered faces and returns their probabilities; see
+        `drml.detect.pipeline.FaceNet`.
     net : path, optional, keyword-only
         The deploy.prototxt; by default the one in the folder of the weights, or else that of models/drml. An
         .onnx file needs none.
@@ -50,8 +53,8 @@ class Detector:
     size : int, optional
         Side of the registered faces in pixels; by default that of the mean image, or else 200.
     aus : sequence of int, optional
-        AUs of the net's outputs, in their order; by default those that it was trained on, where the folder of
-        the weights tells.
+        AUs of the net's outputs, in their order; by default those that the net was trained on, if the folder
+        of the weights tells; otherwise BP4D's for 12 outputs and DISFA's for 8.
     threshold : float
         Probability from which an AU counts as present, 0 to 1.
     batch : int
@@ -70,8 +73,10 @@ class Detector:
     ----------
     aus : tuple of int
         AUs of the net's outputs.
-    recogniser : Recogniser
-        The net and its preprocessing.
+    net : FaceNet
+        The net; `drml.nets.trained.Net`, unless another one was given.
+    size : int
+        Side of the registered faces in pixels.
     face_detector : FaceDetector
     threshold : float
     batch : int
@@ -85,14 +90,14 @@ class Detector:
     --------
     ::
 
-        detector = drml.Detector("build/train/final.caffemodel")
+        detector = Detector("build/train")
         table = detector("photo.jpg")
         table[["face_id", "AU12_c", "AU12_p"]]
     """
 
     def __init__(
         self,
-        weights: str | os.PathLike[str] | Recogniser,
+        weights: str | os.PathLike[str] | FaceNet,
         *,
         net: str | Path | None = None,
         mean: str | Path | None = None,
@@ -111,19 +116,18 @@ class Detector:
         self.face_detector = FaceDetector(
             face_model, min_confidence=min_confidence, side=detect_size, largest=largest
         )
-        if isinstance(weights, Recogniser):
-            self.recogniser = weights
-        elif Path(weights).suffix == ".onnx":
-            if net is not None:
-                raise UserError(f"{weights}: is net and weights in one; leave --net out")
-            self.recogniser = open_onnx(Path(weights), mean=mean, scale=scale, size=size, aus=aus)
+        if not callable(weights):
+            self.net: FaceNet = Net(Path(weights), net=net, mean=mean, scale=scale, aus=aus, batch=batch)
+        elif (net, mean, scale, aus) == (None,) * 4:
+            self.net = weights
         else:
-            self.recogniser = open_recogniser(
-                Path(weights), net=net, mean=mean, scale=scale, size=size, aus=aus
-            )
-        self.aus = self.recogniser.aus
+            raise UserError("net, mean, scale and aus go with the path of weights, not with an opened net")
+        self.aus = tuple(self.net.aus)
+        self.size = _face_size(self.net, size)
         self.threshold = threshold
         self.batch = batch
+        # One grey face, so that settings that do not fit are reported before the work begins.
+        self.net([np.full((self.size, self.size, 3), 127, np.uint8)])
 
     def __call__(
         self, inputs: Input | Sequence[Input], *, max_frames: int | None = None, progress: bool = False
@@ -230,7 +234,7 @@ class Detector:
         batch: int,
         keep_images: bool,
     ) -> Generator[DetectedFrame]:
-        return detect_frames(frames, find, self.recogniser, batch=batch, keep_images=keep_images)
+        return detect_frames(frames, find, self.net, size=self.size, batch=batch, keep_images=keep_images)
 
     def _detect(
         self, items: Sequence[Frame | Source], max_frames: int | None, problems: list[str]
@@ -256,6 +260,18 @@ class Detector:
                     continue
                 if video.note:
                     problems.append(f"{source.name}: {video.note}")
+
+
+def _face_size(net: FaceNet, size: int | None) -> int:
+    """Return the side of the registered faces: as given, or else as the net was trained, or else 200."""
+    size = size or net.face_size or SIZE
+    if isinstance(net, Net) and size < max(net.input_shape[1:]):
+        rows, columns = net.input_shape[1:]
+        raise UserError(
+            f"faces of {size} pixels are smaller than the net's input, {rows}x{columns}; give the --size that"
+            " its training data were prepared with"
+        )
+    return size
 
 
 def _is_image(item: Frame | Source) -> bool:

@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
-from drml.data.registration import register
-from drml.detect.faces import FaceDetector
+from drml.detect.detector import Detector
 from drml.detect.frames import read_images
-from drml.detect.model import open_recogniser
 from drml.detect.sources import find_sources
 from drml.evaluation.saliency_pictures import RegisteredFace
 from drml.io.errors import UserError
+from drml.nets.trained import Net
 
 __all__ = ["read_photo_face"]
 
@@ -30,7 +27,7 @@ def read_photo_face(
     photo : path
         An image file.
     aus : sequence of int, optional
-        AUs of the net's outputs; by default found as in `drml.detect.model.find_aus`.
+        AUs of the net's outputs; by default found as in `drml.nets.trained.Net`.
 
     Raises
     ------
@@ -39,12 +36,13 @@ def read_photo_face(
     """
     if not Path(photo).is_file():
         raise UserError(f"{photo}: no such image")
-    (frame,) = read_images(find_sources([str(photo)]))
-    if frame.image is None:
-        raise UserError(f"{photo}: {frame.fault}")
-    found = FaceDetector(largest=True).find(frame.image)
-    if not found:
+    detector = Detector(weights, net=deploy, aus=aus, largest=True)
+    (detected,) = detector.detect_images(read_images(find_sources([str(photo)])))
+    if detected.frame.fault is not None:
+        raise UserError(f"{photo}: {detected.frame.fault}")
+    if not detected.faces:
         raise UserError(f"{photo}: no face found in it")
-    recogniser = open_recogniser(weights, net=deploy, aus=aus)
-    image = np.asarray(register(frame.image, found[0].points, recogniser.size), np.uint8)
-    return RegisteredFace(str(photo), image, recogniser.aus, recogniser.preparation)
+    if detected.crops[0] is None:
+        raise UserError(f"{photo}: its largest face lies mostly outside the image; give another photo")
+    assert isinstance(detector.net, Net)
+    return RegisteredFace(str(photo), detected.crops[0], detector.aus, detector.net.preprocessing)

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import cv2
 import numpy as np
@@ -21,10 +21,9 @@ from numpy.typing import NDArray
 from drml.data.registration import register
 from drml.detect.faces import Face
 from drml.detect.frames import Frame
-from drml.detect.model import Recogniser
 from drml.io.errors import UserError
 
-__all__ = ["DetectedFrame", "add_probabilities", "detect_frames", "find_faces", "read_ahead"]
+__all__ = ["DetectedFrame", "FaceNet", "add_probabilities", "detect_frames", "find_faces", "read_ahead"]
 
 T = TypeVar("T")
 
@@ -32,6 +31,29 @@ _AHEAD = 4  # frames that a thread may be ahead by
 _WAIT = 0.1  # seconds after which a waiting thread checks whether it is still needed
 _IMAGE_BYTES = 64 << 20  # of the images that may wait for a batch, where they are kept to draw on them
 _FRAMES = 512  # that may wait for a batch
+
+
+class FaceNet(Protocol):
+    """What the detector needs of a trained net; `drml.nets.trained.Net` is one.
+
+    Attributes
+    ----------
+    aus : tuple of int, length K
+        AUs of the net's outputs.
+    face_size : int or None
+        Side in pixels of the registered faces that the net expects; None for the default of 200.
+    """
+
+    @property
+    def aus(self) -> tuple[int, ...]:
+        """AUs of the net's outputs."""
+
+    @property
+    def face_size(self) -> int | None:
+        """Side of the registered faces in pixels."""
+
+    def __call__(self, images: Sequence[NDArray[np.uint8]], /) -> NDArray[np.floating[Any]]:
+        """Return the probabilities, N x K, of N registered faces (size x size x 3, BGR); N is at least 1."""
 
 
 @dataclass
@@ -136,9 +158,7 @@ def _registered(image: NDArray[np.uint8], face: Face, size: int) -> NDArray[np.u
         return None
 
 
-def add_probabilities(
-    frames: Iterable[DetectedFrame], recogniser: Recogniser, batch: int
-) -> Generator[DetectedFrame]:
+def add_probabilities(frames: Iterable[DetectedFrame], net: FaceNet, batch: int) -> Generator[DetectedFrame]:
     """Run the net on batches of faces from one or more frames, and pass the frames on in their order."""
     pending: list[DetectedFrame] = []
     faces = kept = 0
@@ -147,22 +167,16 @@ def add_probabilities(
         faces += sum(crop is not None for crop in detected.crops)
         kept += 0 if detected.frame.image is None else detected.frame.image.nbytes
         if faces >= batch or kept >= _IMAGE_BYTES or len(pending) >= _FRAMES or not faces:
-            yield from _fill(pending, recogniser, batch)
+            yield from _fill(pending, net, batch)
             pending, faces, kept = [], 0, 0
-    yield from _fill(pending, recogniser, batch)
+    yield from _fill(pending, net, batch)
 
 
-def _fill(pending: list[DetectedFrame], recogniser: Recogniser, batch: int) -> list[DetectedFrame]:
+def _fill(pending: list[DetectedFrame], net: FaceNet, batch: int) -> list[DetectedFrame]:
     crops = [crop for detected in pending for crop in detected.crops if crop is not None]
-    rows = iter(
-        [
-            row
-            for start in range(0, len(crops), batch)
-            for row in recogniser.probabilities(crops[start : start + batch])
-        ]
-    )
+    rows = iter([row for start in range(0, len(crops), batch) for row in net(crops[start : start + batch])])
     for detected in pending:
-        detected.probabilities = np.zeros((len(detected.crops), len(recogniser.aus)))
+        detected.probabilities = np.zeros((len(detected.crops), len(net.aus)))
         for index, crop in enumerate(detected.crops):
             if crop is not None:
                 detected.probabilities[index] = next(rows)
@@ -172,13 +186,23 @@ def _fill(pending: list[DetectedFrame], recogniser: Recogniser, batch: int) -> l
 def detect_frames(
     frames: Iterable[Frame],
     find: Callable[[NDArray[np.uint8]], list[Face]],
-    recogniser: Recogniser,
+    net: FaceNet,
     *,
+    size: int,
     batch: int,
     keep_images: bool,
 ) -> Generator[DetectedFrame]:
-    """Run the whole pipeline: decode in one thread, find and register faces in another, run the net here."""
+    """Run the whole pipeline: decode in one thread, find and register faces in another, run the net here.
+
+    Parameters
+    ----------
+    frames, find, size, keep_images
+        As in `find_faces`.
+    net : FaceNet
+    batch : int
+        Number of faces that the net processes at once.
+    """
     with closing(read_ahead(frames)) as decoded:
-        found = find_faces(decoded, find, size=recogniser.size, keep_images=keep_images)
+        found = find_faces(decoded, find, size=size, keep_images=keep_images)
         with closing(read_ahead(found)) as registered:
-            yield from add_probabilities(registered, recogniser, batch)
+            yield from add_probabilities(registered, net, batch)
