@@ -25,6 +25,7 @@ from drml.data import registration
 from drml.data.readers import images
 from drml.data.readers.video import VideoFrame
 from drml.io.errors import UserError
+from drml.io.opencv import decode_image
 
 __all__ = ["CHUNK", "Broken", "Faces", "Task", "encode", "register_all"]
 
@@ -172,7 +173,7 @@ def _register_task(task: Task, reader: images.ImageReader) -> _Answer:
             if total is None:
                 total = np.zeros(face.shape, np.uint32)
             # The mean is that of the images which training will see, so after the loss of encoding.
-            total += cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+            total += np.asarray(decode_image(data))
     if task.last and task.video is not None:
         reader.finish(task.video)
     return _Answer(task.subject, faces, notes, broken, total)

@@ -16,7 +16,6 @@ taken.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import os
 import re
@@ -24,15 +23,15 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 from drml.data.lmdb import check_lmdb, read_lmdb
 from drml.data.manifest import LMDB_SUFFIX, Manifest, manifest_beside, read_manifest
-from drml.data.readers import images
 from drml.io.errors import UserError
+from drml.io.image_headers import is_cut_jpeg
+from drml.io.opencv import decode_image
 
 __all__ = [
     "SPLITS",
@@ -151,14 +150,10 @@ def _labels(values: Sequence[int], where: str) -> NDArray[np.int8]:
 
 def _decode(data: bytes, where: str) -> NDArray[np.uint8]:
     """Decode an image to BGR as the `MultiLabelData` layer does; error messages begin with `where`."""
-    image = None
-    if data and not images.is_cut_jpeg(data):
-        try:
-            images.check_pixels(data)
-        except UserError as error:
-            raise UserError(f"{where}: {error}") from None
-        with contextlib.suppress(cv2.error):
-            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+    try:
+        image = None if is_cut_jpeg(data) else decode_image(data)
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
     if image is None:
         raise UserError(f"{where}: its image of {len(data)} bytes cannot be decoded; {VERIFY}")
     return np.asarray(image, np.uint8)

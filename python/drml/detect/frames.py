@@ -19,6 +19,7 @@ from drml.data.readers.video import VideoReader
 from drml.detect.sources import Source
 from drml.io.errors import UserError
 from drml.io.limits import IMAGE_BYTES, read_bytes
+from drml.io.opencv import open_camera
 
 __all__ = ["Camera", "Frame", "Unreadable", "Video", "array_frame", "open_stream", "read_images"]
 
@@ -179,7 +180,7 @@ class Camera:
         self.limit = limit
         self.note: str | None = None
         self.total = limit
-        self._capture = cv2.VideoCapture(int(source.name))
+        self._capture = open_camera(int(source.name))
         if not self._capture.isOpened():
             raise Unreadable("no webcam of this number can be opened")
         rate = self._capture.get(cv2.CAP_PROP_FPS)

@@ -14,6 +14,7 @@ from drml.detect.drawing import Annotator
 from drml.detect.pipeline import DetectedFrame
 from drml.io.errors import UserError
 from drml.io.files import writing
+from drml.io.opencv import open_video
 
 __all__ = ["AlignedFaces", "AnnotatedVideo", "write_picture"]
 
@@ -131,7 +132,7 @@ class AnnotatedVideo:
 
 
 def _frames_in(path: Path) -> int:
-    capture = cv2.VideoCapture(str(path))
+    capture = open_video(path)
     try:
         return int(capture.get(cv2.CAP_PROP_FRAME_COUNT)) if capture.isOpened() else 0
     finally:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
-import numpy as np
 
-from drml.data.readers.images import check_pixels
 from drml.io.errors import UserError
 from drml.io.limits import IMAGE_BYTES, read_bytes
+from drml.io.opencv import decode_image
 
 __all__ = ["Picture", "data_url", "read_picture"]
 
@@ -63,14 +61,11 @@ def read_picture(path: Path, alt: str, limit: int = LIMIT) -> Picture:
     """
     try:
         data = read_bytes(path, IMAGE_BYTES)
-        check_pixels(data)
+        pixels = decode_image(data)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
     except UserError as error:
         raise UserError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-    pixels = None
-    with contextlib.suppress(cv2.error):
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
     if pixels is None:
         raise UserError(f"{path}: not a picture; make it again")
     height, width = pixels.shape[:2]

@@ -10,6 +10,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from drml.io.opencv import open_video
+
 __all__ = ["write_video"]
 
 _QUALITY = 85.0
@@ -61,7 +63,7 @@ def write_video(path: Path, images: Iterable[np.ndarray], size: tuple[int, int],
 
 
 def _check(path: Path, count: int, size: tuple[int, int]) -> None:
-    capture = cv2.VideoCapture(str(path))
+    capture = open_video(path)
     try:
         codec = int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little").decode("latin1")
         found = int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)), int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT))

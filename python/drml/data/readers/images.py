@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import re
-import warnings
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from drml.data.readers.video import VideoFrame, VideoReader
 from drml.io import limits
 from drml.io.errors import UserError
+from drml.io.image_headers import is_cut_jpeg, jpeg_components
+from drml.io.opencv import decode_image
 
-__all__ = ["ImageReader", "check_pixels", "decode_bgr", "is_cut_jpeg", "load_bgr", "numbered"]
+__all__ = ["ImageReader", "decode_bgr", "load_bgr", "numbered"]
 
 _KINDS = {".jpg", ".jpeg", ".png"}
-_JPEG = b"\xff\xd8"
-_PNG = b"\x89PNG"
 _OF_16_BITS = np.round(np.arange(1 << 16) / 257).astype(np.uint8)
-
-# A broken file raises an error of ours that names it; OpenCV's own warnings name no file.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 
 
 class ImageReader:
@@ -137,17 +130,16 @@ def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
         raise UserError("the image has zero bytes")
     if is_cut_jpeg(data):
         raise UserError("the JPEG is truncated")
-    check_pixels(data)
-    try:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        image = None
-    if image is None or image.size == 0:
-        raise UserError("the image cannot be decoded (damaged, or not an image)")
+    image = decode_image(data, cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise UserError(
+            "the image cannot be decoded (damaged, not an image, or of an unusual format);"
+            " if other programs show it, convert it to PNG"
+        )
 
     notes = []
     # OpenCV has converted it; the header still knows.
-    if data[:2] == _JPEG and _jpeg_header(data).components == 4:
+    if jpeg_components(data) == 4:
         notes.append("CMYK")
     if image.ndim == 3 and image.shape[2] in (2, 4):
         notes.append("alpha")
@@ -161,83 +153,3 @@ def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
     if image.dtype != np.uint8 or image.shape[2] != 3:
         raise UserError(f"an image of {image.shape[2]} channels of {image.dtype} is not understood")
     return np.ascontiguousarray(image), ", ".join(notes) or None
-
-
-def check_pixels(data: bytes) -> None:
-    """Look at the size in an image's head before it is decoded.
-
-    Raises
-    ------
-    UserError
-        It has too many pixels. Names no file.
-    """
-    try:
-        width, height = _size(data)
-    except Image.DecompressionBombError as error:
-        raise UserError(f"an image of too many pixels ({error})") from None
-    if width * height > limits.IMAGE_PIXELS or max(width, height) > limits.IMAGE_SIDE:
-        raise UserError(
-            f"an image of {width}x{height} pixels; at most {limits.IMAGE_PIXELS}, and {limits.IMAGE_SIDE} a"
-            " side, are read (docs/limits_python.md)"
-        )
-
-
-def _size(data: bytes) -> tuple[int, int]:
-    """Return width and height; 0 and 0 where they are not known, as OpenCV has a limit too (see `drml`)."""
-    if data[:2] == _JPEG:
-        header = _jpeg_header(data)
-        return header.width, header.height
-    if data[:4] == _PNG:
-        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(data)) as picture:  # reads its head alone
-                return picture.size
-    except Image.DecompressionBombError:
-        raise
-    except Exception:  # Pillow raises many kinds on what is none of its images
-        return 0, 0
-
-
-def is_cut_jpeg(data: bytes) -> bool:
-    """Whether the bytes are a JPEG that breaks off: OpenCV may fill the rest with grey and say nothing."""
-    if data[:2] != _JPEG:
-        return False
-    scan = _jpeg_header(data).scan
-    return not scan or data.find(b"\xff\xd9", scan) < 0
-
-
-class _JpegHeader(NamedTuple):
-    """What a JPEG's segments say; `scan` is where the scan data begin (0: never)."""
-
-    components: int
-    width: int
-    height: int
-    scan: int
-
-
-def _jpeg_header(data: bytes) -> _JpegHeader:
-    """Walk a JPEG's segments; of several frame headers, which no decoder takes, the largest counts."""
-    components = width = height = 0
-    at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            return _JpegHeader(components, width, height, 0)
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # these stand alone
-            at += 2
-            continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
-        # Frame headers are SOF0-SOF15, but for DHT, JPG and DAC among them.
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 < len(data):
-            components = data[at + 9]
-            height = max(height, int.from_bytes(data[at + 5 : at + 7], "big"))
-            width = max(width, int.from_bytes(data[at + 7 : at + 9], "big"))
-        at += 2 + length
-        if marker == 0xDA:
-            return _JpegHeader(components, width, height, min(at, len(data)))
-    return _JpegHeader(components, width, height, 0)

@@ -11,24 +11,17 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from drml.io.errors import UserError
 from drml.io.limits import VIDEO_FRAMES, VIDEO_REFUSED, check_file
-
-# Errors of ours name the file; FFmpeg's own lines do not. It reads this when the first video is opened.
-os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-
-import cv2
-
-# FFmpeg alone: other readers take names with % for series of images, and know no limits.
-_BACKEND = cv2.CAP_FFMPEG if cv2.CAP_FFMPEG in cv2.videoio_registry.getBackends() else cv2.CAP_ANY
+from drml.io.opencv import open_video
 
 __all__ = ["VideoFrame", "VideoReader", "frame_count", "is_text"]
 
@@ -202,7 +195,7 @@ def _open(path: Path) -> Any:
     if not is_text(path):
         raise UserError(f"{path}: OpenCV opens no video whose name is not UTF-8; rename it")
     check_file(path, sys.maxsize)
-    capture = cv2.VideoCapture(str(path), _BACKEND)
+    capture = open_video(path)
     if not capture.isOpened():
         raise UserError(
             f"{path}: cannot be read as a video (damaged, or of a codec that OpenCV lacks);"

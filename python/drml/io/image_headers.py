@@ -1,0 +1,164 @@
+"""What the header of an image file says: its size, before OpenCV decodes it."""
+
+from __future__ import annotations
+
+import io
+import re
+import struct
+import warnings
+from typing import NamedTuple
+
+from PIL import Image
+
+from drml.io.errors import UserError
+from drml.io.limits import IMAGE_PIXELS, IMAGE_SIDE
+
+__all__ = ["check_pixels", "image_size", "is_cut_jpeg", "jpeg_components"]
+
+_JPEG = b"\xff\xd8"
+_PNG = b"\x89PNG"
+_PAM = b"P7"
+_JPEG_2000 = b"\xff\x4f\xff\x51"  # where a code stream begins, bare or inside of a .jp2 file
+
+# The formats of OpenCV's that Pillow knows too. OpenCV also reads PAM, which is parsed here, and Radiance
+# HDR, whose floating-point pixels drml does not use.
+_FORMATS = ("AVIF", "BMP", "DIB", "GIF", "JPEG2000", "PPM", "SUN", "TIFF", "WEBP")
+
+
+def check_pixels(data: bytes) -> bool:
+    """Check the size in an image's header before the image is decoded.
+
+    Parameters
+    ----------
+    data : bytes
+        The content of an image file.
+
+    Returns
+    -------
+    bool
+        Whether the header gives a size. An image whose size is not known must not be decoded.
+
+    Raises
+    ------
+    UserError
+        The image has more pixels, or a longer side, than `drml.io.limits` allows. The message names no file.
+
+    Examples
+    --------
+    >>> check_pixels(b"P6 20 24 255 "), check_pixels(b"no image")
+    (True, False)
+    """
+    try:
+        size = image_size(data)
+    except Image.DecompressionBombError as error:
+        raise UserError(f"an image of too many pixels ({error})") from None
+    if size is None:
+        return False
+    width, height = size
+    if width * height > IMAGE_PIXELS or max(width, height) > IMAGE_SIDE:
+        raise UserError(
+            f"an image of {width}x{height} pixels; at most {IMAGE_PIXELS}, and {IMAGE_SIDE} a"
+            " side, are read (docs/limits_python.md)"
+        )
+    return True
+
+
+def image_size(data: bytes) -> tuple[int, int] | None:
+    """Return width and height as an image's header gives them.
+
+    Parameters
+    ----------
+    data : bytes
+        The content of an image file.
+
+    Returns
+    -------
+    tuple of int, or None
+        Width and height in pixels. If several parts of the file give a size, the largest counts. None if the
+        data are no image, or of a format that is not known here.
+    """
+    if data[:2] == _JPEG:
+        header = _jpeg_header(data)
+        return header.width, header.height
+    if data[:4] == _PNG:
+        return int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")
+    if data[:2] == _PAM:
+        return _pam_size(data)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:  # reads the header only
+                width, height = picture.size
+                coded = _code_stream_size(data) if picture.format == "JPEG2000" else (0, 0)
+    except Image.DecompressionBombError:
+        raise
+    except Exception:  # Pillow raises many kinds of errors
+        return None
+    return max(width, coded[0]), max(height, coded[1])
+
+
+def _pam_size(data: bytes) -> tuple[int, int] | None:
+    head = data[: data.find(b"ENDHDR")]
+    sides = [
+        [int(side) for side in re.findall(name + rb"\s+(\d{1,9})", head)] for name in (b"WIDTH", b"HEIGHT")
+    ]
+    return (max(sides[0]), max(sides[1])) if all(sides) else None
+
+
+def _code_stream_size(data: bytes) -> tuple[int, int]:
+    """Return the size in the code stream of JPEG 2000, which decoders go by."""
+    width = height = at = 0
+    while (at := data.find(_JPEG_2000, at)) >= 0:
+        if at + 24 <= len(data):
+            right, bottom, left, top = struct.unpack_from(">4I", data, at + 8)
+            width, height = max(width, right - left), max(height, bottom - top)
+        at += 1
+    return width, height
+
+
+def is_cut_jpeg(data: bytes) -> bool:
+    """Whether the data are a truncated JPEG: OpenCV may fill the rest with grey without an error."""
+    if data[:2] != _JPEG:
+        return False
+    scan = _jpeg_header(data).scan
+    return not scan or data.find(b"\xff\xd9", scan) < 0
+
+
+def jpeg_components(data: bytes) -> int:
+    """Return how many colour components a JPEG has (4 for CMYK); 0 for data that are no JPEG."""
+    return _jpeg_header(data).components if data[:2] == _JPEG else 0
+
+
+class _JpegHeader(NamedTuple):
+    """What a JPEG's segments say; `scan` is where the scan data begin (0: never)."""
+
+    components: int
+    width: int
+    height: int
+    scan: int
+
+
+def _jpeg_header(data: bytes) -> _JpegHeader:
+    """Walk a JPEG's segments; of several frame headers, which no decoder takes, the largest counts."""
+    components = width = height = 0
+    at = 2
+    while at + 4 <= len(data):
+        if data[at] != 0xFF:
+            return _JpegHeader(components, width, height, 0)
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill byte
+            at += 1
+            continue
+        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # these stand alone
+            at += 2
+            continue
+        length = int.from_bytes(data[at + 2 : at + 4], "big")
+        # Frame headers are SOF0-SOF15, except DHT, JPG and DAC among them.
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 < len(data):
+            components = data[at + 9]
+            height = max(height, int.from_bytes(data[at + 5 : at + 7], "big"))
+            width = max(width, int.from_bytes(data[at + 7 : at + 9], "big"))
+        at += 2 + length
+        if marker == 0xDA:
+            return _JpegHeader(components, width, height, min(at, len(data)))
+    return _JpegHeader(components, width, height, 0)
