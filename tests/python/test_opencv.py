@@ -135,7 +135,7 @@ import os, sys
 before = dict(os.environ)
 import drml
 assert "cv2" not in sys.modules
-import drml.cli, drml.data.readers.images, drml.detect.run, drml.synth, drml.evaluation.scoring, drml.report
+import drml.cli, drml.data.readers.images, drml.detect, drml.synth, drml.evaluation.scoring, drml.report
 import cv2
 level = cv2.utils.logging.getLogLevel()
 from drml.data.readers.video import VideoReader
