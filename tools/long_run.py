@@ -34,7 +34,7 @@ import numpy as np
 from drml.data.lmdb import write_lmdb
 from drml.io.machine import system
 from drml.io.shipped import find_program
-from drml.training.train import set_up
+from drml.training.setup import Changes, set_up
 
 TOLERANCE = 1 << 20
 # Of a training that takes snapshots of 450 MB meanwhile.
@@ -309,9 +309,7 @@ def run_training(folder: Path, iterations: int) -> tuple[dict[str, object], list
     set_up(
         "models/drml/solver.prototxt",
         out,
-        data=data / "fold1",
-        net="models/drml/quick_train_val.prototxt",
-        max_iter=iterations,
+        Changes(data=data / "fold1", net="models/drml/quick_train_val.prototxt", max_iter=iterations),
     )
     solver = out / "solver.prototxt"
     solver.write_text(

@@ -24,7 +24,7 @@ from drml.evaluation.relations import compare, relations
 from drml.experiments import detect, run, units
 from drml.experiments.settings import Settings
 from drml.io.errors import UserError
-from drml.training.train import find_caffe
+from drml.training.caffe_run import find_caffe
 from experiment_data import write_data, write_models
 
 METHODS = ("lsvm", "alexnet", "drml")

@@ -14,7 +14,8 @@ from drml.evaluation.metrics import evaluate
 from drml.nets.prototxt import read_prototxt
 from drml.training.caffe_log import EXACT, Counts, Figure, LogReader
 from drml.training.f1_table import F1Table, names_of_aus
-from drml.training.train import set_up, train
+from drml.training.setup import Changes, set_up
+from drml.training.train import train
 
 HEAD = "I1123 22:44:28.123456  1234 solver.cpp:239] "
 COUNTS = """
@@ -200,6 +201,6 @@ def test_a_net_that_does_not_count_leaves_no_table(fold, tmp_path):
 
 
 def test_aus_are_named_by_the_manifest(solver, fold, tmp_path):
-    set_up(solver, tmp_path / "out", data=fold)
+    set_up(solver, tmp_path / "out", Changes(data=fold))
     assert names_of_aus(read_prototxt(tmp_path / "out/train_val.prototxt")) == ["AU1", "AU2", "AU4"]
     assert names_of_aus(read_prototxt(tmp_path / "train_val.prototxt")) == []

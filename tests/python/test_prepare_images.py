@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,12 @@ from drml.data.readers.folds import deal
 from drml.data.verify import verify
 from drml.evaluation import scoring
 from drml.io.errors import UserError
+from drml.nets import preprocessing
 from drml.nets.outputs import count_outputs, fit_outputs, output_layer
 from drml.nets.prototxt import read_prototxt
 from drml.nets.weights import read_caffemodel
-from drml.training.train import set_up, train
+from drml.training.setup import Changes, set_up
+from drml.training.train import train
 
 QUIET: dict[str, Any] = {"jobs": 1, "progress": False}
 AUS = (5, 12, 43, 1, 99)
@@ -315,9 +318,29 @@ def test_a_net_gets_as_many_outputs_as_the_data_have_aus(
 
 
 def test_a_net_that_fits_is_left_alone(solver: Path, three_aus: Path, tmp_path: Path) -> None:
-    set_up(solver, tmp_path / "out", data=three_aus)
+    set_up(solver, tmp_path / "out", Changes(data=three_aus))
     for name in ("train_val.prototxt", "deploy.prototxt"):
         assert output_layer(read_prototxt(tmp_path / "out" / name)).name == "fc10"
+
+
+def test_a_trainings_folder_names_the_aus_of_its_outputs(
+    solver: Path, five_aus: Path, three_aus: Path, tmp_path: Path
+) -> None:
+    def aus_of(data: Path, out: Path) -> list[int] | None:
+        set_up(solver, out, Changes(data=data))
+        assert preprocessing.read_transform_file(out / "final.caffemodel") is not None
+        aus: list[int] | None = json.loads((out / "transform.json").read_text()).get("aus")
+        return aus
+
+    # In the order of the labels, which is that of the outputs.
+    assert aus_of(five_aus, tmp_path / "five") == list(AUS)
+    # Without a manifest nobody knows them, and with a loss that we do not know, which outputs they are.
+    bare = tmp_path / "bare"
+    shutil.copytree(three_aus, bare, ignore=shutil.ignore_patterns("*.csv"))
+    assert aus_of(bare, tmp_path / "none") is None
+    net = solver.with_name("train_val.prototxt")
+    net.write_text(net.read_text().replace("MultiLabelSigmoidCrossEntropyLoss", "HingeLoss"))
+    assert aus_of(three_aus, tmp_path / "hinge") is None
 
 
 def test_fine_tuning_takes_all_weights_but_the_last_layers(
@@ -351,11 +374,11 @@ def test_fine_tuning_takes_all_weights_but_the_last_layers(
 
 def test_numbers_that_do_not_agree_are_refused(solver: Path, three_aus: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"4 AUs are asked for, but the data of .*train_val.prototxt have 3"):
-        set_up(solver, tmp_path / "out", data=three_aus, num_aus=4)
+        set_up(solver, tmp_path / "out", Changes(data=three_aus, num_aus=4))
     deploy = tmp_path / "deploy.prototxt"
     deploy.write_text(deploy.read_text().replace('name: "fc10"', 'name: "last"'))
     with pytest.raises(UserError, match=r"deploy.prototxt: layer 'last' makes the scores, but 'fc10' does"):
-        set_up(solver, tmp_path / "out", data=three_aus, new_output=True)
+        set_up(solver, tmp_path / "out", Changes(data=three_aus, new_output=True))
     assert not (tmp_path / "out").exists()
 
 
@@ -364,9 +387,9 @@ def test_the_number_of_aus_can_be_told(solver: Path, three_aus: Path, tmp_path: 
     for split in ("train", "test"):
         (three_aus / f"{split}.csv").rename(three_aus / f"{split}.moved")
     try:
-        set_up(solver, tmp_path / "out", data=three_aus, num_aus=4)
+        set_up(solver, tmp_path / "out", Changes(data=three_aus, num_aus=4))
         assert count_outputs(read_prototxt(tmp_path / "out/train_val.prototxt")) == 4
-        set_up(solver, tmp_path / "as_it_is", data=three_aus)
+        set_up(solver, tmp_path / "as_it_is", Changes(data=three_aus))
         assert count_outputs(read_prototxt(tmp_path / "as_it_is/train_val.prototxt")) == 3
     finally:
         for split in ("train", "test"):

@@ -14,9 +14,12 @@ import pytest
 import tiny_net as tiny
 from drml.io.errors import UserError
 from drml.nets import snapshots
+from drml.training.caffe_run import find_caffe
 from drml.training.f1_table import F1_FILE
+from drml.training.folder import FINAL_STEM
 from drml.training.log import LOG_FILE, LOSS_FILE
-from drml.training.train import FINAL_STEM, find_caffe, set_up, train
+from drml.training.setup import Changes, set_up
+from drml.training.train import train
 
 KILLS = 24
 STEP = 4  # iterations between two kills, about
@@ -231,7 +234,7 @@ def test_auto_starts_anew_without_a_snapshot_and_keeps_what_is_finished(solver, 
     done = train(solver, out, data=fold, seed=5, max_iter=2, snapshot="auto", progress=False)
     assert done.weights.resolve().name == "tiny_iter_2.caffemodel"
     (out / "tiny_iter_2.solverstate").unlink()
-    with pytest.raises(UserError, match="holds a finished training without a whole snapshot"):
+    with pytest.raises(UserError, match="holds a finished training without an intact snapshot"):
         train(solver, out, data=fold, seed=5, max_iter=2, snapshot="auto", progress=False)
     assert done.weights.exists()
 
@@ -289,7 +292,7 @@ def endless(fold, tmp_path):
     )
     solver.write_text(text)
     out = tmp_path / "out"
-    set_up(solver, out, data=fold, seed=5, max_iter=10_000_000)
+    set_up(solver, out, Changes(data=fold, seed=5, max_iter=10_000_000))
     return out / "solver.prototxt"
 
 
@@ -326,7 +329,7 @@ def test_signals_do_what_they_are_told(endless, tmp_path):
 def test_full_disk_keeps_the_last_snapshot_and_training_goes_on(solver, fold, tmp_path):
     """The disk has room for a few snapshots; then somebody makes room."""
     out = tmp_path / "out"
-    set_up(solver, out, data=fold, seed=5, max_iter=12)
+    set_up(solver, out, Changes(data=fold, seed=5, max_iter=12))
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "none", disk], check=False).returncode:

@@ -22,7 +22,10 @@ from drml.io.errors import UserError
 from drml.nets import preprocessing
 from drml.nets.prototxt import read_prototxt
 from drml.training.caffe_log import LogReader
-from drml.training.train import find_caffe, rename_in_solver, set_up, train
+from drml.training.caffe_run import find_caffe
+from drml.training.folder import rename_in_solver
+from drml.training.setup import Changes, set_up
+from drml.training.train import train
 
 
 @pytest.fixture
@@ -44,7 +47,7 @@ def run(solver, out, fold, **options):
 
 def test_paths_seed_and_prefix_are_filled_in(solver, fold, tmp_path):
     out = tmp_path / "out"
-    set_up(solver, out, data=fold, seed=7, max_iter=3)
+    set_up(solver, out, Changes(data=fold, seed=7, max_iter=3))
     message = read_prototxt(out / "solver.prototxt", "SolverParameter")
     assert (message.random_seed, message.max_iter) == (7, 3)
     assert message.snapshot_prefix == str(out / "tiny")
@@ -62,7 +65,7 @@ def test_paths_seed_and_prefix_are_filled_in(solver, fold, tmp_path):
 
 def test_transform_and_mean_are_kept_for_scoring(solver, fold, tmp_path):
     out = tmp_path / "out"
-    set_up(solver, out, data=fold)
+    set_up(solver, out, Changes(data=fold))
     content = json.loads((out / "transform.json").read_text())
     assert content["scale"] == pytest.approx(0.02)
     assert (content["crop_size"], content["mean_file"]) == (20, "mean.binaryproto")
@@ -85,9 +88,9 @@ def test_data_that_are_not_there_are_named(solver, fold, tmp_path, monkeypatch):
     ):
         set_up(solver, tmp_path / "out")
     with pytest.raises(UserError, match=r"train_lmdb: not found; .* .is --data a fold folder"):
-        set_up(solver, tmp_path / "out", data=fold.parent)
+        set_up(solver, tmp_path / "out", Changes(data=fold.parent))
     with pytest.raises(UserError, match="none: no such folder"):
-        set_up(solver, tmp_path / "out", data=tmp_path / "none")
+        set_up(solver, tmp_path / "out", Changes(data=tmp_path / "none"))
     assert not (tmp_path / "out").exists()
 
 
@@ -97,25 +100,25 @@ def test_data_that_are_not_there_are_named(solver, fold, tmp_path, monkeypatch):
 )
 def test_wrong_numbers_are_refused(solver, fold, tmp_path, options, match):
     with pytest.raises(UserError, match=match):
-        set_up(solver, tmp_path / "out", data=fold, **options)
+        set_up(solver, tmp_path / "out", Changes(data=fold, **options))
 
 
 def test_solver_without_its_net_is_refused(fold, tmp_path):
     with pytest.raises(UserError, match=r"net gone.prototxt not found"):
-        set_up(tiny.write_solver(tmp_path, net="gone.prototxt"), tmp_path / "out", data=fold)
+        set_up(tiny.write_solver(tmp_path, net="gone.prototxt"), tmp_path / "out", Changes(data=fold))
     path = tmp_path / "bare.prototxt"
     path.write_text("base_lr: 1\n")
     with pytest.raises(UserError, match="names no net"):
-        set_up(path, tmp_path / "out", data=fold)
+        set_up(path, tmp_path / "out", Changes(data=fold))
     path.write_text("base_rl: 1\n")
     with pytest.raises(UserError, match="not a SolverParameter: line 1:1"):
-        set_up(path, tmp_path / "out", data=fold)
+        set_up(path, tmp_path / "out", Changes(data=fold))
 
 
 def test_another_net_than_the_solvers(solver, fold, tmp_path):
     other = tmp_path / "other.prototxt"
     other.write_text((tmp_path / "train_val.prototxt").read_text().replace('"tiny"', '"other"'))
-    set_up(solver, tmp_path / "out", data=fold, net=other)
+    set_up(solver, tmp_path / "out", Changes(data=fold, net=other))
     message = read_prototxt(tmp_path / "out/solver.prototxt", "SolverParameter")
     assert message.net == str(tmp_path / "out/other.prototxt") and read_prototxt(message.net).name == "other"
     rename_in_solver(tmp_path / "out", Path("/elsewhere"))
@@ -131,7 +134,7 @@ def test_caffe_is_found_or_the_way_out_told(tmp_path, monkeypatch):
     program.chmod(0o755)
     assert find_caffe(program) == program
     assert find_caffe().name == "caffe" and find_caffe() != program
-    monkeypatch.setattr("drml.training.train.find_program", lambda name: None)
+    monkeypatch.setattr("drml.training.caffe_run.find_program", lambda name: None)
     monkeypatch.setenv("PATH", str(tmp_path))
     assert find_caffe() == program
     monkeypatch.setenv("PATH", "")
@@ -232,7 +235,7 @@ def test_earlier_training_is_kept_unless_overwritten_or_resumed(solver, fold, tm
     # What cannot start takes nothing away.
     with pytest.raises(UserError, match="no such folder"):
         run(solver, out, tmp_path / "none", overwrite=True)
-    with pytest.raises(UserError, match="goes with the training"):
+    with pytest.raises(UserError, match="belongs to the training that would be overwritten"):
         run(solver, out, fold, overwrite=True, weights=out / "tiny_iter_6.caffemodel")
     assert (out / "tiny_iter_6.caffemodel").exists()
     (out / "notes.txt").write_text("mine")
@@ -328,7 +331,7 @@ def test_log_that_does_not_fit_the_disk_ends_caffe_and_is_named(solver, fold, tm
     program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/process\nexec sleep 100\n")
     program.chmod(0o755)
     full = SimpleNamespace(f_bavail=0)
-    monkeypatch.setattr("drml.training.train.os.statvfs", lambda folder: full)
+    monkeypatch.setattr("drml.training.log.os.statvfs", lambda folder: full)
     with pytest.raises(OSError, match=r"train\.log") as raised:
         run(solver, tmp_path / "out", fold, caffe=program)
     assert raised.value.errno == errno.ENOSPC

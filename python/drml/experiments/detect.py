@@ -27,7 +27,8 @@ from drml.io.figures import json_value
 from drml.io.files import digest, writing
 from drml.io.limits import read_npz
 from drml.nets import snapshots
-from drml.training.train import AUTO, FINAL_STEM, rename_in_solver, train
+from drml.training.folder import FINAL_STEM, rename_in_solver
+from drml.training.train import AUTO, train
 
 __all__ = ["TRAIN_FOLDER", "keep_predictions", "read_predictions", "unit"]
 

@@ -28,7 +28,7 @@ from drml.experiments.tables import SYNTHETIC
 from drml.io import machine
 from drml.io.figures import mean_of_defined
 from drml.io.files import writing
-from drml.training.train import FINAL_STEM
+from drml.training.folder import FINAL_STEM
 
 __all__ = ["Figure4", "make"]
 

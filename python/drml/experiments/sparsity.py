@@ -25,7 +25,7 @@ from drml.experiments.settings import Settings
 from drml.nets.prototxt import read_prototxt
 from drml.nets.weights import read_blob
 from drml.synth import Subject, render
-from drml.training.train import FINAL_STEM
+from drml.training.folder import FINAL_STEM
 
 __all__ = ["OFF", "Patches", "Sparsity", "make"]
 

@@ -26,7 +26,7 @@ from drml.experiments.transfer import transfer
 from drml.experiments.units import Place, Unit
 from drml.io.errors import UserError
 from drml.io.files import digest
-from drml.training.train import FINAL_STEM
+from drml.training.folder import FINAL_STEM
 
 __all__ = ["chosen_methods", "make", "unit", "with_trainings"]
 

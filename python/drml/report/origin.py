@@ -10,7 +10,7 @@ from typing import Any
 from drml.io import machine
 from drml.nets.preprocessing import describe_preprocessing
 from drml.report.rendering import Section, render
-from drml.training.train import SOLVER_FILE
+from drml.training.folder import SOLVER_FILE
 
 # Options of drml prepare as its summary names them; the last five are of one kind alone.
 _OPTIONS = (

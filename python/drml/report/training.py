@@ -11,7 +11,7 @@ from drml.report.lines import STYLES, Series, line_chart
 from drml.report.losses import Losses, read_losses
 from drml.report.rendering import Section, render, render_table
 from drml.training.base_rates import REMARK, Separation, has_not_learned
-from drml.training.train import SOLVER_FILE
+from drml.training.folder import SOLVER_FILE
 
 __all__ = ["training_section", "trainings_section"]
 

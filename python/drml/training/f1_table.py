@@ -20,7 +20,7 @@ from drml.nets.prototxt import data_paths
 from drml.training.base_rates import Separation, estimate
 from drml.training.caffe_log import OUTCOMES, Counts, f1_of_counts
 
-__all__ = ["AVERAGE", "F1_FILE", "F1Table", "mean_f1", "names_of_aus", "read_separations"]
+__all__ = ["AVERAGE", "F1_FILE", "F1Table", "aus_of_data", "mean_f1", "names_of_aus", "read_separations"]
 
 F1_FILE = "f1.csv"
 AVERAGE = "Avg."
@@ -29,13 +29,21 @@ _ESTIMATES = ("auc_estimate", "spread_estimate")
 _HEADER = ["iteration", "seconds", "net", "au", *OUTCOMES, "f1", *_ESTIMATES]
 
 
-def names_of_aus(net: Any) -> list[str]:
-    """Name the AUs (``AU1``) of the data that a NetParameter reads, by the manifest beside them, if any."""
+def aus_of_data(net: Any) -> tuple[int, ...]:
+    """Return the AUs of the data that a NetParameter reads, in the order of the labels.
+
+    The manifest beside the LMDB names them; without one, the result is empty.
+    """
     for entry in data_paths(net):
         lmdb = Path(entry.path)
         if entry.field == "source" and lmdb.name.endswith(LMDB_SUFFIX) and manifest_beside(lmdb).is_file():
-            return [f"AU{au}" for au in read_aus(manifest_beside(lmdb))]
-    return []
+            return tuple(read_aus(manifest_beside(lmdb)))
+    return ()
+
+
+def names_of_aus(net: Any) -> list[str]:
+    """Name the AUs (``AU1``) of the data that a NetParameter reads; empty if they are not known."""
+    return [f"AU{au}" for au in aus_of_data(net)]
 
 
 def mean_f1(counts: Counts) -> float:

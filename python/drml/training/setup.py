@@ -1,0 +1,197 @@
+"""Sets up a training's folder: the solver and its nets with paths filled in, and the preprocessing."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from drml.io.errors import UserError
+from drml.io.limits import MEAN_BYTES, check_file
+from drml.nets.outputs import count_outputs, fit_outputs, set_label_count
+from drml.nets.preprocessing import MEAN_FILE, TRANSFORM_FILE, transform_to_json
+from drml.nets.prototxt import Transform, data_paths, read_prototxt, transform_of, write_prototxt
+from drml.training.f1_table import aus_of_data
+from drml.training.folder import DEPLOY_FILE, SOLVER_FILE, net_fields, remove_training
+
+__all__ = ["Changes", "set_up"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What a training changes in the user's solver and nets; None leaves a setting as it is.
+
+    Attributes
+    ----------
+    data : path, optional
+        A fold's folder: each data path of the net becomes the entry of the same name in it.
+    net : path, optional
+        Replaces the solver's `net`.
+    seed : int, optional
+        `random_seed` of the solver, 0 or more.
+    max_iter : int, optional
+        `max_iter` of the solver, at least 1.
+    num_aus : int, optional
+        Number of the net's outputs; by default the number of AUs in the data's manifest.
+    new_output : bool
+        Rename the net's last layer, so that weights to start from do not reach it.
+    """
+
+    data: str | Path | None = None
+    net: str | Path | None = None
+    seed: int | None = None
+    max_iter: int | None = None
+    num_aus: int | None = None
+    new_output: bool = False
+
+
+_NO_CHANGES = Changes()
+
+
+def set_up(
+    solver: str | Path, out: str | Path, changes: Changes = _NO_CHANGES, *, clear: bool = False
+) -> Any:
+    """Write the solver, its nets, ``transform.json`` and the mean image to a training's folder.
+
+    Parameters
+    ----------
+    solver : path
+        The user's solver.prototxt.
+    out : path
+        The folder; it is made if it is missing.
+    changes : Changes
+    clear : bool
+        Remove an earlier training from the folder, once all input has been read and checked.
+
+    Returns
+    -------
+    SolverParameter
+        The solver as it was written.
+
+    Raises
+    ------
+    UserError
+        The solver, a net or the data are missing or damaged. The folder is then left unchanged.
+    """
+    solver, out = Path(solver), Path(out).absolute()
+    message = _read_solver(solver, changes)
+    nets: dict[str, Any] = {}
+    deploy: Any = None
+    for field in net_fields(message):
+        source = _find_net(solver, field.get(message))
+        net = read_prototxt(source)
+        _redirect(net, source, Path(changes.data) if changes.data is not None else None)
+        deploy_source = source.with_name(DEPLOY_FILE)
+        if deploy is None and deploy_source.is_file():
+            deploy = read_prototxt(deploy_source)
+        renamed = _fit(net, source, changes)
+        if renamed and deploy is not None:
+            try:
+                fit_outputs(deploy, count_outputs(net), old=renamed)
+            except UserError as error:
+                raise UserError(f"{deploy_source}: {error}") from None
+        name = source.name if source.name != SOLVER_FILE else f"net_{source.name}"
+        if name in nets and field.index is not None:
+            name = f"{field.index}_{name}"
+        nets[name] = net
+        field.set(message, out / name)
+    message.snapshot_prefix = str(out / (Path(message.snapshot_prefix).name or "drml"))
+    out.mkdir(parents=True, exist_ok=True)
+    if clear:
+        remove_training(out)
+    files = {**nets, SOLVER_FILE: message} | ({} if deploy is None else {DEPLOY_FILE: deploy})
+    for name, content in files.items():
+        write_prototxt(content, out / name)
+    _write_transform(out, next(iter(nets.values())))
+    return message
+
+
+def _read_solver(path: Path, changes: Changes) -> Any:
+    """Read the user's solver and change what it says itself; its nets are not looked at."""
+    message = read_prototxt(path, "SolverParameter")
+    if changes.data is not None and not Path(changes.data).is_dir():
+        raise UserError(
+            f"{changes.data}: no such folder; give a fold that drml prepare wrote, such as OUT/fold1"
+        )
+    if changes.max_iter is not None:
+        if changes.max_iter < 1:
+            raise UserError(f"max_iter {changes.max_iter}: give at least 1")
+        message.max_iter = changes.max_iter
+    if changes.seed is not None:
+        if changes.seed < 0:
+            raise UserError(f"seed {changes.seed}: give 0 or more")
+        message.random_seed = changes.seed
+    if changes.net is not None:
+        message.net = str(changes.net)
+    if not net_fields(message):
+        raise UserError(
+            f'{path}: names no net; it needs a line such as net: "models/drml/train_val.prototxt"'
+        )
+    return message
+
+
+def _find_net(solver: Path, path: str) -> Path:
+    """Find a net's file as Caffe does, from the working directory, or beside the solver."""
+    for place in (Path(path), solver.parent / path, solver.parent / Path(path).name):
+        if place.is_file():
+            return place
+    raise UserError(f"{solver}: net {path} not found; start from the folder its path is relative to")
+
+
+def _redirect(net: Any, net_file: Path, data: Path | None) -> None:
+    """Make a net's data paths absolute, and let them lead to the fold `data` if one is given."""
+    for entry in data_paths(net):
+        now = Path(entry.path)
+        path = (data / now.name if data is not None else now).absolute()
+        if not path.exists():
+            raise UserError(
+                f"{path}: not found; layer '{entry.layer}' of {net_file} reads it"
+                f" ({'run drml prepare, or give --data' if data is None else 'is --data a fold folder?'})"
+            )
+        entry.path = str(path)
+
+
+def _fit(net: Any, source: Path, changes: Changes) -> str | None:
+    """Give a net as many outputs as its data have AUs; return the last layer's old name if it changed."""
+    num_aus, new_output = changes.num_aus, changes.new_output
+    known = len(aus_of_data(net)) or None
+    if num_aus is not None and known is not None and num_aus != known:
+        raise UserError(f"{num_aus} AUs are asked for, but the data of {source} have {known}")
+    wanted = num_aus or known
+    if wanted is None and not new_output:
+        return None
+    try:
+        now = count_outputs(net)
+    except UserError as error:
+        # A net whose loss we do not know stays as it is, unless the user asked for the change.
+        if num_aus is None and not new_output:
+            return None
+        raise UserError(f"{source}: {error}") from None
+    if wanted in (None, now) and not new_output:
+        return None
+    set_label_count(net, wanted or now)
+    try:
+        return fit_outputs(net, wanted or now)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+
+
+def _write_transform(out: Path, net: Any) -> None:
+    """Write how the net's input is made and, where they are known, the AUs of its outputs."""
+    transform = transform_of(net, "TEST") or Transform()
+    if transform.mean_file:
+        check_file(transform.mean_file, MEAN_BYTES)
+        shutil.copyfile(transform.mean_file, out / MEAN_FILE)
+        transform = replace(transform, mean_file=MEAN_FILE)
+    text = transform_to_json(transform, aus=_aus_of_outputs(net))
+    (out / TRANSFORM_FILE).write_text(text, encoding="utf-8")
+
+
+def _aus_of_outputs(net: Any) -> tuple[int, ...]:
+    """Return the AUs that a net detects, in the order of its outputs; empty if they are not known."""
+    aus = aus_of_data(net)
+    try:
+        return aus if count_outputs(net) == len(aus) else ()
+    except UserError:
+        return ()
