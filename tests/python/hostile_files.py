@@ -41,7 +41,7 @@ from drml.data.readers.video import VideoReader, frame_count
 from drml.data.registration import REFERENCE
 from drml.detect.frames import read_images
 from drml.detect.sources import find_sources
-from drml.evaluation.scoring import read_predictions
+from drml.evaluation.predictions import read_predictions
 from drml.experiments import detect as experiment
 from drml.experiments import protocol, units
 from drml.experiments.settings import Settings

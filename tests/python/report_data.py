@@ -13,8 +13,8 @@ import numpy as np
 
 import tiny_net as tiny
 from drml.data.labels import BP4D_AUS
-from drml.evaluation import scoring
-from drml.evaluation.scoring import Predictions
+from drml.evaluation.predictions import Predictions, write_predictions
+from drml.evaluation.results import evaluate_folds, write_scores
 from drml.experiments import figure5, table4, tables, units
 from drml.experiments.detect import keep_predictions
 from drml.experiments.figure4 import Figure4
@@ -145,9 +145,9 @@ def _figure4(settings: Settings) -> Figure4:
 def write_run(folder: Path) -> dict[str, Path]:
     """Leave a training's scores, predictions and losses; return the arguments of write_report."""
     data = write_prepared(folder / "data")
-    result = scoring.assess("deploy.prototxt", [draw("drml", 1, data)])
-    scoring.write_scores(folder / "scores.json", result)
-    scoring.write_predictions(folder / "predictions.csv", result.folds)
+    result = evaluate_folds("deploy.prototxt", [draw("drml", 1, data)])
+    write_scores(folder / "scores.json", result)
+    write_predictions(folder / "predictions.csv", result.folds)
     train = write_loss(folder / "train")
     return {
         "scores_json": folder / "scores.json",

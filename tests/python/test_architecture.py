@@ -173,6 +173,7 @@ def test_pure_modules_need_neither_caffe_nor_lmdb(what: str) -> None:
         "training.base_rates",
         "evaluation.metrics",
         "evaluation.relations",
+        "evaluation.score_table",
         "evaluation.saliency",
         "evaluation.au_regions",
     )
@@ -234,6 +235,7 @@ def test_nothing_shipped_imports_tests() -> None:
         "evaluation.au_regions",
         "evaluation.metrics",
         "evaluation.relations",
+        "evaluation.score_table",
         "evaluation.saliency",
         "io.figures",
         "nets.grid",

@@ -13,7 +13,8 @@ from sklearn.metrics import roc_auc_score
 import tiny_net as tiny
 from drml.cli import main
 from drml.evaluation import scoring
-from drml.evaluation.scoring import Predictions
+from drml.evaluation.predictions import Predictions
+from drml.evaluation.results import evaluate_folds
 from drml.io.errors import UserError
 from drml.report.losses import read_losses
 from drml.training import train as training
@@ -461,7 +462,7 @@ def drawn(stuck, seed=0, data="d"):
 
 
 def test_scores_tell_of_a_model_that_predicts_the_base_rates():
-    result = scoring.assess("m", [drawn(True)])
+    result = evaluate_folds("m", [drawn(True)])
     (separation,) = result.separations
     assert separation.aucs == tuple(row.auc for row in result.pooled.rows)
     assert separation.aucs[0] > 0.9, "whatever its AUC"
@@ -475,15 +476,15 @@ def test_scores_tell_of_a_model_that_predicts_the_base_rates():
 def test_scores_at_chance_are_told_and_others_not():
     rng = np.random.default_rng(4)
     labels = rng.choice([-1, 1], (100_000, 2))
-    by_chance = scoring.assess("m", [predictions(rng.random((100_000, 2)), labels)])
+    by_chance = evaluate_folds("m", [predictions(rng.random((100_000, 2)), labels)])
     assert by_chance.at_base_rates == [0] and REMARK in by_chance.to_text()
-    learned = scoring.assess("m", [drawn(False)])
+    learned = evaluate_folds("m", [drawn(False)])
     assert learned.at_base_rates == [] and REMARK not in learned.to_text()
     assert learned.to_dict()["predicts_base_rates"] is False
 
 
 def test_each_fold_is_judged_by_itself():
-    result = scoring.assess("m", [drawn(False, 1, "fold1"), drawn(True, 2, "fold2")])
+    result = evaluate_folds("m", [drawn(False, 1, "fold1"), drawn(True, 2, "fold2")])
     assert result.at_base_rates == [1]
     assert [line for line in result.to_text().splitlines() if REMARK in line] == [
         f"fold2: the model {REMARK} ({result.separations[1].to_text()})"

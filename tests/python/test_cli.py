@@ -354,7 +354,7 @@ def test_the_table_is_printed_even_if_the_file_cannot_be_written(setup, tmp_path
     def full(path, *_):
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("drml.evaluation.scoring.write_scores", full)
+    monkeypatch.setattr("drml.evaluation.results.write_scores", full)
     given = ["score", "-q", *net, "--data", str(fold / "test_lmdb"), "--out", str(tmp_path / "s.json")]
     assert cli.main(given) == 1
     captured = capsys.readouterr()

@@ -19,6 +19,7 @@ from drml import cli
 from drml.data.labels import BP4D_AUS, DISFA_AUS
 from drml.data.prepare import prepare_disfa
 from drml.evaluation import scoring
+from drml.evaluation.predictions import Predictions
 from drml.experiments import detect, run, table3
 from drml.experiments.methods import TABLE3
 from drml.experiments.settings import Settings
@@ -231,7 +232,7 @@ def test_a_net_that_knows_drawn_faces_alone_makes_the_table_synthetic(
 ) -> None:
     predict = scoring.predict
 
-    def on_real_faces(*arguments: Any, **options: Any) -> scoring.Predictions:
+    def on_real_faces(*arguments: Any, **options: Any) -> Predictions:
         return dataclasses.replace(predict(*arguments, **options), synthetic=False)
 
     monkeypatch.setattr(scoring, "predict", on_real_faces)

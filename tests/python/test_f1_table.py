@@ -9,8 +9,7 @@ import pytest
 
 import tiny_net as tiny
 from drml.cli import main
-from drml.evaluation import scoring
-from drml.evaluation.metrics import evaluate
+from drml.evaluation import evaluate, scoring
 from drml.nets.prototxt import read_prototxt
 from drml.training.caffe_log import EXACT, Counts, Figure, LogReader
 from drml.training.f1_table import F1Table, names_of_aus
@@ -158,7 +157,7 @@ def test_the_f1_of_a_training_is_that_of_drml_score(solver, fold, tmp_path):
     result = scoring.score(
         tiny.write_deploy(tmp_path), done.weights, fold / "test_lmdb", progress=False, probe=False
     )
-    scores = evaluate(result.folds[0].labels, result.folds[0].probabilities, tiny.AUS)
+    scores = evaluate(result.folds[0].labels, result.folds[0].probabilities, aus=tiny.AUS)
     assert done.f1 == {
         **{f"AU{row.au}": row.f1 for row in scores.rows},
         "Avg.": pytest.approx(scores.average("f1"), abs=1e-15),

@@ -1,4 +1,4 @@
-"""drml.evaluation.metrics against scikit-learn, and its conventions where a figure is undefined."""
+"""Figures against their definitions and scikit-learn, conventions for undefined ones, score tables."""
 
 import math
 
@@ -12,14 +12,36 @@ from sklearn.metrics import roc_curve as sklearn_roc
 
 from drml.data.labels import BP4D_BASE_RATES
 from drml.evaluation import metrics
+from drml.evaluation.score_table import evaluate, mean_of_folds, pool
 
 # Few distinct values, so that ties are common; some exactly at the threshold.
 SCORES = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.floats(0, 1))
 FRAMES = st.lists(st.tuples(st.sampled_from([-1, 0, 1]), SCORES), max_size=40)
 
 
-def oracle(frames):
-    """Return F1, ROC-AUC and AP by scikit-learn on the known frames, by our rules for undefined ones."""
+def by_definition(frames):
+    """Return F1, ROC-AUC and AP of the known frames, counted one by one; by our rules where undefined."""
+    present = [score for label, score in frames if label == 1]
+    absent = [score for label, score in frames if label == -1]
+    if not present and not absent:
+        return math.nan, math.nan, math.nan
+    hits = sum(score >= 0.5 for score in present)
+    wrong = sum(score >= 0.5 for score in absent) + len(present) - hits
+    f1 = 2 * hits / (2 * hits + wrong) if hits else 0.0
+    if not present or not absent:
+        return f1, math.nan, math.nan
+    wins = sum((p > a) + 0.5 * (p == a) for p in present for a in absent)
+    precision_sum, found_before = 0.0, 0
+    for threshold in sorted({*present, *absent}, reverse=True):
+        found = sum(score >= threshold for score in present)
+        predicted = found + sum(score >= threshold for score in absent)
+        precision_sum += (found - found_before) * found / predicted
+        found_before = found
+    return f1, wins / (len(present) * len(absent)), precision_sum / len(present)
+
+
+def by_scikit_learn(frames):
+    """Return the same from scikit-learn, which is not asked where a figure is undefined."""
     known = [(label > 0, score) for label, score in frames if label]
     if not known:
         return math.nan, math.nan, math.nan
@@ -31,7 +53,7 @@ def oracle(frames):
     return f1, roc_auc_score(truth, scores), average_precision_score(truth, scores)
 
 
-def check(frames):
+def check(frames, oracle=by_definition):
     labels = [label for label, _ in frames]
     scores = [score for _, score in frames]
     ours = metrics.f1_frame(labels, scores), metrics.roc_auc(labels, scores)
@@ -42,16 +64,37 @@ def check(frames):
 
 @settings(deadline=None, max_examples=60)
 @given(FRAMES)
-def test_agrees_with_scikit_learn(frames):
+def test_figures_are_those_of_their_definitions(frames):
     check(frames)
+    check(frames, by_scikit_learn)
+
+
+def draw_frames(seed, count):
+    rng = np.random.default_rng(seed)
+    labels = rng.choice([-1, 0, 1], count, p=[0.6, 0.1, 0.3])
+    scores = np.round(np.clip(0.4 + 0.2 * labels + 0.3 * rng.standard_normal(count), 0, 1), 1 + seed % 3)
+    return list(zip(labels.tolist(), scores.tolist(), strict=True))
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_agrees_with_scikit_learn_on_many_frames(seed):
-    rng = np.random.default_rng(seed)
-    labels = rng.choice([-1, 0, 1], 3000, p=[0.6, 0.1, 0.3])
-    scores = np.round(np.clip(0.4 + 0.2 * labels + 0.3 * rng.standard_normal(3000), 0, 1), 1 + seed % 3)
-    check(list(zip(labels.tolist(), scores.tolist(), strict=True)))
+def test_figures_of_many_frames_are_those_of_their_definitions(seed):
+    check(draw_frames(seed, 300))
+    check(draw_frames(seed, 3000), by_scikit_learn)
+
+
+@pytest.mark.parametrize("digits", [1, 2, 6])
+def test_curves_have_a_point_for_every_distinct_score(digits):
+    rng = np.random.default_rng(digits)
+    labels = rng.choice([-1, 0, 1], 200, p=[0.6, 0.1, 0.3])
+    scores = np.round(np.clip(0.4 + 0.2 * labels + 0.3 * rng.standard_normal(200), 0, 1), digits)
+    points = [(0.0, 0.0, 1.0)]
+    for threshold in sorted(set(scores[labels != 0]), reverse=True):
+        hits = np.sum((labels == 1) & (scores >= threshold))
+        alarms = np.sum((labels == -1) & (scores >= threshold))
+        points.append((alarms / np.sum(labels == -1), hits / np.sum(labels == 1), hits / (hits + alarms)))
+    across, up, precision = np.array(points).T
+    np.testing.assert_allclose(metrics.roc_curve(labels, scores), (across, up), rtol=1e-12)
+    np.testing.assert_allclose(metrics.precision_recall_curve(labels, scores), (up, precision), rtol=1e-12)
 
 
 @pytest.mark.parametrize("digits", [1, 2, 6])
@@ -97,7 +140,7 @@ def test_nothing_to_find_and_nothing_found_is_zero():
 @pytest.mark.parametrize("label", [1, 0])
 def test_probability_that_is_not_finite_is_refused(bad, label):
     with pytest.raises(ValueError, match=r"AU7: score .* at index 1 is not finite"):
-        metrics.evaluate([[1, 1], [1, label]], [[0.1, 0.1], [0.2, bad]], aus=(6, 7))
+        evaluate([[1, 1], [1, label]], [[0.1, 0.1], [0.2, bad]], aus=(6, 7))
 
 
 def test_wrong_label_and_wrong_shape_are_refused():
@@ -106,7 +149,7 @@ def test_wrong_label_and_wrong_shape_are_refused():
     with pytest.raises(ValueError, match="one length"):
         metrics.roc_auc([1], [0.1, 0.2])
     with pytest.raises(ValueError, match=r"shape \(N, 2\)"):
-        metrics.evaluate([[1]], [[0.5]], aus=(1, 2))
+        evaluate([[1]], [[0.5]], aus=(1, 2))
 
 
 def random_test(seed, n=200, aus=(1, 2, 4)):
@@ -117,7 +160,7 @@ def random_test(seed, n=200, aus=(1, 2, 4)):
 
 def test_evaluate_scores_each_column_by_itself():
     labels, probabilities = random_test(1)
-    scores = metrics.evaluate(labels, probabilities, (1, 2, 4))
+    scores = evaluate(labels, probabilities, aus=(1, 2, 4))
     for column, row in enumerate(scores.rows):
         y, p = labels[:, column], probabilities[:, column]
         assert (row.f1, row.auc, row.ap) == (
@@ -134,7 +177,7 @@ def test_evaluate_scores_each_column_by_itself():
 
 def test_average_leaves_out_what_is_undefined_and_says_so():
     labels = np.array([[1, -1, 0], [-1, -1, 0]])
-    scores = metrics.evaluate(labels, [[0.9, 0.1, 0.5], [0.1, 0.1, 0.5]], aus=(1, 2, 4))
+    scores = evaluate(labels, [[0.9, 0.1, 0.5], [0.1, 0.1, 0.5]], aus=(1, 2, 4))
     assert scores.undefined == {"f1": [4], "auc": [2, 4], "ap": [2, 4]}
     assert scores.average("auc") == 1
     assert scores.average("f1") == 0.5
@@ -146,7 +189,7 @@ def test_average_leaves_out_what_is_undefined_and_says_so():
 
 def test_trivial_row_is_the_all_positive_prediction():
     labels, probabilities = random_test(2)
-    for column, row in enumerate(metrics.evaluate(labels, probabilities, (1, 2, 4)).rows):
+    for column, row in enumerate(evaluate(labels, probabilities, aus=(1, 2, 4)).rows):
         ones = np.ones(len(labels))
         assert row.trivial_f1 == pytest.approx(metrics.f1_frame(labels[:, column], ones))
         assert row.trivial_auc == metrics.roc_auc(labels[:, column], ones)
@@ -158,29 +201,73 @@ def test_trivial_f1_of_bp4d_is_47_9():
     known = 100_000
     positives = np.round(rates * known).astype(int)
     labels = np.where(np.arange(known)[:, None] < positives, 1, -1)
-    scores = metrics.evaluate(labels, np.zeros(labels.shape), tuple(BP4D_BASE_RATES))
+    scores = evaluate(labels, np.zeros(labels.shape), aus=tuple(BP4D_BASE_RATES))
     assert scores.average("trivial_f1") == pytest.approx(0.479, abs=0.0005)
 
 
 def test_pooled_folds_are_one_test_and_mean_of_folds_is_a_mean():
     folds = [random_test(3), random_test(4, n=50)]
     aus = (1, 2, 4)
-    pooled = metrics.pool(folds, aus)
-    assert pooled == metrics.evaluate(
-        np.vstack([labels for labels, _ in folds]), np.vstack([p for _, p in folds]), aus
+    pooled = pool(folds, aus=aus)
+    assert pooled == evaluate(
+        np.vstack([labels for labels, _ in folds]), np.vstack([p for _, p in folds]), aus=aus
     )
-    each = [metrics.evaluate(*fold, aus) for fold in folds]
-    mean = metrics.mean_of_folds(each)
+    each = [evaluate(*fold, aus=aus) for fold in folds]
+    mean = mean_of_folds(each)
     for column, row in enumerate(mean.rows):
         assert row.f1 == pytest.approx(np.mean([scores.rows[column].f1 for scores in each]))
         assert row.known == pooled.rows[column].known
 
 
 def test_mean_of_folds_skips_folds_without_the_figure():
-    both = metrics.evaluate([[1], [-1]], [[0.9], [0.1]], aus=(1,))
-    one_class = metrics.evaluate([[-1]], [[0.1]], aus=(1,))
-    assert metrics.mean_of_folds([both, one_class]).rows[0].auc == 1
+    both = evaluate([[1], [-1]], [[0.9], [0.1]], aus=(1,))
+    one_class = evaluate([[-1]], [[0.1]], aus=(1,))
+    assert mean_of_folds([both, one_class]).rows[0].auc == 1
     with pytest.raises(ValueError, match="same AUs"):
-        metrics.mean_of_folds([both, metrics.evaluate([[1]], [[0.9]], aus=(2,))])
+        mean_of_folds([both, evaluate([[1]], [[0.9]], aus=(2,))])
     with pytest.raises(ValueError, match="no fold"):
-        metrics.mean_of_folds([])
+        mean_of_folds([])
+
+
+def test_a_table_is_printed_and_given_to_pandas():
+    table = evaluate([[1, -1, 0], [-1, -1, 0]], [[0.9, 0.1, 0.5], [0.1, 0.1, 0.5]], aus=(12, 2, 99))
+    text = str(table).splitlines()
+    assert text[2].split() == ["12", "Lip", "corner", "puller", "2", "0.500", "1.000", "1.000", "1.000"]
+    assert text[4].split() == ["99", "0", "-", "-", "-", "-"]
+    assert text[-1] == (
+        "- AP undefined for AU2, AU99 (present and absent frames not both there); left out of Avg."
+    )
+    frame = table.to_frame()
+    assert list(frame.index) == ["AU12", "AU2", "AU99", "Avg.", "all positive (trivial)"]
+    assert list(frame.columns) == ["frames", "positives", "base_rate", "f1", "auc", "ap"]
+    assert frame.loc["AU12"].tolist() == [2, 1, 0.5, 1, 1, 1]
+    assert frame["frames"].tolist()[:3] == [2, 2, 0] and frame["frames"].isna().tolist()[3:] == [True, True]
+    assert math.isnan(frame.loc["AU2", "auc"]) and math.isnan(frame.loc["AU99", "base_rate"])
+    for row, prefix in (("Avg.", ""), ("all positive (trivial)", "trivial_")):
+        expected = [table.average("base_rate"), *(table.average(prefix + one) for one in metrics.FIGURES)]
+        assert frame.loc[row].tolist()[2:] == expected
+
+
+def test_without_aus_the_columns_are_named():
+    table = evaluate([[1, 1], [-1, 1]], [[0.8, 0.8], [0.3, 0.1]])
+    assert table.rows == evaluate([[1, 1], [-1, 1]], [[0.8, 0.8], [0.3, 0.1]], aus=(0, 1)).rows
+    assert "AU0" not in str(table) and str(table).splitlines()[2].startswith("column 0  ")
+    assert list(table.to_frame().index)[:2] == ["column 0", "column 1"]
+    assert mean_of_folds([table, table]).to_frame().index[1] == "column 1"
+    with pytest.raises(ValueError, match="column 1: label 3 at index 0"):
+        evaluate([[1, 3]], [[0.5, 0.5]])
+    with pytest.raises(ValueError, match=r"got \(2,\) and \(2,\)"):
+        evaluate([1, 1], [0.5, 0.5])
+
+
+@pytest.mark.parametrize("threshold", [0.2, 0.5, 0.9])
+def test_f1_depends_on_the_threshold_alone(threshold):
+    labels, probabilities = random_test(7)
+    plain, changed = (evaluate(labels, probabilities, aus=(1, 2, 4), threshold=t) for t in (0.5, threshold))
+    for row, other in zip(plain.rows, changed.rows, strict=True):
+        assert (row.auc, row.ap) == (other.auc, other.ap)
+    predicted = probabilities >= threshold
+    for column, row in enumerate(changed.rows):
+        hits = np.sum(predicted[:, column] & (labels[:, column] == 1))
+        guesses = np.sum(predicted[:, column] & (labels[:, column] != 0))
+        assert row.f1 == pytest.approx(2 * hits / (guesses + np.sum(labels[:, column] == 1)))

@@ -15,6 +15,8 @@ import tiny_net as tiny
 from drml import cli, report
 from drml.data.labels import AU_NAMES
 from drml.evaluation import scoring
+from drml.evaluation.predictions import write_predictions
+from drml.evaluation.results import write_scores
 from drml.io.errors import UserError
 from drml.report.faces import choose, extremes, frame_losses
 from drml.report.thinning import thin
@@ -30,8 +32,8 @@ def inputs(tmp_path):
     deploy = tiny.write_deploy(tmp_path)
     weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", tiny.draw_parameters(), scale=0.02)
     result = scoring.score(deploy, weights, fold / "test_lmdb", progress=False, probe=False)
-    scoring.write_scores(tmp_path / "scores.json", result)
-    scoring.write_predictions(tmp_path / "p.csv", result.folds)
+    write_scores(tmp_path / "scores.json", result)
+    write_predictions(tmp_path / "p.csv", result.folds)
     split = {
         "images": 10,
         "subjects": ["F001", "F002"],

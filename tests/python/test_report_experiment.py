@@ -12,7 +12,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 import report_data as made
 from drml import cli
 from drml.data.labels import AU_NAMES
-from drml.evaluation.scoring import PredictionTable
+from drml.evaluation.predictions import PredictionTable
 from drml.experiments import tables
 from drml.experiments.settings import Settings
 from drml.io.errors import UserError

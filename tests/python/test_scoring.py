@@ -13,7 +13,10 @@ import tiny_net as tiny
 from drml.data.labels import parse_aus
 from drml.data.lmdb import read_mean, write_lmdb, write_mean
 from drml.data.manifest import read_manifest
-from drml.evaluation import metrics, scoring
+from drml.evaluation import scoring
+from drml.evaluation.predictions import write_predictions
+from drml.evaluation.results import write_scores
+from drml.evaluation.score_table import evaluate, mean_of_folds, pool
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.nets import preprocessing
@@ -43,7 +46,7 @@ def test_scores_are_those_of_the_probabilities(setup):
     np.testing.assert_array_equal(predictions.labels, labels)
     assert predictions.aus == tiny.AUS
     assert predictions.subjects == 2
-    assert result.pooled == metrics.evaluate(labels, predictions.probabilities, tiny.AUS)
+    assert result.pooled == evaluate(labels, predictions.probabilities, aus=tiny.AUS)
     assert result.mean is None
 
 
@@ -220,10 +223,10 @@ def test_folds_are_pooled_and_averaged(setup, tmp_path):
     second = tiny.write_data(tmp_path / "second", count=6, seed=9)[0]
     result = run(deploy, [weights, second_weights], [fold / "test_lmdb", second / "test.csv"])
     first, last = result.folds
-    assert result.pooled == metrics.pool(
-        [(first.labels, first.probabilities), (last.labels, last.probabilities)], tiny.AUS
+    assert result.pooled == pool(
+        [(first.labels, first.probabilities), (last.labels, last.probabilities)], aus=tiny.AUS
     )
-    assert result.mean == metrics.mean_of_folds(result.fold_scores)
+    assert result.mean == mean_of_folds(result.fold_scores)
     text = result.to_text()
     assert "Pooled over 2 folds" in text
     assert "Mean of 2 folds" in text
@@ -272,12 +275,12 @@ def test_synthetic_data_are_called_so(tmp_path):
 def test_files_hold_every_figure(setup, tmp_path):
     deploy, weights, fold, labels, expected = setup
     result = run(deploy, weights, fold / "test_lmdb")
-    scoring.write_scores(tmp_path / "scores.json", result)
+    write_scores(tmp_path / "scores.json", result)
     scores = json.loads((tmp_path / "scores.json").read_text())
     assert scores["pooled"]["aus"][1]["auc"] == result.pooled.rows[1].auc
     assert scores["pooled"]["average"]["trivial_f1"] == result.pooled.average("trivial_f1")
     assert scores["folds"][0]["input"]["scale"] == pytest.approx(0.02)
-    scoring.write_predictions(tmp_path / "p.csv", result.folds)
+    write_predictions(tmp_path / "p.csv", result.folds)
     with (tmp_path / "p.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert list(rows[0]) == ["key", "p_AU1", "p_AU2", "p_AU4", "y_AU1", "y_AU2", "y_AU4"]
@@ -304,7 +307,7 @@ def test_predictions_that_do_not_fit_the_disk_are_an_error_with_the_files_name(s
     deploy, weights, fold, _, _ = setup
     result = run(deploy, weights, fold / "test_lmdb")
     with tiny.file_size_limit(100), pytest.raises(OSError, match=r"p\.csv"):
-        scoring.write_predictions(tmp_path / "p.csv", result.folds)
+        write_predictions(tmp_path / "p.csv", result.folds)
     assert not list(tmp_path.glob("p.csv*"))
 
 

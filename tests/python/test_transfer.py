@@ -18,6 +18,8 @@ from drml.data.labels import BP4D_AUS, DISFA_AUS
 from drml.data.lmdb import write_lmdb
 from drml.data.manifest import Row, write_manifest
 from drml.evaluation import metrics, scoring
+from drml.evaluation.results import write_scores
+from drml.evaluation.score_table import mean_of_folds, pool
 from drml.experiments.transfer import _SOLVING, CS, _standardise, transfer
 from drml.io.errors import UserError
 from drml.report.origin import _commands
@@ -109,10 +111,8 @@ def test_it_is_what_scikit_learn_gives_by_hand(setup: tuple) -> None:
             assert predictions.classifier["c"][f"AU{au}"] == c
             probabilities = 1 / (1 + np.exp(-decisions))
             np.testing.assert_allclose(predictions.probabilities[:, column], probabilities, atol=2e-3)
-    assert result.mean == metrics.mean_of_folds(result.fold_scores)
-    assert result.pooled == metrics.pool(
-        [(fold.labels, fold.probabilities) for fold in result.folds], DISFA_AUS
-    )
+    assert result.mean == mean_of_folds(result.fold_scores)
+    assert result.pooled == pool([(fold.labels, fold.probabilities) for fold in result.folds], aus=DISFA_AUS)
     assert result.pooled.average("auc") > 0.85  # the labels follow the features
 
 
@@ -127,7 +127,7 @@ def test_table_and_json_are_those_of_score(setup: tuple, tmp_path: Path) -> None
         "linear SVM on fc9, C: AU1",
     ):
         assert part in text
-    scoring.write_scores(tmp_path / "s.json", result)
+    write_scores(tmp_path / "s.json", result)
     scores = json.loads((tmp_path / "s.json").read_text())
     plain = scoring.score(deploy, weights, data / "fold1/test_lmdb", aus=BP4D_AUS, **QUIET).to_dict()
     assert scores.keys() == plain.keys()

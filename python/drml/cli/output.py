@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from drml.io.files import check_target
 
 if TYPE_CHECKING:
-    from drml.evaluation.scoring import TestResult
+    from drml.evaluation.results import Evaluation
 
 __all__ = ["check_files", "note", "print_json", "print_result", "write_figures"]
 
@@ -26,19 +26,20 @@ def note(args: argparse.Namespace, text: str) -> None:
         print(text)
 
 
-def write_figures(args: argparse.Namespace, result: TestResult) -> None:
+def write_figures(args: argparse.Namespace, result: Evaluation) -> None:
     """Print the figures of a scoring command, then write them."""
-    from drml.evaluation import scoring
+    from drml.evaluation.predictions import write_predictions
+    from drml.evaluation.results import write_scores
 
     # Printed first: should the disk be full, the figures of a long scoring are not lost.
     print_result(args, result)
     if args.out:
-        scoring.write_scores(args.out, result)
+        write_scores(args.out, result)
     if args.predictions:
-        scoring.write_predictions(args.predictions, result.folds)
+        write_predictions(args.predictions, result.folds)
 
 
-def print_result(args: argparse.Namespace, result: TestResult) -> None:
+def print_result(args: argparse.Namespace, result: Evaluation) -> None:
     """Print scores as a table, or as JSON with ``--json``."""
     if args.json:
         print_json(result.to_dict())

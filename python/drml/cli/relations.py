@@ -81,7 +81,7 @@ def _read(args: argparse.Namespace) -> tuple[list[int], NDArray[Any], NDArray[An
     """Read the AUs, the labels and the probabilities of ``--predictions``."""
     import numpy as np
 
-    from drml.evaluation.scoring import read_predictions
+    from drml.evaluation.predictions import read_predictions
 
     found = [read_predictions(path) for path in args.predictions]
     aus = list(found[0].aus)

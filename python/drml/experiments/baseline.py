@@ -19,7 +19,8 @@ from drml.baselines.base import LinearDetector
 from drml.baselines.jpml import JPML
 from drml.baselines.lsvm import LSVM
 from drml.baselines.patches import PatchDetector
-from drml.evaluation import scoring
+from drml.evaluation.predictions import Predictions, write_predictions
+from drml.evaluation.results import Evaluation, evaluate_folds, write_scores
 from drml.experiments.patch_maps import write_maps
 from drml.experiments.sift import SIFT_WINDOW, Features, sift_features
 from drml.io.errors import UserError
@@ -46,7 +47,7 @@ def run_baseline(
     overwrite: bool = False,
     command: Sequence[str] | None = None,
     **params: Any,
-) -> scoring.TestResult:
+) -> Evaluation:
     """Fit a baseline, score it and write what came of it.
 
     Writes to `out`: ``scores.json`` and ``predictions.csv`` as ``drml score`` does, ``model.npz``,
@@ -79,7 +80,7 @@ def run_baseline(
 
     Returns
     -------
-    TestResult
+    Evaluation
         A decision of at least 0 is a probability of at least 0.5: probabilities are sigmoid(decision). For
         the LSVM that is monotone, and no more: its decisions are no log-odds.
 
@@ -114,7 +115,7 @@ def run_baseline(
     fitted = time.perf_counter()
     test = data["test"]
     probabilities = expit(model.decision_function(test.X))
-    predictions = scoring.Predictions(
+    predictions = Predictions(
         weights=str(out / "model.npz"),
         data=str(fold / "test_lmdb"),
         aus=aus,
@@ -126,10 +127,10 @@ def run_baseline(
         input={"features": f"SIFT at 49 landmarks, window {window:g} px"},
         seconds=time.perf_counter() - fitted,
     )
-    result = scoring.assess(method, [predictions], command=list(command) if command else None)
+    result = evaluate_folds(method, [predictions], command=list(command) if command else None)
     with making(out, folder=True, overwrite=overwrite) as partial:
-        scoring.write_scores(partial / "scores.json", result)
-        scoring.write_predictions(partial / "predictions.csv", result.folds)
+        write_scores(partial / "scores.json", result)
+        write_predictions(partial / "predictions.csv", result.folds)
         model.save(partial / "model.npz")
         with writing(partial / "fit.json", encoding="utf-8") as file:
             json.dump(_describe(method, model, fitted - started, data), file, indent=2, allow_nan=False)

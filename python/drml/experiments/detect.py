@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from drml.evaluation import metrics, scoring
-from drml.evaluation.scoring import Predictions
+from drml.evaluation.predictions import Predictions
+from drml.evaluation.results import evaluate_folds, write_scores
+from drml.evaluation.score_table import evaluate
 from drml.experiments import protocol
 from drml.experiments.baseline import run_baseline
 from drml.experiments.methods import METHODS, NetFiles
@@ -125,7 +127,7 @@ def _network(place: Place, data: Path, settings: Settings, files: NetFiles) -> d
         return scoring.predict(files.deploy, weights, data / f"{split}_lmdb", progress=place.progress)
 
     held_out, test = predict("val"), predict("test")
-    validation = metrics.evaluate(held_out.labels, held_out.probabilities, held_out.aus)
+    validation = evaluate(held_out.labels, held_out.probabilities, aus=held_out.aus)
     _drop_snapshots(folder)
     test = dataclasses.replace(test, weights=str(place.final / TRAIN_FOLDER / weights.name))
     return {
@@ -150,8 +152,8 @@ def _drop_snapshots(folder: Path) -> None:
 
 def keep_predictions(place: Place, model: str, test: Predictions, fold: Path) -> dict[str, Any]:
     """Write predictions and scores of a prepared fold's test faces; return what the table says of them."""
-    result = scoring.assess(model, [test])
-    scoring.write_scores(place.folder / "scores.json", result)
+    result = evaluate_folds(model, [test])
+    write_scores(place.folder / "scores.json", result)
     about = {
         field.name: getattr(test, field.name)
         for field in dataclasses.fields(test)

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from drml.data.labels import AU_NAMES
-from drml.evaluation import scoring
-from drml.evaluation.metrics import Scores
+from drml.evaluation.results import Evaluation, evaluate_folds
+from drml.evaluation.score_table import ScoreTable
 from drml.experiments import units
 from drml.experiments.detect import read_predictions
 from drml.experiments.methods import METHODS
@@ -39,7 +39,7 @@ class Column:
     """A method of the table: its scores, of which folds, the seconds that its units took, their protocol."""
 
     title: str
-    result: scoring.TestResult
+    result: Evaluation
     folds: list[int]
     seconds: list[float]
     protocol: list[str]
@@ -85,7 +85,7 @@ class Table:
         """Any of the data are drawn."""
         return any(column.result.synthetic for column in self.columns.values())
 
-    def parts(self) -> list[tuple[str, str, dict[str, Scores]]]:
+    def parts(self) -> list[tuple[str, str, dict[str, ScoreTable]]]:
         """Give name, title and scores by method of the pooled figures and, of several folds, their mean."""
         pooled = {method: column.result.pooled for method, column in self.columns.items()}
         means = {method: column.result.mean for method, column in self.columns.items()}
@@ -243,7 +243,7 @@ def _normalisation(settings: Mapping[str, Any]) -> str:
 
 
 def _values(
-    scores: dict[str, Scores], figure: str, columns: dict[str, Column]
+    scores: dict[str, ScoreTable], figure: str, columns: dict[str, Column]
 ) -> list[tuple[str, dict[str, float]]]:
     """Give the rows: AU (or ``Avg.``), values by method, and by ``trivial``; NaN where there is none.
 
@@ -273,7 +273,7 @@ def _values(
     return rows
 
 
-def _rows(scores: dict[str, Scores], figure: str, columns: dict[str, Column]) -> list[str]:
+def _rows(scores: dict[str, ScoreTable], figure: str, columns: dict[str, Column]) -> list[str]:
     titles = [*(columns[method].title for method in scores), TRIVIAL]
     lines = [f"| AU | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     for name, values in _values(scores, figure, columns):
@@ -312,7 +312,7 @@ def collect(
         predictions = [read_predictions(out / f"fold{fold}" / method) for fold in folds]
         columns[method] = Column(
             METHODS[method].title,
-            scoring.assess(method, predictions),
+            evaluate_folds(method, predictions),
             folds,
             [float(done[fold]["seconds"]) for fold in folds],
             [line for fold in folds for line in done[fold]["protocol"]],

@@ -24,7 +24,8 @@ from drml.baselines import LSVM
 from drml.data.split import VERIFY, Split
 from drml.evaluation import scoring
 from drml.evaluation.features import BlobReader
-from drml.evaluation.scoring import Predictions, TestResult
+from drml.evaluation.predictions import Predictions
+from drml.evaluation.results import Evaluation, evaluate_folds
 from drml.io.errors import UserError
 from drml.nets.preprocessing import Preprocessing
 
@@ -97,7 +98,7 @@ def transfer(
     cs: Sequence[float] = CS,
     progress: bool = True,
     probe: bool = True,
-) -> TestResult:
+) -> Evaluation:
     """Fit linear classifiers on a net's features, fold by fold, and score them.
 
     Parameters
@@ -117,7 +118,7 @@ def transfer(
 
     Returns
     -------
-    TestResult
+    Evaluation
         Its probabilities are decisions through a sigmoid: 0.5 is the machine's own threshold, and the order
         is right, but 0.9 does not mean nine of ten.
 
@@ -146,7 +147,7 @@ def transfer(
     for name, value in given.items():
         if value is not None:
             command += [f"--{name}", str(value)]
-    return scoring.assess(str(deploy), predictions, command=command)
+    return evaluate_folds(str(deploy), predictions, command=command)
 
 
 def _folds(data: Path, folds: Sequence[int] | None) -> list[Path]:

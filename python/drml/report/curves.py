@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from drml.data.labels import PRESENT, UNKNOWN
 from drml.evaluation import metrics
-from drml.evaluation.scoring import PredictionTable
+from drml.evaluation.predictions import PredictionTable
+from drml.evaluation.score_table import evaluate
 from drml.report.formatting import au_name, decimals
 from drml.report.lines import STYLES, Series, square_chart
 from drml.report.rendering import Section, render
@@ -31,7 +32,7 @@ def draws(methods: Mapping[str, PredictionTable], lead: str = "") -> dict[str, P
         return dict(methods)
 
     def mean(table: PredictionTable) -> float:
-        return metrics.evaluate(table.labels, table.probabilities, table.aus).average("auc")
+        return evaluate(table.labels, table.probabilities, aus=table.aus).average("auc")
 
     means = {name: mean(table) for name, table in methods.items()}
     best = sorted(means, key=lambda name: (name != lead, -np.nan_to_num(means[name])))[:STYLES]

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from tqdm import tqdm
 
 from drml.evaluation.metrics import THRESHOLD
-from drml.evaluation.scoring import PredictionTable
+from drml.evaluation.predictions import PredictionTable
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.report.curves import curves_section

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from drml.data.labels import PRESENT, UNKNOWN
 from drml.data.lmdb import read_lmdb
 from drml.data.split import open_split
-from drml.evaluation.scoring import PredictionTable
+from drml.evaluation.predictions import PredictionTable
 from drml.io.errors import UserError
 from drml.report.pictures import data_url
 from drml.report.rendering import Section, render

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from drml.evaluation import metrics
-from drml.evaluation.scoring import Predictions, PredictionTable, separation_of
+from drml.evaluation.predictions import Predictions, PredictionTable, separation_of
+from drml.evaluation.score_table import ScoreTable, pool
 from drml.experiments import units
 from drml.experiments.detect import TRAIN_FOLDER, read_predictions
 from drml.experiments.methods import METHODS
@@ -57,11 +57,11 @@ class MethodRuns:
         )
 
     @cached_property
-    def scores(self) -> metrics.Scores:
+    def scores(self) -> ScoreTable:
         """The scores, pooled over the folds."""
         # In the predictions' own precision, as the tables have them.
         folds = self.predictions.values()
-        return metrics.pool([(fold.labels, fold.probabilities) for fold in folds], self.table.aus)
+        return pool([(fold.labels, fold.probabilities) for fold in folds], aus=self.table.aus)
 
     @cached_property
     def at_base_rates(self) -> list[int]:

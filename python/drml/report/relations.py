@@ -10,7 +10,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from drml.evaluation import relations
-from drml.evaluation.scoring import PredictionTable
+from drml.evaluation.predictions import PredictionTable
 from drml.report.formatting import decimals
 from drml.report.rendering import Section, render, render_table
 

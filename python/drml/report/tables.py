@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from drml.evaluation.metrics import AuScore
+from drml.evaluation.score_table import AuScore
 from drml.experiments.methods import METHODS
 from drml.experiments.tables import FIGURES, SYNTHETIC, TRIVIAL, base_rates_note
 from drml.report.charts import Bar, bar_chart

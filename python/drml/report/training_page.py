@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from drml.evaluation.scoring import PredictionTable, read_predictions
+from drml.evaluation.predictions import PredictionTable, read_predictions
 from drml.io.files import writing
 from drml.report.curves import curves_section
 from drml.report.data import data_section, stages_section

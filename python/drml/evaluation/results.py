@@ -1,0 +1,180 @@
+"""The evaluation of a model on one test set, or on several folds: what ``drml score`` prints and writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from drml.evaluation.metrics import THRESHOLD
+from drml.evaluation.predictions import Predictions, separation_of
+from drml.evaluation.score_table import ScoreTable, evaluate, list_aus, mean_of_folds, pool
+from drml.io.figures import json_value
+from drml.io.files import writing
+from drml.nets.preprocessing import describe_preprocessing
+from drml.training.base_rates import REMARK, Separation
+
+__all__ = ["Evaluation", "evaluate_folds", "write_scores"]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of one test set, or of several folds.
+
+    Attributes
+    ----------
+    model : str
+        Path of the net's prototxt, or the name of the method.
+    folds : list of Predictions
+    fold_scores : list of ScoreTable
+        One per fold.
+    pooled : ScoreTable
+        All test frames as one test; with one fold, its scores.
+    mean : ScoreTable or None
+        Mean of the folds' figures; None with one fold.
+    threshold : float
+        For F1-frame, a probability.
+    options : dict
+        The options of ``drml score`` that were given, as text, by name (mean, scale, aus, threshold);
+        None for those that were not.
+    command : list of str or None
+        The command that repeats the evaluation, unless that is ``drml score``.
+    """
+
+    model: str
+    folds: list[Predictions]
+    fold_scores: list[ScoreTable]
+    pooled: ScoreTable
+    mean: ScoreTable | None
+    threshold: float = THRESHOLD
+    options: dict[str, str | None] = field(default_factory=dict)
+    command: list[str] | None = None
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any of the data are synthetic."""
+        return any(fold.synthetic for fold in self.folds)
+
+    @cached_property
+    def separations(self) -> list[Separation]:
+        """How far the outputs tell the faces of each fold apart."""
+        return [separation_of(fold) for fold in self.folds]
+
+    @property
+    def at_base_rates(self) -> list[int]:
+        """The folds, counted from 0, whose model predicts the base rates."""
+        return [index for index, one in enumerate(self.separations) if one.at_base_rates]
+
+    def remarks(self) -> list[str]:
+        """Return a line for each fold whose model predicts the base rates."""
+        several = len(self.folds) > 1
+        return [
+            (f"{self.folds[index].data}: the model" if several else "The model")
+            + f" {REMARK} ({self.separations[index].to_text()})"
+            for index in self.at_base_rates
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the predictions of single frames as values that JSON can hold."""
+        return {
+            "model": self.model,
+            "threshold": self.threshold,
+            "options": self.options,
+            "command": self.command,
+            "synthetic": self.synthetic,
+            "frames": sum(len(fold.keys) for fold in self.folds),
+            "pooled": self.pooled.to_dict(),
+            "mean_of_folds": self.mean.to_dict() if self.mean else None,
+            "predicts_base_rates": len(self.at_base_rates) == len(self.folds),
+            "folds": [
+                _fold_to_dict(*one)
+                for one in zip(self.folds, self.fold_scores, self.separations, strict=True)
+            ],
+        }
+
+    def to_text(self) -> str:
+        """Return the tables that ``drml score`` prints."""
+        lines = [line for fold in self.folds for line in _describe(fold)]
+        if self.mean is None:
+            lines += ["", str(self.pooled)]
+        else:
+            lines += ["", f"Pooled over {len(self.folds)} folds", str(self.pooled)]
+            lines += ["", f"Mean of {len(self.folds)} folds", str(self.mean)]
+        lines += ["", *remarks] if (remarks := self.remarks()) else []
+        return "\n".join(lines) + "\n"
+
+
+def _fold_to_dict(fold: Predictions, scores: ScoreTable, separation: Separation) -> dict[str, Any]:
+    return {
+        "weights": fold.weights,
+        "data": fold.data,
+        "synthetic": fold.synthetic,
+        "frames": len(fold.keys),
+        "subjects": fold.subjects,
+        "input": fold.input,
+        "not_scored": {side: list(aus) for side, aus in fold.not_scored.items()},
+        **({"classifier": fold.classifier} if fold.classifier else {}),
+        "seconds": round(fold.seconds, 3),
+        "scores": scores.to_dict(),
+        "spreads": json_value(separation.spreads),
+        "predicts_base_rates": separation.at_base_rates,
+    }
+
+
+def _describe(fold: Predictions) -> list[str]:
+    """Return lines that say what was scored, and on what."""
+    subjects = f" of {fold.subjects} subjects" if fold.subjects else ""
+    synthetic = ", SYNTHETIC DATA (drawn faces)" if fold.synthetic else ""
+    lines = [
+        f"{fold.data}: {len(fold.keys)} frames{subjects}{synthetic}",
+        f"  weights {fold.weights}, {describe_preprocessing(fold.input)}",
+    ]
+    for side, aus in fold.not_scored.items():
+        lines.append(f"  not scored, since only the {side} has them: {list_aus(aus)}")
+    if fold.classifier:
+        chosen = ", ".join(f"{au} {'-' if c is None else c}" for au, c in fold.classifier["c"].items())
+        lines.append(f"  {fold.classifier['kind']} on {fold.classifier['blob']}, C: {chosen}")
+        lines += [f"  {note}" for note in fold.classifier["notes"]]
+    return lines
+
+
+def evaluate_folds(
+    model: str,
+    folds: Sequence[Predictions],
+    *,
+    threshold: float = THRESHOLD,
+    options: dict[str, str | None] | None = None,
+    command: list[str] | None = None,
+) -> Evaluation:
+    """Score predictions for one or more test sets with the same AUs.
+
+    Parameters
+    ----------
+    model : str
+        Path of the net's prototxt, or the name of the method.
+    folds : sequence of Predictions
+        One per test set.
+    threshold, options, command
+        As in `Evaluation`.
+
+    Returns
+    -------
+    Evaluation
+    """
+    fold_scores = [
+        evaluate(fold.labels, fold.probabilities, aus=fold.aus, threshold=threshold) for fold in folds
+    ]
+    pairs = [(fold.labels, fold.probabilities) for fold in folds]
+    pooled = pool(pairs, aus=folds[0].aus, threshold=threshold)
+    mean = mean_of_folds(fold_scores) if len(folds) > 1 else None
+    return Evaluation(model, list(folds), fold_scores, pooled, mean, threshold, options or {}, command)
+
+
+def write_scores(path: str | Path, result: Evaluation) -> None:
+    """Write the scores as JSON."""
+    with writing(path, encoding="utf-8") as file:
+        json.dump(result.to_dict(), file, indent=2, allow_nan=False)
+        file.write("\n")
