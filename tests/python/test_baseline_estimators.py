@@ -31,7 +31,7 @@ MODELS = list(ONE.values())
 
 # --- scikit-learn's checks ------------------------------------------------------------------------------
 
-# Left out: the checks of classifiers and regressors (they want `classes_`, `score`, class numbers or
+# Left out: the checks of classifiers and regressors (they want `classes_`, class numbers or
 # continuous targets; ours are multi-label signs with unknowns), of transformers and clusterers, of sample
 # weights, of sparse input (only that it is refused), of array API and of metadata routing (none is offered);
 # of NaN among the labels, which the class numbers hide; of data frames' column names, whose errors are
@@ -88,8 +88,16 @@ def of_classes(model: Any) -> Any:
             y = np.where(np.asarray(y) == np.unique(y)[0], -1, 1).reshape(-1, 1)
         return base.fit(self, X, y)
 
+    def score(self: Any, X: Any, y: Any) -> Any:
+        y = np.where(np.asarray(y) == np.unique(y)[0], -1, 1).reshape(-1, 1)
+        return base.score(self, X, y)
+
     # The same name, which the checks look for in messages; in this module, where pickle finds it.
-    adapted = type(base.__name__, (base,), {"fit": fit, "__module__": __name__, "__init__": base.__init__})
+    adapted = type(
+        base.__name__,
+        (base,),
+        {"fit": fit, "score": score, "__module__": __name__, "__init__": base.__init__},
+    )
     globals()[base.__name__ + "OfClasses"] = adapted
     adapted.__qualname__ = base.__name__ + "OfClasses"
     params = {**model.get_params(), "patches": 1} if hasattr(model, "patches") else model.get_params()

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from drml.evaluation import metrics
 from drml.evaluation.metrics import ABSENT, PRESENT, UNKNOWN
 from drml.io.errors import UserError
+from drml.io.figures import mean_of_defined
 from drml.io.files import writing
 from drml.io.limits import read_npz
 
@@ -110,6 +111,34 @@ class LinearDetector(BaseEstimator):
     def predict(self, X: ArrayLike) -> NDArray[np.int8]:
         """Say 1 (present, decision >= 0) or -1 (absent) for each row and AU: int8, shape (N, K)."""
         return np.where(self.decision_function(X) >= 0, PRESENT, ABSENT).astype(np.int8)
+
+    def score(self, X: ArrayLike, y: ArrayLike) -> float:
+        """Compute the mean F1-frame over the AUs, which scikit-learn's searches maximise.
+
+        Parameters
+        ----------
+        X : array_like, shape (N, P)
+        y : array_like, shape (N, K)
+            1 present, -1 absent, 0 unknown; unknown labels take no part.
+
+        Returns
+        -------
+        float
+            0 to 1, the mean over the AUs with a known label; NaN if no label is known.
+
+        Raises
+        ------
+        InputError
+            X or y cannot be used, or they do not belong together.
+        """
+        check_is_fitted(self)
+        X, labels = self._check(X, y, reset=False)
+        if labels.shape[1] != len(self.coef_):
+            raise InputError(f"{labels.shape[1]} columns of labels, but the model has {len(self.coef_)} AUs")
+        decisions = self._decide(X, self.coef_.T, self.intercept_)
+        return mean_of_defined(
+            [metrics.f1_frame(*columns, threshold=0.0) for columns in zip(labels.T, decisions.T, strict=True)]
+        )
 
     # --- files ------------------------------------------------------------------------------------------
 
