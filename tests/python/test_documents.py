@@ -1,8 +1,8 @@
-"""Every shell block of the documents is run, top to bottom, in a folder with small nets and drawn data sets.
+"""Run every shell block of the documents, top to bottom, in a folder with small nets and drawn data sets.
 
-What stands for what: `make` builds nothing but checks its targets with the real Makefile, and `make data`
-prepares; /data/BP4D and /data/DISFA are drawn; the nets under models/ are tiny; some documents have one fold.
-Benchmarks, C++ tests and the installation are not run: that what they name is there is checked.
+Substitutes keep this fast: `make` builds nothing but checks that its targets are in the real Makefile, and
+`make data` only prepares; /data/BP4D and /data/DISFA are drawn; the nets in models/ are tiny; some documents
+have one fold. Benchmarks, C++ tests and the installation are not run, but files that they name must exist.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ DOCUMENTS = sorted(
     for path in ROOT.glob(pattern)
 )
 
-# What a document takes for granted: made by another one, or by an earlier session.
+# What must exist before the blocks of a document run, because another document or an earlier step makes it.
 DATA, TRAINED, PAPER, DEMO, RELEASE = "data", "trained", "paper", "demo", "release"
 NEEDS = {
     "docs/baselines.md": (DATA,),
@@ -72,7 +72,7 @@ SETUPS = {
     """,
 }
 
-# Lines that are not run, and why. Programs and files that they name must be there.
+# Lines that are not run, and the reason. The programs and files that they name must exist.
 NOT_RUN = (
     (r"^(CUDA_ON_HOST_SEED=\d+ )?build/test_\w+", "a C++ test: ctest runs all of them"),
     (r"^cmake --build build --target (\w+)", "builds a C++ test"),
@@ -84,7 +84,7 @@ NOT_RUN = (
 )
 
 MAKE = """#!/usr/bin/env bash
-# Checks the targets with the real Makefile, which then does nothing; `data` is prepared.
+# Checks that the targets are in the real Makefile and builds nothing; `data` prepares the data.
 set -euo pipefail
 for word in "$@"; do
   case $word in
@@ -96,7 +96,7 @@ for word in "$@"; do
 done
 """
 
-# Table 4 at the paper's length would take hours, and every method on three folds minutes.
+# Table 4 with the paper's schedule would take hours, and all methods on three folds would take minutes.
 DRML = """#!/usr/bin/env bash
 case "$*" in
   "experiment table4"*"--schedule paper"*) set -- "$@" --trials 2 --iterations 2 ;;
@@ -118,7 +118,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_disfa(folder / "DISFA", subjects=9, frames=24, size=260, **QUIET)
     models = write_models(folder / "models", ("drml", "convnet", "alexnet", "lcn"))
     add_region(models / "drml")
-    (models / "tiny").mkdir()  # where the tiny solvers put snapshots
+    (models / "tiny").mkdir()  # the tiny solvers write snapshots here
     lines = ["path,subject,AU1,AU12"]
     for index, path in enumerate(sorted(folder.glob("BP4D/Sequences*/*/T1/*.jpg"))[::2]):
         (folder / "faces").mkdir(exist_ok=True)
@@ -140,7 +140,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def folder(place: Path, tmp_path: Path) -> Path:
-    """A copy for one document."""
+    """Copy the folder for one document."""
     shutil.copytree(place, tmp_path / "copy", symlinks=True)
     (tmp_path / "copy/build").mkdir()
     environment = tmp_path / "copy/.venv/bin"
@@ -156,13 +156,13 @@ def folder(place: Path, tmp_path: Path) -> Path:
 
 
 def runnable(block: str) -> str:
-    """Leave out what is not run, and name the drawn data sets."""
+    """Remove the lines that are not run, and replace the real data sets by the drawn ones."""
     lines = []
     for line in block.replace("/data/BP4D", "BP4D").replace("/data/DISFA", "DISFA").splitlines():
         for pattern, _ in NOT_RUN:
             if found := re.match(pattern, line):
                 for name in re.findall(r"tools/\S+", found[0]):
-                    assert (ROOT / name).is_file(), f"{name} is not there"
+                    assert (ROOT / name).is_file(), f"{name} does not exist"
                 for name in re.findall(r"test_\w+", found[0]):
                     text = (ROOT / "tests/cpp/CMakeLists.txt").read_text()
                     known = (ROOT / f"tests/cpp/{name}.cpp").is_file() or f"add_executable({name}" in text
@@ -201,7 +201,7 @@ def test_links_between_documents_lead_somewhere() -> None:
         text = (ROOT / document).read_text(encoding="utf-8")
         for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)(#[^)\s]*)?\)", text):
             path = (ROOT / document).parent / target if target else ROOT / document
-            assert path.exists(), f"{document}: {target} is not there"
+            assert path.exists(), f"{document}: {target} does not exist"
             if anchor:
                 titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.M)
                 known = {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
@@ -209,7 +209,7 @@ def test_links_between_documents_lead_somewhere() -> None:
 
 
 def test_not_run_lines_are_few() -> None:
-    """A pattern that nothing matches any more is to go."""
+    """Remove a pattern that no line matches any more."""
     text = "\n".join(block for document in DOCUMENTS for block in blocks(document))
     for pattern, reason in NOT_RUN:
         assert re.search(pattern, text, re.M), reason
