@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 
@@ -136,3 +138,25 @@ def test_no_rows_have_the_types_of_rows() -> None:
     pd.testing.assert_series_equal(data_frame([], (1, 12)).dtypes, data_frame([row], (1, 12)).dtypes)
     many = data_frame(iter([row] * 2500), (1, 12))
     assert len(many) == 2500 and many.index.tolist() == list(range(2500))
+
+
+def test_the_example_prints_a_table(weights: Path, tmp_path: Path) -> None:
+    example = Path(__file__).parents[2] / "examples/detect.py"
+    assert len(example.read_text(encoding="utf-8").splitlines()) < 40
+    trained = data.write_weights(tmp_path / "train", outputs=8)
+    photo, empty = tmp_path / "photo.png", tmp_path / "empty.png"
+    cv2.imwrite(str(photo), data.astronaut())
+    cv2.imwrite(str(empty), np.full((90, 120, 3), 80, np.uint8))
+    expected = Detector(trained)(photo).iloc[0]
+    for path, lines in ((photo, 3), (empty, 1)):
+        command = [sys.executable, str(example), str(trained), str(path)]
+        result = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert len(result.stdout.splitlines()) == lines
+        if path == photo:
+            header, row, labels = result.stdout.splitlines()
+            values = dict(zip(header.split(), row.split(), strict=True))
+            assert float(values["AU25_p"]) == expected.AU25_p and float(values["x_2"]) == expected.x_2
+            present = [f"AU{au}" for au in (1, 2, 4, 6, 9, 12, 25, 26) if expected[f"AU{au:02d}_c"]]
+            assert labels == f"face 0: {', '.join(present) or 'no AU'}"
+        else:
+            assert result.stdout == f"{empty}: no face found\n"

@@ -88,11 +88,12 @@ class Detector:
 
     Examples
     --------
-    ::
-
-        detector = Detector("build/train")
-        table = detector("photo.jpg")
-        table[["face_id", "AU12_c", "AU12_p"]]
+    >>> detector = Detector("build/train")  # doctest: +SKIP
+    >>> table = detector("photo.jpg")  # doctest: +SKIP
+    >>> table[["face_id", "AU12_c", "AU12_p"]]  # doctest: +SKIP
+       face_id  AU12_c   AU12_p
+    0        0       1  0.93182
+    1        1       0  0.10241
     """
 
     def __init__(
