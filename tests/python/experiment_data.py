@@ -7,7 +7,7 @@ from typing import Any
 
 import tiny_net as tiny
 from drml.data.labels import BP4D_AUS
-from drml.data.prepare import prepare_bp4d
+from drml.data.prepare import Encoding, prepare
 from drml.synth import write_bp4d
 
 QUIET: dict[str, Any] = {"jobs": 1, "progress": False}
@@ -17,7 +17,9 @@ def write_data(folder: Path, names: tuple[str, ...] = ("data", "large")) -> None
     """Draw faces of 9 subjects and prepare two folds of them, under each name."""
     write_bp4d(folder / "BP4D", subjects=9, tasks=2, frames=8, size=130, **QUIET)
     for name in names:
-        prepare_bp4d(folder / "BP4D", folder / name, folds=(1, 2), size=tiny.IMAGE, **QUIET)
+        prepare(
+            "bp4d", folder / "BP4D", folder / name, folds=(1, 2), encoding=Encoding(size=tiny.IMAGE), **QUIET
+        )
 
 
 def write_models(folder: Path, names: tuple[str, ...] = ("drml", "convnet", "alexnet")) -> Path:

@@ -321,7 +321,7 @@ def _experiments(folder: Path) -> list[bytes]:
 
 
 _SETTINGS = b'{"quick": true, "data": "data", "seed": 3}'
-_OPTIONS = b'{"size": 200, "threshold": 3, "positives": 800}'
+_OPTIONS = b'{"size": 200, "intensity": 3, "positives": 800}'
 _SUMMARY = b'{"kind": "disfa", "options": ' + _OPTIONS + b', "aus": [1, 2], "folds": {}}'
 _RESULT = b'{"frames": 12, "synthetic": true, "average": {"f1": 0.5, "auc": null}, "protocol": ["a", "b"]}'
 _PREDICTIONS = b"key,p_AU1,p_AU2,y_AU1,y_AU2\na,0.5,0.25,1,-1\nb,0.125,1,0,1\n"

@@ -18,7 +18,7 @@ from drml.data import registration
 from drml.data.landmark_files import read_landmarks
 from drml.data.lmdb import read_lmdb
 from drml.data.manifest import read_manifest
-from drml.data.prepare import prepare_bp4d
+from drml.data.prepare import prepare
 from drml.evaluation import metrics
 from drml.experiments import sift as sift_module
 from drml.experiments.baseline import run_baseline
@@ -37,7 +37,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Fold 1 of 9 drawn subjects, its features made."""
     folder = tmp_path_factory.mktemp("baselines")
     write_bp4d(folder / "BP4D", subjects=9, tasks=2, frames=6, size=130, **QUIET)
-    prepare_bp4d(folder / "BP4D", folder / "data", folds=(1,), **QUIET)
+    prepare("bp4d", folder / "BP4D", folder / "data", folds=(1,), **QUIET)
     fold = folder / "data" / "fold1"
     for split in ("train", "val", "test"):
         sift_features(fold / f"{split}_lmdb", **QUIET)

@@ -104,9 +104,9 @@ def test_version(capsys):
         ["prepare", "mnist", "a", "b"],
         ["prepare", "bp4d", "a", "b", "--folds", "4"],
         ["prepare", "bp4d", "a", "b", "--val-share", "1.5"],
-        ["prepare", "bp4d", "a", "b", "--threshold", "2"],
+        ["prepare", "bp4d", "a", "b", "--intensity", "2"],
         ["prepare", "bp4d", "a", "b", "--camera", "left"],
-        ["prepare", "disfa", "a", "b", "--threshold", "6"],
+        ["prepare", "disfa", "a", "b", "--intensity", "6"],
         ["prepare", "disfa", "a", "b", "--camera", "top"],
         ["prepare", "disfa", "a", "b", "--first-frame", "2"],
         ["score", "--net", "m"],
@@ -444,9 +444,9 @@ def test_disfa_is_drawn_prepared_and_verified(tmp_path, capsys):
     drawing = ["--layout", "disfa", "--subjects", "6", "--frames", "12", "--width", "128"]
     assert cli.main(["synth", str(root), *drawing, *common]) == 0
     arguments = ["prepare", "disfa", str(root), str(out), "--folds", "1", *common]
-    assert cli.main([*arguments, "--threshold", "2", "--camera", "right", "--json"]) == 0
+    assert cli.main([*arguments, "--intensity", "2", "--camera", "right", "--json"]) == 0
     summary = json.loads(capsys.readouterr().out)
-    assert summary["options"]["threshold"] == 2 and summary["options"]["camera"] == "right"
+    assert summary["options"]["intensity"] == 2 and summary["options"]["camera"] == "right"
     assert summary["options"]["positives"] == 800
     assert cli.main(["verify", "-q", str(out / "fold1" / "test_lmdb")]) == 0
     fitted = str(tmp_path / "lsvm")

@@ -14,6 +14,7 @@ import disfa_factory as factory
 from drml.data.labels import DISFA_AUS
 from drml.data.readers import disfa
 from drml.data.readers.images import ImageReader
+from drml.data.readers.kinds import DATA_SETS
 from drml.data.readers.video import VideoFrame
 from drml.io.errors import UserError
 
@@ -27,7 +28,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def together(scan: disfa.Scan, subject: str = "SN001", threshold: int = 3) -> list[int]:
+def together(scan: disfa.Scan, subject: str = "SN001", lowest: int = 3) -> list[int]:
     """Check that label, image and landmarks of each record are of one frame; return the frames."""
     with ImageReader() as reader:
         for record in scan.records:
@@ -37,7 +38,7 @@ def together(scan: disfa.Scan, subject: str = "SN001", threshold: int = 3) -> li
             )
             for au, label in zip(scan.aus, record.labels.tolist(), strict=True):
                 intensity = factory.intensities(subject, au, FRAMES)[record.frame - 1]
-                assert label == (1 if intensity >= threshold else -1)
+                assert label == (1 if intensity >= lowest else -1)
     return [record.frame for record in scan.records]
 
 
@@ -54,14 +55,14 @@ def test_records_hold_what_the_files_say(root: Path) -> None:
     assert together(scan) == list(range(1, FRAMES + 1))
 
 
-@pytest.mark.parametrize("threshold", [1, 2, 3, 5])
-def test_the_threshold_tells_what_is_present(root: Path, threshold: int) -> None:
-    scan = disfa.read(root, threshold=threshold)
-    assert together(scan, threshold=threshold) == list(range(1, FRAMES + 1))
+@pytest.mark.parametrize("lowest", [1, 2, 3, 5])
+def test_the_lowest_intensity_decides_what_is_present(root: Path, lowest: int) -> None:
+    scan = disfa.read(root, intensity=lowest)
+    assert together(scan, lowest=lowest) == list(range(1, FRAMES + 1))
 
 
 def test_two_or_three_differ_in_frames_of_level_two_alone(root: Path) -> None:
-    two, three = disfa.read(root, threshold=2), disfa.read(root)
+    two, three = disfa.read(root, intensity=2), disfa.read(root)
     differ = np.stack([r.labels for r in two.records]) != np.stack([r.labels for r in three.records])
     level = np.stack([factory.intensities("SN001", au, FRAMES) for au in DISFA_AUS], axis=1)
     np.testing.assert_array_equal(differ, level == 2)
@@ -279,9 +280,12 @@ def two_images(root: Path) -> None:
     ("fault", "said"),
     [
         (spoil_text, r"SN001_au1\.txt: cannot be read as a label file"),
-        (second_label_file, r"SN001_au1\.txt: a second file for AU 1, beside SN001_au01\.txt"),
+        (second_label_file, r"SN001_au1\.txt: a second file for AU 1 \(the first is SN001_au01\.txt\)"),
         (label_file_of_another, r"SN002_au1\.txt: a label file of another subject"),
-        (second_landmark_file, r"l00003_lm\.mat: a second file for frame 3, beside SN001_0002_lm\.mat"),
+        (
+            second_landmark_file,
+            r"l00003_lm\.mat: a second file for frame 3 \(the first is SN001_0002_lm\.mat\)",
+        ),
         (landmarks_of_another, r"SN002_0002_lm\.mat: landmarks of another subject"),
         (landmark_file_that_is_none, r"SN001_0002_lm\.mat: cannot be read as a MATLAB file"),
         (landmark_file_of_zero_bytes, r"SN001_0002_lm\.mat: cannot be read as a MATLAB file"),
@@ -300,15 +304,15 @@ def test_files_at_fault_are_named(root: Path, fault: Callable[[Path], None], sai
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"threshold": 0}, "threshold 0: intensities from 1 to 5"),
-        ({"threshold": 6}, "threshold 6"),
-        ({"camera": "top"}, "camera 'top': it is 'left' or 'right'"),
-        ({"first_frame": 2}, "first frame 2"),
+        ({"intensity": 0}, "intensity 0: choose one of 1, 2, 3, 4, 5"),
+        ({"intensity": 6}, "intensity 6"),
+        ({"camera": "top"}, "camera 'top': choose one of left, right"),
+        ({"first_frame": 2}, "first_frame 2"),
     ],
 )
 def test_wrong_options_are_refused(root: Path, options: dict, said: str) -> None:
     with pytest.raises(UserError, match=said):
-        disfa.read(root, **options)
+        DATA_SETS["disfa"].read(root, **options)
 
 
 def test_a_folder_that_is_not_disfa_is_told_what_was_looked_for(tmp_path: Path) -> None:

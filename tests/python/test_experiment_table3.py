@@ -17,7 +17,7 @@ from sklearn.metrics import f1_score
 import tiny_net as tiny
 from drml import cli
 from drml.data.labels import BP4D_AUS, DISFA_AUS
-from drml.data.prepare import prepare_disfa
+from drml.data.prepare import Encoding, prepare
 from drml.evaluation import scoring
 from drml.evaluation.predictions import Predictions
 from drml.experiments import detect, run, table3
@@ -68,7 +68,14 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Setup:
         result = json.loads(path.read_text())
         path.write_text(json.dumps({**result, "validation": {**result["validation"], "f1": f1}}))
     write_disfa(setup.folder / "DISFA", subjects=9, frames=16, size=130, **QUIET)
-    prepare_disfa(setup.folder / "DISFA", setup.folder / "disfa", folds=(1, 2), size=tiny.IMAGE, **QUIET)
+    prepare(
+        "disfa",
+        setup.folder / "DISFA",
+        setup.folder / "disfa",
+        folds=(1, 2),
+        encoding=Encoding(size=tiny.IMAGE),
+        **QUIET,
+    )
     shutil.copytree(setup.folder / "disfa", setup.folder / "disfa_large")
     assert cli.main(["experiment", "table3", *setup.arguments]) == 0
     return setup

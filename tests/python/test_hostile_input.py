@@ -210,7 +210,7 @@ def test_a_list_names_images_of_its_own_folder_alone(tmp_path: Path, name: str) 
     path.write_text(f"path,AU1,AU2\n{name},1,-1\n")
     with pytest.raises(UserError, match=r"line 2: .* outside of the list's folder.* --images-anywhere"):
         listed.read(path)
-    assert len(listed.read(path, anywhere=True).records) == 1
+    assert len(listed.read(path, images_anywhere=True).records) == 1
 
 
 def test_hdf5_is_not_led_to_other_files(tmp_path: Path) -> None:

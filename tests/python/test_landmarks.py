@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from drml.data.landmark_files import landmarks_beside, read_landmarks, write_landmarks
+from drml.data.landmark_files import landmarks_path, read_landmarks, write_landmarks
 from drml.io.errors import UserError
 from tiny_net import file_size_limit
 
@@ -14,7 +14,7 @@ POINTS = np.arange(2 * 49 * 2, dtype=np.float32).reshape(2, 49, 2)
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    path = landmarks_beside(tmp_path / "val_lmdb")
+    path = landmarks_path(tmp_path / "val_lmdb")
     assert path == tmp_path / "val_landmarks.npz"
     write_landmarks(path, KEYS, POINTS)
     found = read_landmarks(path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from drml.data.manifest import Row, manifest_beside, read_manifest, write_manifest
+from drml.data.manifest import Row, manifest_path, read_manifest, write_manifest
 from drml.io.errors import UserError
 
 ROWS = [
@@ -25,10 +25,10 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_it_lies_beside_its_lmdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert manifest_beside(Path("fold1/val_lmdb")) == Path("fold1/val.csv")
+    assert manifest_path(Path("fold1/val_lmdb")) == Path("fold1/val.csv")
     (tmp_path / "test_lmdb").mkdir()
     monkeypatch.chdir(tmp_path / "test_lmdb")
-    assert manifest_beside(Path()) == tmp_path / "test.csv"
+    assert manifest_path(Path()) == tmp_path / "test.csv"
 
 
 HEADER = "key,source,subject,task,frame,AU1\n"

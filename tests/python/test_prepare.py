@@ -19,7 +19,7 @@ import bp4d_factory as factory
 from drml.data import registration
 from drml.data.landmark_files import read_landmarks
 from drml.data.lmdb import read_lmdb, read_mean
-from drml.data.prepare import prepare_bp4d
+from drml.data.prepare import Encoding, Sampling, prepare
 from drml.data.readers import bp4d
 from drml.data.readers.folds import BP4D_FOLDS
 from drml.data.verify import verify
@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("out") / "drml"
-    return out, prepare_bp4d(root, out, **FEW, **QUIET)
+    return out, prepare("bp4d", root, out, sampling=Sampling(**FEW), **QUIET)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -181,7 +181,7 @@ def test_the_mean_image_is_that_of_the_training_set(prepared: tuple[Path, dict[s
 
 def test_processes_change_nothing(root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     out, summary = prepared
-    again = prepare_bp4d(root, tmp_path / "o", **FEW, jobs=2, progress=False)
+    again = prepare("bp4d", root, tmp_path / "o", jobs=2, progress=False, sampling=Sampling(**FEW))
     assert contents(tmp_path / "o") == contents(out)
     for file in (*out.glob("fold*/mean.binaryproto"), *out.glob("fold*/*_landmarks.npz")):
         assert (tmp_path / "o" / file.relative_to(out)).read_bytes() == file.read_bytes()
@@ -192,7 +192,7 @@ def test_the_seed_changes_samples_and_order(
     root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     out, _ = prepared
-    prepare_bp4d(root, tmp_path / "o", **FEW, seed=5, folds=(2,), **QUIET)
+    prepare("bp4d", root, tmp_path / "o", folds=(2,), sampling=Sampling(**FEW, seed=5), **QUIET)
     assert [path.name for path in (tmp_path / "o").glob("fold*")] == ["fold2"]
     one, other = contents(out), contents(tmp_path / "o")
     assert one["fold2/train_lmdb"] != other["fold2/train_lmdb"]
@@ -203,7 +203,7 @@ def test_unsampled_labels_can_be_masked(
     root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     out, _ = prepared
-    prepare_bp4d(root, tmp_path / "o", **FEW, unsampled="mask", folds=(1,), **QUIET)
+    prepare("bp4d", root, tmp_path / "o", folds=(1,), sampling=Sampling(**FEW, unsampled="mask"), **QUIET)
     kept, masked = contents(out), contents(tmp_path / "o")
     assert kept["fold1/test_lmdb"] == masked["fold1/test_lmdb"]
     assert kept["fold1/val_lmdb"] == masked["fold1/val_lmdb"]
@@ -221,7 +221,16 @@ def test_unsampled_labels_can_be_masked(
 
 def test_png_other_sizes_aus_and_no_validation(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "o"
-    summary = prepare_bp4d(root, out, folds=(3,), encoding="png", size=48, aus=(12, 28), val_share=0, **QUIET)
+    summary = prepare(
+        "bp4d",
+        root,
+        out,
+        folds=(3,),
+        aus=(12, 28),
+        sampling=Sampling(val_share=0),
+        encoding=Encoding(format="png", size=48),
+        **QUIET,
+    )
     assert sorted(path.name for path in (out / "fold3").glob("*_lmdb")) == ["test_lmdb", "train_lmdb"]
     assert summary["aus"] == [12, 28] and list(summary["folds"]["3"]) == ["train", "test"]
     key, data, labels = next(read_lmdb(out / "fold3/test_lmdb"))
@@ -237,7 +246,7 @@ def test_png_other_sizes_aus_and_no_validation(root: Path, tmp_path: Path) -> No
 def test_a_synthetic_set_stays_marked(root: Path, tmp_path: Path) -> None:
     marked = copy(root, tmp_path / "BP4D")
     (marked / "synthetic.json").write_text('{"seed": 3}\n')
-    summary = prepare_bp4d(marked, tmp_path / "o", folds=(1,), **QUIET)
+    summary = prepare("bp4d", marked, tmp_path / "o", folds=(1,), **QUIET)
     assert summary["synthetic"] is True
     assert (tmp_path / "o/synthetic.json").read_text() == '{"seed": 3}\n'
 
@@ -255,7 +264,7 @@ def test_conversions_and_skips_are_counted_and_said(
     (folder / "0003.jpg").unlink()
     spoil(folder / "0004.jpg", b"")
     spoil(folder / "0005.jpg", b"no picture")
-    summary = prepare_bp4d(mixed, tmp_path / "o", folds=(1,), **QUIET)
+    summary = prepare("bp4d", mixed, tmp_path / "o", folds=(1,), **QUIET)
     assert summary["converted"] == {"greyscale": 1, "CMYK": 1}
     assert summary["skipped"] == {"no image": 1, "broken image": 2}
     assert [Path(entry["image"]).name for entry in summary["broken"]] == ["0004.jpg", "0005.jpg"]
@@ -274,7 +283,7 @@ def test_landmarks_outside_the_image_break_it(root: Path, tmp_path: Path) -> Non
     points = [factory.landmarks("F001_T1", n) for n in range(1, FRAMES + 1)]
     points[3] = points[3] + 500
     factory.write_mat(path, points)
-    (entry,) = prepare_bp4d(moved, tmp_path / "o", folds=(1,), **QUIET)["broken"]
+    (entry,) = prepare("bp4d", moved, tmp_path / "o", folds=(1,), **QUIET)["broken"]
     assert entry["fault"] == "49 of 49 landmarks lie outside the image (100x120)"
 
 
@@ -283,54 +292,56 @@ def test_too_many_broken_images_stop_the_run(root: Path, tmp_path: Path) -> None
     for number in range(1, 6):
         spoil(broken / f"Sequences(2D+3D)/F003/T1/{number:04d}.jpg", b"")
     with pytest.raises(UserError, match=r"0001\.jpg: the image has zero bytes; \d of 96 images are broken"):
-        prepare_bp4d(broken, tmp_path / "o", **QUIET)
+        prepare("bp4d", broken, tmp_path / "o", **QUIET)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["BP4D"]
-    assert len(prepare_bp4d(broken, tmp_path / "o", max_broken=0.5, **QUIET)["broken"]) == 5
+    assert len(prepare("bp4d", broken, tmp_path / "o", max_broken=0.5, **QUIET)["broken"]) == 5
 
 
 def test_a_split_without_images_names_fold_and_reason(root: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"fold 1: .*test list"):
-        prepare_bp4d(factory.write_set(tmp_path / "a", ("F003", "F004", "F005")), tmp_path / "o", **QUIET)
+        prepare("bp4d", factory.write_set(tmp_path / "a", ("F003", "F004", "F005")), tmp_path / "o", **QUIET)
     with pytest.raises(UserError, match="fold 1: 1 training subjects at hand, 2 needed"):
-        prepare_bp4d(factory.write_set(tmp_path / "b", ("F001", "F003")), tmp_path / "o", **QUIET)
+        prepare("bp4d", factory.write_set(tmp_path / "b", ("F001", "F003")), tmp_path / "o", **QUIET)
     broken = copy(root, tmp_path / "c")
     for path in broken.glob("Sequences*/F00[12]/*/*.jpg"):
         spoil(path, b"")
-    with pytest.raises(UserError, match="fold 1: the test set is empty, no usable frame of F001, F002"):
-        prepare_bp4d(broken, tmp_path / "o", max_broken=1, **QUIET)
+    with pytest.raises(
+        UserError, match="fold 1: the test split is empty, there is no usable frame of F001, F002"
+    ):
+        prepare("bp4d", broken, tmp_path / "o", max_broken=1, **QUIET)
     for path in broken.glob("Sequences*/*/*/*.jpg"):
         path.unlink()
     with pytest.raises(UserError, match=r"c: no usable frame \(no image 9\d"):
-        prepare_bp4d(broken, tmp_path / "o", **QUIET)
+        prepare("bp4d", broken, tmp_path / "o", **QUIET)
     assert not (tmp_path / "o").exists() and not (tmp_path / "o.partial").exists()
 
 
 def test_subjects_of_no_fold_are_counted(root: Path, tmp_path: Path) -> None:
     more = copy(root, tmp_path / "BP4D")
     factory.write_video(more, "M099", "T1", frames=3)
-    assert prepare_bp4d(more, tmp_path / "o", folds=(1,), **QUIET)["skipped"] == {"subject in no fold": 3}
+    assert prepare("bp4d", more, tmp_path / "o", folds=(1,), **QUIET)["skipped"] == {"subject in no fold": 3}
 
 
 def test_an_existing_folder_is_kept_unless_it_is_to_be_replaced(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "o"
     out.mkdir()
-    prepare_bp4d(root, out, folds=(1,), **QUIET)  # empty: fine
+    prepare("bp4d", root, out, folds=(1,), **QUIET)  # empty: fine
     (out / "mine.txt").write_text("x")
     with pytest.raises(UserError, match="o: not empty"):
-        prepare_bp4d(root, out, folds=(2,), **QUIET)
+        prepare("bp4d", root, out, folds=(2,), **QUIET)
     assert (out / "mine.txt").exists()
     with pytest.raises(UserError, match="no such folder"):
-        prepare_bp4d(tmp_path / "none", out, overwrite=True, **QUIET)
+        prepare("bp4d", tmp_path / "none", out, overwrite=True, **QUIET)
     assert (out / "mine.txt").exists()
-    prepare_bp4d(root, out, folds=(2,), overwrite=True, **QUIET)
+    prepare("bp4d", root, out, folds=(2,), overwrite=True, **QUIET)
     assert sorted(path.name for path in out.iterdir()) == ["fold2", "summary.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["o"]
 
 
 def test_the_data_set_itself_is_never_replaced(root: Path) -> None:
     for out in (root, root.parent):
-        with pytest.raises(UserError, match="the data set itself lies there"):
-            prepare_bp4d(root, out, overwrite=True, **QUIET)
+        with pytest.raises(UserError, match="the data set itself is in this folder"):
+            prepare("bp4d", root, out, overwrite=True, **QUIET)
 
 
 @pytest.mark.parametrize(
@@ -339,39 +350,54 @@ def test_the_data_set_itself_is_never_replaced(root: Path) -> None:
         ({"folds": ()}, "name at least one"),
         ({"folds": (1, 1)}, "each once"),
         ({"folds": (4,)}, "fold 4: there are 3 folds"),
-        ({"encoding": "gif"}, "'jpg' or 'png'"),
-        ({"unsampled": "drop"}, "'drop' is neither"),
-        ({"positives": -1}, "nothing to draw"),
+        ({"format": "gif"}, "'gif': choose one of jpg, png"),
+        ({"unsampled": "drop"}, "'drop': choose one of keep, mask"),
+        ({"positives": -1}, "positives -1: give 0 or more"),
+        ({"positives": 0, "negatives": 0}, "there would be no training frames"),
         ({"size": 3}, "faces of 3 pixels"),
         ({"val_share": 1.5}, "validation share 1.5"),
         ({"max_broken": 2}, "share of broken images"),
     ],
 )
 def test_wrong_options_are_refused(root: Path, tmp_path: Path, options: dict[str, Any], said: str) -> None:
+    def dataclass_of(kind: Any, names: set[str]) -> Any:
+        return kind(**{name: value for name, value in options.items() if name in names})
+
+    samplings, encodings = {"unsampled", "positives", "negatives", "val_share"}, {"format", "size"}
+    others = {name: value for name, value in options.items() if name not in samplings | encodings}
     with pytest.raises(UserError, match=said):
-        prepare_bp4d(root, tmp_path / "o", **options, **QUIET)
+        prepare(
+            "bp4d",
+            root,
+            tmp_path / "o",
+            sampling=dataclass_of(Sampling, samplings),
+            encoding=dataclass_of(Encoding, encodings),
+            **others,
+            **QUIET,
+        )
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_in_the_way(root: Path, tmp_path: Path) -> None:
     (tmp_path / "o").write_text("x")
     with pytest.raises(UserError, match="there is a file of this name"):
-        prepare_bp4d(root, tmp_path / "o", **QUIET)
+        prepare("bp4d", root, tmp_path / "o", **QUIET)
     with pytest.raises(UserError, match=r"cannot be written \(Not a directory: .*/o\)"):
-        prepare_bp4d(root, tmp_path / "o" / "deeper", **QUIET)
+        prepare("bp4d", root, tmp_path / "o" / "deeper", **QUIET)
 
 
 FULL = """
-import resource, sys
+import importlib, resource, sys
 from drml.data import prepare
 from drml.io.errors import UserError
-stage = getattr(prepare, sys.argv[3])
+module = importlib.import_module(f"drml.data.{sys.argv[3]}")
+stage = getattr(module, sys.argv[4])
 def full(*args, **options):
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
     return stage(*args, **options)
-setattr(prepare, sys.argv[3], full)
+setattr(module, sys.argv[4], full)
 try:
-    prepare.prepare_bp4d(sys.argv[1], sys.argv[2], jobs=1, progress=False)
+    prepare.prepare("bp4d", sys.argv[1], sys.argv[2], jobs=1, progress=False)
 except UserError as error:
     print(error)
     sys.exit(7)
@@ -381,14 +407,14 @@ except UserError as error:
 @pytest.mark.parametrize(
     ("stage", "where"),
     [
-        ("register_all", "o: "),
-        ("_write_fold", "fold1/mean.binaryproto: "),
-        ("_write_split", "fold1/train_lmdb: "),
+        ("prepare register_all", "o: "),
+        ("prepare write_fold", "fold1/mean.binaryproto: "),
+        ("fold_writer write_split", "fold1/train_lmdb: "),
     ],
 )
 def test_a_full_disk_is_said_and_nothing_is_left(root: Path, tmp_path: Path, stage: str, where: str) -> None:
     # A limit on the size of files fails a write as a full disk does. It needs a process of its own.
-    command = [sys.executable, "-c", FULL, str(root), str(tmp_path / "o"), stage]
+    command = [sys.executable, "-c", FULL, str(root), str(tmp_path / "o"), *stage.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 7, done.stderr
     assert str(tmp_path / "o") in done.stdout and f"{where}cannot be written (" in done.stdout
@@ -398,14 +424,13 @@ def test_a_full_disk_is_said_and_nothing_is_left(root: Path, tmp_path: Path, sta
 INTERRUPTED = """
 import sys
 from drml.data import prepare
-start = prepare._write_fold
-def slow(*args):
+def slow(*args, **options):
     print("writing", flush=True)
     import time
     time.sleep(30)
 if __name__ == "__main__":
-    prepare._write_fold = slow
-    prepare.prepare_bp4d(sys.argv[1], sys.argv[2], jobs=2, progress=False)
+    prepare.write_fold = slow
+    prepare.prepare("bp4d", sys.argv[1], sys.argv[2], jobs=2, progress=False)
 """
 
 
@@ -425,7 +450,7 @@ def test_an_interrupt_leaves_nothing(root: Path, tmp_path: Path) -> None:
 
 def test_the_synthetic_set_is_prepared_as_the_real_one(tmp_path: Path) -> None:
     write_bp4d(tmp_path / "BP4D", subjects=6, tasks=1, frames=6, size=120, jobs=1, progress=False)
-    summary = prepare_bp4d(tmp_path / "BP4D", tmp_path / "o", **QUIET)
+    summary = prepare("bp4d", tmp_path / "BP4D", tmp_path / "o", **QUIET)
     assert summary["synthetic"] and (tmp_path / "o" / "synthetic.json").is_file()
     assert not summary["broken"] and not summary["converted"]
     assert summary["images"] >= 24
@@ -436,7 +461,7 @@ def test_the_synthetic_set_is_prepared_as_the_real_one(tmp_path: Path) -> None:
 def test_an_empty_folder_behind_a_link_is_filled(root: Path, tmp_path: Path) -> None:
     (tmp_path / "disk").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "disk")
-    prepare_bp4d(root, tmp_path / "link", folds=(1,), **QUIET)
+    prepare("bp4d", root, tmp_path / "link", folds=(1,), **QUIET)
     assert (tmp_path / "link").is_symlink()
     assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["fold1", "summary.json"]
 
@@ -447,12 +472,12 @@ def test_folders_that_cannot_be_made_anew(
     monkeypatch.chdir(tmp_path)
     for name in (".", "..", "/"):
         with pytest.raises(UserError, match="name a folder that is to be made"):
-            prepare_bp4d(root, name, overwrite=True, **QUIET)
+            prepare("bp4d", root, name, overwrite=True, **QUIET)
 
 
 def test_remains_of_a_killed_run_are_cleared(root: Path, tmp_path: Path) -> None:
     remains = tmp_path / "o.partial-0123456789ab" / "fold1"
     remains.mkdir(parents=True)
-    prepare_bp4d(root, tmp_path / "o", folds=(2,), **QUIET)
+    prepare("bp4d", root, tmp_path / "o", folds=(2,), **QUIET)
     assert [path.name for path in tmp_path.iterdir()] == ["o"]
     assert not (tmp_path / "o" / "fold1").exists()

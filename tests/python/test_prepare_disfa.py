@@ -19,7 +19,7 @@ import disfa_factory as factory
 from drml import cli
 from drml.data import registration
 from drml.data.lmdb import read_lmdb
-from drml.data.prepare import prepare, prepare_disfa
+from drml.data.prepare import Sampling, prepare
 from drml.data.readers import disfa
 from drml.data.readers.folds import DISFA_FOLDS
 from drml.data.register_faces import CHUNK
@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("out") / "disfa"
-    return out, prepare_disfa(root, out, positives=2, negatives=1, **QUIET)
+    return out, prepare("disfa", root, out, sampling=Sampling(positives=2, negatives=1), **QUIET)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -80,7 +80,7 @@ def test_the_folder_holds_what_it_holds_for_bp4d(prepared: tuple[Path, dict[str,
     assert json.loads((out / "summary.json").read_text()) == summary
     assert summary["kind"] == "disfa" and summary["aus"] == [1, 2, 4, 6, 9, 12, 25, 26]
     options = summary["options"]
-    assert (options["threshold"], options["camera"], options["positives"]) == (3, "left", 2)
+    assert (options["intensity"], options["camera"], options["positives"]) == (3, "left", 2)
     assert summary["images"] == len(factory.SUBJECTS) * FRAMES and not summary["skipped"]
     for path in out.glob("fold*/*_lmdb"):
         assert verify(path)["records"] == summary["folds"][path.parent.name[4:]][path.name[:-5]]["images"]
@@ -100,7 +100,15 @@ def test_processes_and_sampled_frames_change_nothing(
 ) -> None:
     out, summary = prepared
     # One fold alone needs a part of the training subjects' frames only: frames are passed over.
-    again = prepare_disfa(root, tmp_path / "o", folds=(2,), positives=2, negatives=1, jobs=3, progress=False)
+    again = prepare(
+        "disfa",
+        root,
+        tmp_path / "o",
+        folds=(2,),
+        jobs=3,
+        progress=False,
+        sampling=Sampling(positives=2, negatives=1),
+    )
     assert again["images"] < summary["images"]
     for name in ("train", "val", "test"):
         one, two = (list(read_lmdb(place / f"fold2/{name}_lmdb")) for place in (out, tmp_path / "o"))
@@ -128,10 +136,15 @@ def test_manifests_name_the_place_in_the_video(root: Path, prepared: tuple[Path,
 
 
 def test_sampling_is_the_papers_and_of_training_data_alone(root: Path, tmp_path: Path) -> None:
-    summary = prepare("disfa", root, tmp_path / "o", folds=(1,), unsampled="mask", **QUIET)
+    summary = prepare("disfa", root, tmp_path / "o", folds=(1,), sampling=Sampling(unsampled="mask"), **QUIET)
     assert (summary["options"]["positives"], summary["options"]["negatives"]) == (800, 1600)
-    few = prepare_disfa(
-        root, tmp_path / "few", folds=(1,), positives=1, negatives=2, unsampled="mask", **QUIET
+    few = prepare(
+        "disfa",
+        root,
+        tmp_path / "few",
+        folds=(1,),
+        sampling=Sampling(positives=1, negatives=2, unsampled="mask"),
+        **QUIET,
     )
     for split in ("val", "test"):
         assert few["folds"]["1"][split] == summary["folds"]["1"][split]
@@ -145,18 +158,18 @@ def test_sampling_is_the_papers_and_of_training_data_alone(root: Path, tmp_path:
     assert all(count == (1 if label == 1 else 2) for (_, _, label), count in drawn.items())
 
 
-def test_the_threshold_changes_base_rates(root: Path, tmp_path: Path) -> None:
+def test_the_lowest_intensity_changes_base_rates(root: Path, tmp_path: Path) -> None:
     rates = {}
-    for threshold in (2, 3):
-        summary = prepare_disfa(root, tmp_path / str(threshold), folds=(1,), threshold=threshold, **QUIET)
-        rates[threshold] = summary["folds"]["1"]["test"]["base_rate"]
+    for intensity in (2, 3):
+        summary = prepare("disfa", root, tmp_path / str(intensity), folds=(1,), intensity=intensity, **QUIET)
+        rates[intensity] = summary["folds"]["1"]["test"]["base_rate"]
     # Intensities 0 to 5 are equally frequent: four or three of six count.
     assert np.mean(list(rates[2].values())) == pytest.approx(4 / 6, abs=0.05)
     assert np.mean(list(rates[3].values())) == pytest.approx(3 / 6, abs=0.05)
 
 
 def test_labels_of_aus_that_disfa_does_not_code_are_unknown(root: Path, tmp_path: Path) -> None:
-    summary = prepare_disfa(root, tmp_path / "o", folds=(1,), aus=(1, 7, 12), **QUIET)
+    summary = prepare("disfa", root, tmp_path / "o", folds=(1,), aus=(1, 7, 12), **QUIET)
     assert summary["folds"]["1"]["test"]["known"]["AU7"] == 0
     assert summary["folds"]["1"]["test"]["base_rate"]["AU7"] is None
     assert verify(tmp_path / "o/fold1/test_lmdb")["unknown"]["AU7"] > 0
@@ -174,7 +187,7 @@ def test_a_video_that_lost_frames_stops_the_run(spoilt: Path, tmp_path: Path) ->
     path.write_bytes(data[: len(data) * 2 // 3])
     for jobs in (1, 2):
         with pytest.raises(UserError, match=r"LeftVideoSN002_comp\.avi: \d+ frames can be decoded, its head"):
-            prepare_disfa(spoilt, tmp_path / "o", max_broken=1, jobs=jobs, progress=False)
+            prepare("disfa", spoilt, tmp_path / "o", max_broken=1, jobs=jobs, progress=False)
     assert not (tmp_path / "o").exists() and not (tmp_path / "o.partial").exists()
 
 
@@ -189,7 +202,7 @@ def test_a_frame_that_is_damaged_is_skipped_and_named(
     length = int.from_bytes(data[at + 4 : at + 8], "little")
     data[at + 8 : at + 8 + length] = bytes(length)
     path.write_bytes(data)
-    summary = prepare_disfa(spoilt, tmp_path / "o", folds=(1,), **QUIET)
+    summary = prepare("disfa", spoilt, tmp_path / "o", folds=(1,), **QUIET)
     assert summary["broken"] == [{"image": f"{path}#5", "fault": "the frame cannot be decoded (damaged)"}]
     assert f"skipped: {path}#5: the frame cannot be decoded" in capsys.readouterr().err
     assert check_numbers(spoilt, tmp_path / "o/fold1/test_lmdb") == 2 * FRAMES - 1
@@ -198,7 +211,7 @@ def test_a_frame_that_is_damaged_is_skipped_and_named(
 def test_what_a_set_lacks_is_in_the_summary(spoilt: Path, tmp_path: Path) -> None:
     (spoilt / "ActionUnit_Labels/SN001/SN001_au9.txt").unlink()
     (spoilt / "Landmark_Points/SN001/tmp_frame_lm/SN001_0002_lm.mat").unlink()
-    summary = prepare_disfa(spoilt, tmp_path / "o", folds=(1,), **QUIET)
+    summary = prepare("disfa", spoilt, tmp_path / "o", folds=(1,), **QUIET)
     assert summary["incomplete"] == {"no label of AU9": FRAMES}
     assert summary["skipped"] == {"no landmarks": 1}
     assert summary["frames"] == len(factory.SUBJECTS) * FRAMES
@@ -211,9 +224,9 @@ def test_the_report_tells_the_command_with_what_is_disfas_alone(
 ) -> None:
     scores = {"model": "m", "folds": [], "options": {}}
     command = _commands(scores, prepared[1], None, "o")[0]
-    assert " prepare disfa " in command and "--threshold 3 --camera left" in command
+    assert " prepare disfa " in command and "--intensity 3 --camera left" in command
     arguments = command.split()[1:]
-    assert cli.build_parser().parse_args(arguments).threshold == 3
+    assert cli.build_parser().parse_args(arguments).intensity == 3
 
 
 def test_frames_known_to_be_bad_are_left_out(
@@ -250,5 +263,5 @@ def test_frames_known_to_be_bad_are_left_out(
 
 
 def test_kinds_are_known() -> None:
-    with pytest.raises(UserError, match="data set 'mmi': it is one of bp4d, disfa"):
+    with pytest.raises(UserError, match="data set 'mmi': choose one of bp4d, disfa"):
         prepare("mmi", "a", "b")

@@ -16,9 +16,9 @@ import tiny_net as tiny
 from drml.cli import main
 from drml.data import registration
 from drml.data.lmdb import read_lmdb
-from drml.data.prepare import prepare_images
+from drml.data.prepare import Encoding, Sampling, prepare
 from drml.data.readers import listed
-from drml.data.readers.folds import deal
+from drml.data.readers.folds import deal_folds
 from drml.data.verify import verify
 from drml.evaluation import scoring
 from drml.io.errors import UserError
@@ -178,7 +178,14 @@ def test_bad_landmarks_are_told(tmp_path: Path) -> None:
 def test_faces_as_they_are_go_into_folds_by_subject(tmp_path: Path) -> None:
     path = write_faces(tmp_path / "in", size=24)
     out = tmp_path / "out"
-    summary = prepare_images(path, out, size=24, encoding="png", val_share=0.3, **QUIET)
+    summary = prepare(
+        "images",
+        path,
+        out,
+        sampling=Sampling(val_share=0.3),
+        encoding=Encoding(size=24, format="png"),
+        **QUIET,
+    )
     assert summary["aus"] == list(AUS) and summary["images"] == 12 and summary["kind"] == "images"
     tested = []
     for fold in (1, 2, 3):
@@ -200,7 +207,9 @@ def test_faces_as_they_are_go_into_folds_by_subject(tmp_path: Path) -> None:
         assert len(labels) == len(AUS)
     # All of them train: nothing is sampled away unless asked for.
     assert sum(summary["folds"]["1"][name]["images"] for name in ("train", "val", "test")) == 12
-    again = prepare_images(path, tmp_path / "again", size=24, seed=1, **QUIET)
+    again = prepare(
+        "images", path, tmp_path / "again", sampling=Sampling(seed=1), encoding=Encoding(size=24), **QUIET
+    )
     assert again["folds"]["1"]["test"]["subjects"] != summary["folds"]["1"]["test"]["subjects"]
 
 
@@ -216,7 +225,7 @@ def test_faces_are_registered_by_their_landmarks(tmp_path: Path) -> None:
         row = {"path": f"{index}.png", "AU1": 1 if index % 2 else -1}
         rows.append((row, points))
     path = write_list(tmp_path, [with_points(row, points) for row, points in rows])
-    prepare_images(path, tmp_path / "out", val_share=0, **QUIET)
+    prepare("images", path, tmp_path / "out", sampling=Sampling(val_share=0), **QUIET)
     tip = registration.REFERENCE[13].round().astype(int)
     for fold in (1, 2, 3):
         assert (tmp_path / f"out/fold{fold}/test_landmarks.npz").is_file()
@@ -225,7 +234,9 @@ def test_faces_are_registered_by_their_landmarks(tmp_path: Path) -> None:
             assert face.shape == (200, 200, 3) and face[tip[1], tip[0], 2] > 150
     # Five points register, too; there are no 49 of them to keep.
     five_rows = [with_points(row, registration.five_points(points)) for row, points in rows]
-    prepare_images(write_list(tmp_path, five_rows), tmp_path / "five", val_share=0, **QUIET)
+    prepare(
+        "images", write_list(tmp_path, five_rows), tmp_path / "five", sampling=Sampling(val_share=0), **QUIET
+    )
     (_, data, _labels), *_ = read_lmdb(tmp_path / "five/fold1/test_lmdb")
     assert cv2.imdecode(np.frombuffer(data, np.uint8), 1)[tip[1], tip[0], 2] > 150
     assert not (tmp_path / "five/fold1/test_landmarks.npz").exists()
@@ -234,7 +245,9 @@ def test_faces_are_registered_by_their_landmarks(tmp_path: Path) -> None:
 def test_without_subjects_images_are_dealt_into_groups_and_that_is_told(tmp_path: Path) -> None:
     path = write_faces(tmp_path / "in", count=40)
     rows = [{k: v for k, v in row.items() if k != "subject"} for row in csv.DictReader(path.open())]
-    summary = prepare_images(write_list(tmp_path / "in", rows), tmp_path / "out", size=24, **QUIET)
+    summary = prepare(
+        "images", write_list(tmp_path / "in", rows), tmp_path / "out", encoding=Encoding(size=24), **QUIET
+    )
     assert summary["incomplete"] == {listed.NO_SUBJECTS: 40}
     assert all(name.startswith("group") for name in summary["folds"]["1"]["test"]["subjects"])
 
@@ -243,16 +256,16 @@ def test_a_face_that_is_not_square_is_broken(tmp_path: Path) -> None:
     path = write_faces(tmp_path / "in")
     cv2.imwrite(str(tmp_path / "in/faces/a b3.png"), np.zeros((24, 30, 3), np.uint8))
     with pytest.raises(UserError, match=r"a b3.png: the image \(30x24\) is not square; without landmarks"):
-        prepare_images(path, tmp_path / "out", size=24, **QUIET)
+        prepare("images", path, tmp_path / "out", encoding=Encoding(size=24), **QUIET)
 
 
 def test_dealt_folds_have_all_subjects_once() -> None:
     names = [f"s{index}" for index in range(11)]
-    lists = deal(names, seed=3)
+    lists = deal_folds(names, seed=3)
     assert sorted(name for fold in lists for name in fold) == sorted(names)
-    assert sorted(map(len, lists)) == [3, 4, 4] and lists != deal(names, seed=4)
+    assert sorted(map(len, lists)) == [3, 4, 4] and lists != deal_folds(names, seed=4)
     with pytest.raises(UserError, match="2 subjects for 3 folds"):
-        deal(["a", "b"])
+        deal_folds(["a", "b"])
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -262,7 +275,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert json.loads(capsys.readouterr().out)["aus"] == [12, 5]
     assert main([*arguments, "--overwrite", "--labels", "01"]) == 1
     assert "is --labels 01 right" in capsys.readouterr().err
-    for wrong in (["--camera", "left"], ["--threshold", "2"]):
+    for wrong in (["--camera", "left"], ["--intensity", "2"]):
         with pytest.raises(SystemExit) as ended:
             main([*arguments, *wrong])
         assert ended.value.code == 2
@@ -276,7 +289,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.fixture(scope="module")
 def five_aus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("five")
-    prepare_images(write_faces(folder / "in", count=18), folder / "out", size=24, **QUIET)
+    prepare(
+        "images", write_faces(folder / "in", count=18), folder / "out", encoding=Encoding(size=24), **QUIET
+    )
     return folder / "out/fold1"
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drml.data.readers import Record, Scan
-from drml.data.readers.folds import BP4D_FOLDS, DISFA_FOLDS, split
+from drml.data.readers.folds import BP4D_FOLDS, DISFA_FOLDS, split_subjects
 from drml.io.errors import UserError
 
 ALL = [name for fold in BP4D_FOLDS for name in fold]
@@ -53,7 +53,7 @@ def test_split_is_subject_exclusive_and_complete(
     subjects: set[str], fold: int, share: float, seed: int
 ) -> None:
     try:
-        train, val, test = split(subjects, fold, val_share=share, seed=seed)
+        train, val, test = split_subjects(subjects, fold, val_share=share, seed=seed)
     except UserError:
         others = subjects - set(BP4D_FOLDS[fold - 1])
         assert others == subjects or len(others) < 2
@@ -61,14 +61,16 @@ def test_split_is_subject_exclusive_and_complete(
     assert sorted(train + val + test) == sorted(subjects)
     assert set(test) == subjects & set(BP4D_FOLDS[fold - 1])
     assert train and test and bool(val) == (share > 0)
-    assert (train, val, test) == split(sorted(subjects, reverse=True), fold, val_share=share, seed=seed)
+    assert (train, val, test) == split_subjects(
+        sorted(subjects, reverse=True), fold, val_share=share, seed=seed
+    )
 
 
 def test_split_holds_out_the_share_asked_for_and_the_seed_chooses() -> None:
-    assert len(split(ALL, 1, val_share=0.2).val) == round(0.2 * 27)
-    assert len(split(ALL, 3, val_share=0.5).val) == 14
-    assert len({split(ALL, 1, seed=seed).val for seed in range(8)}) == 8
-    assert split([*ALL, "X001"], 1) == split(ALL, 1)
+    assert len(split_subjects(ALL, 1, val_share=0.2).val) == round(0.2 * 27)
+    assert len(split_subjects(ALL, 3, val_share=0.5).val) == 14
+    assert len({split_subjects(ALL, 1, seed=seed).val for seed in range(8)}) == 8
+    assert split_subjects([*ALL, "X001"], 1) == split_subjects(ALL, 1)
 
 
 @pytest.mark.parametrize(
@@ -83,4 +85,4 @@ def test_split_holds_out_the_share_asked_for_and_the_seed_chooses() -> None:
 )
 def test_split_says_what_is_missing(subjects: list[str], fold: int, share: float, said: str) -> None:
     with pytest.raises(UserError, match=said.replace("(", r"\(")):
-        split(subjects, fold, val_share=share)
+        split_subjects(subjects, fold, val_share=share)

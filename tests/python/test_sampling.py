@@ -79,7 +79,7 @@ def test_labels_not_drawn_for_stay_or_become_unknown() -> None:
     assert training_labels(labels, drawn).tolist() == labels.tolist()
     masked = training_labels(labels, drawn, "mask")
     assert masked.tolist() == [[1, 0], [0, 1]] and masked.dtype == np.int8
-    with pytest.raises(UserError, match="'forget' is neither"):
+    with pytest.raises(UserError, match="'forget': choose one of keep, mask"):
         training_labels(labels, drawn, "forget")
 
 

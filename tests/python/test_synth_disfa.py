@@ -12,7 +12,7 @@ import pytest
 import scipy.io
 
 from drml.data.labels import ALL_AUS, DISFA_AUS
-from drml.data.prepare import prepare_disfa
+from drml.data.prepare import prepare
 from drml.data.readers import disfa
 from drml.data.readers.folds import DISFA_FOLDS
 from drml.data.readers.images import ImageReader
@@ -138,7 +138,7 @@ def test_pictures_are_those_of_their_frames(made: tuple[Path, SynthSummary]) -> 
 
 def test_it_is_prepared_as_the_real_one_is(tmp_path: Path) -> None:
     write_disfa(tmp_path / "DISFA", subjects=6, frames=12, size=128, jobs=1, progress=False)
-    summary = prepare_disfa(tmp_path / "DISFA", tmp_path / "o", jobs=1, progress=False)
+    summary = prepare("disfa", tmp_path / "DISFA", tmp_path / "o", jobs=1, progress=False)
     assert summary["synthetic"] and (tmp_path / "o/synthetic.json").is_file()
     assert not summary["broken"] and summary["images"] > 60
     for path in (tmp_path / "o").glob("fold*/*_lmdb"):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drml.cli.values import au_list, factor, folds, integer, probability, share
+from drml.cli.values import au_list, factor, folds, integer, probability
 from drml.io.shipped import find_shipped
 
 __all__ = [
@@ -25,10 +25,7 @@ __all__ = [
     "add_figures",
     "add_net",
     "add_option",
-    "folds",
-    "integer",
     "only",
-    "share",
 ]
 
 Parser = argparse.ArgumentParser
@@ -272,22 +269,4 @@ def add_figures(parser: Parser) -> None:
     add_option(parser, "--out", ": a JSON file", metavar="FILE.json")
     add_option(parser, "--predictions", ", to write")
     add_option(parser, "--overwrite")
-    add_option(parser, "--json")
-
-
-# Until drml prepare takes them from OPTIONS.
-
-
-def add_jobs(parser: Parser) -> None:
-    """Add ``--jobs``."""
-    add_option(parser, "--jobs")
-
-
-def add_seed(parser: Parser) -> None:
-    """Add ``--seed``."""
-    add_option(parser, "--seed")
-
-
-def add_json(parser: Parser) -> None:
-    """Add ``--json``."""
     add_option(parser, "--json")

@@ -1,14 +1,19 @@
-"""``drml prepare``: its arguments, and what it runs."""
+"""``drml prepare``: its arguments, and what it runs.
+
+The data sets and their options come from the table `drml.data.readers.kinds.DATA_SETS`.
+"""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from drml.cli.arguments import add_command, add_jobs, add_json, add_seed, folds, integer, only, share
+from drml.cli.arguments import OPTIONS, Parser, add_check, add_command, add_option
 from drml.cli.output import note, print_json
-from drml.data.labels import parse_aus
+from drml.data.readers.kinds import DATA_SETS, Option
+from drml.io.errors import UserError
 
 
 def add(subparsers: Any) -> None:
@@ -18,53 +23,33 @@ def add(subparsers: Any) -> None:
         "prepare",
         run,
         "register faces, split folds, sample, write LMDBs, mean image and manifest",
-        "Reads ROOT and writes OUT/fold1 (train_lmdb, val_lmdb, test_lmdb, mean.binaryproto, manifest and\n"
-        "landmarks of each), the other folds, and OUT/summary.json with what was skipped and why.\n"
-        "Images of one's own are listed in a CSV file with columns path, AU1 and others, and, where known,\n"
-        "subject and landmarks x1, y1, x2 ...; without landmarks they are registered faces. Subjects are\n"
-        "dealt into folds.",
+        "Reads ROOT and writes OUT/fold1 (train_lmdb, val_lmdb, test_lmdb, mean.binaryproto, and the\n"
+        "manifest and landmarks of each split), the other folds, and OUT/summary.json, which tells how many\n"
+        "frames were skipped and why.\n\n"
+        "List your own images in a CSV file with the columns path, AU1, AU2, ... and, optionally, subject\n"
+        "and landmark coordinates x1, y1, x2, ...; images without landmarks must be registered faces. The\n"
+        "subjects are divided into three folds at random.",
         "drml prepare bp4d /data/BP4D data/drml\n"
-        "drml prepare disfa /data/DISFA data/disfa --threshold 2\n"
+        "drml prepare disfa /data/DISFA data/disfa --intensity 2\n"
         "drml prepare images faces.csv data/own",
     )
+    names = list(DATA_SETS)
+    parser.add_argument("kind", choices=names, metavar="KIND", help=f"data set: {_listed(names)}")
     parser.add_argument(
-        "kind", choices=["bp4d", "disfa", "images"], metavar="KIND", help="data set: bp4d, disfa or images"
-    )
-    parser.add_argument(
-        "root", type=Path, metavar="ROOT", help="folder of the data set; of images the CSV file"
+        "root", type=Path, metavar="ROOT", help="folder of the data set; for images the CSV file"
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
-    parser.add_argument("--folds", type=folds, default=(1, 2, 3), help="folds to write (default 1,2,3)")
+    # Not of the type in OPTIONS: a data set may have more than three folds.
     parser.add_argument(
-        "--val-share",
-        type=share,
-        default=0.2,
-        help="training subjects held out for validation (default 0.2)",
+        "--folds", type=_numbers, metavar="FOLDS", help=f"{OPTIONS['--folds'].meaning} (default: all)"
     )
-    parser.add_argument(
-        "--positives",
-        type=integer(0),
-        help="training frames per AU and video with it (default 100; disfa 800; images: all)",
-    )
-    parser.add_argument(
-        "--negatives",
-        type=integer(0),
-        help="training frames per AU and video without it (default 200; disfa 1600; images: all)",
-    )
-    parser.add_argument(
-        "--unsampled",
-        choices=["keep", "mask"],
-        default="keep",
-        help="labels of a chosen frame for the AUs it was not drawn for: keep them, or make them unknown",
-    )
-    parser.add_argument("--encoding", choices=["jpg", "png"], default="jpg", help="in the LMDB (default jpg)")
-    parser.add_argument("--size", type=integer(16), default=200, help="side of the faces (default 200)")
-    parser.add_argument("--aus", help="AUs of the labels, such as 1,2,4 (default: the data set's)")
+    add_option(parser, "--aus", " (default: those of the data set)")
     parser.add_argument(
         "--max-broken",
-        type=share,
+        type=float,
         default=0.05,
-        help="share of broken images that is put up with (default 0.05)",
+        metavar="SHARE",
+        help="fail if more than this share of the images cannot be read (default: 0.05)",
     )
     parser.add_argument(
         "--exclude",
@@ -72,75 +57,144 @@ def add(subparsers: Any) -> None:
         metavar="CSV",
         help="frames to leave out, such as those with bad landmarks: lines of video,first,last",
     )
-    parser.add_argument("--overwrite", action="store_true", help="replace OUT where it is not empty")
-    disfa = parser.add_argument_group("disfa alone")
-    disfa.add_argument(
-        "--threshold",
-        type=int,
-        choices=range(1, 6),
-        help="intensity from which an AU is present (default 3, as in the paper)",
+    _add_sampling(parser)
+    _add_encoding(parser)
+    _add_reader_options(parser)
+    for name in ("--jobs", "--overwrite", "--json"):
+        add_option(parser, name)
+    add_check(parser, lambda args: _check(parser, args))
+
+
+def _add_sampling(parser: Parser) -> None:
+    group = parser.add_argument_group("sampling")
+    group.add_argument(
+        "--val-share",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="share of the training subjects held out for validation (default: 0.2)",
     )
-    disfa.add_argument("--camera", choices=["left", "right"], help="whose videos (default left)")
-    disfa.add_argument(
-        "--landmark-folder",
-        type=Path,
-        metavar="DIR",
-        help="landmarks in the layout of Landmark_Points, where those do not suit the camera",
+    for name, what in (("positives", "with"), ("negatives", "without")):
+        defaults = "; ".join(f"{kind} {_count(getattr(one, name))}" for kind, one in DATA_SETS.items())
+        group.add_argument(
+            f"--{name}",
+            type=int,
+            metavar="N",
+            help=f"training frames {what} each AU, for each AU and video (default: {defaults})",
+        )
+    group.add_argument(
+        "--unsampled",
+        choices=["keep", "mask"],
+        default="keep",
+        help="how to treat the labels of AUs for which a frame was not sampled: keep them (default) or mark"
+        " them unknown (mask)",
     )
-    disfa.add_argument(
-        "--first-frame",
-        type=int,
-        choices=[0, 1],
-        help="number of the first one in folders of extracted frames (default: 0 where there is such an"
-        " image, else 1)",
+    add_option(group, "--seed")
+
+
+def _add_encoding(parser: Parser) -> None:
+    group = parser.add_argument_group("encoding")
+    group.add_argument(
+        "--encoding", choices=["jpg", "png"], default="jpg", help="file format of the faces (default: jpg)"
     )
-    own = parser.add_argument_group("images alone")
-    own.add_argument(
-        "--labels",
-        choices=["signed", "01"],
-        help="signed: 1 present, -1 absent, 0 unknown (default); 01: 1 present, 0 absent, 9 unknown",
+    add_option(group, "--size", default=200)
+
+
+def _reader_options() -> dict[str, tuple[Option, list[str]]]:
+    """Return name -> option, and the data sets that have it."""
+    found: dict[str, tuple[Option, list[str]]] = {}
+    for kind, data_set in DATA_SETS.items():
+        for option in data_set.options:
+            found.setdefault(option.name, (option, []))[1].append(kind)
+    return found
+
+
+def _add_reader_options(parser: Parser) -> None:
+    """Add the options of the data sets' readers; an option that is not given is absent from the arguments."""
+    groups: dict[str, Any] = {}
+    for option, kinds in _reader_options().values():
+        title = f"only for {_listed(kinds)}"
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        settings: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": option.help}
+        if option.type is bool:
+            groups[title].add_argument(option.flag, action="store_true", **settings)
+        else:
+            metavar = f"{{{','.join(map(str, option.choices))}}}" if option.choices else None
+            groups[title].add_argument(option.flag, type=option.type, metavar=metavar, **settings)
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the reader's options that were given."""
+    return {name: getattr(args, name) for name in _reader_options() if name in args}
+
+
+def _check(parser: Parser, args: argparse.Namespace) -> None:
+    """Report values that the library refuses as wrong usage, before anything is read."""
+    from drml.data.register_faces import check_max_broken
+
+    data_set = DATA_SETS[args.kind]
+    for name in _given(args):
+        option, kinds = _reader_options()[name]
+        if args.kind not in kinds:
+            parser.error(f"{option.flag} is only for {_listed(kinds)}")
+    try:
+        data_set.check_options(_given(args))
+        check_max_broken(args.max_broken)
+        if args.folds is not None:
+            data_set.check_folds(args.folds)
+        args.sampling, args.face_encoding = _sampling_and_encoding(args)
+    except UserError as error:
+        parser.error(str(error))
+
+
+def _sampling_and_encoding(args: argparse.Namespace) -> tuple[Any, Any]:
+    from drml.data.register_faces import Encoding
+    from drml.data.sampling import Sampling
+
+    sampling = Sampling(
+        val_share=args.val_share,
+        positives=args.positives,
+        negatives=args.negatives,
+        unsampled=args.unsampled,
+        seed=args.seed,
     )
-    only(parser, "kind", "disfa", ("threshold", "camera", "landmark_folder", "first_frame"))
-    own.add_argument(
-        "--images-anywhere",
-        action="store_const",
-        const=True,
-        help="let the list name images outside of its own folder; look first at lists that others wrote",
-    )
-    only(parser, "kind", "images", ("labels", "images_anywhere"))
-    add_seed(parser)
-    add_jobs(parser)
-    add_json(parser)
+    return sampling, Encoding(format=args.encoding, size=args.size)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in text.replace(",", " ").split())
+
+
+_numbers.__name__ = "list of numbers"
+
+
+def _count(number: int | None) -> str:
+    return "all" if number is None else str(number)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def run(args: argparse.Namespace) -> None:
     """Prepare a data set for training."""
-    from drml.data.prepare import prepare_bp4d, prepare_disfa, prepare_images
+    from drml.data.prepare import prepare
 
-    options: dict[str, Any] = {}
-    if args.aus:
-        options["aus"] = parse_aus(args.aus)
-    of_one_kind = ("threshold", "camera", "landmark_folder", "first_frame", "labels", "images_anywhere")
-    for name in ("positives", "negatives", *of_one_kind):
-        # Left out, they are what suits the kind; those of another kind are left out.
-        if getattr(args, name) is not None:
-            options[name] = getattr(args, name)
-    of_kind = {"bp4d": prepare_bp4d, "disfa": prepare_disfa, "images": prepare_images}[args.kind]
-    summary = of_kind(
+    summary = prepare(
+        args.kind,
         args.root,
         args.out,
         folds=args.folds,
-        seed=args.seed,
-        val_share=args.val_share,
-        unsampled=args.unsampled,
-        encoding=args.encoding,
-        size=args.size,
+        aus=args.aus,
+        sampling=args.sampling,
+        encoding=args.face_encoding,
+        exclude=args.exclude,
+        max_broken=args.max_broken,
         jobs=args.jobs,
         progress=not args.quiet,
-        max_broken=args.max_broken,
         overwrite=args.overwrite,
-        exclude=args.exclude,
-        **options,
+        **_given(args),
     )
     if args.json:
         print_json(summary)
@@ -149,5 +203,5 @@ def run(args: argparse.Namespace) -> None:
         if summary[what]:
             counts = ", ".join(f"{reason} {count}" for reason, count in summary[what].items())
             lines.append(f"{what}: {counts}")
-    lines.append(f"more in {args.out / 'summary.json'}")
+    lines.append(f"{args.out / 'summary.json'} has the details")
     note(args, "\n".join(lines))

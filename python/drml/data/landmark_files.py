@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from drml.data.manifest import manifest_beside
+from drml.data.manifest import manifest_path
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.io.limits import read_npz
 
-__all__ = ["POINTS", "landmarks_beside", "read_landmarks", "write_landmarks"]
+__all__ = ["POINTS", "landmarks_path", "read_landmarks", "write_landmarks"]
 
 POINTS = 49
 """Landmarks of a face."""
@@ -26,9 +26,9 @@ POINTS = 49
 _AGAIN = "prepare the data again with drml prepare"
 
 
-def landmarks_beside(lmdb: Path) -> Path:
+def landmarks_path(lmdb: Path) -> Path:
     """Name an LMDB's landmark file, there or not: ``fold1/test_lmdb`` -> ``fold1/test_landmarks.npz``."""
-    manifest = manifest_beside(lmdb)
+    manifest = manifest_path(lmdb)
     return manifest.with_name(manifest.stem + "_landmarks.npz")
 
 

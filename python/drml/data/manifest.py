@@ -24,7 +24,7 @@ __all__ = [
     "Manifest",
     "Row",
     "iterate_manifest",
-    "manifest_beside",
+    "manifest_path",
     "read_aus",
     "read_manifest",
     "write_manifest",
@@ -56,7 +56,7 @@ class Manifest:
     rows: dict[str, Row]
 
 
-def manifest_beside(lmdb: Path) -> Path:
+def manifest_path(lmdb: Path) -> Path:
     """Name the manifest of an LMDB folder, there or not: ``fold1/test_lmdb`` -> ``fold1/test.csv``."""
     path = Path(os.path.abspath(lmdb))  # noqa: PTH100 - "." must get its name, links must keep theirs
     manifest = path.with_name(path.name.removesuffix(LMDB_SUFFIX) + ".csv")

@@ -1,6 +1,6 @@
-"""Registers faces, in several processes, and keeps them encoded in one scratch file.
+"""Registers faces in several processes and stores them, encoded, in one scratch file.
 
-Only encoded images of a few tasks are ever in memory.
+Only the encoded images of a few tasks are in memory at any time.
 """
 
 from __future__ import annotations
@@ -8,224 +8,190 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
-import multiprocessing
 import os
 import signal
 import sys
-from collections import Counter
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
 from drml.data import registration
+from drml.data.face_store import BrokenImage, FaceStore
 from drml.data.readers import images
 from drml.data.readers.video import VideoFrame
 from drml.io.errors import UserError
 from drml.io.opencv import decode_image
+from drml.io.workers import WORKER_ENDED, WorkerPool
 
-__all__ = ["CHUNK", "Broken", "Faces", "Task", "encode", "register_all"]
+__all__ = ["CHUNK", "Encoding", "Task", "check_max_broken", "encode", "register_all"]
 
-CHUNK = 32  # frames a task: some 400 ms of work, some 500 kB of answer
+CHUNK = 32  # frames of a task: about 400 ms of work and 500 kB of results
 _PRINTED = 10  # broken images named on the terminal; the summary names all
 _QUALITY = 95
-_AHEAD = 3  # tasks that a process has before it
+_AHEAD = 3  # tasks that wait for each process
+_LARGEST = 4096  # side of a face in pixels: far beyond use, and within what JPEG and Caffe can hold
+_FORMATS = ("jpg", "png")
 
 
-@dataclasses.dataclass(frozen=True, order=True)
-class Broken:
-    """An image that could not be used: its record's number, its name, what is wrong with it."""
-
-    index: int
-    image: str
-    fault: str
-
-
-class Faces:
-    """The registered faces, encoded, in one scratch file; and what was noticed on the way.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How registered faces are stored.
 
     Attributes
     ----------
-    sums : dict of str to ndarray of int64, shape (size, size, 3)
-        Sums of the sampled faces by subject, BGR. Every fold's mean image is a sum over its training
-        subjects, exact and independent of the order in which processes answer.
-    broken : list of Broken
-        Images that could not be used, and their faults, in the order of the records.
-    converted : Counter
-        Conversion (``"greyscale"``, ``"CMYK"``, ...) -> number of images.
-    converted_examples : dict
-        Conversion -> a few names of images.
+    format : {"jpg", "png"}
+        JPEG of quality 95, or PNG, which is lossless and about four times as large.
+    size : int
+        Side of the faces in pixels, 16 to 4096.
+
+    Raises
+    ------
+    UserError
+        A value is out of range.
+
+    Examples
+    --------
+    >>> Encoding(format="png").size
+    200
     """
 
-    def __init__(self, path: Path) -> None:
-        self._file: IO[bytes] = path.open("w+b")
-        self._place: dict[int, tuple[int, int]] = {}
-        self._landmarks: dict[int, np.ndarray | None] = {}
-        self._end = 0
-        self.sums: dict[str, np.ndarray] = {}
-        self.broken: list[Broken] = []
-        self.converted: Counter[str] = Counter()
-        self.converted_examples: dict[str, list[str]] = {}
+    format: str = "jpg"
+    size: int = registration.SIZE
 
-    def __enter__(self) -> Faces:
-        return self
+    def __post_init__(self) -> None:
+        if self.format not in _FORMATS:
+            raise UserError(f"encoding {self.format!r}: choose one of {', '.join(_FORMATS)}")
+        if not 16 <= self.size <= _LARGEST:
+            raise UserError(f"faces of {self.size} pixels: give a size from 16 to {_LARGEST}")
 
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
 
-    def __contains__(self, index: int) -> bool:
-        return index in self._place
-
-    @property
-    def count(self) -> int:
-        """Number of faces."""
-        return len(self._place)
-
-    def add(self, index: int, data: bytes, landmarks: np.ndarray | None) -> None:
-        """Append the encoded face of record `index` and keep its landmarks, float32 (N, 2), if it has any."""
-        self._file.write(data)
-        self._place[index] = (self._end, len(data))
-        self._landmarks[index] = landmarks
-        self._end += len(data)
-
-    def get(self, index: int) -> bytes:
-        """Read the encoded face of record `index`; raise OSError where the file does not hold it whole."""
-        at, length = self._place[index]
-        data = os.pread(self._file.fileno(), length, at)
-        if len(data) != length:
-            raise OSError("the scratch file has become shorter")
-        return data
-
-    def landmarks(self, index: int) -> np.ndarray | None:
-        """Give the landmarks of record `index` in pixels of its face; None where it has none."""
-        return self._landmarks[index]
-
-    def flush(self) -> None:
-        """Make what was added readable."""
-        self._file.flush()
+def check_max_broken(share: float) -> None:
+    """Raise `UserError` if the tolerated share of broken images is not in [0, 1]."""
+    if not 0 <= share <= 1:
+        raise UserError(f"share of broken images {share}: give a number from 0 to 1")
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A worker's portion: frames of one subject, and of one video file where they come from one.
+    """Frames for a worker process to register: of one subject, and of one video file if they are in one.
 
     Attributes
     ----------
     subject : str
     frames : list of (index, image, landmarks, sampled)
-        Record number, file or frame of a video (in ascending order), ndarray (N, 2) or None (the image is
-        a face as it is), and whether the face counts in `Faces.sums`.
-    encoding : {"jpg", "png"}
-    size : int
-        Side of the face in pixels.
+        Number of the record; image file or frame of a video, in ascending order; ndarray (N, 2), or None if
+        the image is a registered face; whether the face counts in `FaceStore.sums`.
+    encoding : Encoding
     last : bool
-        No other task follows for this video file: what is left of it is then checked.
+        This is the last task for the video file: after it, the rest of the video is checked.
     """
 
     subject: str
     frames: list[tuple[int, Path | VideoFrame, np.ndarray | None, bool]]
-    encoding: str
-    size: int
+    encoding: Encoding
     last: bool = True
 
     @property
     def video(self) -> Path | None:
-        """The video file that the frames come from, if any."""
+        """The video file that has the frames, or None."""
         image = self.frames[0][1]
         return image.video if isinstance(image, VideoFrame) else None
 
 
 @dataclasses.dataclass(frozen=True)
-class _Answer:
+class _TaskResult:
     subject: str
-    faces: list[tuple[int, bytes, np.ndarray | None]]  # record, encoded face, landmarks in it
-    notes: list[tuple[str, str]]
-    broken: list[Broken]
-    total: np.ndarray | None  # sum of the sampled faces as decoded again, uint32 (size, size, 3)
+    faces: list[tuple[int, bytes, np.ndarray | None]]  # record, encoded face, its landmarks
+    conversions: list[tuple[str, str]]  # image, conversion
+    broken: list[BrokenImage]
+    total: np.ndarray | None  # sum of the sampled faces after encoding and decoding, uint32 (size, size, 3)
 
 
-def _register_task(task: Task, reader: images.ImageReader) -> _Answer:
+def _register_task(task: Task, reader: images.ImageReader) -> _TaskResult:
     faces: list[tuple[int, bytes, np.ndarray | None]] = []
-    notes: list[tuple[str, str]] = []
-    broken: list[Broken] = []
+    conversions: list[tuple[str, str]] = []
+    broken: list[BrokenImage] = []
     total: np.ndarray | None = None
     for index, image, landmarks, sampled in task.frames:
         try:
-            picture, note = reader.load(image)
+            picture, conversion = reader.load(image)
             points = None
             if landmarks is None:
-                face = registration.whole(picture, task.size)
+                face = registration.whole(picture, task.encoding.size)
             else:
-                face = registration.register(picture, landmarks, task.size)
-                points = registration.place(landmarks, task.size).astype(np.float32)
-        # OpenCV warps no image with a side beyond 32,767.
+                face = registration.register(picture, landmarks, task.encoding.size)
+                points = registration.place(landmarks, task.encoding.size).astype(np.float32)
+        # OpenCV cannot warp images with a side above 32,767 pixels.
         except (UserError, cv2.error) as error:
-            broken.append(Broken(index, str(image), str(error).removeprefix(f"{image}: ")))
+            broken.append(BrokenImage(index, str(image), str(error).removeprefix(f"{image}: ")))
             continue
-        if note:
-            notes.append((str(image), note))
-        data = encode(face, task.encoding)
+        if conversion:
+            conversions.append((str(image), conversion))
+        data = encode(face, task.encoding.format)
         faces.append((index, data, points))
         if sampled:
             if total is None:
                 total = np.zeros(face.shape, np.uint32)
-            # The mean is that of the images which training will see, so after the loss of encoding.
+            # The mean is over the images as training will decode them, so with the losses of JPEG.
             total += np.asarray(decode_image(data))
     if task.last and task.video is not None:
         reader.finish(task.video)
-    return _Answer(task.subject, faces, notes, broken, total)
+    return _TaskResult(task.subject, faces, conversions, broken, total)
 
 
-def encode(image: np.ndarray, encoding: str = "jpg") -> bytes:
+def encode(image: np.ndarray, format: str = "jpg") -> bytes:
     """Encode a face as it is stored: JPEG of quality 95, or PNG."""
-    parameters = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if encoding == "jpg" else []
-    done, data = cv2.imencode(f".{encoding}", image, parameters)
-    if not done:
-        raise ValueError(f"OpenCV cannot encode as {encoding}")
+    parameters = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if format == "jpg" else []
+    encoded, data = cv2.imencode(f".{format}", image, parameters)
+    if not encoded:
+        raise ValueError(f"OpenCV cannot encode as {format}")
     return bytes(data)
 
 
-_reader = images.ImageReader()  # a worker process's own: it lasts from task to task
+_reader = images.ImageReader()  # of a worker process, from task to task
 
 
-def _work(task: Task) -> _Answer:
+def _work(task: Task) -> _TaskResult:
     return _register_task(task, _reader)
 
 
 def _start_worker() -> None:
-    # As many processes as cores: threads inside each would only get in each other's way. An interrupt
-    # reaches the whole group; the parent is the one to act on it.
+    # There are as many processes as cores, so OpenCV's threads would only compete. An interrupt reaches the
+    # whole process group; the parent handles it.
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def register_all(
-    tasks: Sequence[Task], faces: Faces, *, jobs: int = 0, max_broken: float = 0.05, progress: bool = True
+    tasks: Sequence[Task],
+    faces: FaceStore,
+    *,
+    jobs: int = 0,
+    max_broken: float = 0.05,
+    progress: bool = True,
 ) -> None:
     """Register the faces of all tasks into `faces`.
 
     Parameters
     ----------
     tasks : sequence of Task
-        What to do.
-    faces : Faces
-        Where the faces go; also counts what was converted and what is broken, and both are said on
-        standard error.
+    faces : FaceStore
+        Stores the faces, and counts converted and broken images, which are also reported on standard error.
     jobs : int, keyword-only
-        Processes; 0 takes one for each core at hand. The result does not depend on it.
+        Number of processes; 0 takes one for each core. The result does not depend on it.
     max_broken : float, keyword-only
-        The share of all images that may be broken.
+        Fail if more than this share of all images is broken.
     progress : bool, keyword-only
         Show a progress bar.
 
     Raises
     ------
     UserError
-        More images than `max_broken` allows are broken, or a worker process was killed.
+        More images than `max_broken` allows are broken, or a worker process ended unexpectedly.
     OSError
         The scratch file cannot be written.
     """
@@ -233,63 +199,63 @@ def register_all(
     jobs = min(jobs if jobs > 0 else len(os.sched_getaffinity(0)), max(1, len(tasks)))
     with (
         tqdm(total=wanted, desc="registering", unit="face", disable=not progress) as bar,
-        contextlib.closing(_answers(tasks, jobs)) as answers,
+        contextlib.closing(_results(tasks, jobs)) as results,
     ):
-        for answer in answers:
-            for index, data, points in answer.faces:
-                faces.add(index, data, points)
-            if answer.total is not None:
-                known = faces.sums.setdefault(answer.subject, np.zeros(answer.total.shape, np.int64))
-                known += answer.total
-            for path, note in answer.notes:
-                faces.converted[note] += 1
-                examples = faces.converted_examples.setdefault(note, [])
-                if len(examples) < 5:
-                    examples.append(path)
-            for one in answer.broken:
-                faces.broken.append(one)
-                if len(faces.broken) <= _PRINTED:
-                    tqdm.write(f"skipped: {one.image}: {one.fault}", file=sys.stderr)
+        for result in results:
+            _store(result, faces)
             if len(faces.broken) > max_broken * wanted:
                 first = faces.broken[0]
                 raise UserError(
-                    f"{first.image}: {first.fault}; {len(faces.broken)} of {wanted} images are broken"
-                    f" so far, more than {max_broken:.0%}: mend the data set, or allow more with --max-broken"
+                    f"{first.image}: {first.fault}; {len(faces.broken)} of {wanted} images are broken so far,"
+                    f" more than {max_broken:.0%}: repair the data set, or allow more with --max-broken"
                 )
-            bar.update(len(answer.faces) + len(answer.broken))
+            bar.update(len(result.faces) + len(result.broken))
     faces.broken.sort()
     faces.flush()
     if len(faces.broken) > _PRINTED:
         print(f"skipped: {len(faces.broken)} broken images in all; summary.json names them", file=sys.stderr)
-    for note, count in faces.converted.most_common():
+    for conversion, count in faces.converted.most_common():
         print(
-            f"converted: {count} images ({note}), such as {faces.converted_examples[note][0]}",
+            f"converted: {count} images ({conversion}), such as {faces.converted_examples[conversion][0]}",
             file=sys.stderr,
         )
 
 
-def _answers(tasks: Sequence[Task], jobs: int) -> Generator[_Answer]:
-    """Work through the tasks, a bounded number of them at a time."""
+def _store(result: _TaskResult, faces: FaceStore) -> None:
+    """Add the faces and statistics of a task to the store, and report broken images."""
+    for index, data, points in result.faces:
+        faces.add(index, data, points)
+    if result.total is not None:
+        known = faces.sums.setdefault(result.subject, np.zeros(result.total.shape, np.int64))
+        known += result.total
+    for path, conversion in result.conversions:
+        faces.converted[conversion] += 1
+        examples = faces.converted_examples.setdefault(conversion, [])
+        if len(examples) < 5:
+            examples.append(path)
+    for one in result.broken:
+        faces.broken.append(one)
+        if len(faces.broken) <= _PRINTED:
+            tqdm.write(f"skipped: {one.image}: {one.fault}", file=sys.stderr)
+
+
+def _results(tasks: Sequence[Task], jobs: int) -> Generator[_TaskResult]:
+    """Register the faces of all tasks, a bounded number of tasks at a time."""
     if jobs == 1:
         with images.ImageReader() as reader:
             for task in tasks:
                 yield _register_task(task, reader)
         return
-    # Forking a process that already runs threads (OpenCV's, tqdm's) can hang: start afresh. A pool for
-    # each process, since the tasks of a video go to one and the same, in their order: it decodes the video
-    # once, and from front to back.
-    context = multiprocessing.get_context("spawn")
-    pools = [
-        concurrent.futures.ProcessPoolExecutor(1, mp_context=context, initializer=_start_worker)
-        for _ in range(jobs)
-    ]
+    # One pool for each process: all tasks of a video go to the same process, in their order, which so decodes
+    # the video once, from front to back.
+    pools = [WorkerPool(1, initializer=_start_worker) for _ in range(jobs)]
     try:
         groups = _by_video(tasks)
-        own: list[list[Task]] = [[] for _ in pools]  # what is left of each pool's video, last task first
-        waiting: dict[concurrent.futures.Future[_Answer], int] = {}
+        own: list[list[Task]] = [[] for _ in pools]  # the rest of each pool's video, last task first
+        waiting: dict[concurrent.futures.Future[_TaskResult], int] = {}
         load = [0] * jobs
         while True:
-            # Round by round, so that none is kept waiting while another gets its third.
+            # In rounds, so that no process idles while another gets its third task.
             for depth in range(1, _AHEAD + 1):
                 for lane, pool in enumerate(pools):
                     if load[lane] >= depth:
@@ -305,7 +271,7 @@ def _answers(tasks: Sequence[Task], jobs: int) -> Generator[_Answer]:
                 load[waiting.pop(future)] -= 1
                 yield future.result()
     except concurrent.futures.process.BrokenProcessPool:
-        raise UserError("a worker process was ended from outside (out of memory?); try fewer jobs") from None
+        raise UserError(WORKER_ENDED) from None
     finally:
         for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
@@ -314,7 +280,7 @@ def _answers(tasks: Sequence[Task], jobs: int) -> Generator[_Answer]:
 
 
 def _by_video(tasks: Sequence[Task]) -> Iterator[list[Task]]:
-    """Group the tasks that one process must do in their order: those of a video; any other stands alone."""
+    """Group the tasks of each video, which one process must do in order; any other task is its own group."""
     group: list[Task] = []
     for task in tasks:
         if group and (task.video is None or task.video != group[-1].video):

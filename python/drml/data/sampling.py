@@ -1,19 +1,68 @@
-"""Which frames of a video train: so many with an AU, so many without, for each AU; an explicit seed.
+"""Sampling of training frames: for each AU and video, so many frames with the AU and so many without.
 
-Only training data are sampled; validation and test data keep every frame.
+Only the training split is sampled; the validation and test splits keep every frame.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Sequence
 
 import numpy as np
 
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN
+from drml.data.readers.folds import check_val_share
 from drml.io.errors import UserError
 
-__all__ = ["draw", "draw_video", "training_labels"]
+__all__ = ["Sampling", "draw", "draw_video", "training_labels"]
+
+_UNSAMPLED = ("keep", "mask")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """What is drawn at random when a data set is prepared: validation subjects and training frames.
+
+    Attributes
+    ----------
+    val_share : float
+        Share of the training subjects held out for validation, in [0, 1); 0 writes no validation split.
+    positives, negatives : int, optional
+        Number of training frames with and without each AU, for each AU and video; by default the data set's
+        (see `drml.data.readers.kinds.DATA_SETS`), for a list of your own images all.
+    unsampled : {"keep", "mask"}
+        How to treat the labels of AUs for which a frame was not sampled: keep them or make them unknown.
+    seed : int
+        Determines the validation subjects, the sampled frames, the order of the training split, and the folds
+        of a data set that has none of its own.
+
+    Raises
+    ------
+    UserError
+        A value is out of range.
+
+    Examples
+    --------
+    >>> Sampling(positives=10, negatives=20, unsampled="mask").val_share
+    0.2
+    """
+
+    val_share: float = 0.2
+    positives: int | None = None
+    negatives: int | None = None
+    unsampled: str = "keep"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_val_share(self.val_share)
+        for name, count in (("positives", self.positives), ("negatives", self.negatives)):
+            if count is not None and count < 0:
+                raise UserError(f"{name} {count}: give 0 or more frames for each AU and video")
+        if self.positives == self.negatives == 0:
+            raise UserError("positives 0 and negatives 0: there would be no training frames")
+        if self.unsampled not in _UNSAMPLED:
+            raise UserError(f"unsampled {self.unsampled!r}: choose one of {', '.join(_UNSAMPLED)}")
 
 
 def draw_video(
@@ -25,25 +74,25 @@ def draw_video(
     negatives: int = 200,
     seed: int = 0,
 ) -> np.ndarray:
-    """Draw the training frames of one video, AU by AU.
+    """Draw the training frames of one video for each AU.
 
     Parameters
     ----------
     labels : ndarray, shape (N, K)
-        +1, -1 or 0 of the video's frames, in the order of their numbers.
+        +1, -1 or 0 for each frame of the video, in the order of their numbers.
     video : str
-        The video's name. With the seed and the AU it fixes the draw, whatever else is drawn.
+        The video's name. Name, seed and AU determine the draw, whatever else is drawn.
     aus : sequence of int
         The K AUs.
     positives, negatives : int, keyword-only
-        How many frames with and without each AU; all of them where there are fewer.
+        How many frames with and without each AU; all of them if there are fewer.
     seed : int, keyword-only
-        Another seed, another draw.
+        The seed of the draw.
 
     Returns
     -------
     ndarray of bool, shape (N, K)
-        Which frame was drawn for which AU. The training set is the frames drawn for any.
+        Which frame was drawn for which AU. A frame trains if it was drawn for any AU.
 
     Examples
     --------
@@ -52,7 +101,7 @@ def draw_video(
     np.int64(2)
     """
     if positives < 0 or negatives < 0:
-        raise UserError(f"{positives} positives and {negatives} negatives a video: counts cannot be negative")
+        raise UserError(f"{positives} positives and {negatives} negatives: counts cannot be negative")
     labels = np.asarray(labels)
     drawn = np.zeros(labels.shape, bool)
     for column, au in enumerate(aus):
@@ -79,7 +128,7 @@ def draw(
     Parameters
     ----------
     videos, frames : sequences of length N
-        The video and the number of each frame, in any order: the draw does not depend on it.
+        The video and the number of each frame, in any order; the order does not change the draw.
     labels : ndarray, shape (N, K)
         The labels of each frame.
     aus : sequence of int
@@ -105,17 +154,17 @@ def draw(
 
 
 def training_labels(labels: np.ndarray, drawn: np.ndarray, unsampled: str = "keep") -> np.ndarray:
-    """Give the labels that training sees.
+    """Return the labels to train with.
 
     Parameters
     ----------
     labels, drawn : ndarray, shape (N, K)
-        Of the chosen frames.
+        The labels of the training frames, and for which AUs each was drawn.
     unsampled : {"keep", "mask"}
-        Labels for which a frame was not drawn stay (``keep``) or become unknown (``mask``).
+        Keep the labels of AUs for which a frame was not drawn, or make them unknown.
     """
     if unsampled == "keep":
         return labels
     if unsampled == "mask":
         return np.where(drawn, labels, UNKNOWN).astype(labels.dtype)
-    raise UserError(f"unsampled labels: {unsampled!r} is neither 'keep' nor 'mask'")
+    raise UserError(f"unsampled {unsampled!r}: choose one of {', '.join(_UNSAMPLED)}")

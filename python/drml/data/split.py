@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 from drml.data.lmdb import check_lmdb, read_lmdb
-from drml.data.manifest import LMDB_SUFFIX, Manifest, manifest_beside, read_manifest
+from drml.data.manifest import LMDB_SUFFIX, Manifest, manifest_path, read_manifest
 from drml.io.errors import UserError
 from drml.io.image_headers import is_cut_jpeg
 from drml.io.opencv import decode_image
@@ -189,7 +189,7 @@ def open_split(path: str | Path, split: str = "test") -> Split:
     else:
         lmdb = Path(os.path.normpath(name))
         check_lmdb(lmdb)
-        manifest_file = manifest_beside(lmdb)
+        manifest_file = manifest_path(lmdb)
         # The CSV file is known to be the manifest only if the folder is named as drml prepare names it.
         named = lmdb.absolute().name.endswith(LMDB_SUFFIX)
         manifest = read_manifest(manifest_file) if named and manifest_file.is_file() else None

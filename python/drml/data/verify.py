@@ -12,9 +12,9 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
-from drml.data.landmark_files import landmarks_beside, read_landmarks
+from drml.data.landmark_files import landmarks_path, read_landmarks
 from drml.data.lmdb import Item, check_lmdb, read_lmdb
-from drml.data.manifest import Row, iterate_manifest, manifest_beside, read_aus
+from drml.data.manifest import Row, iterate_manifest, manifest_path, read_aus
 from drml.data.readers import images
 from drml.data.registration import SIZE
 from drml.io.errors import UserError
@@ -80,7 +80,7 @@ def verify(
         raise UserError(
             f"{lmdb_dir}: {checked} records, {manifest} has {listed}; the first missing one is {missing.key}"
         )
-    landmarks = landmarks_beside(lmdb_dir)
+    landmarks = landmarks_path(lmdb_dir)
     keys = (row.key for row in iterate_manifest(manifest))
     if landmarks.is_file() and any(a != b for a, b in itertools.zip_longest(read_landmarks(landmarks), keys)):
         raise UserError(f"{landmarks}: its keys are not those of {manifest}; prepare the data again")
@@ -96,7 +96,7 @@ def verify(
 
 
 def _sibling(lmdb_dir: Path) -> Path:
-    manifest = manifest_beside(lmdb_dir)
+    manifest = manifest_path(lmdb_dir)
     if not manifest.is_file():
         raise UserError(f"{lmdb_dir}: no manifest beside it ({manifest.name}); name its CSV")
     return manifest

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.data.manifest import Manifest, read_manifest
+from drml.data.readers.kinds import DATA_SETS
 from drml.data.readers.listed import NO_SUBJECTS
 from drml.experiments.settings import SPLITS
 from drml.io.errors import UserError
@@ -17,11 +18,7 @@ __all__ = ["check", "describe"]
 
 _SUMMARY_FILE = "summary.json"
 
-_CODING = {
-    "bp4d": "BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
-    "disfa": "DISFA's intensities: from {threshold} on present (+1), less absent (-1), not coded unknown (0)",
-    "images": "the list's, notation '{labels}', as present (+1), absent (-1), unknown (0)",
-}
+_OTHER_CODING = "as the reader of the data set gave them"
 
 
 def check(data: str | Path, folds: Iterable[int]) -> None:
@@ -105,7 +102,9 @@ def describe(data: str | Path) -> list[str]:
         return [f"Labels, registration, sampling: not known, there is no {_SUMMARY_FILE} beside the folds."]
     try:
         kind, options = summary["kind"], dict(summary["options"])
-        coding = _CODING[kind].format(threshold=options.get("threshold"), labels=options.get("labels"))
+        if "threshold" in options:  # as data were prepared before the option was renamed
+            options["intensity"] = options["threshold"]
+        coding = DATA_SETS[kind].describe_labels(options) if kind in DATA_SETS else _OTHER_CODING
         mixed = NO_SUBJECTS in summary.get("incomplete", {})
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{data / _SUMMARY_FILE}: {_DAMAGED}") from None

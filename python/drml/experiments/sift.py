@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml.data.landmark_files import POINTS, landmarks_beside, read_landmarks
+from drml.data.landmark_files import POINTS, landmarks_path, read_landmarks
 from drml.data.manifest import LMDB_SUFFIX
 from drml.data.split import Split, open_split
 from drml.io.errors import UserError
@@ -143,7 +143,7 @@ def sift_features(
     data = open_split(lmdb)
     if data.manifest is None:
         raise UserError(f"{lmdb}: no manifest beside it; give an LMDB as drml prepare writes it")
-    landmarks_file = landmarks_beside(data.lmdb)
+    landmarks_file = landmarks_path(data.lmdb)
     landmarks = read_landmarks(landmarks_file)
     keys = sorted(data.manifest.rows)  # LMDB's order
     missing = next((key for key in keys if key not in landmarks), None)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drml.data.labels import BP4D_AUS, DISFA_AUS
-from drml.data.manifest import manifest_beside, read_manifest
+from drml.data.manifest import manifest_path, read_manifest
 from drml.io.errors import UserError
 from drml.io.shipped import find_shipped
 from drml.nets import snapshots
@@ -201,7 +201,7 @@ def _aus_of_training_data(weights: Path) -> tuple[int, ...] | None:
         net = Path(solver.net or solver.train_net)
         net = net if net.is_file() else weights.with_name(net.name)
         for entry in data_paths(read_prototxt(net)):
-            manifest = manifest_beside(Path(entry.path))
+            manifest = manifest_path(Path(entry.path))
             if entry.field == "source" and manifest.is_file():
                 return read_manifest(manifest).aus
     except UserError:

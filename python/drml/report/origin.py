@@ -7,16 +7,14 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+from drml.data.readers.kinds import DATA_SETS
 from drml.io import machine
 from drml.nets.preprocessing import describe_preprocessing
 from drml.report.rendering import Section, render
 from drml.training.folder import SOLVER_FILE
 
-# Options of drml prepare as its summary names them; the last five are of one kind alone.
-_OPTIONS = (
-    *("seed", "val_share", "positives", "negatives", "unsampled", "encoding", "size", "exclude"),
-    *("threshold", "camera", "landmark_folder", "first_frame", "labels"),
-)
+# Options of drml prepare as its summary names them, except for those of the data set's reader.
+_OPTIONS = ("seed", "val_share", "positives", "negatives", "unsampled", "encoding", "size", "exclude")
 
 
 def _commands(
@@ -32,9 +30,11 @@ def _commands(
         command = ["drml", "prepare", str(summary["kind"]), str(summary["root"]), str(data_dir)]
         command += ["--folds", ",".join(map(str, options["folds"]))]
         command += ["--aus", ",".join(map(str, summary["aus"]))]
-        for name in _OPTIONS:
-            if options.get(name) is not None:
-                command += [f"--{name.replace('_', '-')}", str(options[name])]
+        known = DATA_SETS.get(str(summary["kind"]))
+        for name in (*_OPTIONS, *(option.name for option in (known.options if known else ()))):
+            if options.get(name) is not None and options[name] is not False:
+                command.append(f"--{name.replace('_', '-')}")
+                command += [] if options[name] is True else [str(options[name])]
         commands.append(shlex.join(command))
     if train_dir is not None:
         commands.append(shlex.join(["caffe", "train", "-solver", str(Path(train_dir) / SOLVER_FILE)]))

@@ -26,7 +26,7 @@ import numpy as np
 from tqdm import tqdm
 
 from drml.data.labels import ALL_AUS
-from drml.data.readers.disfa import CODED_AUS, THRESHOLD
+from drml.data.readers.disfa import CODED_AUS, INTENSITY
 from drml.data.readers.folds import DISFA_FOLDS
 from drml.synth.behaviour import (
     MAX_TASKS,
@@ -162,7 +162,7 @@ def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progre
         root,
         ((one.video.subject, "", frame, row) for one in done for frame, row in enumerate(one.intensities, 1)),
     )
-    present = np.concatenate([_levels(one.intensities) for one in done]) >= THRESHOLD
+    present = np.concatenate([_levels(one.intensities) for one in done]) >= INTENSITY
     return SynthSummary(
         out=str(out),
         subjects=len(done),

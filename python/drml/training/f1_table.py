@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from drml.data.manifest import LMDB_SUFFIX, manifest_beside, read_aus
+from drml.data.manifest import LMDB_SUFFIX, manifest_path, read_aus
 from drml.io.errors import UserError
 from drml.io.figures import mean_of_defined
 from drml.io.limits import open_list
@@ -36,8 +36,8 @@ def aus_of_data(net: Any) -> tuple[int, ...]:
     """
     for entry in data_paths(net):
         lmdb = Path(entry.path)
-        if entry.field == "source" and lmdb.name.endswith(LMDB_SUFFIX) and manifest_beside(lmdb).is_file():
-            return tuple(read_aus(manifest_beside(lmdb)))
+        if entry.field == "source" and lmdb.name.endswith(LMDB_SUFFIX) and manifest_path(lmdb).is_file():
+            return tuple(read_aus(manifest_path(lmdb)))
     return ()
 
 

@@ -1,7 +1,7 @@
-"""Data sets on disk, read into records: one small dataclass a frame.
+"""Data sets on disk, read into records: one small dataclass for each frame.
 
-Each module here reads one data set's own layout; what happens to the records afterwards (registration,
-sampling, databases) is not its business.
+Each reader knows the folder layout of one data set. Registration, sampling and databases come later, in
+`drml.data.prepare`. The table `drml.data.readers.kinds.DATA_SETS` names the readers.
 """
 
 from __future__ import annotations
@@ -9,19 +9,21 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:  # the command line reads the table of readers, and must not wait for NumPy and OpenCV
+    import numpy as np
 
-from drml.data.readers.video import VideoFrame
+    from drml.data.readers.video import VideoFrame
 
 __all__ = ["Record", "Scan"]
 
-_EXAMPLES = 5  # names kept for each reason: enough to look one up, short enough to print
+_EXAMPLES = 5  # names kept for each reason: enough to look up, short enough to print
 
 
 @dataclasses.dataclass(frozen=True, eq=False, slots=True)
 class Record:
-    """One coded frame of one video.
+    """One coded frame of one video, or one image of a list.
 
     Attributes
     ----------
@@ -29,17 +31,17 @@ class Record:
         ``subject_task_frame``, the frame in at least four digits (``F001_T1_0123``); ``subject_frame``
         in a set with one video a subject (``SN001_0123``).
     image : Path or VideoFrame
-        The image file, or the place in a video.
+        The image file, or a frame of a video file.
     subject, task : str
-        Who and in which recording; the two together name a video. The task is empty where a subject has
-        but one.
+        The person and the recording, which together name a video. The task is empty if there is only one
+        recording of each subject.
     frame : int
-        The frame's number in the data set's own count.
+        The frame's number as the data set counts.
     labels : ndarray of int8, shape (K,)
         +1 present, -1 absent, 0 unknown; one for each AU asked for.
     landmarks : ndarray of float64, shape (49, 2), or None
-        x and y in pixels of the image, 0-based. In a list of one's own there may be 5 points, or none: the
-        image is then a registered face.
+        x and y in pixels of the image, counted from 0. Images of a list may have 5 points, or None if the
+        image is a registered face.
     """
 
     key: str
@@ -58,7 +60,7 @@ class Record:
 
 @dataclasses.dataclass
 class Scan:
-    """What reading a data set gave: the records, and what was skipped and why.
+    """The result of reading a data set: the records, and how many frames were skipped for which reason.
 
     Attributes
     ----------
@@ -69,10 +71,10 @@ class Scan:
     skipped : Counter
         Reason -> number of frames.
     incomplete : Counter
-        Reason -> number of frames that are records, but lack something: a label where the set is to have one,
-        or their subject.
+        Reason -> number of frames that became records although something is missing: a label that the data
+        set should have, or the subject.
     examples : dict
-        Reason -> a few names of such frames or videos.
+        Reason -> names of a few of these frames or videos.
     """
 
     aus: tuple[int, ...]
@@ -82,7 +84,7 @@ class Scan:
     examples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
 
     def skip(self, reason: str, name: str, count: int = 1) -> None:
-        """Count ``count`` frames as skipped for ``reason``; ``name`` says where to look."""
+        """Count ``count`` frames as skipped for ``reason``; ``name`` is the frame or video, as an example."""
         self._count(self.skipped, reason, name, count)
 
     def lack(self, reason: str, name: str, count: int = 1) -> None:

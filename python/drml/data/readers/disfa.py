@@ -1,4 +1,4 @@
-"""DISFA as distributed, and with its frames extracted -> records.
+"""DISFA, as distributed or with its frames extracted, read into records.
 
 ::
 
@@ -10,17 +10,17 @@
 A subject's frame ``n`` is line ``n`` of the labels, the n-th frame of the video, and the landmarks
 ``SN001_<n-1>`` or ``l<n>``. In a record, frames count from 1.
 
-Instead of a video, a folder of frames will do: ``SN001``, ``LeftVideoSN001`` or ``LeftVideoSN001_comp``, in
+A folder of frames may stand in for a video: ``SN001``, ``LeftVideoSN001`` or ``LeftVideoSN001_comp``, in
 ``Videos_LeftCamera``, ``Images_LeftCamera`` or ``Frames_LeftCamera`` (and, for the left camera, in ``Images``
 or ``Frames``). A frame's name is a number, zero-padded or not, alone or after a prefix that ends in ``_``,
 ``-``, ``.``, or is "frame", "image" or "img": ``1.png``, ``0001.jpg``, ``SN001_0001.jpg``, ``frame1.png``.
-Where a folder has both, the video counts.
+If a subject has both, the video is read.
 
-The set has one set of landmarks. Whether they suit the other camera is for the user to see, who can give
-landmarks of his own.
+The data set has landmarks for one camera only. Users who read the other camera have to check whether they
+fit, and can give landmarks of their own.
 
-Frames without an image, landmarks or labels are part of the real set: they are skipped and counted. A
-file that is itself at fault stops the reading with its name.
+The real data set has frames without an image, landmarks or labels: they are skipped and counted. A file that
+is damaged stops the reading, and the message names it.
 """
 
 from __future__ import annotations
@@ -40,13 +40,12 @@ from drml.io import hdf5
 from drml.io.errors import UserError
 from drml.io.limits import MAT_BYTES, read_text
 
-__all__ = ["CAMERAS", "CODED_AUS", "THRESHOLD", "read"]
+__all__ = ["CODED_AUS", "INTENSITY", "read"]
 
-CAMERAS = ("left", "right")
 CODED_AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
-"""The AUs that DISFA codes; an AU of these without a file is a lack, any other is not coded."""
-THRESHOLD = 3
-"""Intensity from which an AU counts as present: C level, as in the paper."""
+"""The AUs that DISFA codes. If one of these has no label file, the data set is incomplete."""
+INTENSITY = 3
+"""Lowest intensity at which an AU counts as present: level C, as in the paper."""
 
 _HIGHEST = 5
 _POINTS = (66, 68, 49)
@@ -57,7 +56,7 @@ _FROM_1 = re.compile(r"l_?(\d+)_lm\.mat", re.IGNORECASE)
 _NUMBER = re.compile(r"(?:.*[-_. ]|frame|image|img)?([0-9]+)", re.IGNORECASE)
 _VIDEOS = {".avi", ".mp4", ".mkv", ".mov"}
 
-# Where a subject's frames are: the video, or frame number (from 1) -> image.
+# A subject's frames: a video, or frame number (from 1) -> image.
 _Frames = Path | dict[int, Path]
 
 
@@ -65,7 +64,7 @@ def read(
     root: Path | str,
     *,
     aus: Sequence[int] = DISFA_AUS,
-    threshold: int = THRESHOLD,
+    intensity: int = INTENSITY,
     camera: str = "left",
     landmark_folder: Path | str | None = None,
     first_frame: int | None = None,
@@ -78,16 +77,16 @@ def read(
     root : path-like
         The folder that holds ``ActionUnit_Labels``, ``Videos_LeftCamera`` and ``Landmark_Points``.
     aus : sequence of int, keyword-only
-        The AUs of each record's labels, in this order. Those that DISFA does not code are unknown.
-    threshold : int, keyword-only
-        The intensity from which an AU is present, 1 to 5.
+        The AUs of each record's labels, in this order. Labels of AUs that DISFA does not code are unknown.
+    intensity : int, keyword-only
+        The lowest intensity at which an AU counts as present, 1 to 5.
     camera : {"left", "right"}, keyword-only
-        Whose video.
+        The camera whose videos to read.
     landmark_folder : path-like, optional, keyword-only
-        Landmarks to take instead of ``ROOT/Landmark_Points``, in the same layout.
+        Folder of landmarks to read instead of ``ROOT/Landmark_Points``, in the same layout.
     first_frame : {0, 1}, optional, keyword-only
-        The number of the first frame in folders of extracted frames. By default 0 where any such folder
-        has an image of this number, else 1.
+        The number of the first frame in folders of extracted frames; by default 0 if any such folder has an
+        image of that number, else 1.
     progress : bool, keyword-only
         Show a progress bar.
 
@@ -95,20 +94,14 @@ def read(
     -------
     Scan
         Records in the order subject, frame, with an empty task and keys such as ``SN001_0001``; skipped
-        frames by reason; frames with an unknown label for want of a file or line, by AU.
+        frames by reason; frames whose label is unknown because a file or line is missing, by AU.
 
     Raises
     ------
     UserError
-        Folders are missing, or a label or landmark file or a video is at fault: named with line and value.
+        Folders are missing, or a label file, landmark file or video is damaged; the message names the line.
     """
     root = Path(root)
-    if camera not in CAMERAS:
-        raise UserError(f"camera {camera!r}: it is 'left' or 'right'")
-    if not 1 <= threshold <= _HIGHEST:
-        raise UserError(f"threshold {threshold}: intensities from 1 to {_HIGHEST} can be asked for")
-    if first_frame not in (None, 0, 1):
-        raise UserError(f"first frame {first_frame}: frames count from 0 or from 1")
     coding, places, points = _folders(root, camera, landmark_folder)
     scan = Scan(tuple(aus))
     labels = _subjects(coding)
@@ -117,7 +110,7 @@ def read(
     frames = _frames(places, camera, first_frame)
     coded: set[str] = set()
     for subject in tqdm(sorted(labels), desc="reading", unit="video", disable=not progress):
-        rows = _read_subject(scan, labels[subject], subject, threshold)
+        rows = _read_subject(scan, labels[subject], subject, intensity)
         if rows:
             _add_subject(scan, subject, rows, frames.get(subject, {}), points)
             coded.add(subject)
@@ -135,7 +128,7 @@ def read(
 
 
 def _named(folder: Path, name: str) -> Path | None:
-    """Find a folder by its name, whatever the case of its letters."""
+    """Find a folder by its name, ignoring case."""
     exact = folder / name
     if exact.is_dir():
         return exact
@@ -177,7 +170,7 @@ def _subjects(folder: Path) -> dict[str, Path]:
 
 
 def _frames(places: Sequence[Path], camera: str, first_frame: int | None) -> dict[str, _Frames]:
-    """Find each subject's video or folder of frames; of several places, the first one counts."""
+    """Find each subject's video or folder of frames; if several folders have it, the first one counts."""
     name = re.compile(rf"(?:{camera}Video)?(SN\d{{3}})(?:_comp)?", re.IGNORECASE)
     videos: dict[str, Path] = {}
     folders: dict[str, dict[int, Path]] = {}
@@ -195,7 +188,7 @@ def _frames(places: Sequence[Path], camera: str, first_frame: int | None) -> dic
             elif path.suffix.lower() in _VIDEOS:
                 videos.setdefault(subject, path)
     if first_frame is None:
-        # Told by the whole set: one folder may lack its first frame.
+        # Decided for the whole data set, because one folder may lack its first frame.
         first_frame = 0 if any(0 in found for found in folders.values()) else 1
     shift = 1 - first_frame
     shifted = {
@@ -206,7 +199,7 @@ def _frames(places: Sequence[Path], camera: str, first_frame: int | None) -> dic
 
 
 def _numbered(frames: _Frames, last: int = 0) -> Mapping[int, Path | VideoFrame]:
-    """Frame number (from 1) -> image; `last` is the highest number that is wanted."""
+    """Map frame number (from 1) -> image; `last` is the highest number that has labels."""
     if isinstance(frames, dict):
         return frames
     return {index + 1: VideoFrame(frames, index) for index in range(frame_count(frames, last))}
@@ -215,8 +208,8 @@ def _numbered(frames: _Frames, last: int = 0) -> Mapping[int, Path | VideoFrame]
 # --- labels ---------------------------------------------------------------------------------------------
 
 
-def _read_subject(scan: Scan, folder: Path, subject: str, threshold: int) -> dict[int, np.ndarray]:
-    """Read a subject's label files: frame -> labels; a frame counts that is in any of them."""
+def _read_subject(scan: Scan, folder: Path, subject: str, intensity: int) -> dict[int, np.ndarray]:
+    """Read a subject's label files: frame -> labels, for every frame that is in any of them."""
     files: dict[int, Path] = {}
     for path in sorted(folder.iterdir()):
         match = _LABELS.fullmatch(path.name)
@@ -226,9 +219,9 @@ def _read_subject(scan: Scan, folder: Path, subject: str, threshold: int) -> dic
             raise UserError(f"{path}: a label file of another subject; move it to its own folder")
         au = int(match[2])
         if au in files:
-            raise UserError(f"{path}: a second file for AU {au}, beside {files[au].name}; remove one")
+            raise UserError(f"{path}: a second file for AU {au} (the first is {files[au].name}); remove one")
         files[au] = path
-    known = {au: _read_labels(files[au], threshold) for au in scan.aus if au in files}
+    known = {au: _read_labels(files[au], intensity) for au in scan.aus if au in files}
     rows: dict[int, np.ndarray] = {
         frame: np.full(len(scan.aus), UNKNOWN, np.int8) for frame in sorted(set().union(*known.values()))
     }
@@ -240,7 +233,7 @@ def _read_subject(scan: Scan, folder: Path, subject: str, threshold: int) -> dic
     return rows
 
 
-def _read_labels(path: Path, threshold: int) -> dict[int, int]:
+def _read_labels(path: Path, lowest: int) -> dict[int, int]:
     """Read one label file: frame -> label."""
     try:
         lines = read_text(path, encoding="utf-8-sig").splitlines()
@@ -266,7 +259,7 @@ def _read_labels(path: Path, threshold: int) -> dict[int, int]:
             raise UserError(f"{where}: frame {frame} again, first in line {line_of[frame]}")
         if frame < last:
             raise UserError(f"{where}: frame {frame} after frame {last}: out of order")
-        labels[frame] = PRESENT if intensity >= threshold else ABSENT
+        labels[frame] = PRESENT if intensity >= lowest else ABSENT
         line_of[frame] = number
         last = frame
     if not labels:
@@ -296,7 +289,7 @@ def _landmark_files(folder: Path, subject: str) -> dict[int, Path]:
             continue
         if frame in found:
             raise UserError(
-                f"{path}: a second file for frame {frame}, beside {found[frame].name}; remove one"
+                f"{path}: a second file for frame {frame} (the first is {found[frame].name}); remove one"
             )
         found[frame] = path
     return found

@@ -1,4 +1,4 @@
-"""The subject-exclusive folds in use for BP4D and DISFA, as data, and how a fold is split."""
+"""The subject-exclusive folds of BP4D and DISFA, and how the subjects of a fold are split."""
 
 from __future__ import annotations
 
@@ -8,9 +8,20 @@ from typing import NamedTuple
 
 from drml.io.errors import UserError
 
-__all__ = ["BP4D_FOLDS", "DISFA_FOLDS", "Split", "deal", "split"]
+__all__ = [
+    "BP4D_FOLDS",
+    "DEALT_FOLDS",
+    "DISFA_FOLDS",
+    "FoldSubjects",
+    "check_val_share",
+    "deal_folds",
+    "split_subjects",
+]
 
-# Female and male subjects by number: 41 names in rows are easier to misread.
+DEALT_FOLDS = 3
+"""Number of folds of a data set that has no folds of its own."""
+
+# Female and male subjects by number, because a list of 41 names is easily misread.
 BP4D_FOLDS: tuple[tuple[str, ...], ...] = tuple(
     (*(f"F{number:03d}" for number in women), *(f"M{number:03d}" for number in men))
     for women, men in (
@@ -30,66 +41,83 @@ DISFA_FOLDS: tuple[tuple[str, ...], ...] = tuple(
 )
 
 
-class Split(NamedTuple):
-    """The subjects of one fold, each in exactly one of three groups, sorted by name."""
+class FoldSubjects(NamedTuple):
+    """The subjects of a fold's three splits, each subject in exactly one of them, sorted by name."""
 
     train: tuple[str, ...]
     val: tuple[str, ...]
     test: tuple[str, ...]
 
 
-def deal(subjects: Iterable[str], *, seed: int = 0, folds: int = 3) -> tuple[tuple[str, ...], ...]:
-    """Deal subjects out into lists of nearly one length, as a set needs that has no folds of its own.
+def deal_folds(
+    subjects: Iterable[str], *, seed: int = 0, folds: int = DEALT_FOLDS
+) -> tuple[tuple[str, ...], ...]:
+    """Divide subjects at random into folds of nearly equal size, for a data set without folds of its own.
+
+    Raises
+    ------
+    UserError
+        There are fewer subjects than folds.
 
     Examples
     --------
-    >>> [len(names) for names in deal("abcdefg")]
+    >>> [len(names) for names in deal_folds("abcdefg")]
     [3, 2, 2]
     """
     names = sorted(set(subjects))
     if len(names) < folds:
-        raise UserError(f"{len(names)} subjects for {folds} folds; at least one for each is needed")
+        raise UserError(f"{len(names)} subjects for {folds} folds; each fold needs at least one subject")
     random.Random(f"{seed}/deal").shuffle(names)
     return tuple(tuple(sorted(names[fold::folds])) for fold in range(folds))
 
 
-def split(
+def check_val_share(val_share: float) -> None:
+    """Raise `UserError` if the share of the validation subjects is not in [0, 1)."""
+    if not 0 <= val_share < 1:
+        raise UserError(f"validation share {val_share}: give a number from 0 to below 1")
+
+
+def split_subjects(
     subjects: Iterable[str],
     fold: int,
     *,
     folds: tuple[tuple[str, ...], ...] = BP4D_FOLDS,
     val_share: float = 0.2,
     seed: int = 0,
-) -> Split:
-    """Split the subjects at hand: list ``fold`` tests, the other lists train and validate.
+) -> FoldSubjects:
+    """Split subjects into training, validation and test subjects of one fold.
 
     Parameters
     ----------
     subjects : iterable of str
-        The subjects at hand; those in no list of ``folds`` are left out.
+        The subjects that the data have; those in none of the ``folds`` are left out.
     fold : int
-        1-based.
+        Number of the fold, from 1.
     folds : tuple of tuples, keyword-only
-        The lists.
+        The test subjects of each fold.
     val_share : float, keyword-only
         Share of the training *subjects* held out for validation, in [0, 1); at least one subject
         unless it is 0.
     seed : int, keyword-only
-        Chooses which subjects validate. Each fold draws on its own.
+        Determines which subjects are held out, for each fold independently.
 
     Returns
     -------
-    Split
+    FoldSubjects
+
+    Raises
+    ------
+    UserError
+        There is no such fold, or too few of the subjects are in its lists.
 
     Examples
     --------
-    >>> split(["F001", "F003", "F004", "F005"], 1, val_share=0.3)
-    Split(train=('F003', 'F005'), val=('F004',), test=('F001',))
+    >>> split_subjects(["F001", "F003", "F004", "F005"], 1, val_share=0.3)
+    FoldSubjects(train=('F003', 'F005'), val=('F004',), test=('F001',))
     """
     if not 1 <= fold <= len(folds):
         raise UserError(f"fold {fold}: there are {len(folds)} folds, counted from 1")
-    if not 0 <= val_share < 1:
-        raise UserError(f"validation share {val_share}: give a number from 0 up to, not including, 1")
+    check_val_share(val_share)
     at_hand = set(subjects)
     test = tuple(sorted(at_hand.intersection(folds[fold - 1])))
     others = sorted(
@@ -109,4 +137,4 @@ def split(
     count = min(max(1, round(val_share * len(others))), len(others) - 1) if val_share else 0
     # A string seeds Python's generator through SHA-512: the same draw in every process and version.
     val = set(random.Random(f"{seed}/fold{fold}").sample(others, count))
-    return Split(tuple(name for name in others if name not in val), tuple(sorted(val)), test)
+    return FoldSubjects(tuple(name for name in others if name not in val), tuple(sorted(val)), test)

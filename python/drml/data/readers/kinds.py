@@ -1,42 +1,237 @@
-"""The data sets that can be prepared, and what is peculiar to each."""
+"""The table of the data sets that can be prepared.
+
+To add a data set, write a reader (a function that turns the data set's files into a `Scan`) and add a row to
+`DATA_SETS`: ``drml prepare`` and `drml.data.prepare.prepare` then know the data set and its options.
+``examples/own_data_set.py`` shows how.
+
+Readers of this package are imported when they are first used, so that ``drml --help`` stays fast.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import importlib
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from drml.data.labels import BP4D_AUS, DISFA_AUS
-from drml.data.readers import Scan, bp4d, disfa, listed
-from drml.data.readers.folds import BP4D_FOLDS, DISFA_FOLDS
+from drml.data.readers.folds import BP4D_FOLDS, DEALT_FOLDS, DISFA_FOLDS
+from drml.io.errors import UserError
 
-__all__ = ["KINDS", "Kind"]
+if TYPE_CHECKING:
+    from drml.data.readers import Scan
+
+__all__ = ["DATA_SETS", "DataSet", "Option", "find_data_set"]
 
 
 @dataclasses.dataclass(frozen=True)
-class Kind:
-    """A data set.
+class Option:
+    """An option of one data set's reader, in Python and on the command line.
 
     Attributes
     ----------
-    read : callable
-        ``read(root, aus=..., progress=..., **options) -> Scan``.
-    folds : tuple of tuple of str, or None
-        Test subjects of each fold; None where they are dealt out by the seed.
-    aus : tuple of int, or None
-        The AUs of its labels, unless others are asked for; None: those that the data have.
-    positives, negatives : int, or None
-        Training frames for each AU and video; None: all. DISFA has one video a subject where BP4D has eight.
+    name : str
+        A keyword of the reader, such as ``first_frame``; on the command line ``--first-frame``.
+    type : callable
+        Turns the text of the command line into a value: ``int``, ``float``, ``str``, ``Path``; ``bool`` makes
+        a flag.
+    help : str
+        One line of help.
+    default : object
+        The value if the option is not given.
+    choices : tuple
+        The allowed values; empty if there is no such limit.
     """
 
-    read: Callable[..., Scan]
-    folds: tuple[tuple[str, ...], ...] | None
-    aus: tuple[int, ...] | None
-    positives: int | None
-    negatives: int | None
+    name: str
+    type: Callable[[str], Any]
+    help: str
+    default: Any = None
+    choices: tuple[Any, ...] = ()
+
+    @property
+    def flag(self) -> str:
+        """The option as written on the command line."""
+        return f"--{self.name.replace('_', '-')}"
+
+    def check(self, value: Any) -> None:
+        """Raise `UserError` if `value` is not allowed; the default always is."""
+        if self.choices and value != self.default and value not in self.choices:
+            raise UserError(f"{self.name} {value!r}: choose one of {', '.join(map(str, self.choices))}")
 
 
-KINDS: dict[str, Kind] = {
-    "bp4d": Kind(bp4d.read, BP4D_FOLDS, BP4D_AUS, 100, 200),
-    "disfa": Kind(disfa.read, DISFA_FOLDS, DISFA_AUS, 800, 1600),
-    "images": Kind(listed.read, None, None, None, None),
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """A data set that can be prepared: its reader, and what is particular to it.
+
+    Attributes
+    ----------
+    reader : callable
+        ``reader(root, *, aus, progress, **options) -> Scan``, with the keywords that `options` names.
+    folds : tuple of tuple of str, or None
+        The test subjects of each fold; None if the subjects are to be divided at random, by the seed.
+    aus : tuple of int, or None
+        The AUs to read unless others are asked for; None: all that the data have.
+    positives, negatives : int, or None
+        How many training frames to sample for each AU and video; None: all.
+    options : tuple of Option
+        The options of the reader.
+    coding : str
+        What the labels mean, for captions of tables; ``{name}`` stands for the value of an option.
+    """
+
+    reader: Callable[..., Scan]
+    folds: tuple[tuple[str, ...], ...] | None = None
+    aus: tuple[int, ...] | None = None
+    positives: int | None = None
+    negatives: int | None = None
+    options: tuple[Option, ...] = ()
+    coding: str = "as the data set's reader gives them"
+
+    @property
+    def fold_numbers(self) -> tuple[int, ...]:
+        """The numbers of the folds, from 1."""
+        return tuple(range(1, 1 + (DEALT_FOLDS if self.folds is None else len(self.folds))))
+
+    def check_folds(self, folds: Sequence[int]) -> None:
+        """Raise `UserError` unless `folds` names at least one fold of the data set, and none twice."""
+        if not folds or len(set(folds)) != len(folds):
+            raise UserError(f"folds {list(folds)}: name at least one, each once")
+        for fold in folds:
+            if fold not in self.fold_numbers:
+                raise UserError(f"fold {fold}: there are {len(self.fold_numbers)} folds, counted from 1")
+
+    def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Check the reader's options and fill in defaults.
+
+        Raises
+        ------
+        UserError
+            There is no option of this name, or its value is not allowed.
+        """
+        known = {option.name: option for option in self.options}
+        for name, value in options.items():
+            if name not in known:
+                raise UserError(f"option {name}: this data set has {', '.join(known) or 'no options'}")
+            known[name].check(value)
+        return {name: options.get(name, option.default) for name, option in known.items()}
+
+    def read(self, root: Path | str, *, progress: bool = False, **options: Any) -> Scan:
+        """Read the data set from disk.
+
+        Parameters
+        ----------
+        root : path-like
+            The data set's folder, or the file that lists its images.
+        progress : bool, keyword-only
+            Show a progress bar.
+        **options
+            ``aus``, the AUs to read, and the options of the reader.
+
+        Returns
+        -------
+        Scan
+
+        Raises
+        ------
+        UserError
+            An option or a file is at fault.
+        """
+        aus = options.pop("aus", None)
+        checked = self.check_options(options)
+        return self.reader(root, aus=self.aus if aus is None else aus, progress=progress, **checked)
+
+    def describe_labels(self, options: Mapping[str, Any]) -> str:
+        """Say what the labels mean, given the values of the reader's options.
+
+        Examples
+        --------
+        >>> DATA_SETS["bp4d"].describe_labels({})
+        "BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)"
+        """
+        values = {option.name: option.default for option in self.options}
+        return self.coding.format_map({**values, **options})
+
+
+def _reader(module: str) -> Callable[..., Scan]:
+    """Return the function ``read`` of a module of this package, which is imported at the first call."""
+
+    def read(root: Path | str, **options: Any) -> Scan:
+        found: Scan = importlib.import_module(f"drml.data.readers.{module}").read(root, **options)
+        return found
+
+    return read
+
+
+DATA_SETS: dict[str, DataSet] = {
+    "bp4d": DataSet(
+        _reader("bp4d"),
+        folds=BP4D_FOLDS,
+        aus=BP4D_AUS,
+        positives=100,
+        negatives=200,
+        coding="BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
+    ),
+    # One video for each subject, where BP4D has eight: eight times as many frames of each.
+    "disfa": DataSet(
+        _reader("disfa"),
+        folds=DISFA_FOLDS,
+        aus=DISFA_AUS,
+        positives=800,
+        negatives=1600,
+        options=(
+            Option(
+                "intensity",
+                int,
+                "lowest intensity at which an AU counts as present (default: 3, as in the paper)",
+                3,
+                (1, 2, 3, 4, 5),
+            ),
+            Option("camera", str, "camera whose videos to read (default: left)", "left", ("left", "right")),
+            Option(
+                "landmark_folder",
+                Path,
+                "folder of landmarks in the layout of Landmark_Points, if those do not fit the camera",
+            ),
+            Option(
+                "first_frame",
+                int,
+                "number of the first frame in folders of extracted frames (default: 0 if any folder has an"
+                " image of that number, else 1)",
+                None,
+                (0, 1),
+            ),
+        ),
+        coding="DISFA's intensities: from {intensity} on present (+1), less absent (-1),"
+        " not coded unknown (0)",
+    ),
+    "images": DataSet(
+        _reader("listed"),
+        options=(
+            Option(
+                "labels",
+                str,
+                "how labels are written. signed: 1 present, -1 absent, 0 unknown (default);"
+                " 01: 1 present, 0 absent, 9 unknown",
+                "signed",
+                ("signed", "01"),
+            ),
+            Option(
+                "images_anywhere",
+                bool,
+                "allow images outside the folder of the list; look at lists from others before you use this",
+                False,
+            ),
+        ),
+        coding="the list's, notation '{labels}', as present (+1), absent (-1), unknown (0)",
+    ),
 }
+"""Name -> data set. The name is the KIND of ``drml prepare KIND ROOT OUT``."""
+
+
+def find_data_set(name: str) -> DataSet:
+    """Look up a data set in `DATA_SETS`; raise `UserError` if there is none of this name."""
+    if name not in DATA_SETS:
+        raise UserError(f"data set {name!r}: choose one of {', '.join(DATA_SETS)}")
+    return DATA_SETS[name]

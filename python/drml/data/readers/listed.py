@@ -54,7 +54,7 @@ def read(
     *,
     aus: Sequence[int] | None = None,
     labels: str = "signed",
-    anywhere: bool = False,
+    images_anywhere: bool = False,
     progress: bool = False,
 ) -> Scan:
     """Read a list of images.
@@ -67,8 +67,8 @@ def read(
         The AUs of each record's labels; by default all that the list has, in its order.
     labels : {"signed", "01"}, keyword-only
         How labels are written, see `LABELS`.
-    anywhere : bool, keyword-only
-        Let the list name images that lie outside of its own folder.
+    images_anywhere : bool, keyword-only
+        Allow images outside the folder of the list.
     progress : bool, keyword-only
         Show a progress bar.
 
@@ -110,7 +110,7 @@ def read(
     for line, cells in tqdm(rows, desc="reading", unit="image", disable=not progress):
         where = f"{path}: line {line}"
         image = path.parent / cells[columns.path]
-        if not anywhere and not _inside(cells[columns.path]):
+        if not images_anywhere and not _inside(cells[columns.path]):
             raise UserError(
                 f"{where}: image {cells[columns.path]!r} is outside of the list's folder; move the list,"
                 " or give --images-anywhere if you trust whoever wrote it"

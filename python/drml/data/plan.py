@@ -1,0 +1,135 @@
+"""Decides, before the first image is read, which record goes into which split and which frames train."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drml.data import sampling
+from drml.data.readers import Record, Scan
+from drml.data.readers.folds import FoldSubjects, deal_folds, split_subjects
+from drml.data.readers.kinds import DataSet
+from drml.data.readers.video import VideoFrame
+from drml.data.register_faces import CHUNK, Encoding, Task
+from drml.data.sampling import Sampling
+from drml.io.errors import UserError
+
+__all__ = ["Plan", "make_plan"]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Plan:
+    """Which records are prepared, and for what.
+
+    Attributes
+    ----------
+    root : Path
+        The data set.
+    scan : Scan
+        What the reader found.
+    records : list of Record
+        The N records whose subjects are in a fold.
+    folds : dict of int to FoldSubjects
+        Number of each fold to write -> its subjects.
+    drawn : ndarray of bool, shape (N, K)
+        Which record was drawn for which AU, if its subject is a training subject.
+    sampling : Sampling
+    encoding : Encoding
+    """
+
+    root: Path
+    scan: Scan
+    records: list[Record]
+    folds: dict[int, FoldSubjects]
+    drawn: np.ndarray
+    sampling: Sampling
+    encoding: Encoding
+
+    @property
+    def sampled(self) -> np.ndarray:
+        """Which records train if their subject is a training subject: bool, shape (N,)."""
+        return np.asarray(self.drawn.any(axis=1))
+
+    def tasks(self) -> Iterator[Task]:
+        """Divide the frames that any fold needs into tasks for the worker processes."""
+        whole = {name for fold in self.folds.values() for name in (*fold.val, *fold.test)}
+        part = {name for fold in self.folds.values() for name in fold.train}
+        sampled = self.sampled
+        needed = [
+            index
+            for index, record in enumerate(self.records)
+            if record.subject in whole or (record.subject in part and sampled[index])
+        ]
+
+        def source(index: int) -> tuple[str, Path | None]:
+            image = self.records[index].image
+            return self.records[index].subject, image.video if isinstance(image, VideoFrame) else None
+
+        for (subject, _), group in itertools.groupby(needed, key=source):
+            indices = list(group)
+            for start in range(0, len(indices), CHUNK):
+                frames = [
+                    (index, self.records[index].image, self.records[index].landmarks, bool(sampled[index]))
+                    for index in indices[start : start + CHUNK]
+                ]
+                last = start + CHUNK >= len(indices)
+                yield Task(subject, frames, self.encoding, last)
+
+    def describe_options(self) -> dict[str, Any]:
+        """Return folds, sampling and encoding as ``summary.json`` records them."""
+        return {
+            "folds": list(self.folds),
+            **dataclasses.asdict(self.sampling),
+            "encoding": self.encoding.format,
+            "size": self.encoding.size,
+        }
+
+
+def make_plan(
+    data_set: DataSet,
+    root: Path,
+    scan: Scan,
+    folds: tuple[int, ...],
+    sampling_: Sampling,
+    encoding: Encoding,
+) -> Plan:
+    """Divide the records of `scan` into the splits of `folds`, and draw the training frames.
+
+    Records whose subject is in no fold are counted as skipped in `scan`.
+
+    Raises
+    ------
+    UserError
+        No record is left, or a split would have no subjects.
+    """
+    lists = data_set.folds
+    if lists is None:
+        lists = deal_folds({record.subject for record in scan.records}, seed=sampling_.seed)
+    known = {name for names in lists for name in names}
+    for record in scan.records:
+        if record.subject not in known:
+            scan.skip("subject in no fold", record.key)
+    records = [record for record in scan.records if record.subject in known]
+    if not records:
+        reasons = ", ".join(f"{reason} {count}" for reason, count in scan.skipped.most_common())
+        raise UserError(f"{root}: no usable frame ({reasons or 'none found'})")
+    subjects = {record.subject for record in records}
+    divided = {
+        fold: split_subjects(subjects, fold, folds=lists, val_share=sampling_.val_share, seed=sampling_.seed)
+        for fold in folds
+    }
+    drawn = sampling.draw(
+        [record.video for record in records],
+        [record.frame for record in records],
+        np.stack([record.labels for record in records]),
+        scan.aus,
+        positives=len(records) if sampling_.positives is None else sampling_.positives,
+        negatives=len(records) if sampling_.negatives is None else sampling_.negatives,
+        seed=sampling_.seed,
+    )
+    return Plan(root, scan, records, divided, drawn, sampling_, encoding)
