@@ -297,11 +297,14 @@ def test_faults_are_one_line_and_leave_nothing(
 
     assert "no such folder" in failing("apl", "--data", str(tmp_path / "none"))
     assert "the data lie there" in failing("apl", "--data", str(fold), out="data/fold1")
-    with pytest.raises(SystemExit) as wrong:
-        failing("apl", "--data", str(fold), "--lsvm-solver", "liblinear")
-    assert wrong.value.code == 2
-    assert "--lsvm-solver applies only to lsvm" in capsys.readouterr().err
-    assert "SIFT window -1" in failing("apl", "--data", str(fold), "--sift-window", "-1")
+    for usage, said in (
+        (["--lsvm-solver", "liblinear"], "--lsvm-solver applies only to lsvm"),
+        (["--sift-window", "-1"], "-1.0 is not a finite number above 0"),
+    ):
+        with pytest.raises(SystemExit) as wrong:
+            failing("apl", "--data", str(fold), *usage)
+        assert wrong.value.code == 2
+        assert said in capsys.readouterr().err
     (tmp_path / "file").write_text("")
     assert "there is a file of this name" in failing("apl", "--data", str(fold), out="file")
     (fold / "train_landmarks.npz").unlink()

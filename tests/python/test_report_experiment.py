@@ -301,7 +301,7 @@ def test_broken_input_is_named_and_nothing_is_written(copy, name, content, match
 def test_the_command(copy, capsys):
     out = copy.parent / "page.html"
     assert cli.main(["report", str(out), "--experiment", str(copy)]) == 0
-    assert capsys.readouterr().out == f"{out}: report\n"
+    assert capsys.readouterr().out == f"{out}: report written\n"
     for wrong in (["--experiment", str(copy), "--train", "x"], ["--scores", "x", "--method", "drml"], []):
         with pytest.raises(SystemExit) as caught:
             cli.main(["report", str(out), *wrong])
