@@ -169,7 +169,7 @@ def test_a_training_net_is_converted_without_its_data(tmp_path):
     assert kinds[-1] == "MultiSigmoidCrossEntropyLoss"
     assert list(net.layer[:2]) == list(read_prototxt(before).layer[:2])
     before.write_text(authors.train_val().replace("crop_size: 14", ""))
-    with pytest.raises(UserError, match="does not say how large its pictures are; give --size"):
+    with pytest.raises(UserError, match="does not say how large its images are; give --size"):
         convert(before, tmp_path / "no.prototxt", to="region")
     assert convert(before, tmp_path / "sized.prototxt", to="region", size=14) == 1
 

@@ -588,11 +588,11 @@ def test_the_mean_image_is_found_or_asked_for(tmp_path: Path) -> None:
     assert (found.net.preprocessing.mean == 7).all() and found.size == tiny.IMAGE
     assert found.net.preprocessing.scale == pytest.approx(0.02)
     bare = tiny.write_hdf5(tmp_path / "net/w.h5", tiny.draw_parameters())
-    with pytest.raises(UserError, match="what mean image it was trained with is not known"):
+    with pytest.raises(UserError, match="the mean image that it was trained with is unknown"):
         Detector(bare, aus=tiny.AUS)
     with pytest.raises(UserError, match="faces of 18 pixels are smaller than the net's input, 20x20"):
         Detector(weights, aus=tiny.AUS, mean=tmp_path / "m.binaryproto", size=18)
-    with pytest.raises(UserError, match="the mean image is 24x24, the pictures are 30x30"):
+    with pytest.raises(UserError, match="the mean image is 24x24, but the images are 30x30"):
         Detector(weights, aus=tiny.AUS, mean=tmp_path / "m.binaryproto", size=30)
 
 

@@ -199,7 +199,7 @@ def leftovers(folder):
 
 
 def test_aus_are_asked_for_where_they_are_unknown(setup):
-    with pytest.raises(UserError, match=r"which AUs its 3 outputs are is unknown; give --aus"):
+    with pytest.raises(UserError, match=r"which AUs its 3 outputs are is unknown; name them with --aus"):
         export(*setup, progress=False, probe=False)
     with pytest.raises(UserError, match=r"3 outputs, but 2 AUs given"):
         export(*setup, aus=(1, 2), progress=False, probe=False)
@@ -208,11 +208,11 @@ def test_aus_are_asked_for_where_they_are_unknown(setup):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ('type: "ReLU"', 'type: "TanH"', "layer 'relu1' is of type TanH, which export-onnx does not know"),
-        ('type: "ReLU"', 'type: "Relu6"', "layer 'relu1' is of type Relu6, which export-onnx does not know"),
+        ('type: "ReLU"', 'type: "TanH"', "layer 'relu1' is of type TanH, which cannot be exported"),
+        ('type: "ReLU"', 'type: "Relu6"', "layer 'relu1' is of type Relu6, which cannot be exported"),
         ('top: "prob"', 'top: "p"', "no blob 'prob'|no layer of type Sigmoid makes a blob 'prob'"),
         ('type: "Sigmoid"', 'type: "ReLU"', "no layer of type Sigmoid makes a blob 'prob'"),
-        ('name: "tiny"', 'layers { name: "x" type: RELU }', "in the old form"),
+        ('name: "tiny"', 'layers { name: "x" type: RELU }', "an old prototxt"),
     ],
 )
 def test_a_net_that_cannot_be_exported(setup, old, new, said):

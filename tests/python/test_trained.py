@@ -133,9 +133,9 @@ def test_an_exported_net_gives_the_same_without_caffe(folder: Path, tmp_path: Pa
             "images of shape 24x24x3 do not fit .*; give an array of N x height",
         ),
         (np.zeros((2, 24, 24, 3), np.float32), "images of type float32 do not fit .*; give uint8"),
-        (np.zeros((2, 16, 24, 3), np.uint8), "a picture of 16x24 with 3 channels does not fit"),
-        (np.zeros((2, 24, 24, 1), np.uint8), "a picture of 24x24 with 1 channels does not fit"),
-        (np.zeros((2, 30, 30, 3), np.uint8), "the mean image is 24x24, the pictures are 30x30"),
+        (np.zeros((2, 16, 24, 3), np.uint8), "an image of 16x24 with 3 channels does not fit"),
+        (np.zeros((2, 24, 24, 1), np.uint8), "an image of 24x24 with 1 channels does not fit"),
+        (np.zeros((2, 30, 30, 3), np.uint8), "the mean image is 24x24, but the images are 30x30"),
     ],
 )
 def test_images_that_do_not_fit_are_refused(folder: Path, images: np.ndarray, message: str) -> None:

@@ -1,1 +1,1 @@
-"""Nets: prototxts, weights, running them in Caffe or ONNX Runtime, and turning them into other forms."""
+"""Nets: prototxt and weights files, running nets in Caffe or ONNX Runtime, and converting them."""

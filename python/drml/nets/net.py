@@ -1,7 +1,7 @@
 """Running a net in Caffe.
 
-Caffe ends the whole process where a file does not suit it (``CHECK`` calls ``abort``), so everything a user
-can get wrong is checked first and raised as a `UserError`.
+Caffe aborts the whole process if a file is wrong (``CHECK`` calls ``abort``), so everything that a user can
+get wrong is checked first and raised as a `UserError`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ PROBABILITIES = "prob"
 
 
 class NetLike(Protocol):
-    """What scoring and feature extraction need of a network, whatever runs it."""
+    """What scoring and feature extraction need of a net, whatever runs it."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -41,34 +41,48 @@ class NetLike(Protocol):
     def forward(
         self, images: Sequence[NDArray[np.uint8]], blobs: Sequence[str]
     ) -> dict[str, NDArray[np.float32]]:
-        """Run pictures (height x width x channels, 8 bits) and return the named blobs, one row each."""
+        """Run images (H x W x C, uint8) and return the named blobs, with one row for each image."""
 
 
 class CaffeNet:
-    """A deploy network with its weights, fed with pictures as they lie in the LMDB.
+    """A net in Caffe, with its weights; it takes images as they are in the LMDB.
+
+    `drml.nets.trained.Net` finds mean and scale itself; this class gives access to all blobs.
 
     Parameters
     ----------
-    deploy : path
+    deploy : path-like
         A prototxt with one input blob, N x C x H x W.
-    weights : path
-        A .caffemodel or .h5; every layer with weights must be in it with the same shapes, and no other.
-    mean : ndarray, optional
-        C x height x width as the mean image (of the pictures' size, or of the net's input), or C values.
+    weights : path-like
+        A .caffemodel or .h5 file with the weights of exactly the layers of the net.
+    mean : ndarray, optional, keyword-only
+        The mean image, C x H x W, of the size of the images or of the net's input; or C values.
     scale : float
-        Factor after the mean is taken off. Caffe's order: ``(pixel - mean) * scale``.
+        Factor of the pixels after the mean is subtracted: ``(pixel - mean) * scale``.
     batch : int
-        Pictures per forward pass at most.
+        Largest number of images in one pass.
     probe : bool
-        Build the net in a process of its own first, so that a layer Caffe refuses is an error here and not
-        the end of this process. Only for files known to be good is it worth leaving out (1-2 s).
+        Build the net in a child process first (1-2 s), so that a net that Caffe refuses raises an error
+        instead of aborting this process. Leave it out only for files that are known to be good.
 
     Attributes
     ----------
     input_shape : tuple
-        C, H, W.
+        Channels, height and width.
     blob_names : list of str
     net : caffe.Net
+
+    Raises
+    ------
+    UserError
+        A file is missing or damaged, Caffe refuses the net, or the weights or the mean do not fit it.
+
+    Examples
+    --------
+    >>> net = CaffeNet("models/drml/deploy.prototxt", "build/train/final.caffemodel")  # doctest: +SKIP
+    >>> face = np.zeros((200, 200, 3), np.uint8)  # doctest: +SKIP
+    >>> net.forward([face], ["prob", "fc9"])["prob"].shape  # doctest: +SKIP
+    (1, 12)
     """
 
     def __init__(
@@ -82,7 +96,7 @@ class CaffeNet:
         probe: bool = True,
     ) -> None:
         if batch < 1:
-            raise UserError(f"a batch of {batch} pictures is not possible; give at least 1")
+            raise UserError(f"a batch of {batch} images is not possible; give at least 1")
         caffe = import_caffe()
         text = read_prototxt(deploy)
         if not text.input and not any(layer.type == "Input" for layer in text.layer):
@@ -111,8 +125,8 @@ class CaffeNet:
             self.mean.ndim not in (1, 3) or self.mean.shape[0] not in (1, channels)
         ):
             raise UserError(
-                f"mean of shape {shape_text(self.mean.shape)} does not fit {deploy}, whose input is"
-                f" {shape_text(self.input_shape)}; give its own mean.binaryproto"
+                f"a mean of shape {shape_text(self.mean.shape)} does not fit {deploy} with its input of"
+                f" {shape_text(self.input_shape)}; give the mean.binaryproto of its training"
             )
 
     @property
@@ -134,27 +148,27 @@ class CaffeNet:
         return self.forward_inputs(batch, [PROBABILITIES])[PROBABILITIES].reshape(len(batch), -1)
 
     def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Make this net's input of a picture: see :func:`preprocess`."""
+        """Return the net's input for an image, C x H x W; see `drml.nets.preprocessing.preprocess`."""
         return preprocess(image, self.input_shape, mean=self.mean, scale=self.scale, net=self.deploy)
 
     def forward(
         self, images: Sequence[NDArray[np.uint8]], blobs: Sequence[str]
     ) -> dict[str, NDArray[np.float32]]:
-        """Run pictures through the net.
+        """Run images through the net.
 
         Parameters
         ----------
-        images : sequence of ndarray
-            Any number of them; they run in batches.
+        images : sequence of ndarray of uint8, H x W x C
+            Any number of images; they run in batches.
         blobs : sequence of str
-            The blobs wanted; their first axis must be the batch.
+            Names of the blobs to return; their first axis must be the batch.
 
         Returns
         -------
         dict
-            By name, an array with one row per picture.
+            Name -> ndarray of float32 with one row for each image.
         """
-        # No picture still makes one pass, over nothing, so that the rows have their shape.
+        # Even without images there is one pass, because it determines the shape of the rows.
         parts = [
             self.forward_inputs(
                 [self.preprocess(image) for image in images[start : start + self.batch]], blobs
@@ -166,7 +180,7 @@ class CaffeNet:
     def forward_inputs(
         self, inputs: Sequence[NDArray[np.float32]] | NDArray[np.float32], blobs: Sequence[str]
     ) -> dict[str, NDArray[np.float32]]:
-        """Run inputs that are made already, N x C x H x W, in one pass; else as `forward`."""
+        """Run preprocessed inputs, N x C x H x W, in one pass; apart from that, the same as `forward`."""
         for name in blobs:
             if name not in self.net.blobs:
                 raise UserError(f"{self.deploy}: no blob '{name}'; it has {', '.join(self.blob_names)}")
@@ -183,26 +197,26 @@ class CaffeNet:
             data = self.net.blobs[name].data
             if data.ndim == 0 or data.shape[0] != size:
                 raise UserError(
-                    f"{self.deploy}: blob '{name}' has shape {shape_text(data.shape)},"
-                    " not one row per picture"
+                    f"{self.deploy}: blob '{name}' has shape {shape_text(data.shape)}, not one row per image"
                 )
             found[name] = np.array(data[: len(inputs)], copy=True)
         return found
 
 
 class CaffeGradientNet(CaffeNet):
-    """A `CaffeNet` that also gives the gradients of its scores by the pixels.
+    """A `CaffeNet` that also computes the gradients of its scores with respect to the pixels.
 
-    The scores are what goes into the layer that makes ``prob``. The parameters are those of `CaffeNet`.
+    The scores are the input of the layer that makes the blob ``prob``. The parameters are those of
+    `CaffeNet`.
     """
 
     def __init__(self, deploy: str | Path, weights: str | Path, **options: Any) -> None:
         net = read_prototxt(deploy)
         made = [layer for layer in net.layer if "prob" in layer.top and len(layer.bottom) == 1]
         if not made:
-            raise UserError(f"{deploy}: no layer makes 'prob' of one blob; saliency is of what goes into it")
+            raise UserError(f"{deploy}: no layer makes 'prob' from one blob; saliency needs such a layer")
         self._scores = str(made[0].bottom[0])
-        net.force_backward = True  # Caffe's nets compute no gradient by their input otherwise
+        net.force_backward = True  # Otherwise Caffe computes no gradient for the input.
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / Path(deploy).name
             write_prototxt(net, copy)
@@ -213,19 +227,19 @@ class CaffeGradientNet(CaffeNet):
     def input_gradients(
         self, images: Sequence[NDArray[np.uint8]], columns: Sequence[int]
     ) -> NDArray[np.float32]:
-        """Give d score / d pixel.
+        """Return d score / d pixel.
 
         Parameters
         ----------
         images : sequence of ndarray
-            As `forward` takes them.
+            As for `forward`.
         columns : sequence of int
-            For each picture, the score that is derived.
+            The score to differentiate, for each image.
 
         Returns
         -------
-        ndarray of float32, N x C x H x W
-            By the pixels as they are in the picture, so with the input's scale.
+        ndarray of float32, shape (N, C, H, W)
+            With respect to the pixels of the image, 0 to 255; this includes the factor `scale`.
         """
         parts = []
         for start in range(0, len(images), self.batch):

@@ -1,4 +1,4 @@
-"""What an ONNX file of ours says of itself, in the text properties that ONNX has for it."""
+"""The metadata of the files of ``drml export-onnx``, in ONNX's text properties."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SCORES = "scores"
 
 @dataclass(frozen=True)
 class Metadata:
-    """The properties.
+    """The metadata of an exported net.
 
     Attributes
     ----------
@@ -30,14 +30,14 @@ class Metadata:
     aus : tuple of int
         The AUs of the outputs' columns.
     mean_folded : bool
-        True: the file takes pixels of 0 to 255, and has mean image and scale inside. False: it takes what
-        Caffe's net takes, ``(pixel - mean) * scale``.
+        If True, the file takes pixels of 0 to 255 and contains mean image and scale; if False, it takes what
+        Caffe's net takes: ``(pixel - mean) * scale``.
     scale : float
-        That factor, which the net was trained with.
+        The scale that the net was trained with.
     size : tuple of int
         Height and width of the input.
     face_size : tuple of int or None
-        Height and width of the registered face of which the input is the middle; those of the mean image.
+        Height and width of the registered face, the middle of which is the input: the size of the mean image.
     """
 
     drml_version: str
@@ -51,7 +51,7 @@ class Metadata:
 
     @property
     def input(self) -> str:
-        """What the input is, for the reader."""
+        """A description of the input, as text for the user."""
         if self.mean_folded:
             values = "pixels of 0 to 255: mean image and scale are in the file"
         else:
@@ -60,7 +60,7 @@ class Metadata:
         return f"registered face, BGR, height x width {shape_text(self.size)}{middle}; {values}"
 
     def to_properties(self) -> dict[str, str]:
-        """Return the properties as ONNX keeps them."""
+        """Return the properties in the form that ONNX stores."""
         return {
             "drml_version": self.drml_version,
             "model": self.model,
@@ -82,9 +82,9 @@ class Metadata:
         Raises
         ------
         KeyError
-            A property is not there; names it.
+            A property is missing; the argument is its name.
         ValueError
-            One is not as `to_properties` writes it.
+            A property does not have the form that `to_properties` writes.
         """
         return cls(
             drml_version=properties["drml_version"],

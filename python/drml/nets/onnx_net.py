@@ -1,4 +1,4 @@
-"""Run what ``drml export-onnx`` wrote, in ONNX Runtime; needs neither Caffe nor the prototxt."""
+"""Runs the files of ``drml export-onnx`` in ONNX Runtime, without Caffe and without the prototxt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["OnnxNet", "import_onnxruntime"]
 
 
 def import_onnxruntime() -> Any:
-    """Import ONNX Runtime, or say how to get it."""
+    """Import ONNX Runtime; if it is missing, raise a `UserError` that says how to install it."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -26,28 +26,28 @@ def import_onnxruntime() -> Any:
 
 
 class OnnxNet:
-    """An exported network.
+    """An exported net.
 
     Parameters
     ----------
     source : path or bytes
         The file, or its content.
     threads : int
-        0: as many as there are cores.
+        Number of threads; 0 for one per processor core.
 
     Attributes
     ----------
     name : str
-        The file, for errors.
+        The file, for error messages.
     metadata : Metadata
-        AUs, size of the input, and whether mean and scale are inside.
+        The AUs, the size of the input, and whether the file contains mean and scale.
     input_shape : tuple of int
         Channels, height and width.
 
     Raises
     ------
     UserError
-        The file is missing, no ONNX file, or none of ours; ONNX Runtime is not installed.
+        The file is missing or was not written by ``drml export-onnx``, or ONNX Runtime is not installed.
 
     Examples
     --------
@@ -69,14 +69,14 @@ class OnnxNet:
             check_file(source, PROTO_BYTES)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.log_severity_level = 3  # errors alone: what a user can mend is raised
+        options.log_severity_level = 3  # errors only; faults of the file are raised
         try:
             self._session = runtime.InferenceSession(
                 source if isinstance(source, bytes) else str(source),
                 options,
                 providers=["CPUExecutionProvider"],
             )
-        except Exception as error:  # its own errors have no class in common but this one
+        except Exception as error:  # ONNX Runtime's errors have no other base class
             raise UserError(f"{self.name}: ONNX Runtime cannot load it: {error}") from None
         self.metadata = self._read_metadata()
         self._input, self.input_shape = self._read_input()
@@ -87,7 +87,7 @@ class OnnxNet:
             found = Metadata.from_properties(self._session.get_modelmeta().custom_metadata_map)
         except KeyError as error:
             raise UserError(
-                f"{self.name}: an ONNX file, but none of drml's, as it has no property {error}; {way_out}"
+                f"{self.name}: an ONNX file, but not one of drml's: it has no property {error}; {way_out}"
             ) from None
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.name}: its properties are not drml's ({error}); {way_out}") from None
@@ -112,7 +112,7 @@ class OnnxNet:
         Parameters
         ----------
         batch : array-like, N x C x H x W
-            What ``metadata.input`` says; any N.
+            In the form that ``metadata.input`` describes; any N.
         output : str
             ``probabilities`` or ``scores``.
 

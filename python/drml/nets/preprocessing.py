@@ -1,14 +1,14 @@
-"""How a picture is turned into a trained net's input: mean and scale, as in its training.
+"""Preprocessing: turns images into the input of a trained net, with the mean and the scale of its training.
 
-Settings that the caller gives count first. Else, what the weights were trained with is told by the net that
-a .caffemodel carries, or by ``transform.json`` beside the weights (``drml train`` writes it), which an .h5
-needs:
+Settings that the caller gives count first. Otherwise they come from the net that a .caffemodel contains, or
+from ``transform.json`` in the folder of the weights, which ``drml train`` writes and an .h5 file needs:
 
-* scale: what they say; 1 where neither is there;
-* mean image: the copy that ``transform.json`` names; the file that the weights' own net names; the
-  ``mean.binaryproto`` beside the LMDB. That training had one and none of these is found is an error;
-* mean values of the net, or no mean at all, where they say so. Where nothing tells, the ``mean.binaryproto``
-  beside the LMDB is taken if it is there.
+* scale: the value in one of these, or 1 if there is neither;
+* mean image: the copy that ``transform.json`` names; or else the file that the net in the .caffemodel names;
+  or else the ``mean.binaryproto`` in the folder of the LMDB. If the training had a mean image and none of
+  these exists, it is an error;
+* mean values, or no mean, if the training had that. If nothing says what the training had, the
+  ``mean.binaryproto`` in the folder of the LMDB is used if it exists.
 """
 
 from __future__ import annotations
@@ -91,16 +91,18 @@ def read_trained_aus(weights: str | Path) -> tuple[int, ...] | None:
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How pictures become the net's input, and where each setting comes from (for the reader).
+    """How images become the net's input: ``(pixel - mean) * scale``.
 
     Attributes
     ----------
     scale : float
-        Factor after the mean is taken off.
+        Factor of the pixels after the mean is subtracted.
     scale_from : str
+        Where the scale comes from, as text for the user.
     mean : ndarray of float32 or None
-        C x H x W (an image) or C values, in grey levels of 8 bits.
+        The mean image, C x H x W, or C values, in grey levels of 0 to 255.
     mean_from : str
+        Where the mean comes from, as text for the user.
     """
 
     scale: float
@@ -109,7 +111,7 @@ class Preprocessing:
     mean_from: str
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the settings as plain values; ``mean`` is ``image``, ``values`` or ``none``."""
+        """Return the settings as plain values; ``mean`` is "image", "values" or "none"."""
         mean = "none" if self.mean is None else "image" if self.mean.ndim == 3 else "values"
         return {
             "scale": self.scale,
@@ -120,7 +122,7 @@ class Preprocessing:
 
 
 def describe_preprocessing(settings: Mapping[str, Any]) -> str:
-    """Put into words what `Preprocessing.to_dict` gave, or what a model without a net says of its features.
+    """Describe, as text, what `Preprocessing.to_dict` returned, or the features of a model without a net.
 
     Examples
     --------
@@ -164,56 +166,56 @@ def find_preprocessing(
     UserError
         A file is missing or damaged, or the mean image of the training is not found.
     """
-    own, beside = read_weights(weights).transform, read_transform_file(weights)
-    scale, scale_from = _settle_scale(scale, own, beside)
+    own, saved = read_weights(weights).transform, read_transform_file(weights)
+    scale, scale_from = _choose_scale(scale, own, saved)
     if mean is not None:
         return Preprocessing(scale, scale_from, read_mean(Path(mean)), str(mean))
     folder = (Path(weights).absolute() if lmdb is None else lmdb).parent
-    found, mean_from = _find_mean(weights, folder, own, beside)
-    if lmdb is None and found is None and own is None and beside is None:
+    found, mean_from = _find_mean(weights, folder, own, saved)
+    if lmdb is None and found is None and own is None and saved is None:
         raise UserError(
-            f"{weights}: what mean image it was trained with is not known, and no {MEAN_FILE} is beside it;"
-            " give --mean"
+            f"{weights}: the mean image that it was trained with is unknown, and there is no {MEAN_FILE} in"
+            " its folder; give --mean"
         )
     return Preprocessing(scale, scale_from, found, mean_from)
 
 
 def find_scale(weights: str | Path, scale: float | None = None) -> tuple[float, str]:
-    """Settle the scale alone, in the same order; return it and where it comes from."""
+    """Find the scale alone, in the same order; return it and where it comes from."""
     if scale is not None:
-        return _settle_scale(scale, None, None)
-    return _settle_scale(None, read_weights(weights).transform, read_transform_file(weights))
+        return _choose_scale(scale, None, None)
+    return _choose_scale(None, read_weights(weights).transform, read_transform_file(weights))
 
 
-def _settle_scale(scale: float | None, own: Transform | None, beside: Transform | None) -> tuple[float, str]:
+def _choose_scale(scale: float | None, own: Transform | None, saved: Transform | None) -> tuple[float, str]:
     if scale is not None:
         if not math.isfinite(scale) or scale == 0:
             raise UserError(f"scale {scale}: give a finite number other than 0")
         return scale, "as given"
     if own is not None:
         return own.scale, "the weights' own net"
-    if beside is not None:
-        return beside.scale, TRANSFORM_FILE
+    if saved is not None:
+        return saved.scale, TRANSFORM_FILE
     return 1.0, "default"
 
 
 def _find_mean(
-    weights: str | Path, folder: Path, own: Transform | None, beside: Transform | None
+    weights: str | Path, folder: Path, own: Transform | None, saved: Transform | None
 ) -> tuple[NDArray[np.float32] | None, str]:
     """Return the mean that was subtracted in training, and where it comes from."""
-    trained = own or beside
+    trained = own or saved
     if trained is not None and not trained.mean_file:
-        # A mean image beside the data is then none of this net's.
+        # The net was trained without a mean image, so one in the folder of the data does not belong to it.
         if not trained.mean_value:
             return None, "none"
         return np.asarray(trained.mean_value, np.float32), "mean values of the net"
-    names = [known.mean_file for known in (beside, own) if known is not None]
+    names = [known.mean_file for known in (saved, own) if known is not None]
     for path in (*names, str(folder / MEAN_FILE)):
         if path and Path(path).is_file():
             return read_mean(Path(path)), path
     if trained is not None:
         raise UserError(
-            f"{weights}: trained with the mean image {trained.mean_file}, and neither that nor"
+            f"{weights}: trained with the mean image {trained.mean_file}, but neither that nor"
             f" {folder / MEAN_FILE} was found; give --mean"
         )
     return None, "none"
@@ -232,22 +234,29 @@ def preprocess(
     scale: float = 1.0,
     net: str | Path = "the net",
 ) -> NDArray[np.float32]:
-    """Centre crop, mean and scale as Caffe's transformer has them in TEST.
+    """Crop an image to its centre, subtract the mean and multiply by the scale, as Caffe does in TEST.
 
     Parameters
     ----------
     image : ndarray, height x width x channels
-        BGR, as OpenCV decodes it.
+        Values of 0 to 255, with the channels in OpenCV's order: blue, green, red.
     shape : tuple
-        C, H, W of the input.
-    mean, scale
-        As in `CaffeNet`.
-    net : path
-        What errors call the net.
+        Channels, height and width of the net's input.
+    mean : ndarray, optional, keyword-only
+        The mean image, C x H x W, of the size of the images or of the net's input; or C values.
+    scale : float
+        Factor of the pixels after the mean is subtracted.
+    net : path-like
+        The net, for error messages.
 
     Returns
     -------
-    ndarray, C x H x W
+    ndarray of float32, C x H x W
+
+    Raises
+    ------
+    UserError
+        The image is smaller than the input or has other channels, or the mean image has another size.
     """
     channels, height, width = shape
     if image.ndim == 2:
@@ -255,8 +264,8 @@ def preprocess(
     rows, columns = image.shape[:2]
     if image.shape[2] != channels or rows < height or columns < width:
         raise UserError(
-            f"a picture of {rows}x{columns} with {image.shape[2]} channels does not fit {net},"
-            f" whose input is {shape_text(shape)}"
+            f"an image of {rows}x{columns} with {image.shape[2]} channels does not fit {net},"
+            f" which needs at least {shape_text(shape)}"
         )
     top, left = (rows - height) // 2, (columns - width) // 2
     window = np.s_[:, top : top + height, left : left + width]
@@ -270,7 +279,7 @@ def preprocess(
             pixels -= mean
         else:
             raise UserError(
-                f"the mean image is {shape_text(mean.shape[1:])}, the pictures are {rows}x{columns};"
+                f"the mean image is {shape_text(mean.shape[1:])}, but the images are {rows}x{columns};"
                 " give the mean.binaryproto of data prepared with the same --size"
             )
     pixels *= np.float32(scale)

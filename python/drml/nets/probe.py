@@ -1,4 +1,4 @@
-"""Trying out nets in a child process: Caffe ends the whole process where a net does not suit it."""
+"""Builds nets in a child process first, because Caffe aborts the whole process if it refuses a net."""
 
 from __future__ import annotations
 
@@ -19,41 +19,50 @@ _FATAL = re.compile(r"^F\d{4,8} .*?\] ?(.*)$", re.MULTILINE)
 
 
 def fatal_line(log: str) -> str | None:
-    """Return the message of the last fatal line (``F1123 ... file.cpp:12] ...``) of a glog text, or None."""
+    """Return the message of the last fatal line (``F1123 ... file.cpp:12] ...``) in Caffe's log, or None."""
     lines = _FATAL.findall(log)
     return lines[-1].strip() if lines else None
 
 
-_good: set[tuple[str, str]] = set()  # texts of nets that Caffe took, so that folds do not each pay for it
+# The texts of nets that Caffe has accepted: the folds of an experiment have the same net.
+_accepted: set[tuple[str, str]] = set()
 
 
 def probe_net(deploy: str | Path, phase: str = "TEST") -> None:
-    """Build the net in a child process, once for each text; raise its last fatal line if it dies of it."""
+    """Build a net in a child process, once for each text of a net.
+
+    Raises
+    ------
+    UserError
+        Caffe refuses the net; the message is Caffe's last fatal line.
+    """
     net = read_text(deploy, PROTOTXT_BYTES)
-    if (net, phase) in _good:
+    if (net, phase) in _accepted:
         return
     try:
         _in_child(f"import sys, caffe; caffe.Net(sys.argv[1], caffe.{phase})", deploy)
     except UserError as error:
         raise UserError(f"{deploy}: {error}") from None
-    _good.add((net, phase))
+    _accepted.add((net, phase))
 
 
 def map_shape(net: Any, blob: str, *, size: int | None = None) -> tuple[int, int, int]:
-    """Return C, H, W of a blob of a NetParameter: builds, in a process of its own, what leads to it.
+    """Return channels, height and width of a blob.
+
+    A child process builds the layers that lead to the blob.
 
     Parameters
     ----------
     net : NetParameter
-        Its data layers may have no data: pictures of their crop size stand in for those.
+        Its data need not exist: an Input layer of the crop size takes the place of each data layer.
     blob : str
     size : int, optional
-        Side of the pictures, where a data layer crops none.
+        Side of the images in pixels, if the data layer has no crop size.
 
     Raises
     ------
     UserError
-        Caffe refuses the net, the size is not known, or the blob has not four axes.
+        Caffe refuses the net, the size is unknown, or the blob is not N x C x H x W.
     """
     needed, kept = {blob}, []
     for layer in reversed(net.layer):
@@ -65,15 +74,15 @@ def map_shape(net: Any, blob: str, *, size: int | None = None) -> tuple[int, int
         part.input.extend(net.input)
         part.input_shape.extend(net.input_shape)
         part.input_dim.extend(net.input_dim)
-    stand_ins = [layer for layer in part.layer if any(layer.HasField(name) for name in DATA_PARAMS)]
-    if stand_ins:
+    data_layers = [layer for layer in part.layer if any(layer.HasField(name) for name in DATA_PARAMS)]
+    if data_layers:
         side = size or (transform_of(net) or Transform()).crop_size
         if not side:
             raise UserError(
-                f"layer '{stand_ins[0].name}' does not say how large its pictures are; give --size"
+                f"layer '{data_layers[0].name}' does not say how large its images are; give --size"
             )
-        others = [layer for layer in part.layer if layer not in stand_ins]
-        source = type(part.layer[0])(name="data", type="Input", top=[stand_ins[0].top[0]])
+        others = [layer for layer in part.layer if layer not in data_layers]
+        source = type(part.layer[0])(name="data", type="Input", top=[data_layers[0].top[0]])
         source.input_param.shape.add(dim=[1, 3, side, side])
         part = type(net)(name=net.name, layer=[source, *others])
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +98,7 @@ def map_shape(net: Any, blob: str, *, size: int | None = None) -> tuple[int, int
 
 
 def _in_child(code: str, *arguments: object) -> str:
-    """Run Python code in a process of its own, as Caffe may end it; return what it printed last."""
+    """Run Python code in a child process, and return the last line that it printed."""
     child = subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Prototxt files: reading and writing nets and solvers as messages, and what their data layers say."""
+"""Prototxt files: reads and writes nets and solvers as messages, and finds the settings of data layers."""
 
 from __future__ import annotations
 
@@ -18,18 +18,29 @@ DATA_PARAMS = (
     "hdf5_data_param",
     "window_data_param",
 )
-"""Layer parameters that name the data of a layer in a field `source`."""
+"""The layer parameters whose field `source` names the data of a layer."""
 
 _PYTHON_LAYERS = "CAFFE_PYTHON_LAYERS"
 
 
 def read_prototxt(path: str | Path, kind: str = "NetParameter") -> Any:
-    """Read a text message of Caffe: ``NetParameter``, ``SolverParameter``.
+    """Read a prototxt file.
+
+    Parameters
+    ----------
+    path : path-like
+    kind : str
+        Caffe's name of the message: ``NetParameter`` or ``SolverParameter``.
+
+    Returns
+    -------
+    message
 
     Raises
     ------
     UserError
-        The file is missing, or is not such a text; names line and column.
+        The file is missing, or is not such a message (the error gives line and column); or the net has a
+        layer that runs code or overwrites files.
     """
     from google.protobuf import text_format
 
@@ -50,7 +61,7 @@ def read_prototxt(path: str | Path, kind: str = "NetParameter") -> Any:
 
 
 def _refuse_foreign_layers(path: str | Path, net: Any) -> None:
-    """Refuse layers that run code, or write files, of whose names the net decides."""
+    """Refuse layers that run code or write files that the prototxt names."""
     for layer in net.layer:
         if layer.type == "Python" and os.environ.get(_PYTHON_LAYERS) != "1":
             raise UserError(
@@ -67,7 +78,7 @@ def _refuse_foreign_layers(path: str | Path, net: Any) -> None:
 
 
 def prototxt_text(message: Any) -> str:
-    """Return a message as the text of a prototxt file."""
+    """Return the text of a prototxt file with this message."""
     from google.protobuf import text_format
 
     text: str = text_format.MessageToString(message)
@@ -75,13 +86,23 @@ def prototxt_text(message: Any) -> str:
 
 
 def write_prototxt(message: Any, path: str | Path) -> None:
-    """Write a message as text."""
+    """Write a message as a prototxt file."""
     Path(path).write_text(prototxt_text(message), encoding="utf-8")
 
 
 @dataclass
 class DataPath:
-    """A file or folder that a net reads: field `field` of `holder`, in the layer named `layer`."""
+    """A file or folder that a net reads.
+
+    Attributes
+    ----------
+    layer : str
+        Name of the layer that reads it.
+    holder : message
+        The layer parameter that names it.
+    field : str
+        The field of `holder`.
+    """
 
     layer: str
     holder: Any
@@ -89,7 +110,7 @@ class DataPath:
 
     @property
     def path(self) -> str:
-        """What the net says now."""
+        """The path as it stands in the net."""
         return str(getattr(self.holder, self.field))
 
     @path.setter
@@ -98,7 +119,7 @@ class DataPath:
 
 
 def data_paths(net: Any) -> list[DataPath]:
-    """List the paths in a NetParameter: each data layer's `source`, each transform's `mean_file`."""
+    """List the paths in a NetParameter: each data layer's `source` and each transform's `mean_file`."""
     found = []
     for layer in net.layer:
         holders = [(name, "source") for name in DATA_PARAMS]
@@ -112,7 +133,7 @@ def data_paths(net: Any) -> list[DataPath]:
 
 
 def batch_size(net: Any, phase: str = "TRAIN") -> int | None:
-    """Return how many pictures the first data layer of a NetParameter in `phase` gives at once, if any."""
+    """Return the batch size of the first data layer of a NetParameter in `phase`; None if there is none."""
     wanted = messages().Phase.Value(phase)
     for layer in net.layer:
         for name in DATA_PARAMS:
@@ -125,7 +146,19 @@ def batch_size(net: Any, phase: str = "TRAIN") -> int | None:
 
 @dataclass(frozen=True)
 class Transform:
-    """What a net's data layer does to a picture before the net sees it."""
+    """What the data layer of a net does to an image.
+
+    Attributes
+    ----------
+    scale : float
+        Factor of the pixels after the mean is subtracted.
+    crop_size : int
+        Side of the part of the image that the net sees; 0 for the whole image.
+    mean_value : tuple of float
+        The mean, one value for all channels or one for each; empty if there is none.
+    mean_file : str
+        The mean image (.binaryproto); empty if there is none.
+    """
 
     scale: float = 1.0
     crop_size: int = 0
@@ -134,9 +167,10 @@ class Transform:
 
 
 def transform_of(net: Any, phase: str = "TEST") -> Transform | None:
-    """Return the transform of a NetParameter's data layer in `phase`; else of any; None without one.
+    """Return the transform of the data layer of a NetParameter.
 
-    A data layer that says nothing of a transform has the one that does nothing.
+    The data layer of `phase` counts first, then any other. If it sets no transform, the result is one that
+    changes nothing; if there is no data layer, None.
     """
     wanted = messages().Phase.Value(phase)
     fields = ["transform_param", *DATA_PARAMS]
@@ -145,7 +179,8 @@ def transform_of(net: Any, phase: str = "TEST") -> Transform | None:
         for layer in net.layer
         if any(name in layer.DESCRIPTOR.fields_by_name and layer.HasField(name) for name in fields)
     ]
-    # A layer without a phase rule runs in both phases. A snapshot says it in `phase`, not in a rule.
+    # A layer without a phase rule runs in both phases. Weights files name the phase in `phase`, not in a
+    # rule.
     layers.sort(
         key=lambda layer: (
             any(rule.HasField("phase") and rule.phase != wanted for rule in layer.include)
@@ -155,5 +190,5 @@ def transform_of(net: Any, phase: str = "TEST") -> Transform | None:
     if not layers:
         return None
     param = layers[0].transform_param
-    # Caffe keeps float32: 1/60 comes back as 0.016666668, which is what the net was trained with.
+    # Caffe stores float32: 1/60 comes back as 0.016666668, the value that the net was trained with.
     return Transform(param.scale, param.crop_size, tuple(param.mean_value), param.mean_file)

@@ -1,4 +1,4 @@
-"""The only module that imports caffe, inside its functions: all others import without it."""
+"""The only module that imports caffe; it does so in its functions, so that drml imports without Caffe."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from drml.io.errors import UserError
 
 
 def import_caffe() -> ModuleType:
-    """Import caffe with its log kept to errors, unless GLOG_minloglevel says otherwise."""
+    """Import caffe, with its log limited to errors unless the variable GLOG_minloglevel is set."""
     os.environ.setdefault("GLOG_minloglevel", "2")
     try:
         import caffe

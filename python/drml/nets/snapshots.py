@@ -1,8 +1,8 @@
-"""Snapshots of a training on disk: whether one is whole, and the newest that is.
+"""Snapshots of a training: checks whether one is whole, and finds the newest whole one in a folder.
 
-A .solverstate of ours begins with the length and the CRC-32 of the rest, and tells those of its weights (the
-messages ``ResumeState`` and ``SolverState``; ``caffe_ext/training/snapshot_files.hpp``). What a stock Caffe
-wrote has neither, and counts as whole where it can be read.
+A .solverstate of this Caffe begins with the length and the CRC-32 of the rest, and has those of its weights
+as well (the messages ``ResumeState`` and ``SolverState``; ``caffe_ext/training/snapshot_files.hpp``).
+Snapshots of a stock Caffe have neither, and count as whole if they can be read.
 """
 
 from __future__ import annotations
@@ -29,7 +29,17 @@ _SHORT, _RESUME = 4096, 1 << 28
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A whole snapshot: its .solverstate, the iterations done, its weights."""
+    """A whole snapshot.
+
+    Attributes
+    ----------
+    path : Path
+        The .solverstate file.
+    iteration : int
+        Number of iterations until then.
+    weights : Path
+        Its .caffemodel or .h5 file.
+    """
 
     path: Path
     iteration: int
@@ -37,9 +47,9 @@ class Snapshot:
 
 
 def newest(folder: str | Path) -> Snapshot | None:
-    """Return the whole snapshot of the most iterations in a folder, or None.
+    """Return the whole snapshot with the most iterations in a folder, or None.
 
-    Snapshots that are cut short or damaged are passed over, as are those of a loss that was not finite.
+    Snapshots that are cut short or damaged are ignored, and so are those of a loss that was not finite.
     """
     numbered = [
         (int(match[1]), path) for path in Path(folder).iterdir() if (match := _NAME.search(path.name))
@@ -53,12 +63,12 @@ def newest(folder: str | Path) -> Snapshot | None:
 
 
 def read(path: str | Path) -> Snapshot:
-    """Check a snapshot, weights and all.
+    """Read a snapshot, and check it and its weights.
 
     Raises
     ------
     UserError
-        It is missing, cut short or damaged, or its weights are; names the fault.
+        The snapshot or its weights are missing, cut short or damaged.
     """
     path = Path(path)
     try:
@@ -112,14 +122,14 @@ def _read_hdf5(path: Path) -> Any:
 
 
 def _text(found: Any) -> str:
-    """Read a string as Caffe keeps it: of fixed length, in the file itself."""
+    """Read a string in the form that Caffe writes: of fixed length, and in the file itself."""
     if found.shape != () or found.dtype.kind != "S" or found.dtype.itemsize > _SHORT or found.external:
-        raise ValueError(f"'{found.name}' is no name")
+        raise ValueError(f"'{found.name}' is not a name")
     return bytes(found[()]).decode()
 
 
 def _weights(path: Path, state: Any) -> Path:
-    """Find the weights where the solverstate says, or beside it, as Caffe does."""
+    """Find the weights at the path in the solverstate or else in its folder, as Caffe does."""
     named = Path(state.learned_net)
     fault = f"{path}: its weights {named} are missing"
     for place in (named, path.with_name(named.name)):

@@ -1,6 +1,6 @@
-"""Weights files, .caffemodel and .h5: their shapes and blobs, and whether they fit a net.
+"""Weights files, .caffemodel and .h5: reads their shapes and blobs, and checks that they fit a net.
 
-Caffe ends the whole process where weights do not fit, so they are checked here first.
+Caffe aborts the whole process if weights do not fit, so they are checked here first.
 """
 
 from __future__ import annotations
@@ -23,14 +23,20 @@ from drml.nets.shapes import Shape, shape_text
 
 
 class _OldShape(tuple[int, ...]):
-    """Four axes as old files have them, for blobs of any number of axes: padded with ones in front."""
+    """The four axes that old files have for every blob; smaller blobs have leading axes of length 1."""
 
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """What a weights file holds: the blobs' shapes by layer, and the transform where it is kept.
+    """The content of a weights file, without the values.
 
-    A .caffemodel carries the net it was trained in, so also the scale of its input; an .h5 does not.
+    Attributes
+    ----------
+    shapes : dict
+        Name of a layer -> shapes of its blobs.
+    transform : Transform or None
+        The transform of the training. A .caffemodel has it, because it contains the net that was trained; an
+        .h5 has not.
     """
 
     shapes: dict[str, list[Shape]]
@@ -38,12 +44,12 @@ class WeightsFile:
 
 
 def read_weights(path: str | Path) -> WeightsFile:
-    """Read the shapes in a .caffemodel or .h5 weights file, told apart by content as Caffe does.
+    """Read the shapes in a .caffemodel or .h5 file; like Caffe, it goes by the content, not by the name.
 
     Raises
     ------
     UserError
-        It is missing or damaged; a blob has another number of values than its shape says.
+        The file is missing or damaged, or a blob has another number of values than its shape says.
     """
     path = Path(path)
     if not path.is_file():
@@ -57,7 +63,7 @@ def read_weights(path: str | Path) -> WeightsFile:
     for layer in [*net.layers, *net.layer]:
         if layer.blobs:
             if layer.name in shapes:
-                raise UserError(f"{path}: two layers '{layer.name}'; give whole weights")
+                raise UserError(f"{path}: two layers are named '{layer.name}'; give whole weights")
             shapes[layer.name] = [_shape_in_proto(blob) for blob in layer.blobs]
             for index, (blob, shape) in enumerate(zip(layer.blobs, shapes[layer.name], strict=True)):
                 count = len(blob.data) or len(blob.double_data)
@@ -72,7 +78,19 @@ def read_weights(path: str | Path) -> WeightsFile:
 
 
 def read_blob(path: str | Path, layer: str, index: int = 0) -> NDArray[np.float32]:
-    """Read a layer's blob from a .caffemodel or .h5 weights file.
+    """Read a blob of a layer from a .caffemodel or .h5 file.
+
+    Parameters
+    ----------
+    path : path-like
+    layer : str
+        Name of the layer.
+    index : int
+        Number of the blob: 0 for the weights, 1 for the biases of most layers.
+
+    Returns
+    -------
+    ndarray of float32
 
     Raises
     ------
@@ -84,7 +102,7 @@ def read_blob(path: str | Path, layer: str, index: int = 0) -> NDArray[np.float3
     path = Path(path)
     shapes = read_weights(path).shapes.get(layer, [])
     if index >= len(shapes):
-        raise UserError(f"{path}: no blob {index} of layer '{layer}'; give the weights of this very net")
+        raise UserError(f"{path}: no blob {index} of layer '{layer}'; give the weights of this net")
     if hdf5.is_hdf5(path):
         with h5py.File(path) as file:
             return np.asarray(hdf5.read_set(hdf5.child(file, f"data/{layer}/{index}")), np.float32)
@@ -99,7 +117,7 @@ def read_caffemodel(path: str | Path) -> Any:
     Raises
     ------
     UserError
-        It is missing, is none, or is cut short.
+        The file is missing, cut short or not a .caffemodel.
     """
     from google.protobuf.message import DecodeError
 
@@ -127,7 +145,7 @@ def _shapes_in_hdf5(path: Path) -> dict[str, list[Shape]]:
     try:
         with h5py.File(path) as file:
             if "data" not in file or not isinstance(group := hdf5.child(file, "data"), h5py.Group):
-                raise UserError(f"{path}: no group 'data'; not weights that Caffe wrote")
+                raise UserError(f"{path}: no group 'data'; give weights that Caffe wrote")
             shapes = {}
             for name in group:
                 layer = hdf5.child(group, name)
@@ -137,7 +155,7 @@ def _shapes_in_hdf5(path: Path) -> dict[str, list[Shape]]:
             return shapes
     except UserError:
         raise
-    except Exception as error:  # HDF5's library and its binding raise many kinds
+    except Exception as error:  # HDF5's library and its binding raise many types
         raise UserError(f"{path}: damaged or cut short HDF5 file ({error})") from None
 
 
@@ -150,8 +168,21 @@ def _same_shape(stored: Shape, needed: Shape) -> bool:
 def check_weights(
     path: str | Path, stored: dict[str, list[Shape]], deploy: str | Path, needed: dict[str, list[Shape]]
 ) -> None:
-    """Raise a `UserError` unless the weights of `path` fit the net of `deploy`, layer by layer."""
-    way_out = "give the weights of this very net"
+    """Check that weights fit a net.
+
+    Parameters
+    ----------
+    path, deploy : path-like
+        The files of the weights and of the net, for error messages.
+    stored, needed : dict
+        Name of a layer -> shapes of its blobs, in the weights and in the net.
+
+    Raises
+    ------
+    UserError
+        A layer is missing on one side, or has other shapes.
+    """
+    way_out = "give the weights of this net"
     for name, shapes in needed.items():
         if name not in stored:
             raise UserError(

@@ -1,8 +1,8 @@
-"""Caffe's deploy nets as ONNX files, of standard operators alone.
+"""Exports Caffe's deploy nets as ONNX files that use standard operators only.
 
-`graph` holds nodes and constants as they come; `plain`, `pooling`, `lrn`, `region` and `local` add those of a
-layer, and `layers` lists them by type. `files` goes from files to the file, `compare` holds it against Caffe.
-What runs the files, and reads what they say of themselves, is `drml.nets.onnx_net`, which needs no Caffe.
+`graph` collects nodes and constants; `plain`, `pooling`, `lrn`, `region` and `local` add those of a layer,
+and `layers` lists them by type. `files` writes the ONNX file, and `compare` compares its results with
+Caffe's. `drml.nets.onnx_net` runs the files and reads their metadata, without Caffe.
 """
 
 from drml.nets.onnx_export.files import Exported, export

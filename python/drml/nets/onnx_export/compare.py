@@ -1,4 +1,4 @@
-"""The exported net in ONNX Runtime, held against Caffe."""
+"""Compares the exported net, in ONNX Runtime, with the net in Caffe."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from drml.nets.net import CaffeNet
 from drml.nets.onnx_metadata import PROBABILITIES, SCORES
 from drml.nets.onnx_net import OnnxNet
 
-__all__ = ["TOLERANCE", "Difference", "compare", "pictures"]
+__all__ = ["TOLERANCE", "Difference", "compare", "comparison_images"]
 
-# Of probabilities as they are; of scores as a share of the largest, where that is above 1.
 TOLERANCE = 1e-4
+"""Largest difference allowed in probabilities; in scores, as a share of the largest if that is above 1."""
 
 
 @dataclass(frozen=True)
@@ -26,11 +26,11 @@ class Difference:
     Attributes
     ----------
     images : int
+        Number of images compared.
     probabilities : float
     scores : float
-        As they are.
     largest_score : float
-        In absolute value, in Caffe.
+        Largest absolute value of Caffe's scores.
     """
 
     images: int
@@ -40,12 +40,12 @@ class Difference:
 
     @property
     def good(self) -> bool:
-        """Whether both are within `TOLERANCE`; not so where a value is not finite."""
+        """Whether both differences are within `TOLERANCE`; False if a value is not finite."""
         return self.probabilities <= TOLERANCE and self.scores <= TOLERANCE * max(1.0, self.largest_score)
 
 
-def pictures(channels: int, height: int, width: int) -> list[NDArray[np.uint8]]:
-    """Return pictures to compare on: noise, and a photograph's face where there are three channels (BGR)."""
+def comparison_images(channels: int, height: int, width: int) -> list[NDArray[np.uint8]]:
+    """Return images to compare on: noise, and for three channels (BGR) also the face of a photograph."""
     rng = np.random.default_rng(0)
     found = [rng.integers(0, 256, (height, width, channels), dtype=np.uint8) for _ in range(2)]
     if channels == 3:
@@ -57,23 +57,23 @@ def pictures(channels: int, height: int, width: int) -> list[NDArray[np.uint8]]:
 
 
 def compare(exported: bytes, caffe: CaffeNet, scores: str, images: list[NDArray[np.uint8]]) -> Difference:
-    """Run pictures through both.
+    """Run images through both nets, and return the largest differences.
 
     Parameters
     ----------
     exported : bytes
-        The ONNX file's content.
+        The content of the ONNX file.
     caffe : CaffeNet
-        With the mean and the scale that the exported net has inside, or any, where it has none.
+        With the mean and the scale that the exported net contains; if it contains none, with any.
     scores : str
-        Caffe's blob that goes into the sigmoid.
-    images : list of ndarray, height x width x channels
-        Of the size of the mean image, or of the net's input.
+        The blob of the Caffe net that is the input of the sigmoid.
+    images : list of ndarray of uint8, H x W x C
+        Images of the size of the mean image, or of the net's input.
 
     Raises
     ------
     UserError
-        Caffe's own output is not finite.
+        The output of Caffe is not finite.
     """
     net = OnnxNet(exported)
     _, height, width = net.input_shape
@@ -89,7 +89,7 @@ def compare(exported: bytes, caffe: CaffeNet, scores: str, images: list[NDArray[
     }
     if not all(np.isfinite(values).all() for values in expected.values()):
         raise UserError(
-            f"{caffe.deploy}: Caffe's output is not finite with these weights; training has diverged"
+            f"{caffe.deploy}: Caffe's output is not finite with these weights; their training has diverged"
         )
     return Difference(
         len(images),

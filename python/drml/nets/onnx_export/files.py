@@ -1,4 +1,4 @@
-"""From a deploy net and its weights to an ONNX file."""
+"""Writes a deploy net and its weights as an ONNX file."""
 
 from __future__ import annotations
 
@@ -14,38 +14,40 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from drml import __version__
-from drml.data.labels import BP4D_AUS, DISFA_AUS
 from drml.data.lmdb import read_mean
 from drml.io.errors import UserError
 from drml.io.files import digest, writing
 from drml.nets.net import CaffeNet
-from drml.nets.onnx_export.compare import TOLERANCE, Difference, compare, pictures
+from drml.nets.onnx_export.compare import TOLERANCE, Difference, compare, comparison_images
 from drml.nets.onnx_export.graph import BATCH, Graph, Layer
 from drml.nets.onnx_export.layers import CONVERTERS
 from drml.nets.onnx_metadata import PROBABILITIES, SCORES, Metadata
 from drml.nets.preprocessing import find_scale
 from drml.nets.prototxt import read_prototxt
+from drml.nets.trained_files import TrainedFiles, select_aus
 
 __all__ = ["Exported", "export"]
 
 _LARGEST = 2**31 - 1  # bytes of a protobuf message
-_GREY = 120.0  # what pictures are compared about where no mean is folded in
+_GREY = 120.0  # the mean that the comparison subtracts if the file contains none
 
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written.
+    """A written ONNX file.
 
     Attributes
     ----------
     path : Path
     bytes : int
+        Size of the file.
     nodes : int
+        Number of nodes in the graph.
     metadata : Metadata
     scale_from : str
-        Where the factor comes from.
+        Where the scale comes from, as text for the user.
     difference : Difference or None
-        From Caffe; None where ONNX Runtime is not installed.
+        The difference from Caffe; None if ONNX Runtime is not installed.
     """
 
     path: Path
@@ -56,7 +58,7 @@ class Exported:
     difference: Difference | None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return it as plain values."""
+        """Return plain values, for JSON."""
         found = self.difference
         return {
             "path": str(self.path),
@@ -81,32 +83,43 @@ def export(
     progress: bool = True,
     probe: bool = True,
 ) -> Exported:
-    """Write a net as ONNX; what it writes was checked, and compared with Caffe if ONNX Runtime is installed.
+    """Write a net as an ONNX file.
+
+    The file is checked before it is written, and compared with Caffe if ONNX Runtime is installed.
 
     Parameters
     ----------
-    deploy : path
-        Net whose blob ``prob`` comes from a Sigmoid.
-    weights : path
-        .caffemodel or .h5.
-    out : path
-        ONNX file; it gets its name only when it is whole and good.
-    mean : path, optional
-        A mean.binaryproto. The file then takes pixels of 0 to 255 and has mean and scale inside; without it
-        takes what Caffe's net takes.
+    deploy : path-like
+        The deploy.prototxt of a net whose blob ``prob`` comes from a Sigmoid layer.
+    weights : path-like
+        A .caffemodel or .h5 file.
+    out : path-like
+        The ONNX file to write; it appears whole or not at all.
+    mean : path-like, optional, keyword-only
+        A mean.binaryproto. The file then contains mean and scale and takes pixels of 0 to 255; without a mean
+        it takes what Caffe's net takes, ``(pixel - mean) * scale``.
     scale : float, optional
-        Factor after the mean is taken off; by default what the weights were trained with.
+        Factor of the pixels after the mean is subtracted; by default that of the training.
     aus : sequence of int, optional
-        The AUs of the outputs; by default BP4D's for 12 and DISFA's for 8.
+        The AUs of the outputs; by default those that the net was trained for, see
+        `drml.nets.trained_files`.
     progress : bool
         Show a progress bar.
     probe : bool
-        As in `drml.nets.net.CaffeNet`.
+        As for `drml.nets.net.CaffeNet`.
+
+    Returns
+    -------
+    Exported
 
     Raises
     ------
     UserError
-        A file is at fault, a layer cannot be exported (named, with its type), or the result is not Caffe's.
+        A file is missing or damaged, a layer cannot be exported, or the results differ from Caffe's.
+
+    Examples
+    --------
+    >>> export("deploy.prototxt", "final.caffemodel", "drml.onnx", mean="mean.binaryproto")  # doctest: +SKIP
     """
     with tqdm(total=4, desc=str(out), unit="step", disable=not progress) as bar:
         _refuse_unknown(deploy)
@@ -125,11 +138,12 @@ def export(
             graph, scores = build(deploy, caffe, folded)
         except UserError as error:
             raise UserError(f"{deploy}: {error}") from None
+        trained = TrainedFiles(Path(weights), Path(deploy))
         metadata = Metadata(
             drml_version=__version__,
             model=read_prototxt(deploy).name,
             weights_sha256=digest(Path(weights)),
-            aus=_aus(deploy, _columns(caffe), aus),
+            aus=select_aus(deploy, caffe.count_probabilities(), aus, trained.training_aus()),
             mean_folded=folded is not None,
             scale=factor,
             size=caffe.input_shape[1:],
@@ -146,36 +160,23 @@ def export(
 
 
 def _middle(mean: NDArray[np.float32], caffe: CaffeNet, name: str) -> NDArray[np.float32]:
-    """Return what the data layer takes off in TEST: the middle of the mean image."""
+    """Return what the data layer subtracts in TEST: the middle of the mean image."""
     _, height, width = caffe.input_shape
     rows, columns = mean.shape[1:]
     if rows < height or columns < width:
         raise UserError(
             f"{name}: a mean image of {rows}x{columns} is smaller than the input {height}x{width} of"
-            f" {caffe.deploy}; give the mean.binaryproto of its own data"
+            f" {caffe.deploy}; give the mean.binaryproto of its training data"
         )
     top, left = (rows - height) // 2, (columns - width) // 2
     return mean[:, top : top + height, left : left + width]
 
 
-def _aus(deploy: str | Path, count: int, aus: Sequence[int] | None) -> tuple[int, ...]:
-    if aus is not None and len(aus) != count:
-        raise UserError(f"{deploy}: {count} outputs, but {len(aus)} AUs given")
-    for known in (aus, BP4D_AUS, DISFA_AUS):
-        if known is not None and len(known) == count:
-            return tuple(known)
-    raise UserError(f"{deploy}: which AUs its {count} outputs are is unknown; give --aus")
-
-
-def _columns(caffe: CaffeNet) -> int:
-    return int(np.prod(caffe.net.blobs["prob"].shape[1:]))
-
-
 def _refuse_unknown(deploy: str | Path) -> None:
-    """Refuse a layer that cannot be exported before Caffe sees the net."""
+    """Refuse layers that cannot be exported, before Caffe builds the net."""
     net = read_prototxt(deploy)
     if net.layers:
-        raise UserError(f"{deploy}: in the old form, with `layers`; rewrite it with upgrade_net_proto_text")
+        raise UserError(f"{deploy}: an old prototxt ('layers'); run upgrade_net_proto_text on it first")
     for param in net.layer:
         if not param.include and not param.exclude and param.type not in ("Input", *CONVERTERS):
             raise UserError(f"{deploy}: {_unknown(param)}")
@@ -183,13 +184,13 @@ def _refuse_unknown(deploy: str | Path) -> None:
 
 def _unknown(param: Any) -> str:
     return (
-        f"layer '{param.name}' is of type {param.type}, which export-onnx does not know; it knows"
+        f"layer '{param.name}' is of type {param.type}, which cannot be exported; these types can:"
         f" {', '.join(CONVERTERS)}"
     )
 
 
 def _read_layers(deploy: str | Path, caffe: CaffeNet) -> list[Layer]:
-    """Return the layers that run in TEST, with their weights; refuse what cannot be exported."""
+    """Return the layers that run in TEST, with their weights; refuse those that cannot be exported."""
     found = []
     running = set(caffe.net._layer_names)
     for param in read_prototxt(deploy).layer:
@@ -225,14 +226,14 @@ def build(
     deploy : path
     caffe : CaffeNet
     folded : (ndarray, float), optional
-        Mean, C x H x W as the input, and scale.
+        The mean, C x H x W as the input, and the scale, to put into the graph.
 
     Returns
     -------
     Graph
         With the outputs `PROBABILITIES` and `SCORES`, N x K.
     str
-        Caffe's blob with the scores.
+        The blob of the Caffe net with the scores.
     """
     layers = _read_layers(deploy, caffe)
     makers = [layer for layer in layers if layer.param.top[0] == "prob"]
@@ -259,7 +260,7 @@ def build(
 
 
 def _serialise(deploy: str | Path, graph: Graph, caffe: CaffeNet, metadata: Metadata) -> bytes:
-    """Return the file's content, checked by ONNX's own checker."""
+    """Return the content of the file, after ONNX's checker has accepted it."""
     size = sum(constant.ByteSize() for constant in graph.constants)
     if size > _LARGEST:
         raise UserError(
@@ -284,13 +285,13 @@ def _serialise(deploy: str | Path, graph: Graph, caffe: CaffeNet, metadata: Meta
 def _difference(
     out: str | Path, content: bytes, caffe: CaffeNet, scores: str, mean: NDArray[np.float32] | None
 ) -> Difference | None:
-    """Compare with Caffe where ONNX Runtime is installed; refuse what is not the same."""
+    """Compare with Caffe if ONNX Runtime is installed; refuse results that differ."""
     if find_spec("onnxruntime") is None:
         return None
     channels, height, width = caffe.input_shape
     if mean is not None:
         height, width = mean.shape[1:]
-    found = compare(content, caffe, scores, pictures(channels, height, width))
+    found = compare(content, caffe, scores, comparison_images(channels, height, width))
     if not found.good:
         raise UserError(
             f"{out}: not written: differs from Caffe by {found.probabilities:.2g} in probabilities and"

@@ -1,4 +1,4 @@
-"""An ONNX graph as it grows, and a layer of Caffe as the converters see it."""
+"""An ONNX graph under construction, and a Caffe layer as the converters take it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["BATCH", "OPSET", "Converter", "Graph", "Layer", "pair"]
 
 OPSET = 17
 BATCH = "N"
-# The first version of the format with this opset: what is older cannot run it, what is younger can.
+# The first version of the format with this opset: newer runtimes can run it, older ones cannot.
 _IR_VERSION = 8
 
 
@@ -30,8 +30,9 @@ class Layer:
     name, type : str
     param : LayerParameter
     bottom : tuple of int
-        Shape of its one bottom, with the net's own batch in front.
+        Shape of its one bottom; the first axis is the batch of the deploy net.
     top : tuple of int
+        Shape of its one top.
     blobs : list of ndarray of float32
     """
 
@@ -43,7 +44,7 @@ class Layer:
     blobs: list[NDArray[np.float32]]
 
     def refuse(self, why: str) -> UserError:
-        """Return the error that says what cannot be exported."""
+        """Return the error for something in this layer that cannot be exported."""
         return UserError(f"layer '{self.name}' of type {self.type}: {why}")
 
     def map_size(self) -> tuple[int, int]:
@@ -54,13 +55,13 @@ class Layer:
 
 
 class Graph:
-    """Nodes and constants, each tensor with a name of its own.
+    """Nodes and constants; every tensor gets a unique name.
 
     Parameters
     ----------
     input_name : str
     reserved : sequence of str
-        Names that `node` gives to no tensor.
+        Names that no tensor gets, except by `rename`.
     """
 
     def __init__(self, input_name: str, reserved: Sequence[str] = ()) -> None:
@@ -76,7 +77,7 @@ class Graph:
         return free
 
     def constant(self, name: str, value: Any, kind: Any = np.float32) -> str:
-        """Add a constant and return its name, which is `name` where that is free."""
+        """Add a constant and return its name: `name`, with a number if it is taken."""
         name = self._free(name)
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value, kind), name))
         return name
@@ -94,11 +95,11 @@ class Graph:
         return outputs
 
     def node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """Add a node with one output and return its name, which is `name` where that is free."""
+        """Add a node with one output and return its name: `name`, with a number if it is taken."""
         return self.nodes_of(operator, inputs, [name], **attributes)[0]
 
     def rename(self, old: str, new: str) -> None:
-        """Call a node's output by a reserved name."""
+        """Give the output of a node a reserved name."""
         for node in self.nodes:
             for names in (node.input, node.output):
                 for index, name in enumerate(names):
@@ -111,7 +112,7 @@ class Graph:
         Parameters
         ----------
         name : str
-        inputs, outputs : sequence of (name, shape, what it is)
+        inputs, outputs : sequence of (name, shape, description)
             The first axis of the shape is `BATCH`.
         """
 
@@ -128,12 +129,12 @@ class Graph:
         )
 
 
-# Adds a layer's nodes behind the tensor named last, and returns the name of what comes out.
+# Takes the name of the input tensor, adds the nodes of the layer, and returns the name of the output tensor.
 Converter = Callable[[Graph, Layer, str], str]
 
 
 def pair(param: Any, name: str, default: int) -> tuple[int, int]:
-    """Return a size that Caffe's parameters give as `name`_h and `name`_w, or for both axes as `name`.
+    """Return a size that Caffe's parameters give as `name`_h and `name`_w, or as `name` for both axes.
 
     Parameters
     ----------
@@ -141,14 +142,14 @@ def pair(param: Any, name: str, default: int) -> tuple[int, int]:
     name : str
         ``kernel``, ``stride``, ``pad``, ``dilation``.
     default : int
-        Where none is set.
+        The value if none is set.
     """
     fields = param.DESCRIPTOR.fields_by_name
     axes = (f"{name}_h", f"{name}_w")
     if all(axis in fields for axis in axes) and any(param.HasField(axis) for axis in axes):
         return getattr(param, axes[0]), getattr(param, axes[1])
     both = getattr(param, "kernel_size" if name == "kernel" else name)
-    # One value or a list of them, by the message.
+    # Some messages have one value, others a list.
     values = [both] if isinstance(both, int) else list(both)
     if not values:
         return default, default

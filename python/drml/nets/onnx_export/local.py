@@ -1,8 +1,8 @@
-"""LocallyConnected: at each position a product of its window with its own weights.
+"""LocallyConnected: at each position, the product of its window with its own weights.
 
-The map is put in the order H x W x N x C, in which a window's rows are runs of memory. Windows are gathered
-by shifted slices, first along the width, then along the height (k_w + k_h slices, where slices for both at
-once would be k_w k_h); one batched MatMul then reads every weight once.
+The map is transposed to H x W x N x C, so that the rows of a window are contiguous in memory. Windows are
+gathered by shifted slices, first along the width, then along the height (k_w + k_h slices, where slices for
+both at once would be k_w k_h); one batched MatMul then reads every weight once.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ __all__ = ["locally_connected"]
 
 
 def _gather(graph: Graph, x: str, axis: int, kernel: int, stride: int, count: int, name: str) -> str:
-    """Put `kernel` neighbours along `axis` side by side in the last axis, at `count` positions."""
+    """Concatenate `kernel` neighbours along `axis` in the last axis, at `count` positions."""
     axes, steps = graph.integers(f"{name}.axis", [axis]), graph.integers(f"{name}.stride", [stride])
     slices = []
     for tap in range(kernel):
@@ -24,7 +24,7 @@ def _gather(graph: Graph, x: str, axis: int, kernel: int, stride: int, count: in
 
 
 def locally_connected(graph: Graph, layer: Layer, x: str) -> str:
-    """Add Pad, Transpose, slices, MatMul, Add, Transpose."""
+    """Add Transpose, Pad, slices, MatMul, Add and Transpose."""
     layer.map_size()
     param, name = layer.param.convolution_param, layer.name
     weight = layer.blobs[0]  # H' x W' x C x kernel_h x kernel_w x outputs
@@ -36,7 +36,7 @@ def locally_connected(graph: Graph, layer: Layer, x: str) -> str:
         x = graph.node("Pad", [x, ends], f"{name}.padded")
     x = _gather(graph, x, 1, kernel_w, stride[1], columns, f"{name}.width")
     x = _gather(graph, x, 0, kernel_h, stride[0], rows, f"{name}.height")
-    # The taps now come by row, column, channel.
+    # The taps are now ordered by row, column and channel.
     taps = weight.transpose(0, 1, 3, 4, 2, 5).reshape(rows, columns, kernel_h * kernel_w * channels, outputs)
     x = graph.node("MatMul", [x, graph.constant(f"{name}.weight", taps)], f"{name}.products")
     if param.bias_term:

@@ -1,8 +1,8 @@
 """LRN across channels, x / (k + alpha / size * sum of squares) ^ beta.
 
-ONNX has it as a node: both divide alpha by the size and cut the window at the first and the last channel.
-ONNX Runtime takes a fifth of DRML's time for that node. With beta 0.75, Caffe's default, two square roots are
-the power, and the sum over a window of channels is a 1 x 1 convolution whose matrix is a band: the same
+ONNX has a node for it: both divide alpha by the size and clip the window at the first and the last channel.
+In ONNX Runtime, that node takes a fifth of DRML's time. With beta 0.75, Caffe's default, two square roots
+give the power, and the sum over a window of channels is a 1 x 1 convolution with a band matrix: the same
 values in a third of the time (docs/onnx.md).
 """
 
@@ -16,7 +16,7 @@ __all__ = ["as_node", "by_roots", "lrn"]
 
 
 def as_node(graph: Graph, layer: Layer, x: str) -> str:
-    """Add an LRN."""
+    """Add an LRN node."""
     param = layer.param.lrn_param
     return graph.node(
         "LRN", [x], layer.name, size=param.local_size, alpha=param.alpha, beta=param.beta, bias=param.k
@@ -24,7 +24,7 @@ def as_node(graph: Graph, layer: Layer, x: str) -> str:
 
 
 def by_roots(graph: Graph, layer: Layer, x: str) -> str:
-    """Add x / sqrt(s sqrt(s)), which is beta 0.75; s comes from a convolution of the squares."""
+    """Add x / sqrt(s sqrt(s)), for beta 0.75; s comes from a convolution of the squares."""
     param, name = layer.param.lrn_param, layer.name
     channels = np.arange(layer.bottom[1])
     near = np.abs(channels[:, None] - channels) <= (param.local_size - 1) // 2
@@ -45,7 +45,7 @@ def by_roots(graph: Graph, layer: Layer, x: str) -> str:
 
 
 def lrn(graph: Graph, layer: Layer, x: str) -> str:
-    """Add the layer in the form that is fastest: `by_roots` where beta is 0.75, else `as_node`."""
+    """Add the layer in the fastest form: `by_roots` if beta is 0.75, else `as_node`."""
     param = layer.param.lrn_param
     if param.norm_region != param.ACROSS_CHANNELS:
         raise layer.refuse("norm_region WITHIN_CHANNEL, which ONNX does not have")

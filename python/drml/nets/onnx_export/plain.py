@@ -1,4 +1,4 @@
-"""Layers that ONNX has much as Caffe has them: Convolution, InnerProduct, ReLU, Sigmoid, Dropout."""
+"""Layers that ONNX has in much the same form as Caffe: Convolution, InnerProduct, ReLU, Sigmoid, Dropout."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def convolution(graph: Graph, layer: Layer, x: str) -> str:
 
 
 def inner_product(graph: Graph, layer: Layer, x: str) -> str:
-    """Add a Gemm, behind a Flatten where the bottom is a map."""
+    """Add a Gemm, with a Flatten before it if the bottom is a map."""
     param = layer.param.inner_product_param
     if param.axis != 1:
         raise layer.refuse(f"axis {param.axis}; only axis 1 can be exported")
@@ -40,7 +40,7 @@ def inner_product(graph: Graph, layer: Layer, x: str) -> str:
     inputs = [x, graph.constant(f"{layer.name}.weight", layer.blobs[0])]
     if param.bias_term:
         inputs.append(graph.constant(f"{layer.name}.bias", layer.blobs[1].ravel()))
-    # Caffe's weight is outputs x inputs, unless it is said to be transposed.
+    # Caffe's weight is outputs x inputs, unless `transpose` is set.
     return graph.node("Gemm", inputs, layer.name, transB=0 if param.transpose else 1)
 
 
@@ -58,5 +58,5 @@ def sigmoid(graph: Graph, layer: Layer, x: str) -> str:
 
 
 def dropout(graph: Graph, layer: Layer, x: str) -> str:
-    """Add nothing: Caffe scales in TRAIN, and in TEST the layer hands on what it gets."""
+    """Add nothing: Caffe scales in TRAIN, and in TEST the layer passes its input on."""
     return x

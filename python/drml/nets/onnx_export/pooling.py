@@ -1,8 +1,8 @@
-"""Pooling, whose last window Caffe lets hang over the border.
+"""Pooling; in Caffe, the last window may extend beyond the border.
 
 Caffe rounds the number of windows up and then leaves out a last one that would start beyond the map and its
-padding. ONNX's ``ceil_mode`` has another rule, and runtimes have had rules of their own; so the padding that
-makes the windows fit is written out, and nothing is left to be rounded.
+padding. ONNX's ``ceil_mode`` has another rule, and some runtimes have deviated from it; the padding that
+makes the windows fit is therefore explicit in the file, and nothing has to be rounded.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["pooling"]
 
 
 def _windows(layer: Layer) -> tuple[list[int], list[int], list[int], list[int], list[int]]:
-    """Return kernel, stride, padding in front, padding behind, and number of windows, for both axes."""
+    """Return kernel, stride, padding before, padding after and number of windows, for both axes."""
     param = layer.param.pooling_param
     size = layer.map_size()
     if param.global_pooling:
@@ -31,8 +31,8 @@ def _windows(layer: Layer) -> tuple[list[int], list[int], list[int], list[int], 
     for i in range(2):
         start = (count[i] - 1) * stride[i] - pad[i]
         if start >= size[i]:
-            raise layer.refuse("its last window has no pixel in it; take another stride")
-        # May be negative: then the last window ends before the map does.
+            raise layer.refuse("its last window contains no pixel; choose another stride")
+        # A negative value means that the last window ends before the map does.
         behind.append(max(start + kernel[i] - size[i], 0))
     return list(kernel), list(stride), list(pad), behind, count
 
@@ -40,20 +40,20 @@ def _windows(layer: Layer) -> tuple[list[int], list[int], list[int], list[int], 
 def _shares(kernel: int, stride: int, pad: int, size: int, count: int) -> np.ndarray:
     """Return, for each window along an axis, its length over the length that Caffe divides by.
 
-    Caffe counts the padding that the user asked for, on both sides, and not what hangs over it.
+    Caffe counts the padding that the user asked for, on both sides, but not what lies beyond that.
     """
     start = np.arange(count) * stride - pad
     return kernel / (np.minimum(start + kernel, size + pad) - start)
 
 
 def pooling(graph: Graph, layer: Layer, x: str) -> str:
-    """Add a MaxPool, or an AveragePool with a factor for windows that hang over."""
+    """Add a MaxPool, or an AveragePool with a factor for windows that extend beyond the border."""
     param = layer.param.pooling_param
     if param.pool not in (param.MAX, param.AVE):
         raise layer.refuse("stochastic pooling cannot be exported")
     kernel, stride, front, behind, count = _windows(layer)
     if param.pool == param.MAX:
-        # Padding is never the maximum, whatever its size.
+        # Padding is never the maximum, so its size does not matter.
         return graph.node(
             "MaxPool", [x], layer.name, kernel_shape=kernel, strides=stride, pads=[*front, *behind]
         )

@@ -1,8 +1,8 @@
 """Region: a batch normalisation, a ReLU and a convolution for each patch of a grid.
 
-In a grid of equal patches these become channels, and the layer one grouped convolution; else the map is
-split, each patch has nodes of its own, and the results are joined. Both give the same; docs/onnx.md has what
-each takes.
+If all patches have the same size, they become channels, and the layer becomes one grouped convolution.
+Otherwise the map is split, each patch gets its own nodes, and the results are joined. Both compute the same;
+docs/onnx.md has the times of both.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["grouped", "region", "split"]
 
 @dataclass(frozen=True)
 class _Region:
-    """The layer's numbers; the normalisation is factor x + shift."""
+    """The parameters of the layer; the normalisation is factor * x + shift."""
 
     rows: list[int]
     columns: list[int]
@@ -51,8 +51,8 @@ def _read(layer: Layer) -> _Region:
     param = layer.param.region_param
     if param.batch_norm and param.HasField("use_global_stats") and not param.use_global_stats:
         raise layer.refuse(
-            "use_global_stats: false normalises by the other pictures of a batch; export runs on the running"
-            " statistics: remove the line"
+            "use_global_stats: false normalises by the other images of a batch, but an exported net uses the"
+            " running statistics; remove the line"
         )
     height, width = layer.map_size()
     blobs = list(layer.blobs)
@@ -60,7 +60,8 @@ def _read(layer: Layer) -> _Region:
     bias = blobs.pop(0) if param.bias_term else np.zeros(weight.shape[:2], np.float32)
     norm = None
     if param.batch_norm:
-        # As in BatchNorm, the blobs hold sums over what `total` counts; nothing was summed yet where it is 0.
+        # As in BatchNorm, the blobs hold sums, and `total` is their weight; it is 0 if nothing was summed
+        # yet.
         mean, variance, total = (blobs.pop(0).astype(np.float64) for _ in range(3))
         count = 1 / total.item() if total.item() else 0.0
         scale, shift = blobs if param.affine else (1.0, 0.0)
@@ -77,13 +78,13 @@ def _read(layer: Layer) -> _Region:
 
 
 def _network(graph: Graph, layer: Layer, region: _Region, x: str, name: str, patches: slice) -> str:
-    """Add the small network of some patches, which are channels of `x`."""
+    """Add the layers of some patches, which are channels of `x`."""
     weight = region.weight[patches].reshape(-1, *region.weight.shape[2:])
     kernel = weight.shape[-1]
     h = x
     if region.norm is not None:
         factor, shift = (values[patches].ravel() for values in region.norm)
-        # A convolution of single pixels: runtimes fuse it with the ReLU and keep their own order of memory.
+        # A 1 x 1 convolution: runtimes fuse it with the ReLU and can keep their own memory layout.
         h = graph.node(
             "Conv",
             [
@@ -112,14 +113,14 @@ def _network(graph: Graph, layer: Layer, region: _Region, x: str, name: str, pat
 
 
 def grouped(graph: Graph, layer: Layer, x: str) -> str:
-    """Add the layer with its patches as channels; they must be equal."""
+    """Add the layer with its patches as channels; all patches must have the same size."""
     region = _read(layer)
     name = layer.name
     rows, columns = len(region.rows), len(region.columns)
     height, width = region.rows[0], region.columns[0]
 
     def reshape(x: str, what: str, *axes: int) -> str:
-        # 0: the batch, whatever it is.
+        # 0 stands for the batch, whatever its size.
         return graph.node(
             "Reshape", [x, graph.integers(f"{name}.{what}.shape", [0, *axes])], f"{name}.{what}"
         )
@@ -128,7 +129,7 @@ def grouped(graph: Graph, layer: Layer, x: str) -> str:
         return graph.node("Transpose", [x], f"{name}.{what}", perm=axes)
 
     # From C, rows, height, columns, width to rows, columns, C, height, width. One axis at a time: two copies
-    # of long runs take less than one of short runs.
+    # of long runs are faster than one of short runs.
     inputs, outputs = region.channels, region.outputs
     x = reshape(x, "bands", inputs, rows, height * columns * width)
     x = transpose(x, "bands_first", 0, 2, 1, 3)
@@ -165,7 +166,7 @@ def split(graph: Graph, layer: Layer, x: str) -> str:
 
 
 def region(graph: Graph, layer: Layer, x: str) -> str:
-    """Add the layer in the form that is fastest: `grouped` where the patches are equal, else `split`."""
+    """Add the layer in the fastest form: `grouped` if all patches have the same size, else `split`."""
     param = layer.param.region_param
     height, width = layer.map_size()
     equal = height % param.grid_h == 0 and width % param.grid_w == 0
