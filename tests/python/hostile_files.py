@@ -42,7 +42,7 @@ from drml.data.registration import REFERENCE
 from drml.detect.frames import read_images
 from drml.detect.sources import find_sources
 from drml.evaluation.predictions import read_predictions
-from drml.experiments import detect as experiment
+from drml.experiments import predictions as experiment
 from drml.experiments import protocol, units
 from drml.experiments.settings import Settings
 from drml.io import messages
@@ -50,7 +50,7 @@ from drml.io.errors import UserError
 from drml.nets.preprocessing import read_transform_file
 from drml.report.inputs import read_json
 from drml.report.losses import read_losses
-from drml.report.pictures import picture
+from drml.report.pictures import read_picture
 from drml.synth.mat_writer import write_fit, write_pts
 from drml.training.caffe_log import LogReader
 from drml.training.f1_table import read_separations
@@ -350,15 +350,15 @@ TARGETS: dict[str, Target] = {
     "matlab 7.3 points": Target(_new_matlab, "SN001_0001_lm.mat", _read_points),
     "image": Target(_pictures, "a.png", images.load_bgr),
     "photo": Target(_pictures, "a.png", _read_photo),
-    "report picture": Target(_pictures, "a.png", lambda path: picture(path, "a")),
+    "report picture": Target(_pictures, "a.png", lambda path: read_picture(path, "a")),
     "video": Target(_videos, "a.avi", _read_video),
     "landmarks": Target(_landmark_files, "test_landmarks.npz", read_landmarks),
     "model": Target(_linear_models, "lsvm.npz", LSVM.load),
     "experiment": Target(
-        _experiments, experiment._PREDICTIONS, lambda path: experiment.read_predictions(path.parent)
+        _experiments, experiment._PREDICTIONS, lambda path: experiment.load_predictions(path.parent)
     ),
     "settings": Target(lambda _: [_SETTINGS], "settings.json", lambda path: Settings.of(path.parent)),
-    "unit": Target(lambda _: [_RESULT], units.RESULT_FILE, lambda path: units.finished(path.parent, ".")),
+    "unit": Target(lambda _: [_RESULT], units.RESULT_FILE, lambda path: units.read_result(path.parent, ".")),
     "summary": Target(lambda _: [_SUMMARY], "summary.json", lambda path: protocol.describe(path.parent)),
     "scores": Target(lambda _: [_RESULT], "scores.json", lambda path: read_json(path, "scores")),
 }

@@ -15,10 +15,10 @@ import tiny_net as tiny
 from drml.data.labels import BP4D_AUS
 from drml.evaluation.predictions import Predictions, write_predictions
 from drml.evaluation.results import evaluate_folds, write_scores
-from drml.experiments import figure5, table4, tables, units
-from drml.experiments.detect import keep_predictions
+from drml.experiments import detection_table, figure5, table4, units
 from drml.experiments.figure4 import Figure4
 from drml.experiments.methods import METHODS
+from drml.experiments.predictions import save_predictions
 from drml.experiments.settings import Settings
 from drml.io import machine
 
@@ -91,7 +91,7 @@ def write_unit(out: Path, method: str, fold: int, data: Path) -> None:
         write_loss(folder / "train", seed=fold)
     folder.mkdir(parents=True, exist_ok=True)
     test = draw(method, fold, data)
-    kept = keep_predictions(units.Place(folder, folder, False), method, test, data / f"fold{fold}")
+    kept = save_predictions(units.Workspace(folder, folder, False), method, test, data / f"fold{fold}")
     about = {
         "machine": machine.system(),
         "versions": machine.versions(),
@@ -112,8 +112,8 @@ def write_experiment(out: Path, data: Path) -> Settings:
     table2 = ("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")
     grids = ("drml_5x5", "drml")
     for collect, methods in (
-        (partial(tables.collect, "table2", "Table 2: <AU> detection"), table2),
-        (partial(tables.collect, "grid", "Grid"), grids),
+        (partial(detection_table.collect, "table2", "Table 2: <AU> detection"), table2),
+        (partial(detection_table.collect, "grid", "Grid"), grids),
     ):
         found = collect(out, methods, settings, {})
         assert found is not None

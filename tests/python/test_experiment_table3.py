@@ -20,7 +20,7 @@ from drml.data.labels import BP4D_AUS, DISFA_AUS
 from drml.data.prepare import Encoding, prepare
 from drml.evaluation import scoring
 from drml.evaluation.predictions import Predictions
-from drml.experiments import detect, run, table3
+from drml.experiments import fold_unit, predictions, runner, table3
 from drml.experiments.methods import TABLE3
 from drml.experiments.settings import Settings
 from drml.experiments.transfer import transfer
@@ -62,7 +62,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Setup:
         seed=3,
         max_iter=10,
     )
-    run.run("table2", setup.bp4d, settings, methods=("alexnet", "drml"), progress=False)
+    runner.run("table2", setup.bp4d, settings, methods=("alexnet", "drml"), progress=False)
     for fold, f1 in ((1, 0.25), (2, 0.5)):  # so that the choice is known
         path = setup.bp4d / f"fold{fold}/drml/result.json"
         result = json.loads(path.read_text())
@@ -109,15 +109,15 @@ def test_the_net_with_the_best_validation_is_used_as_it_is(done: Setup) -> None:
     for fold in (1, 2):
         data = done.folder / f"disfa/fold{fold}/test_lmdb"
         expected = scoring.predict(deploy, weights, data, aus=BP4D_AUS, progress=False)
-        found = detect.read_predictions(done.out / f"fold{fold}/drml_direct")
+        found = predictions.load_predictions(done.out / f"fold{fold}/drml_direct")
         assert found.aus == SHARED and found.keys == expected.keys and found.weights == str(weights)
         np.testing.assert_array_equal(found.probabilities, expected.probabilities)
         np.testing.assert_array_equal(found.labels, expected.labels)
         (by_features,) = transfer(deploy, weights, done.folder / "disfa", folds=[fold], progress=False).folds
-        found = detect.read_predictions(done.out / f"fold{fold}/drml_fc9")
+        found = predictions.load_predictions(done.out / f"fold{fold}/drml_fc9")
         np.testing.assert_allclose(found.probabilities, by_features.probabilities, atol=1e-6)
         assert found.classifier is not None and found.classifier["blob"] == "fc9"
-    large = detect.read_predictions(done.out / "fold1/alexnet_fc7")
+    large = predictions.load_predictions(done.out / "fold1/alexnet_fc7")
     assert "disfa_large/fold1" in large.data and large.classifier is not None
     assert large.classifier["blob"] == "fc7"
 
@@ -178,7 +178,7 @@ def test_a_second_call_redoes_nothing_and_the_plan_is_done(
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("done again")
 
-    for module, name in ((detect, "train"), (detect, "run_baseline"), (table3, "transfer")):
+    for module, name in ((fold_unit, "train"), (fold_unit, "run_baseline"), (table3, "transfer")):
         monkeypatch.setattr(module, name, never)
     shutil.rmtree(setup.out / "fold2/drml_direct")
     assert cli.main(["experiment", "table3", *setup.arguments, "--plan"]) == 0
@@ -231,7 +231,7 @@ def test_what_does_not_fit_is_refused(
 
 def test_nets_are_not_trained_on_the_other_data(setup: Setup, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["experiment", "unit", str(setup.out), "fold1/drml", "-q"]) == 1
-    assert "drml: not available, nets are not trained on these data" in capsys.readouterr().err
+    assert "drml: not available, since nets are not trained on these data" in capsys.readouterr().err
 
 
 def test_a_net_that_knows_drawn_faces_alone_makes_the_table_synthetic(
@@ -244,15 +244,15 @@ def test_a_net_that_knows_drawn_faces_alone_makes_the_table_synthetic(
 
     monkeypatch.setattr(scoring, "predict", on_real_faces)
     shutil.rmtree(setup.out / "fold1/drml_direct")
-    run.run_one(setup.out, "fold1/drml_direct", progress=False)
-    assert detect.read_predictions(setup.out / "fold1/drml_direct").synthetic is True
+    runner.run_one(setup.out, "fold1/drml_direct", progress=False)
+    assert predictions.load_predictions(setup.out / "fold1/drml_direct").synthetic is True
 
 
 def test_other_nets_on_other_folds_are_told(setup: Setup) -> None:
     path = setup.out / "fold1/drml_fc9/result.json"
     result = json.loads(path.read_text())
     path.write_text(json.dumps({**result, "net": {**result["net"], "fold": 1, "validation_f1": 0.25}}))
-    (table,) = run.collect(setup.out)
+    (table,) = runner.collect(setup.out)
     text = table.to_markdown()
     assert "- DRML (fc9): the net of fold 1 on BP4D" in text and "- DRML (fc9): the net of fold 2" in text
     assert "- DRML (fc9): not the same net on all folds" in text

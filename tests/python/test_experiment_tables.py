@@ -21,7 +21,7 @@ from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 from drml import cli
 from drml.data.labels import BP4D_AUS
 from drml.evaluation.relations import compare, relations
-from drml.experiments import detect, run, units
+from drml.experiments import fold_unit, predictions, runner, units
 from drml.experiments.settings import Settings
 from drml.io.errors import UserError
 from drml.training.caffe_run import find_caffe
@@ -55,7 +55,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Setup:
     write_data(folder)
     write_models(folder / "models")
     setup = Setup(folder)
-    run.run("table2", setup.out, setup.settings, methods=METHODS, progress=False)
+    runner.run("table2", setup.out, setup.settings, methods=METHODS, progress=False)
     return setup
 
 
@@ -188,12 +188,12 @@ def test_a_second_call_redoes_nothing(setup: Setup, monkeypatch: pytest.MonkeyPa
     def never(*_: Any, **__: Any) -> None:
         raise AssertionError("done again")
 
-    monkeypatch.setattr(detect, "train", never)
-    monkeypatch.setattr(detect, "run_baseline", never)
+    monkeypatch.setattr(fold_unit, "train", never)
+    monkeypatch.setattr(fold_unit, "run_baseline", never)
     before = {path: path.stat().st_mtime_ns for path in setup.out.glob("fold*/*/*")}
     text = (setup.out / "table2.md").read_text()
     # The data lie elsewhere, but they are the same.
-    run.run("table2", setup.out, setup.settings, methods=METHODS, progress=False)
+    runner.run("table2", setup.out, setup.settings, methods=METHODS, progress=False)
     assert {path: path.stat().st_mtime_ns for path in setup.out.glob("fold*/*/*")} == before
     assert (setup.out / "table2.md").read_text() == text
 
@@ -262,7 +262,7 @@ def test_the_plan_is_done_line_by_line_and_collected(
     assert capsys.readouterr().out.startswith("# Table 2")
     assert json.loads((setup.out / "table2.json").read_text())["methods"]["drml"]["folds"] == [1, 2]
     assert cli.main(["experiment", "unit", str(setup.out), "fold1", "-q"]) == 1
-    assert "unit 'fold1': give a name as the plan has them" in capsys.readouterr().err
+    assert "unit 'fold1': no such unit; give a name that --plan prints" in capsys.readouterr().err
     assert cli.main(["experiment", "collect", str(setup.folder)]) == 1
     assert "no settings.json in it" in capsys.readouterr().err
 
@@ -291,7 +291,7 @@ def test_a_unit_killed_half_way_is_picked_up_with_the_same_result(setup: Setup) 
 def test_units_side_by_side_give_the_same(setup: Setup) -> None:
     before = (setup.out / "fold1/lsvm/scores.json").read_text()
     shutil.rmtree(setup.out)
-    run.run("table2", setup.out, setup.settings, methods=("lsvm", "drml"), jobs=2, progress=False)
+    runner.run("table2", setup.out, setup.settings, methods=("lsvm", "drml"), jobs=2, progress=False)
     after = json.loads((setup.out / "fold1/lsvm/scores.json").read_text())
     assert after["pooled"] == json.loads(before)["pooled"]
     assert (setup.out / "fold2/drml/result.json").exists()
@@ -301,7 +301,7 @@ def test_a_failure_side_by_side_is_told(setup: Setup) -> None:
     shutil.rmtree(setup.out)
     (setup.folder / "models/convnet/deploy.prototxt").write_text("layer {")
     with pytest.raises(UserError, match=r"^fold1/convnet: .*deploy.prototxt: not a NetParameter.*goes on"):
-        run.run(
+        runner.run(
             "table2",
             setup.out,
             setup.settings,
@@ -310,25 +310,25 @@ def test_a_failure_side_by_side_is_told(setup: Setup) -> None:
             jobs=2,
             progress=False,
         )
-    assert units.finished(setup.out, "fold1/lsvm") is not None
+    assert units.read_result(setup.out, "fold1/lsvm") is not None
 
 
 def test_an_interrupted_training_goes_on_from_its_snapshot(
     setup: Setup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    train = detect.train
+    train = fold_unit.train
 
     def interrupted(solver: Path, out: Path, **options: Any) -> None:
         train(solver, out, **{**options, "max_iter": 10})
         (out / "final.caffemodel").unlink()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(detect, "train", interrupted)
+    monkeypatch.setattr(fold_unit, "train", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        run.run("table2", setup.out, setup.settings, methods=("convnet",), progress=False)
+        runner.run("table2", setup.out, setup.settings, methods=("convnet",), progress=False)
     assert (setup.out / "fold1/convnet.partial").is_dir() and not (setup.out / "fold1/convnet").exists()
-    monkeypatch.setattr(detect, "train", train)
-    run.run("table2", setup.out, setup.settings, methods=("convnet",), folds=(1,), progress=False)
+    monkeypatch.setattr(fold_unit, "train", train)
+    runner.run("table2", setup.out, setup.settings, methods=("convnet",), folds=(1,), progress=False)
     log = (setup.out / "fold1/convnet/log.txt").read_text()
     assert "from tiny_iter_10.solverstate" in log
     rows = list(csv.DictReader((setup.out / "fold1/convnet/train/loss.csv").open()))
@@ -340,8 +340,8 @@ def test_an_interrupted_training_goes_on_from_its_snapshot(
 
 
 def test_figure_5_is_drawn_from_the_same_units(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detect, "train", None)  # nothing is trained again
-    run.run("fig5", setup.out, setup.settings, progress=False)
+    monkeypatch.setattr(fold_unit, "train", None)  # nothing is trained again
+    runner.run("fig5", setup.out, setup.settings, progress=False)
     for ending in ("png", "svg"):
         assert (setup.out / f"fig5.{ending}").stat().st_size > 10_000
     assert (setup.out / "fig5.png").read_bytes().startswith(b"\x89PNG")
@@ -365,19 +365,19 @@ def test_figure_5_is_drawn_from_the_same_units(setup: Setup, monkeypatch: pytest
 
 def test_figure_5_without_a_net_is_told(setup: Setup) -> None:
     with pytest.raises(UserError, match="fig5: no fold has all of lsvm finished"):
-        run.run("fig5", setup.out, setup.settings, methods=("lsvm",), progress=False)
+        runner.run("fig5", setup.out, setup.settings, methods=("lsvm",), progress=False)
 
 
 # --- figure 4 -------------------------------------------------------------------------------------------
 
 
 def test_figure_4_is_drawn_from_the_same_units(setup: Setup, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detect, "train", None)
-    run.run("fig4", setup.out, setup.settings, methods=("drml", "alexnet"), progress=False)
+    monkeypatch.setattr(fold_unit, "train", None)
+    runner.run("fig4", setup.out, setup.settings, methods=("drml", "alexnet"), progress=False)
     found = json.loads((setup.out / "fig4.json").read_text())
     assert (setup.out / "fig4.png").read_bytes().startswith(b"\x89PNG")
     assert (setup.out / "fig4.svg").exists() and found["synthetic"] is True and found["fold"] == 1
-    test = detect.read_predictions(setup.out / "fold1/drml")
+    test = predictions.load_predictions(setup.out / "fold1/drml")
     for name, keys in found["frames"].items():
         column = test.labels[:, BP4D_AUS.index(int(name[2:]))]
         assert 1 <= len(keys) <= 4 and all(column[test.keys.index(key)] == 1 for key in keys)

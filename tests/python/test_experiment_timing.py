@@ -54,7 +54,7 @@ def test_times_are_per_batch_and_per_image(
     assert cli.main(["experiment", "unit", str(out), "time/drml", "-q"]) == 0
     assert json.loads((out / "time/drml/result.json").read_text())["batch"] == 5
     assert cli.main([*arguments, "-q", "--methods", "lsvm"]) == 1
-    assert "lsvm: not available, only nets are timed" in capsys.readouterr().err
+    assert "lsvm: not available, since only nets are timed" in capsys.readouterr().err
 
 
 def test_the_batch_is_that_of_the_training_by_default(models: Path, tmp_path: Path) -> None:

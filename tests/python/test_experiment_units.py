@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from drml.experiments.units import Place, Unit, finished, run_all, run_unit
+from drml.experiments.scheduler import run_units
+from drml.experiments.units import Unit, Workspace, read_result, run_unit
 from drml.io.errors import UserError
 
 
@@ -20,25 +21,25 @@ class Work:
     def __init__(self, fault: BaseException | None = None) -> None:
         self.times, self.fault = 0, fault
 
-    def __call__(self, place: Place) -> dict[str, Any]:
+    def __call__(self, workspace: Workspace) -> dict[str, Any]:
         self.times += 1
-        (place.folder / f"part{self.times}").write_text("x")
+        (workspace.folder / f"part{self.times}").write_text("x")
         if self.fault is not None:
             raise self.fault
         return {"times": self.times}
 
 
-def unit(name: str, work: Callable[[Place], dict[str, Any]], **config: Any) -> Unit:
+def unit(name: str, work: Callable[[Workspace], dict[str, Any]], **config: Any) -> Unit:
     return Unit(name, name.split("/")[1], config, {"command": f"drml experiment unit OUT {name}"}, work)
 
 
 def test_a_unit_is_done_once(tmp_path: Path) -> None:
     work = Work()
-    assert finished(tmp_path, "fold1/a") is None
+    assert read_result(tmp_path, "fold1/a") is None
     first = run_unit(tmp_path, unit("fold1/a", work, seed=1), progress=False)
     assert run_unit(tmp_path, unit("fold1/a", work, seed=1), progress=False) == first
     assert work.times == 1 and first["times"] == 1 and first["seconds"] >= 0 and first["versions"]["Python"]
-    assert finished(tmp_path, "fold1/a") == first
+    assert read_result(tmp_path, "fold1/a") == first
     folder = tmp_path / "fold1/a"
     assert {path.name for path in folder.iterdir()} == {"config.json", "log.txt", "part1", "result.json"}
     assert json.loads((folder / "config.json").read_text())["config"] == {"seed": 1}
@@ -59,7 +60,7 @@ def test_another_config_is_refused(tmp_path: Path, config: dict[str, Any], said:
         run_unit(tmp_path, unit("fold1/a", Work(), **config), progress=False)
     other = Work()
     with pytest.raises(UserError, match=said):  # before anything is begun
-        run_all(tmp_path, [unit("fold1/b", other), unit("fold1/a", Work(), **config)], progress=False)
+        run_units(tmp_path, [unit("fold1/b", other), unit("fold1/a", Work(), **config)], progress=False)
     assert not other.times
 
 
@@ -67,11 +68,11 @@ def test_an_interrupt_leaves_what_is_finished_and_the_rest_goes_on(tmp_path: Pat
     one, two = Work(), Work(KeyboardInterrupt())
     units = [unit("fold1/a", one), unit("fold1/b", two)]
     with pytest.raises(KeyboardInterrupt):
-        run_all(tmp_path, units, progress=False)
+        run_units(tmp_path, units, progress=False)
     assert (tmp_path / "fold1/a/result.json").exists() and not (tmp_path / "fold1/b").exists()
     assert (tmp_path / "fold1/b.partial/part1").exists()
     two.fault = None
-    run_all(tmp_path, units, progress=False)
+    run_units(tmp_path, units, progress=False)
     assert (one.times, two.times) == (1, 2)
     assert (tmp_path / "fold1/b/part1").exists() and (tmp_path / "fold1/b/part2").exists()
     assert "KeyboardInterrupt" in (tmp_path / "fold1/b/log.txt").read_text()
@@ -89,8 +90,8 @@ def test_what_an_interrupt_left_of_another_config_goes(tmp_path: Path) -> None:
 def test_a_failed_unit_does_not_stop_the_others(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     good = Work()
     units = [unit("fold1/a", Work(UserError("x: broken"))), unit("fold1/b", good), unit("fold2/b", good)]
-    with pytest.raises(UserError, match=r"fold1/a: x: broken; the same command goes on"):
-        run_all(tmp_path, units)
+    with pytest.raises(UserError, match=r"fold1/a: x: broken; run the same command again"):
+        run_units(tmp_path, units)
     assert good.times == 2
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "[1/3] fold1/a" and said[2].startswith("[3/3] fold2/b, about 0 s left")
@@ -101,7 +102,7 @@ def test_two_processes_do_not_do_the_same_unit(tmp_path: Path) -> None:
     partial.mkdir(parents=True)
     with (partial / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match="fold1/a: another process is at work on it"):
+        with pytest.raises(UserError, match="fold1/a: another process is working on it"):
             run_unit(tmp_path, unit("fold1/a", Work()), progress=False)
     run_unit(tmp_path, unit("fold1/a", Work()), progress=False)
 

@@ -13,7 +13,7 @@ import report_data as made
 from drml import cli
 from drml.data.labels import AU_NAMES
 from drml.evaluation.predictions import PredictionTable
-from drml.experiments import tables
+from drml.experiments import detection_table
 from drml.experiments.settings import Settings
 from drml.io.errors import UserError
 from drml.report import write_experiment_report
@@ -160,7 +160,7 @@ def test_a_method_that_has_not_learned_is_noted(copy, monkeypatch):
         shutil.rmtree(copy / f"fold{fold}" / method)
         made.write_unit(copy, method, fold, copy.parent / "data")
     methods = ("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")
-    table = tables.collect("table2", "Table 2", copy, methods, Settings.of(copy), {})
+    table = detection_table.collect("table2", "Table 2", copy, methods, Settings.of(copy), {})
     table.write(copy)
     notes = ["AlexNet: predicts the base rates: has not learned yet"]
     notes.append("LCN, fold 2: predicts the base rates: has not learned yet")

@@ -185,7 +185,7 @@ def _add_common(kinds: Any, name: str, summary: str, more: str, example: str) ->
 
 def run(args: argparse.Namespace) -> None:
     """Run the missing units of an experiment; print its table."""
-    from drml.experiments.run import run as run_experiment
+    from drml.experiments.runner import run as run_experiment
     from drml.experiments.settings import Settings
 
     def absolute(path: Path | None) -> str | None:
@@ -226,14 +226,14 @@ def run(args: argparse.Namespace) -> None:
 
 def run_unit(args: argparse.Namespace) -> None:
     """Run one unit."""
-    from drml.experiments.run import run_one
+    from drml.experiments.runner import run_one
 
     run_one(args.out, args.name, progress=not args.quiet)
 
 
 def run_collect(args: argparse.Namespace) -> None:
     """Make the tables from all finished units."""
-    from drml.experiments.run import collect
+    from drml.experiments.runner import collect
 
     found = collect(args.out)
     if args.json:

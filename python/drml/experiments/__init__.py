@@ -1,12 +1,13 @@
-"""The paper's tables and figures from prepared data, in units that are done once and can be gone on with.
+"""The paper's tables and figures from prepared data, in units that are computed once and can be resumed.
 
-* `units` does the work in folders of its own and knows nothing of what it is; `settings` is what all units of
-  one experiment's folder share.
-* `methods` are the methods of the tables; `nets` finds a net's prototxts, or writes variants of them.
-* `transfer` fits linear classifiers on a net's features; `baseline` fits LSVM, APL or JPML to a prepared
-  fold, on the features that `sift` computes, and `patch_maps` draws their patches.
-* `detect` fits or trains one method on one fold and scores it; `timing` times one net.
-* `table3` uses nets of another experiment's folder on other data, and makes the table of that.
-* `tables`, `table4`, `sparsity`, `figure4`, `figure5` are made of finished units; `drawing` writes pictures.
-* `run` is what ``drml experiment`` calls.
+* `units` defines a unit and runs one in a folder of its own; `scheduler` runs several. Neither knows what a
+  unit computes. All units of an experiment's folder share its `settings`.
+* `methods` lists the methods of the tables; `nets` finds a net's prototxts or writes variants of them.
+* `fold_unit` trains or fits one method on one fold and scores it; `predictions` keeps what it predicts.
+  `table3` uses the nets of another experiment's folder on other data; `timing` times one net.
+* `baseline` runs LSVM, APL or JPML on a fold, with features from `sift` and pictures from `patch_maps`;
+  `transfer` fits a linear classifier on a net's features.
+* `detection_table` (with `table_rows` and `table_notes`), `table4`, `sparsity`, `figure4` and `figure5` make
+  tables and figures from finished units; `drawing` writes pictures.
+* `catalogue` lists the tables and figures; `runner` is what ``drml experiment`` calls.
 """

@@ -20,11 +20,12 @@ from drml.evaluation.au_regions import REGIONS
 from drml.evaluation.saliency import centre, focus, saliency_maps
 from drml.evaluation.saliency_pictures import crop_region, open_gradient_net, overlay, read_faces
 from drml.experiments import drawing, units
-from drml.experiments.detect import TRAIN_FOLDER, read_predictions
+from drml.experiments.fold_unit import TRAIN_FOLDER
 from drml.experiments.methods import METHODS
 from drml.experiments.nets import files_of
+from drml.experiments.predictions import load_predictions
 from drml.experiments.settings import Settings
-from drml.experiments.tables import SYNTHETIC
+from drml.experiments.table_notes import SYNTHETIC
 from drml.io import machine
 from drml.io.figures import mean_of_defined
 from drml.io.files import writing
@@ -132,14 +133,14 @@ class Figure4:
         )
         axes = figure.subplots(len(self.pictures), len(self.aus), squeeze=False)
         for row, (name, pictures) in zip(axes, self.pictures.items(), strict=True):
-            for place, au in zip(row, self.aus, strict=True):
-                place.imshow(cv2.cvtColor(pictures[au], cv2.COLOR_BGR2RGB))
-                place.set_xticks([])
-                place.set_yticks([])
+            for axis, au in zip(row, self.aus, strict=True):
+                axis.imshow(cv2.cvtColor(pictures[au], cv2.COLOR_BGR2RGB))
+                axis.set_xticks([])
+                axis.set_yticks([])
                 if name == "face":
-                    place.set_title(f"AU{au}", fontsize=9)
+                    axis.set_title(f"AU{au}", fontsize=9)
                 else:
-                    place.set_xlabel(f"{self.focus[name][au]:.2f}", fontsize=7, labelpad=2)
+                    axis.set_xlabel(f"{self.focus[name][au]:.2f}", fontsize=7, labelpad=2)
             row[0].set_ylabel("" if name == "face" else METHODS[name].title, fontsize=9)
         if self.synthetic:
             figure.suptitle("SYNTHETIC DATA (drawn faces)", fontsize=9)
@@ -164,18 +165,20 @@ def _spread(keys: list[str]) -> list[str]:
     return [keys[index * len(keys) // count] for index in range(count)]
 
 
-def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[str, str]) -> Figure4 | None:
+def make(
+    out: Path, methods: Sequence[str], settings: Settings, unavailable: Mapping[str, str]
+) -> Figure4 | None:
     """Make the figure of the nets among `methods`; None where no fold has all of them finished."""
-    nets = [method for method in methods if METHODS[method].net and method not in lacks]
+    nets = [method for method in methods if METHODS[method].net and method not in unavailable]
     folds = [
         int(path.name[4:])
         for path in sorted(out.glob("fold[1-9]"))
-        if all(units.finished(out, f"{path.name}/{method}") for method in nets)
+        if all(units.read_result(out, f"{path.name}/{method}") for method in nets)
     ]
     if not nets or not folds:
         return None
     fold = folds[0]
-    test = read_predictions(out / f"fold{fold}" / nets[0])
+    test = load_predictions(out / f"fold{fold}" / nets[0])
     keys = {}
     for column, au in enumerate(test.aus):
         present = [

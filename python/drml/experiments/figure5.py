@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from drml.evaluation import relations
 from drml.experiments import drawing, units
-from drml.experiments.detect import TRAIN_FOLDER, read_predictions
+from drml.experiments.fold_unit import TRAIN_FOLDER
 from drml.experiments.methods import METHODS
+from drml.experiments.predictions import load_predictions
 from drml.experiments.settings import Settings
-from drml.experiments.tables import SYNTHETIC
+from drml.experiments.table_notes import SYNTHETIC
 from drml.io import machine
 from drml.io.files import writing
 from drml.io.limits import open_list
@@ -131,16 +132,16 @@ class Figure5:
         figure = Figure(figsize=(4.2 * (1 + len(self.tables)), 4.2), layout="constrained")
         axes = figure.subplots(1, 1 + len(self.tables))
         self._draw_losses(axes[0])
-        for place, (name, table) in zip(axes[1:], self.tables.items(), strict=True):
-            shown = place.imshow(table, vmin=-1, vmax=1, cmap="RdBu_r")
-            place.set_xticks(range(len(self.aus)), [str(au) for au in self.aus], fontsize=8)
-            place.set_yticks(range(len(self.aus)), [str(au) for au in self.aus], fontsize=8)
+        for axis, (name, table) in zip(axes[1:], self.tables.items(), strict=True):
+            shown = axis.imshow(table, vmin=-1, vmax=1, cmap="RdBu_r")
+            axis.set_xticks(range(len(self.aus)), [str(au) for au in self.aus], fontsize=8)
+            axis.set_yticks(range(len(self.aus)), [str(au) for au in self.aus], fontsize=8)
             letter = "abcdefgh"[1 + list(self.tables).index(name)]
             if name == "truth":
-                place.set_title(f"({letter}) labels")
+                axis.set_title(f"({letter}) labels")
             else:
                 distance = self.differences[name].frobenius
-                place.set_title(f"({letter}) {METHODS[name].title}, distance {distance:.4f}")
+                axis.set_title(f"({letter}) {METHODS[name].title}, distance {distance:.4f}")
         figure.colorbar(shown, ax=list(axes[1:]), shrink=0.8, label="correlation")
         if self.synthetic:
             figure.suptitle("SYNTHETIC DATA (drawn faces)", fontsize=10)
@@ -191,18 +192,20 @@ def _losses(folder: Path) -> Curve:
         ]
 
 
-def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[str, str]) -> Figure5 | None:
+def make(
+    out: Path, methods: Sequence[str], settings: Settings, unavailable: Mapping[str, str]
+) -> Figure5 | None:
     """Make the figure of the nets among `methods`; None where no fold has all of them finished."""
-    nets = [method for method in methods if METHODS[method].net and method not in lacks]
+    nets = [method for method in methods if METHODS[method].net and method not in unavailable]
     folds = sorted(
         int(path.name[4:])
         for path in out.glob("fold[1-9]")
-        if all(units.finished(out, f"{path.name}/{method}") for method in nets)
+        if all(units.read_result(out, f"{path.name}/{method}") for method in nets)
     )
     if not nets or not folds:
         return None
     losses = {method: {fold: _losses(out / f"fold{fold}" / method) for fold in folds} for method in nets}
-    tests = {method: [read_predictions(out / f"fold{fold}" / method) for fold in folds] for method in nets}
+    tests = {method: [load_predictions(out / f"fold{fold}" / method) for fold in folds] for method in nets}
     first = tests[nets[0]]
     labels = np.concatenate([fold.labels for fold in first])
     found = {"truth": relations.relations(labels)}

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from drml.data import registration
 from drml.evaluation.saliency import centre
-from drml.experiments import drawing, tables
-from drml.experiments.detect import TRAIN_FOLDER
+from drml.experiments import detection_table, drawing
+from drml.experiments.fold_unit import TRAIN_FOLDER
 from drml.experiments.methods import METHODS
 from drml.experiments.nets import files_of, region_layers
 from drml.experiments.settings import Settings
@@ -87,7 +87,7 @@ class Patches:
 
 
 @dataclass(frozen=True)
-class Sparsity(tables.Table):
+class Sparsity(detection_table.DetectionTable):
     """A table of detection scores, and a picture of the patches below it.
 
     Attributes
@@ -135,14 +135,14 @@ class Sparsity(tables.Table):
         figure = Figure(figsize=(3.1 * len(self.patches) + 0.6, 3.6), layout="constrained")
         axes = figure.subplots(1, len(self.patches), squeeze=False)[0]
         face = _drawn_face()
-        for place, (method, patches) in zip(axes, self.patches.items(), strict=True):
+        for axis, (method, patches) in zip(axes, self.patches.items(), strict=True):
             height, width, margin = patches.window
-            place.imshow(face, cmap="gray", extent=(0, width, height, 0))
+            axis.imshow(face, cmap="gray", extent=(0, width, height, 0))
             shares = np.mean([patches.relative(fold) for fold in patches.norms], axis=0)
             extent = (margin, width - margin, height - margin, margin)
-            shown = place.imshow(shares, vmin=0, vmax=1, cmap="viridis", alpha=0.6, extent=extent)
-            place.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
-            place.set_title(
+            shown = axis.imshow(shares, vmin=0, vmax=1, cmap="viridis", alpha=0.6, extent=extent)
+            axis.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+            axis.set_title(
                 f"$\\lambda$ = {METHODS[method].sparsity:g}: {patches.mean_off():.0%} off", fontsize=10
             )
         figure.colorbar(shown, ax=list(axes), shrink=0.8, label="norm of the patch / largest norm")
@@ -200,9 +200,11 @@ def _window(net: Any) -> tuple[int, int, int]:
     return height, width, margin
 
 
-def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[str, str]) -> Sparsity | None:
+def make(
+    out: Path, methods: Sequence[str], settings: Settings, unavailable: Mapping[str, str]
+) -> Sparsity | None:
     """Make the table and the picture of what is finished of `methods`; None without any."""
-    table = tables.collect(NAME, TITLE, out, methods, settings, lacks, shared_folds=True)
+    table = detection_table.collect(NAME, TITLE, out, methods, settings, unavailable, shared_folds=True)
     if table is None:
         return None
     found = {

@@ -17,18 +17,19 @@ from pathlib import Path
 from typing import Any
 
 from drml.evaluation import scoring
-from drml.experiments import protocol, tables, units
-from drml.experiments.detect import TRAIN_FOLDER, keep_predictions, read_predictions
+from drml.experiments import detection_table, protocol, units
+from drml.experiments.fold_unit import TRAIN_FOLDER
 from drml.experiments.methods import DIRECT, METHODS, TRANSFERRED, NotAvailable
 from drml.experiments.nets import files_of
+from drml.experiments.predictions import load_predictions, save_predictions
 from drml.experiments.settings import Settings, data_digest
 from drml.experiments.transfer import transfer
-from drml.experiments.units import Place, Unit
+from drml.experiments.units import Unit, Workspace
 from drml.io.errors import UserError
 from drml.io.files import digest
 from drml.training.folder import FINAL_STEM
 
-__all__ = ["chosen_methods", "make", "unit", "with_trainings"]
+__all__ = ["chosen_methods", "make", "make_unit", "with_trainings"]
 
 NAME = "table3"
 TITLE = "Table 3: AU detection on DISFA"
@@ -81,10 +82,10 @@ def _best(settings: Settings, method: str) -> _Source:
     there = Path(settings.bp4d)
     found = []
     for path in sorted(there.glob(f"fold[1-9]/{net}")):
-        result = units.finished(there, f"{path.parent.name}/{net}")
+        result = units.read_result(there, f"{path.parent.name}/{net}")
         f1 = None if result is None else result["validation"]["f1"]
         if result is not None and f1 is not None:
-            config = units.config_of(there, f"{path.parent.name}/{net}")
+            config = units.read_config(there, f"{path.parent.name}/{net}")
             found.append(_Source(path, int(path.parent.name[4:]), f1, bool(result["synthetic"]), config))
     if not found:
         raise NotAvailable(f"{method}: not available, no unit of {net} is finished in {there}")
@@ -97,7 +98,7 @@ def _digest(path: Path, changed: int) -> str:
     return digest(path)
 
 
-def unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
+def make_unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
     """Return the unit that uses a net from BP4D on a fold of other data.
 
     Raises
@@ -133,21 +134,25 @@ def unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
     )
 
 
-def _work(place: Place, method: str, data: Path, source: _Source, deploy: Path) -> dict[str, Any]:
+def _work(workspace: Workspace, method: str, data: Path, source: _Source, deploy: Path) -> dict[str, Any]:
     protocol.check(data.parent, [int(data.name[4:])])
     way = METHODS[method].transfer
-    place.log(f"uses {source.weights} ({way})")
+    workspace.log(f"uses {source.weights} ({way})")
     if way == DIRECT:
-        aus = read_predictions(source.folder).aus
-        test = scoring.predict(deploy, source.weights, data / "test_lmdb", aus=aus, progress=place.progress)
+        aus = load_predictions(source.folder).aus
+        test = scoring.predict(
+            deploy, source.weights, data / "test_lmdb", aus=aus, progress=workspace.progress
+        )
     else:
         fold = int(data.name[4:])
-        found = transfer(deploy, source.weights, data.parent, blob=way, folds=[fold], progress=place.progress)
+        found = transfer(
+            deploy, source.weights, data.parent, blob=way, folds=[fold], progress=workspace.progress
+        )
         test = found.folds[0]
     # Of a net that has seen drawn faces alone, figures on real ones say as little.
     test = dataclasses.replace(test, synthetic=test.synthetic or source.synthetic)
     return {
-        **keep_predictions(place, str(deploy), test, data),
+        **save_predictions(workspace, str(deploy), test, data),
         "net": {
             "unit": str(source.folder),
             "fold": source.fold,
@@ -158,10 +163,10 @@ def _work(place: Place, method: str, data: Path, source: _Source, deploy: Path) 
 
 
 def make(
-    out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[str, str]
-) -> tables.Table | None:
+    out: Path, methods: Sequence[str], settings: Settings, unavailable: Mapping[str, str]
+) -> detection_table.DetectionTable | None:
     """Make the table of what is finished; below it, which nets were used."""
-    table = tables.collect(NAME, TITLE, out, chosen_methods(methods), settings, lacks)
+    table = detection_table.collect(NAME, TITLE, out, chosen_methods(methods), settings, unavailable)
     if table is None:
         return None
     notes = []
@@ -169,7 +174,7 @@ def make(
         # Folds that were done while those on BP4D were not all finished may have had another net.
         nets = set()
         for fold in column.folds:
-            net = (units.finished(out, f"fold{fold}/{method}") or {}).get("net")
+            net = (units.read_result(out, f"fold{fold}/{method}") or {}).get("net")
             if net:
                 nets.add(net["fold"])
                 f1, seed = net["validation_f1"], net["seed"]

@@ -100,9 +100,11 @@ class Table4:
         return paths
 
 
-def make(out: Path, methods: Sequence[str], settings: Settings, lacks: Mapping[str, str]) -> Table4 | None:
+def make(
+    out: Path, methods: Sequence[str], settings: Settings, unavailable: Mapping[str, str]
+) -> Table4 | None:
     """Make the table of the nets that are timed; None without any."""
-    found = {method: units.finished(out, f"{timing.FOLDER}/{method}") for method in methods}
+    found = {method: units.read_result(out, f"{timing.FOLDER}/{method}") for method in methods}
     results = {method: result for method, result in found.items() if result is not None}
-    notes = [note for method, note in lacks.items() if method not in results]
+    notes = [note for method, note in unavailable.items() if method not in results]
     return Table4(results, notes, tuple(methods)) if results else None

@@ -21,14 +21,14 @@ from tqdm import tqdm
 from drml.experiments.methods import NetFiles
 from drml.experiments.nets import files_of
 from drml.experiments.settings import Settings
-from drml.experiments.units import Place, Unit
+from drml.experiments.units import Unit, Workspace
 from drml.io.errors import UserError
 from drml.io.files import digest
 from drml.nets.probe import probe_net
 from drml.nets.prototxt import read_prototxt, write_prototxt
 from drml.nets.pycaffe import import_caffe
 
-__all__ = ["FOLDER", "unit"]
+__all__ = ["FOLDER", "make_unit"]
 
 FOLDER = "time"
 _SEED = 1
@@ -38,7 +38,7 @@ _WARM_UP = 2  # passes that allocate memory and pack weights; not counted
 _COUNTS = {"paper": (20, 1000), "quick": (3, 5)}
 
 
-def unit(out: Path, settings: Settings, method: str) -> Unit:
+def make_unit(out: Path, settings: Settings, method: str) -> Unit:
     """Return the unit that times a net.
 
     Raises
@@ -75,17 +75,17 @@ def _data_layer(path: Path) -> Any:
     raise UserError(f"{path}: no MultiLabelData layer, which the input's size is taken from")
 
 
-def _measure(place: Place, files: NetFiles, config: dict[str, Any]) -> dict[str, Any]:
+def _measure(workspace: Workspace, files: NetFiles, config: dict[str, Any]) -> dict[str, Any]:
     batch = config["batch"]
     found = {}
     for phase, prepare in (("train", _training), ("test", _testing)):
-        place.log(f"times {phase}")
-        step = prepare(files, batch, place.folder)
+        workspace.log(f"times {phase}")
+        step = prepare(files, batch, workspace.folder)
         for _ in range(_WARM_UP):
             step()
         seconds = np.empty((config["trials"], config["iterations"]))
         title = f"{config['method']} {phase}"
-        with tqdm(total=seconds.size, desc=title, unit="it", disable=not place.progress) as bar:
+        with tqdm(total=seconds.size, desc=title, unit="it", disable=not workspace.progress) as bar:
             for index in np.ndindex(*seconds.shape):
                 start = time.perf_counter()
                 step()

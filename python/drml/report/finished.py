@@ -13,8 +13,9 @@ import numpy as np
 from drml.evaluation.predictions import Predictions, PredictionTable, separation_of
 from drml.evaluation.score_table import ScoreTable, pool
 from drml.experiments import units
-from drml.experiments.detect import TRAIN_FOLDER, read_predictions
+from drml.experiments.fold_unit import TRAIN_FOLDER
 from drml.experiments.methods import METHODS
+from drml.experiments.predictions import load_predictions
 from drml.experiments.settings import SETTINGS_FILE, Settings
 from drml.io.errors import UserError
 from drml.report.inputs import read_json
@@ -43,7 +44,7 @@ class MethodRuns:
     @cached_property
     def predictions(self) -> dict[int, Predictions]:
         """What the method says of each fold's test frames."""
-        return {fold: read_predictions(folder) for fold, folder in self.folders.items()}
+        return {fold: load_predictions(folder) for fold, folder in self.folders.items()}
 
     @cached_property
     def table(self) -> PredictionTable:
@@ -117,7 +118,7 @@ def _methods(folder: Path) -> dict[str, MethodRuns]:
     for method in METHODS.values():
         folders, results = {}, {}
         for path in sorted(folder.glob(f"fold[1-9]/{method.name}")):
-            result = units.finished(folder, f"{path.parent.name}/{method.name}")
+            result = units.read_result(folder, f"{path.parent.name}/{method.name}")
             if result is not None:
                 fold = int(path.parent.name[4:])
                 folders[fold], results[fold] = path, result

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from drml.experiments.tables import FIGURES, TRIVIAL
+from drml.experiments.table_rows import FIGURES, TRIVIAL
 from drml.report.charts import Bar, bar_chart
 from drml.report.formatting import au_name, decimals
 from drml.report.rendering import Section, render, render_table

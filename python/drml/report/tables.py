@@ -10,7 +10,8 @@ from markupsafe import Markup
 
 from drml.evaluation.score_table import AuScore
 from drml.experiments.methods import METHODS
-from drml.experiments.tables import FIGURES, SYNTHETIC, TRIVIAL, base_rates_note
+from drml.experiments.table_notes import SYNTHETIC, base_rates_note
+from drml.experiments.table_rows import FIGURES, TRIVIAL
 from drml.report.charts import Bar, bar_chart
 from drml.report.finished import MethodRuns
 from drml.report.formatting import au_name, decimals

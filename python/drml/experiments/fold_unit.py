@@ -1,0 +1,153 @@
+"""One method on one fold: fitted or trained on its training faces, scored on its test faces."""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import os
+import shlex
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from drml.evaluation import scoring
+from drml.evaluation.predictions import Predictions
+from drml.evaluation.score_table import evaluate
+from drml.experiments import protocol
+from drml.experiments.baseline import run_baseline
+from drml.experiments.methods import METHODS, NetFiles
+from drml.experiments.nets import files_of
+from drml.experiments.predictions import save_predictions
+from drml.experiments.settings import SPLITS, Settings, data_digest
+from drml.experiments.sift import SIFT_WINDOW, sift_features
+from drml.experiments.units import Unit, Workspace
+from drml.io.figures import json_value
+from drml.io.files import digest
+from drml.nets import snapshots
+from drml.training.folder import FINAL_STEM, rename_in_solver
+from drml.training.train import AUTO, train
+
+__all__ = ["TRAIN_FOLDER", "make_unit"]
+
+TRAIN_FOLDER = "train"
+_FIT_FOLDER = "fit"
+
+
+def make_unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
+    """Return the unit that trains or fits a method on a fold and scores it.
+
+    Parameters
+    ----------
+    out : Path
+        The experiment's folder.
+    settings : Settings
+    method : str
+        One of `METHODS` that is not used on other data than it was trained on.
+    fold : int
+
+    Returns
+    -------
+    Unit
+
+    Raises
+    ------
+    UserError
+        The method is not available here, or the data cannot be used.
+    """
+    data = settings.fold(method, fold)
+    config: dict[str, Any] = {"method": method, "fold": fold, "seed": settings.seed}
+    if METHODS[method].net:
+        files = files_of(out, settings, method)
+        config |= {
+            "scale": settings.scale,
+            "max_iter": settings.max_iter,
+            **{path.name: digest(path) for path in (files.solver, files.train_val, files.deploy)},
+        }
+        work = partial(_network, data=data, settings=settings, files=files)
+    else:
+        config["sift_window"] = SIFT_WINDOW
+        work = partial(_baseline, method=method, data=data, settings=settings, features=out / "features")
+    name = f"fold{fold}/{method}"
+    return Unit(
+        name=name,
+        kind=method,
+        config={**config, "data_digest": data_digest(data)},
+        notes={
+            "command": shlex.join(["drml", "experiment", "unit", str(out), name]),
+            "settings": dataclasses.asdict(settings),
+        },
+        work=work,
+    )
+
+
+def _baseline(
+    workspace: Workspace, method: str, data: Path, settings: Settings, features: Path
+) -> dict[str, Any]:
+    protocol.check(data.parent, [int(data.name[4:])])
+    threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
+    kept = features / data.name
+    kept.mkdir(parents=True, exist_ok=True)
+    # The methods share the features: the first one computes them, and the others wait.
+    with (kept / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for split in SPLITS:
+            sift_features(data / f"{split}_lmdb", folder=kept, jobs=threads, progress=workspace.progress)
+    workspace.log(f"fits {method}")
+    found = run_baseline(
+        method,
+        data,
+        workspace.folder / _FIT_FOLDER,
+        features=kept,
+        seed=settings.seed,
+        jobs=threads,
+        progress=workspace.progress,
+        overwrite=True,
+    )
+    test = found.folds[0]
+    (workspace.folder / _FIT_FOLDER / "scores.json").unlink()  # the unit writes its own
+    model = str(workspace.final / _FIT_FOLDER / "model.npz")
+    return save_predictions(workspace, method, dataclasses.replace(test, weights=model), data)
+
+
+def _network(workspace: Workspace, data: Path, settings: Settings, files: NetFiles) -> dict[str, Any]:
+    protocol.check(data.parent, [int(data.name[4:])])
+    folder = workspace.folder / TRAIN_FOLDER
+    if not (folder / FINAL_STEM).exists():
+        newest = snapshots.newest(folder) if folder.is_dir() else None
+        workspace.log(f"trains with {files.solver}" + (f", from {newest.path.name}" if newest else ""))
+        train(
+            files.solver,
+            folder,
+            data=data,
+            net=files.train_val,
+            seed=settings.seed,
+            max_iter=settings.max_iter,
+            snapshot=AUTO,
+            progress=workspace.progress,
+        )
+    rename_in_solver(folder, workspace.final.absolute() / TRAIN_FOLDER)
+    weights = folder / FINAL_STEM
+    workspace.log("scores")
+
+    def predict(split: str) -> Predictions:
+        return scoring.predict(files.deploy, weights, data / f"{split}_lmdb", progress=workspace.progress)
+
+    held_out, test = predict("val"), predict("test")
+    validation = evaluate(held_out.labels, held_out.probabilities, aus=held_out.aus)
+    _drop_snapshots(folder)
+    test = dataclasses.replace(test, weights=str(workspace.final / TRAIN_FOLDER / weights.name))
+    return {
+        **save_predictions(workspace, str(files.deploy), test, data),
+        "validation": {
+            "f1": json_value(validation.average("f1")),
+            "auc": json_value(validation.average("auc")),
+        },
+    }
+
+
+def _drop_snapshots(folder: Path) -> None:
+    """Remove all snapshots but the last weights: the paper's schedule writes 500 MB each 1,000 iterations."""
+    last = (folder / FINAL_STEM).resolve()
+    for path in [*folder.glob("*.solverstate"), *folder.glob("*_iter_*.caffemodel")]:
+        if path.resolve() != last:
+            path.unlink()

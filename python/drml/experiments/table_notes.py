@@ -1,0 +1,123 @@
+"""The lines below a detection table: what its reader has to know about data, folds and undefined values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from drml.evaluation.results import Evaluation
+from drml.evaluation.score_table import ScoreTable
+from drml.experiments.settings import Settings
+from drml.experiments.table_rows import FIGURES
+from drml.training.base_rates import REMARK
+
+__all__ = ["SYNTHETIC", "Column", "base_rates_note", "table_notes"]
+
+SYNTHETIC = (
+    "SYNTHETIC DATA: drawn faces. The figures say that the methods run and learn, and nothing of how well"
+    " they find AUs in people."
+)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A method of the table: its scores, of which folds, the seconds that its units took, their protocol."""
+
+    title: str
+    result: Evaluation
+    folds: list[int]
+    seconds: list[float]
+    protocol: list[str]
+
+    @property
+    def not_scored(self) -> tuple[int, ...]:
+        """AUs of the data that the method has no output for."""
+        return self.result.folds[0].not_scored.get("data", ())
+
+    @property
+    def at_base_rates(self) -> list[int]:
+        """The folds on which the method predicts the base rates."""
+        return [self.folds[index] for index in self.result.at_base_rates]
+
+
+def table_notes(columns: Sequence[Column], scores: Sequence[ScoreTable], settings: Settings) -> list[str]:
+    """Return the notes on a table.
+
+    Parameters
+    ----------
+    columns : sequence of Column
+        The table's methods.
+    scores : sequence of ScoreTable
+        All that the table shows: pooled, and means of folds.
+    settings : Settings
+
+    Returns
+    -------
+    list of str
+        A sentence or two each.
+    """
+    lines = [SYNTHETIC] if any(column.result.synthetic for column in columns) else []
+    for line in (line for column in columns for line in column.protocol):
+        if line not in lines:
+            lines.append(line)
+    for column in columns:
+        frames = sum(len(fold.keys) for fold in column.result.folds)
+        folds = ", ".join(map(str, column.folds))
+        lines.append(
+            f"{column.title}: {frames} test frames of fold {folds}; {sum(column.seconds):.0f} s;"
+            f" {_normalisation(column.result.folds[0].input)}"
+        )
+    for column in columns:
+        lines += base_rates_note(column.title, column.at_base_rates, column.folds)
+    for column in columns:
+        if column.not_scored:
+            others = ", ".join(f"AU{au}" for au in column.not_scored)
+            shared = ", ".join(f"AU{au}" for au in column.result.folds[0].aus)
+            lines.append(
+                f"{column.title}: the net has no output for {others}: -, left out of Avg., which is"
+                f" that of {shared}; compare it with the row of that average alone."
+            )
+    lines += _one_sided(columns)
+    if len({tuple(column.folds) for column in columns}) > 1:
+        lines.append("The methods are not finished on the same folds: do not compare their figures yet.")
+    for figure, title in FIGURES.items():
+        aus = sorted({au for one in scores for au in one.undefined.get(figure, [])})
+        if aus:
+            named = ", ".join(f"AU{au}" for au in aus)
+            lines.append(f"-: {title} is undefined there ({named}); left out of Avg.")
+    lines.append(
+        f"F1-frame at a threshold of 0.5; {settings.scale} schedule"
+        + (f" cut to {settings.max_iter} iterations" if settings.max_iter else "")
+        + f", seed {settings.seed}."
+    )
+    return lines
+
+
+def base_rates_note(title: str, found: Sequence[int], folds: Iterable[int]) -> list[str]:
+    """Return a note on a method that predicts the base rates on the folds `found` of `folds`; else none."""
+    if not found:
+        return []
+    named = "" if len(found) == len(list(folds)) else f", fold {', '.join(map(str, found))}"
+    return [f"{title}{named}: {REMARK}"]
+
+
+def _one_sided(columns: Iterable[Column]) -> list[str]:
+    """Tell of each fold the AUs that it has not both with and without among its test frames."""
+    found: dict[int, set[int]] = {}
+    for column in columns:
+        for fold, scores in zip(column.folds, column.result.fold_scores, strict=True):
+            found.setdefault(fold, set()).update(scores.undefined.get("auc", []))
+    return [
+        f"Fold {fold}: not both classes of {', '.join(f'AU{au}' for au in sorted(aus))} in its test frames;"
+        " ROC-AUC and AP are means of the other folds there."
+        for fold, aus in sorted(found.items())
+        if aus and len(found) > 1
+    ]
+
+
+def _normalisation(settings: Mapping[str, Any]) -> str:
+    """Say what becomes of pixels before a net or, without one, what its features are."""
+    if "features" in settings:
+        return f"features: {settings['features']}"
+    return f"pixels: mean {settings['mean']} taken off, times {settings['scale']:.6g}"
