@@ -175,8 +175,6 @@ def test_an_option_of_several_commands_is_in_the_table():
 def test_an_option_has_one_meaning_and_one_type(name):
     option, uses = OPTIONS[name], find_options()[name]
     for command, action in uses:
-        if command == "prepare":
-            continue  # takes them from the table with its data sets
         assert action.help.startswith(option.meaning), command
         assert action.type is option.type, command
         assert isinstance(action, argparse._StoreTrueAction) == (option.type is None), command

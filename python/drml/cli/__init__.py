@@ -1,6 +1,6 @@
 """The ``drml`` command. A module for each command holds its arguments and what it runs.
 
-`arguments`, `values`, `trained` and `output` hold what commands share. A command imports the modules that do
+`arguments`, `values` and `output` hold what commands share. A command imports the modules that do
 the work inside its function `run`, so that ``drml --help`` needs neither OpenCV nor Caffe.
 
 Exit status: 0 for success; 1 for a failure, with one line on standard error; 2 for wrong usage; 130 for an

@@ -210,7 +210,6 @@ def add_net(
     several: bool = False,
     data_required: bool = True,
     optional: bool = False,
-    mean: str | None = " (default: the one that the weights were trained with)",
 ) -> None:
     """Add a trained net, and the data that it runs on.
 
@@ -225,8 +224,6 @@ def add_net(
         Without data the usage is wrong.
     optional : bool
         The command can do without a net: where ``--predictions`` was given.
-    mean : str or None
-        What the help text of ``--mean`` adds; None for neither ``--mean`` nor ``--scale``.
     """
     nargs: dict[str, Any] = {"nargs": "+"} if several else {}
     each = "; several for several folds, in the order of --data" if several else ""
@@ -242,9 +239,8 @@ def add_net(
     add_option(
         parser, "--net", " (default: the one in the folder of the weights, or else that of models/drml)"
     )
-    if mean is not None:
-        add_option(parser, "--mean", mean)
-        add_option(parser, "--scale", " (default: the one that the weights were trained with)")
+    add_option(parser, "--mean", " (default: the one that the weights were trained with)")
+    add_option(parser, "--scale", " (default: the one that the weights were trained with)")
 
     def check(args: argparse.Namespace) -> None:
         for name in names:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from drml.cli.arguments import OPTIONS, Parser, add_check, add_command, add_option
+from drml.cli.arguments import Parser, add_check, add_command, add_option
 from drml.cli.output import note, print_json
 from drml.data.readers.kinds import DATA_SETS, Option
 from drml.io.errors import UserError
@@ -39,10 +39,7 @@ def add(subparsers: Any) -> None:
         "root", type=Path, metavar="ROOT", help="folder of the data set; for images the CSV file"
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
-    # Not of the type in OPTIONS: a data set may have more than three folds.
-    parser.add_argument(
-        "--folds", type=_numbers, metavar="FOLDS", help=f"{OPTIONS['--folds'].meaning} (default: all)"
-    )
+    add_option(parser, "--folds", " (default: all)")
     add_option(parser, "--aus", " (default: those of the data set)")
     parser.add_argument(
         "--max-broken",
@@ -160,13 +157,6 @@ def _sampling_and_encoding(args: argparse.Namespace) -> tuple[Any, Any]:
         seed=args.seed,
     )
     return sampling, Encoding(format=args.encoding, size=args.size)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in text.replace(",", " ").split())
-
-
-_numbers.__name__ = "list of numbers"
 
 
 def _count(number: int | None) -> str:

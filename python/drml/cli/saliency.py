@@ -24,7 +24,7 @@ def add(subparsers: Any) -> None:
         "drml saliency build/fold2 data/drml/fold2 --out build/saliency\n"
         "drml saliency build/fold2 --image photo.jpg --out build/photo",
     )
-    add_net(parser, data=": a fold, whose test split is read, or one split", data_required=False, mean=None)
+    add_net(parser, data=": a fold, whose test split is read, or one split", data_required=False)
     parser.add_argument(
         "--image", type=Path, metavar="FILE", help="photo; its largest face is found and registered"
     )
@@ -54,10 +54,12 @@ def run(args: argparse.Namespace) -> None:
     from drml.nets.trained_files import find_trained
 
     trained = find_trained(args.weights, args.net)
+    aus = args.aus or trained.training_aus()
+    pixels = {"mean": args.mean, "scale": args.scale}
     if args.image is not None:
-        face = read_photo_face(trained.net, trained.weights, args.image, args.aus or trained.training_aus())
+        face = read_photo_face(trained.net, trained.weights, args.image, aus, **pixels)
     else:
-        face = read_face(trained.weights, args.data, args.key, args.aus or trained.training_aus())
+        face = read_face(trained.weights, args.data, args.key, aus, **pixels)
     found = write_saliency(trained.net, trained.weights, face, args.out, overwrite=args.overwrite)
     if args.json:
         print_json(found)

@@ -16,7 +16,13 @@ __all__ = ["read_photo_face"]
 
 
 def read_photo_face(
-    deploy: str | Path, weights: str | Path, photo: str | Path, aus: Sequence[int] | None = None
+    deploy: str | Path,
+    weights: str | Path,
+    photo: str | Path,
+    aus: Sequence[int] | None = None,
+    *,
+    mean: str | Path | None = None,
+    scale: float | None = None,
 ) -> RegisteredFace:
     """Find the largest face of a photo and register it.
 
@@ -28,6 +34,8 @@ def read_photo_face(
         An image file.
     aus : sequence of int, optional
         AUs of the net's outputs; by default found as in `drml.nets.trained.Net`.
+    mean, scale : optional, keyword-only
+        As in `drml.nets.trained.Net`.
 
     Raises
     ------
@@ -36,7 +44,7 @@ def read_photo_face(
     """
     if not Path(photo).is_file():
         raise UserError(f"{photo}: no such image")
-    detector = Detector(weights, net=deploy, aus=aus, largest=True)
+    detector = Detector(weights, net=deploy, aus=aus, mean=mean, scale=scale, largest=True)
     (detected,) = detector.detect_images(read_images(find_sources([str(photo)])))
     if detected.frame.fault is not None:
         raise UserError(f"{photo}: {detected.frame.fault}")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from drml.data.split import open_split
-from drml.io.errors import UserError
+from drml.io.errors import UsageError, UserError
 from drml.io.files import check_target, writing
 from drml.nets.net import CaffeNet
 from drml.nets.preprocessing import find_preprocessing
@@ -149,7 +149,7 @@ def extract(
     """
     out = Path(out)
     if out.suffix not in _WRITERS:
-        raise UserError(f"{out}: ending '{out.suffix}' is unknown; give a name that ends in .npz or .h5")
+        raise UsageError(f"{out}: ending '{out.suffix}' is unknown; give a name that ends in .npz or .h5")
     check_target(out, overwrite=True)
     reader = BlobReader(deploy, weights, data, blob=blob, mean=mean, scale=scale, batch=batch, probe=probe)
     rows, shape = 0, ()

@@ -128,7 +128,13 @@ class RegisteredFace:
 
 
 def read_face(
-    weights: str | Path, data: str | Path, key: str | None = None, aus: Sequence[int] | None = None
+    weights: str | Path,
+    data: str | Path,
+    key: str | None = None,
+    aus: Sequence[int] | None = None,
+    *,
+    mean: str | Path | None = None,
+    scale: float | None = None,
 ) -> RegisteredFace:
     """Read a face from prepared data.
 
@@ -140,6 +146,8 @@ def read_face(
         Key of the record; by default the first record is read.
     aus : sequence of int, optional
         AUs of the net's outputs; by default those of the data.
+    mean, scale : optional, keyword-only
+        As in `drml.evaluation.scoring.score`.
 
     Raises
     ------
@@ -150,7 +158,7 @@ def read_face(
     for name, image, labels in source.records():
         if key in (None, name):
             known = dict(zip(scoring.aus_of(source, len(labels), aus), labels.tolist(), strict=True))
-            preparation = find_preprocessing(weights, source.lmdb)
+            preparation = find_preprocessing(weights, source.lmdb, mean=mean, scale=scale)
             return RegisteredFace(name, image, tuple(aus or known), preparation, known, source.synthetic)
     raise UserError(f"{data}: no record in it" if key is None else f"{source.name}: no record {key}")
 
