@@ -222,9 +222,9 @@ def test_nothing_shipped_imports_tests() -> None:
     "name",
     [
         "baselines.apl",
-        "baselines.base",
-        "baselines.jpml",
+        "baselines.input",
         "baselines.lsvm",
+        "baselines.pairs",
         "baselines.proximal",
         "data.labels",
         "data.readers.folds",

@@ -16,7 +16,7 @@ from sklearn.utils import estimator_checks as checks
 
 from baseline_data import draw
 from drml.baselines import APL, JPML, LSVM
-from drml.baselines.base import CHUNK
+from drml.baselines.input import CHUNK
 from drml.io.errors import UserError
 from tiny_net import file_size_limit
 

@@ -14,7 +14,7 @@ from sklearn.svm import LinearSVC
 from baseline_data import draw
 from drml.baselines import APL, JPML, LSVM
 from drml.baselines.design import designed
-from drml.baselines.jpml import Pairs, phi_coefficients, relate, relation_terms
+from drml.baselines.pairs import Pairs, phi_coefficients, relate, relation_terms
 from drml.baselines.proximal import LOGISTIC, SQUARED_HINGE, shrink
 
 PATCHES = 5

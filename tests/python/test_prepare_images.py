@@ -388,7 +388,9 @@ def test_fine_tuning_takes_all_weights_but_the_last_layers(
 
 
 def test_numbers_that_do_not_agree_are_refused(solver: Path, three_aus: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"4 AUs are asked for, but the data of .*train_val.prototxt have 3"):
+    with pytest.raises(
+        UserError, match=r"4 AUs were asked for, but the data that .*train_val.prototxt reads have 3"
+    ):
         set_up(solver, tmp_path / "out", Changes(data=three_aus, num_aus=4))
     deploy = tmp_path / "deploy.prototxt"
     deploy.write_text(deploy.read_text().replace('name: "fc10"', 'name: "last"'))

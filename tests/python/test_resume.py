@@ -245,7 +245,7 @@ def test_two_trainings_in_one_folder(solver, fold, tmp_path):
     try:
         while first.poll() is None and not (out / "train.log").exists():
             time.sleep(0.01)
-        with pytest.raises(UserError, match="another training is at work there"):
+        with pytest.raises(UserError, match="another training is running in this folder"):
             train(solver, out, data=fold, max_iter=2, overwrite=True, progress=False)
     finally:
         first.kill()

@@ -1,4 +1,4 @@
-"""Active Patch Learning (APL): per AU, logistic regression that leaves out whole patches.
+"""Active Patch Learning (APL): a logistic regression per AU that leaves out whole patches.
 
 For each AU, over the n rows whose label y is known,
 
@@ -6,7 +6,7 @@ For each AU, over the n rows whose label y is known,
 
 with the features in 49 patches p of 128 SIFT values: the group lasso of Zhong, Liu, Yang, Liu, Huang and
 Metaxas, *Learning Active Facial Patches for Expression Analysis* (CVPR 2012), to which the DRML paper
-compares. An intercept is learned beside w and not penalised.
+compares. An intercept is learned as well; it is not penalised.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drml.baselines.base import Progress, Validation, positive
 from drml.baselines.design import designed
+from drml.baselines.input import Progress, Validation, positive
 from drml.baselines.patches import PatchDetector, log_odds
 from drml.baselines.proximal import LOGISTIC, patch_norms, solve
 
@@ -33,15 +33,15 @@ class APL(PatchDetector):
     Parameters
     ----------
     lambdas : float or sequence of float
-        Weight of the penalty, > 0; of several, validation chooses for each AU, the first of equals.
+        Weight of the penalty, > 0. From several, validation chooses for each AU, the first of equals.
     patches : int
         Number of patches; P must be a multiple.
     scale : bool
         Centre X and scale it to patches of norm 1 on average, for each AU (`drml.baselines.design`); lambda
-        refers to what is scaled. Without, the formula holds for X as it is.
+        refers to the scaled X. Without, the formula applies to X as it is.
     fit_intercept : bool
     tol : float
-        Ends an AU when its gradient map is no longer than this share of the loss's gradient at 0.
+        The fit of an AU ends when its gradient map is at most this share of the loss's gradient at 0.
     max_iter : int
     n_jobs : int or None
         Threads, as in scikit-learn: None is 1, -1 one per core. The result does not depend on it.
@@ -51,12 +51,12 @@ class APL(PatchDetector):
     Attributes
     ----------
     coef_, intercept_, constant_, validation_f1_, n_features_in_
-        As in `drml.baselines.base.LinearDetector`; patches that are out are exactly 0 in `coef_`.
+        As in `drml.baselines.base.LinearDetector`; unused patches are exactly 0 in `coef_`.
     patch_importance_ : ndarray of float64, shape (K, patches)
     lambda_ : ndarray of float64, shape (K,)
-        Chosen; NaN where the decision is constant.
+        The candidate that was chosen; NaN if the decision is constant.
     objective_ : ndarray of float64, shape (K,)
-        The minimum that was reached, of the scaled problem; NaN where the decision is constant.
+        The minimum of the scaled problem that was reached; NaN if the decision is constant.
     n_iter_ : ndarray of int, shape (K,)
 
     Examples
@@ -109,9 +109,9 @@ class APL(PatchDetector):
         y : array_like, shape (N, K)
             1 present, -1 absent, 0 unknown.
         validation : (X, Y), optional
-            Rows to choose lambda with; needed where there are several.
+            Rows that decide between several lambdas; required if there are several.
         progress : callable, optional
-            As `drml.baselines.base.Progress`.
+            Called as `drml.baselines.input.Progress` says.
 
         Returns
         -------
@@ -121,7 +121,7 @@ class APL(PatchDetector):
         Raises
         ------
         InputError
-            Data or parameters are at fault.
+            The data or the parameters cannot be used; the message says why.
         """
         candidates = positive("lambdas", self.lambdas)
         positive("tol", self.tol)

@@ -1,10 +1,9 @@
-"""What the linear baselines share: one weight vector per AU, checks of their input, files."""
+"""Base of the linear baselines: one weight vector per AU, checks of the input, the choice by validation."""
 
 from __future__ import annotations
 
-import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
@@ -13,72 +12,33 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from drml.baselines.input import InputError, Validation, chunks, one_class
+from drml.baselines.model_files import read_model, write_model
 from drml.evaluation import metrics
 from drml.evaluation.metrics import ABSENT, PRESENT, UNKNOWN
-from drml.io.errors import UserError
 from drml.io.figures import mean_of_defined
-from drml.io.files import writing
-from drml.io.limits import read_npz
 
-__all__ = [
-    "CHUNK",
-    "InputError",
-    "LinearDetector",
-    "Progress",
-    "Validation",
-    "chunks",
-    "one_class",
-    "positive",
-]
-
-CHUNK = 1024
-"""Rows of X that are worked on at a time: 25 MB of float32 at 6272 features."""
-
-Progress = Callable[[int, int, str], None]
-"""Hears of the work: steps done, steps in all (as far as known), and one line of text."""
-
-Validation = tuple[ArrayLike, ArrayLike]
-"""X and Y to choose with."""
+__all__ = ["LinearDetector"]
 
 Self = TypeVar("Self", bound="LinearDetector")
 
 
-class InputError(UserError, ValueError):
-    """Data or parameters that an estimator cannot take: a `ValueError`, as scikit-learn has it."""
-
-
-def chunks(count: int, size: int = CHUNK) -> Iterator[slice]:
-    """Cut `count` rows into portions of `size`.
-
-    Examples
-    --------
-    >>> list(chunks(5, 3))
-    [slice(0, 3, None), slice(3, 5, None)]
-    """
-    return (slice(at, min(at + size, count)) for at in range(0, count, size))
-
-
-def one_class(Y: NDArray[np.int8]) -> NDArray[np.bool_]:
-    """Say which columns lack one of the classes among their known labels: bool, shape (K,)."""
-    return ~((Y == PRESENT).any(axis=0) & (Y == ABSENT).any(axis=0))
-
-
 class LinearDetector(BaseEstimator):
-    """Base of the baselines: decision x.w + b for each of K AUs, present where it is >= 0.
+    """Base of the baselines: a decision x.w + b for each of K AUs, which is present if the decision is >= 0.
 
     Labels are N x K in {-1, 0, 1}; 0 is unknown and takes no part. X is N x P and may be memory-mapped: it
-    is read in portions of `CHUNK` rows and never copied as a whole. An AU of whose classes only one is in the
-    training labels gets a constant decision of 1 or -1 (-1 also where no label is known) and a warning.
+    is read in portions of `CHUNK` rows and never copied as a whole. If the training labels of an AU hold only
+    one class, its decision is constantly 1 or -1 (-1 also if no label is known), and a warning says so.
 
     Attributes
     ----------
     coef_ : ndarray of float64, shape (K, P)
-        In units of X: whatever scaling the fit used is in it.
+        In units of X: it includes the scaling that the fit used.
     intercept_ : ndarray of float64, shape (K,)
     constant_ : ndarray of bool, shape (K,)
-        AUs with a constant decision.
+        Whether the AU's decision is constant.
     validation_f1_ : ndarray of float64, shape (K, candidates)
-        F1-frame on the validation set of each candidate; NaN where undefined, and without validation.
+        F1-frame of each candidate on the validation set; NaN where undefined, and without validation.
     n_features_in_ : int
     """
 
@@ -90,7 +50,7 @@ class LinearDetector(BaseEstimator):
     # --- use --------------------------------------------------------------------------------------------
 
     def decision_function(self, X: ArrayLike) -> NDArray[np.float64]:
-        """Give x.w + b of each row and AU.
+        """Compute x.w + b of each row and AU.
 
         Parameters
         ----------
@@ -103,13 +63,13 @@ class LinearDetector(BaseEstimator):
         Raises
         ------
         InputError
-            X is not numeric, not finite, or not of P columns.
+            X is not numeric, not finite, or does not have P columns.
         """
         check_is_fitted(self)
         return self._decide(self._check_x(X, reset=False), self.coef_.T, self.intercept_)
 
     def predict(self, X: ArrayLike) -> NDArray[np.int8]:
-        """Say 1 (present, decision >= 0) or -1 (absent) for each row and AU: int8, shape (N, K)."""
+        """Return 1 (present, decision >= 0) or -1 (absent) for each row and AU: int8, shape (N, K)."""
         return np.where(self.decision_function(X) >= 0, PRESENT, ABSENT).astype(np.int8)
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
@@ -148,19 +108,10 @@ class LinearDetector(BaseEstimator):
         Raises
         ------
         OSError
-            It cannot be written; nothing of it is left.
+            The file cannot be written; no part of it is left.
         """
         check_is_fitted(self)
-        names = ["coef_", "intercept_", "constant_", "validation_f1_", *self._extra]
-        arrays: dict[str, Any] = {name: np.asarray(getattr(self, name)) for name in names}
-        meta = {
-            "estimator": type(self).__name__,
-            "params": self.get_params(),
-            "feature_names": [str(name) for name in getattr(self, "feature_names_in_", ())],
-        }
-        text = np.array(json.dumps(meta, default=_plain))
-        with writing(path, "wb") as file:
-            np.savez(file, meta=text, **arrays)
+        write_model(path, self, self._saved())
 
     @classmethod
     def load(cls: type[Self], path: str | Path) -> Self:
@@ -169,29 +120,19 @@ class LinearDetector(BaseEstimator):
         Raises
         ------
         UserError
-            The file is missing, damaged, or holds another kind of model.
+            The file is missing, damaged, or holds a model of another class.
         """
-        try:
-            names = ("coef_", "intercept_", "constant_", "validation_f1_", *cls._extra)
-            meta = json.loads(str(read_npz(path, ("meta",))["meta"]))
-            if meta["estimator"] != cls.__name__:
-                raise UserError(f"{path}: a model of {meta['estimator']}, not of {cls.__name__}")
-            model = cls(**{name: _tuples(value) for name, value in meta["params"].items()})
-            for name, array in read_npz(path, names).items():
-                setattr(model, name, array if array.ndim else array.item())
-            model.n_features_in_ = model.coef_.shape[1]
-            if meta["feature_names"]:
-                model.feature_names_in_ = np.array(meta["feature_names"], object)
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such model") from None
-        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-            raise UserError(f"{path}: cannot be read as a model of {cls.__name__} ({error})") from None
+        model: Self = read_model(path, cls, cls._saved())
         return model
+
+    @classmethod
+    def _saved(cls) -> tuple[str, ...]:
+        return ("coef_", "intercept_", "constant_", "validation_f1_", *cls._extra)
 
     # --- for subclasses ---------------------------------------------------------------------------------
 
     def _check_x(self, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
-        """Check X as scikit-learn does, without a copy of what is numeric already."""
+        """Check X as scikit-learn does, without copying an array that is numeric already."""
         try:
             checked: NDArray[Any] = validate_data(self, X, reset=reset)
         except ValueError as error:
@@ -199,7 +140,7 @@ class LinearDetector(BaseEstimator):
         return checked
 
     def _check(self, X: ArrayLike, Y: ArrayLike, *, reset: bool) -> tuple[NDArray[Any], NDArray[np.int8]]:
-        """Check X and Y and that they belong together."""
+        """Check X and Y, and that they belong together."""
         if Y is None:
             raise InputError("fit requires y to be passed, but the target y is None: give N x K labels")
         checked = self._check_x(X, reset=reset)
@@ -215,7 +156,7 @@ class LinearDetector(BaseEstimator):
     def _start(
         self, X: ArrayLike, Y: ArrayLike, validation: Validation | None, candidates: int
     ) -> tuple[NDArray[Any], NDArray[np.int8], tuple[NDArray[Any], NDArray[np.int8]] | None]:
-        """Check the input of `fit`; set what holds for the AUs with one class."""
+        """Check the input of `fit`, and set the attributes of the AUs with one class."""
         checked, labels = self._check(X, Y, reset=True)
         held_out = None
         if validation is not None:
@@ -246,10 +187,10 @@ class LinearDetector(BaseEstimator):
     def _decide(
         self, X: NDArray[Any], weights: NDArray[np.float64], intercepts: NDArray[np.float64]
     ) -> NDArray[np.float64]:
-        """Give X @ weights (P x M) + intercepts (M): float64, portion by portion."""
+        """Compute X @ weights (P x M) + intercepts (M) in float64, portion by portion."""
         result = np.empty((len(X), weights.shape[1]))
         for rows in chunks(len(X)):
-            # 64 bits: a large mean of X cancels against the intercept.
+            # In float64, since a large mean of X cancels against the intercept.
             result[rows] = X[rows].astype(np.float64) @ weights + intercepts
         return result
 
@@ -260,10 +201,10 @@ class LinearDetector(BaseEstimator):
         weights: NDArray[np.float64],
         intercepts: NDArray[np.float64],
     ) -> NDArray[np.intp]:
-        """Choose a candidate for each of the `columns` by F1-frame on validation.
+        """Choose the candidate with the highest F1-frame on validation for each of the `columns`.
 
-        Of equals the one with the best ROC-AUC, and of these the first. Where the validation set does not
-        hold both classes there is nothing to choose by: the middle one is taken.
+        Of equals, the one with the highest ROC-AUC is chosen, and of these the first. If the validation set
+        does not hold both classes, the middle candidate is taken.
 
         `weights` is P x candidates x columns, `intercepts` candidates x columns, both in units of X.
         """
@@ -296,23 +237,3 @@ class LinearDetector(BaseEstimator):
                 best = [best[int(np.argmax(areas))]]
             chosen[at] = best[0]
         return chosen
-
-
-def positive(name: str, values: Any, *, zero: bool = False) -> tuple[float, ...]:
-    """Check a parameter that is one number or a sequence of numbers above 0 (or from 0 up)."""
-    numbers = tuple(np.atleast_1d(np.asarray(values, np.float64)).tolist())
-    good = [np.isfinite(value) and (value > 0 or (zero and value == 0)) for value in numbers]
-    if not numbers or not all(good):
-        raise InputError(f"{name}={values!r}: finite numbers {'from 0 up' if zero else 'above 0'} expected")
-    return numbers
-
-
-def _plain(value: Any) -> Any:
-    """Give NumPy's numbers and arrays as JSON has them."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    raise TypeError(f"a parameter of the type {type(value).__name__} cannot be saved")
-
-
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value

@@ -1,4 +1,4 @@
-"""X as the solvers see it: centred and scaled for each AU, without a copy, multiplied on all cores."""
+"""X for the solvers: centred and scaled for each AU without a copy, and multiplied on all cores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from joblib import effective_n_jobs
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from drml.baselines.base import chunks
+from drml.baselines.input import chunks
 
 __all__ = ["Design", "designed"]
 
@@ -21,15 +21,15 @@ __all__ = ["Design", "designed"]
 class Design:
     """N rows of P features for K columns (AUs), each with its own scaling, and a constant feature.
 
-    Column k sees x' = f_k (x - m_k) and 1, where m_k is the mean of x over the rows whose label is known for
-    k, and f_k the one number that makes the mean square norm of a patch 1: sum over known rows of ||x -
-    m_k||^2 is n_k G / f_k^2 with G patches. So lambda and C mean the same whatever the units of X, the
-    features keep their sizes relative to each other, and rows without a label do not count. All of it is
-    done to the products: with V = f W, X' W = X V - m.V.
+    The features of column k are x' = f_k (x - m_k) and 1, where m_k is the mean of x over the rows whose
+    label is known for k, and f_k the number that makes the mean square norm of a patch 1: the sum over known
+    rows of ||x - m_k||^2 is n_k G / f_k^2 with G patches. So lambda and C do not depend on the units of X,
+    the features keep their relative sizes, and rows without a label do not count. The scaling is applied to
+    the products: with V = f W, X' W = X V - m.V.
 
-    Products run in float32 where X is float32, portion by portion, with sums over portions in float64. Each
-    portion is one thread's, and portions are added in order, so that the result does not depend on the
-    number of threads.
+    Products are computed in float32 if X is float32, portion by portion, and summed over portions in float64.
+    Each portion is computed by one thread, and portions are added in order, so that the result does not
+    depend on the number of threads.
 
     Parameters
     ----------
@@ -80,9 +80,9 @@ class Design:
         return int(self.X.shape[1])
 
     def forward(self, W: NDArray[np.float64], columns: NDArray[np.intp]) -> NDArray[Any]:
-        """Give decisions Z, N x M, of weights W, (P + 1) x M (the last row is the intercept).
+        """Compute the decisions Z, N x M, of weights W, (P + 1) x M (the last row holds the intercepts).
 
-        `columns` (M) says whose scaling each of the M weight vectors has.
+        `columns` (M) names the column whose scaling each of the M weight vectors has.
         """
         weights, constants = self.unscaled(W, columns)
         V, c = weights.astype(self.dtype), constants.astype(self.dtype)
@@ -97,7 +97,7 @@ class Design:
         return Z
 
     def backward(self, R: NDArray[Any], columns: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Give X'^T R, (P + 1) x M: the gradient by W of a function whose gradient by Z is R, N x M."""
+        """Compute X'^T R, (P + 1) x M: the gradient by W of a function whose gradient by Z is R, N x M."""
         residuals = R.astype(self.dtype, copy=False)
         total = np.zeros((self.features, R.shape[1]))
         for part in self._each(
@@ -113,12 +113,12 @@ class Design:
     def unscaled(
         self, W: NDArray[np.float64], columns: NDArray[np.intp]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Give the weights (P x M) and intercepts (M) in units of X that W amounts to."""
+        """Return the weights (P x M) and intercepts (M) of W in units of X."""
         weights = W[:-1] * self.factor[columns]
         return weights, W[-1] - np.einsum("pm,pm->m", self.mean[:, columns], weights)
 
     def _measure(self, known: NDArray[np.bool_], patches: int) -> None:
-        """Take means and squares in one pass, in float64; without `patches` nothing is scaled."""
+        """Compute means and squares in one pass, in float64; without `patches` nothing is scaled."""
         counts = known.sum(axis=0)
         squares = np.zeros(known.shape[1])
 
@@ -137,13 +137,13 @@ class Design:
             return
         self.mean /= counts
         spread = np.maximum(squares - (self.mean**2).sum(axis=0), 0)
-        # Features that do not vary among the known rows say nothing, whatever the factor.
+        # Features that do not vary among the known rows keep the factor 1.
         varied = spread > 1e-12 * squares
         self.factor[varied] = np.sqrt(patches / spread[varied])
         self.square = spread * self.factor**2 + 1
 
     def _each(self, work: Callable[[slice], Any]) -> Iterator[Any]:
-        """Give each portion's result, in order; at most one portion a thread is held."""
+        """Yield each portion's result, in order; at most one portion per thread is held."""
         left = chunks(len(self.X))
         if self._pool is None:
             yield from map(work, left)
@@ -164,7 +164,7 @@ def designed(
 ) -> Iterator[Design]:
     """Open a `Design` whose products run in `n_jobs` threads (scikit-learn's meaning: None is 1, -1 all).
 
-    Meanwhile BLAS runs one thread in each of them.
+    In the meantime, BLAS runs one thread in each of them.
     """
     threads = effective_n_jobs(n_jobs)
     with threadpool_limits(1, user_api="blas"):

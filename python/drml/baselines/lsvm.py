@@ -1,4 +1,4 @@
-"""LSVM: per AU, a linear support vector machine, as LIBLINEAR has it.
+"""LSVM: a linear support vector machine per AU, as in LIBLINEAR.
 
 For each AU, over the n rows whose label y is known,
 
@@ -20,8 +20,9 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.svm import LinearSVC
 
-from drml.baselines.base import InputError, LinearDetector, Progress, Validation, chunks, positive
+from drml.baselines.base import LinearDetector
 from drml.baselines.design import Design, designed
+from drml.baselines.input import InputError, Progress, Validation, chunks, positive
 from drml.baselines.proximal import SQUARED_HINGE, solve
 
 __all__ = ["LSVM"]
@@ -33,17 +34,17 @@ class LSVM(LinearDetector):
     Parameters
     ----------
     Cs : float or sequence of float
-        Weight of the loss, > 0; of several, validation chooses for each AU.
+        Weight of the loss, > 0. From several, validation chooses for each AU.
     solver : {"gradient", "liblinear"}
         "liblinear" runs scikit-learn's ``LinearSVC`` for each AU and C (its primal solver, which draws
         nothing at random). It copies the AU's rows to 24 bytes a value: 15 GB for the 97,000 x 6272 of a BP4D
-        fold, in each thread. "gradient" finds the same minimum by accelerated gradient, for all AUs and
-        candidates in the same passes over X, and copies nothing.
+        fold, in each thread. "gradient" finds the same minimum by accelerated gradient descent, for all
+        AUs and candidates in the same passes over X, and copies nothing.
     scale : bool
         Centre X and scale it to a mean square norm of 49, for each AU (`drml.baselines.design`): 49 patches
         of norm 1.
     tol : float
-        Share of the gradient at 0 down to which is minimised; LIBLINEAR's `tol`.
+        The fit ends when the gradient is at most this share of the gradient at 0; LIBLINEAR's `tol`.
     max_iter : int
     n_jobs : int or None
         Threads, as in scikit-learn: None is 1, -1 one per core. The result does not depend on it.
@@ -55,7 +56,7 @@ class LSVM(LinearDetector):
     coef_, intercept_, constant_, validation_f1_, n_features_in_
         As in `drml.baselines.base.LinearDetector`.
     C_ : ndarray of float64, shape (K,)
-        Chosen; NaN where the decision is constant.
+        The candidate that was chosen; NaN if the decision is constant.
     n_iter_ : ndarray of int, shape (K,)
 
     Examples
@@ -151,12 +152,12 @@ class LSVM(LinearDetector):
 
         W = np.empty((design.features + 1, len(candidates), count))
         iterations = np.empty((len(candidates), count), np.intp)
-        # Threads: LIBLINEAR lets go of Python's lock, and X is shared as it is.
+        # In threads: LIBLINEAR releases Python's lock, and X is shared.
         results: Any = Parallel(
             n_jobs=min(effective_n_jobs(self.n_jobs), count), backend="threading", return_as="generator"
         )(delayed(one)(column) for column in range(count))
         names = [self._name(int(column)) for column in np.flatnonzero(~self.constant_)]
-        # Around all threads, since filters are everybody's; `fit` warns of the C that is chosen.
+        # Outside the threads, since they share the filters; `fit` warns about the C that is chosen.
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             for column, (weights, steps) in enumerate(results):

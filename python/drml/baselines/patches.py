@@ -1,4 +1,4 @@
-"""What APL and JPML share: weights in patches, and how much each patch counts."""
+"""Base of APL and JPML: weights in patches, and the importance of each patch."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.exceptions import ConvergenceWarning
 
-from drml.baselines.base import InputError, LinearDetector
+from drml.baselines.base import LinearDetector
+from drml.baselines.input import InputError
 from drml.baselines.proximal import patch_norms
 
 __all__ = ["PatchDetector", "log_odds"]
 
 
 class PatchDetector(LinearDetector):
-    """A detector whose features are `patches` portions of one size, one after the other."""
+    """A detector whose features are `patches` portions of equal size, one after the other."""
 
     patches: int
 
     @property
     def patch_importance_(self) -> NDArray[np.float64]:
-        """||w_p|| over the AU's largest: shape (K, patches), 0 to 1; all 0 without weights."""
+        """||w_p|| divided by the AU's largest: shape (K, patches), 0 to 1; all 0 if the weights are 0."""
         norms = patch_norms(self.coef_.T, self.patches).T
         largest = norms.max(axis=1, keepdims=True)
         return np.divide(norms, largest, out=np.zeros_like(norms), where=largest > 0)
@@ -37,7 +38,7 @@ class PatchDetector(LinearDetector):
         return checked
 
     def _warn(self, unfinished: NDArray[np.bool_], columns: NDArray[np.intp], max_iter: int) -> None:
-        """Warn of AUs for which the chosen solution was not reached."""
+        """Warn of AUs whose chosen solution has not converged."""
         names = [self._name(int(column)) for column in columns[unfinished]]
         if names:
             warnings.warn(
@@ -48,6 +49,6 @@ class PatchDetector(LinearDetector):
 
 
 def log_odds(Y: NDArray[np.int8]) -> NDArray[np.float64]:
-    """Give the best intercept of each column without features: log(n+ / n-); both must be there."""
+    """Return the best intercept of each column without features: log(n+ / n-); both classes must exist."""
     result: NDArray[np.float64] = np.log((Y == 1).sum(axis=0) / (Y == -1).sum(axis=0))
     return result

@@ -4,8 +4,8 @@ Problem j, with weights w (in patches w_p) and intercept b, is
 
     min  1/n sum_i loss(y_i, x_i.w + b)  +  lambda sum_p ||w_p||_2  +  ridge/2 (||w - v||^2 + (b - v_b)^2)
 
-over the rows i whose label is known. Every problem has its own step, momentum and end; they share the passes
-over X, which is what takes the time. See Beck and Teboulle, *A Fast Iterative Shrinkage-Thresholding
+over the rows i whose label is known. Every problem has its own step, momentum and end; the problems share the
+passes over X, which take most of the time. See Beck and Teboulle, *A Fast Iterative Shrinkage-Thresholding
 Algorithm for Linear Inverse Problems* (2009), for the method, and O'Donoghue and Candès, *Adaptive Restart
 for Accelerated Gradient Schemes* (2015), for the restart (their gradient scheme).
 """
@@ -34,11 +34,11 @@ class Loss(Protocol):
     curvature: float
 
     def value(self, y: NDArray[Any], z: NDArray[Any]) -> NDArray[np.float64]:
-        """Give the loss."""
+        """Compute the loss."""
         ...
 
     def slope(self, y: NDArray[Any], z: NDArray[Any]) -> NDArray[np.float64]:
-        """Give its derivative by z."""
+        """Compute its derivative by z."""
         ...
 
 
@@ -75,7 +75,7 @@ SQUARED_HINGE: Loss = _SquaredHinge()
 
 
 def patch_norms(W: NDArray[np.float64], patches: int) -> NDArray[np.float64]:
-    """Give ||w_p||_2 of weights P x M: shape (patches, M)."""
+    """Compute ||w_p||_2 of weights P x M: shape (patches, M)."""
     return np.sqrt((W.reshape(patches, -1, W.shape[1]) ** 2).sum(axis=1))
 
 
@@ -94,7 +94,7 @@ def shrink(W: NDArray[np.float64], patches: int, by: NDArray[np.float64]) -> NDA
 
 @dataclasses.dataclass(eq=False)
 class Solution:
-    """Where `solve` ended.
+    """The result of `solve`.
 
     Attributes
     ----------
@@ -105,7 +105,7 @@ class Solution:
     iterations : ndarray of int, shape (M,)
     converged : ndarray of bool, shape (M,)
     steps : ndarray, shape (M,)
-        Curvatures (inverse step lengths) that were in use at the end: a start for a similar problem.
+        Curvatures (inverse step lengths) at the end: good initial ones for a similar problem.
     """
 
     W: NDArray[np.float64]
@@ -117,7 +117,7 @@ class Solution:
 
 @dataclasses.dataclass(eq=False)
 class _State:
-    """The problems still at work."""
+    """The problems that have not ended."""
 
     index: NDArray[np.intp]  # which of the M problems
     x: NDArray[np.float64]
@@ -191,7 +191,9 @@ def solve(
 
     z = design.forward(start, columns)
     count = len(columns)
-    done = Solution(start.copy(), z.copy(), np.zeros(count, np.intp), np.zeros(count, bool), np.ones(count))
+    solution = Solution(
+        start.copy(), z.copy(), np.zeros(count, np.intp), np.zeros(count, bool), np.ones(count)
+    )
     first = np.ones(count) if steps is None else steps.copy()
     state = _State(np.arange(count), start.copy(), start.copy(), z, z, np.ones(count), first)
     for iteration in range(1, max_iter + 1):
@@ -201,28 +203,28 @@ def solve(
         move = x - state.y
         length = state.curvature * np.sqrt((move**2).sum(axis=0))
         ended = length <= limits[index]
-        # Momentum that leads uphill is dropped.
+        # Restart: momentum that would raise the objective is dropped.
         restart = -(move * (x - state.x)).sum(axis=0) > 0
         t = np.where(restart, 1.0, (1 + np.sqrt(1 + 4 * state.t**2)) / 2)
         momentum = np.where(restart, 0.0, (state.t - 1) / t)
         state.y = x + momentum * (x - state.x)
         state.zy = (zx + momentum * (zx.astype(np.float64) - state.zx)).astype(design.dtype)
         state.x, state.zx, state.t = x, zx, t
-        done.iterations[index] = iteration
-        done.steps[index] = state.curvature
-        # A curvature that was needed once may be too careful now: the loss flattens as it is fitted.
+        solution.iterations[index] = iteration
+        solution.steps[index] = state.curvature
+        # The loss flattens as it is fitted, so that a smaller curvature may do in the next step.
         state.curvature = state.curvature * 0.9
         if ended.any() or iteration == max_iter:
             over = ended if iteration < max_iter else np.ones_like(ended)
-            done.W[:, index[over]] = x[:, over]
-            done.Z[:, index[over]] = zx[:, over]
-            done.converged[index[ended]] = True
+            solution.W[:, index[over]] = x[:, over]
+            solution.Z[:, index[over]] = zx[:, over]
+            solution.converged[index[ended]] = True
             state = state.keep(~over)
         if progress is not None:
             progress(count - len(state.index), iteration)
         if not len(state.index):
             break
-    return done
+    return solution
 
 
 def _step(
@@ -242,7 +244,7 @@ def _step(
 
     A step of length 1/L is good where the loss lies below its quadratic model:
     loss(x) - loss(y) - <gradient, x - y> <= L/2 ||x - y||^2. The left side is summed over rows of Z, where
-    it is a sum of positive terms, and does not suffer from the difference of two nearly equal means.
+    it is a sum of positive terms and not the inaccurate difference of two nearly equal means.
     """
     x = np.empty_like(state.y)
     zx = np.empty_like(state.zy)
@@ -260,7 +262,7 @@ def _step(
         y, zy = Y[:, of], state.zy[:, todo]
         gap = loss.value(y, z) - loss.value(y, zy) - loss.slope(y, zy) * (z.astype(np.float64) - zy)
         square = ((at - state.y[:, todo]) ** 2).sum(axis=0)
-        # No loss is curved more than this, whatever rounding makes of the comparison.
+        # The curvature of the loss is at most this; rounding may make the comparison say otherwise.
         most = loss.curvature * design.square[of]
         bad = (gap.sum(axis=0) / counts[of] > L / 2 * square) & (most > L)
         x[:, todo], zx[:, todo] = at, z

@@ -1,9 +1,9 @@
-"""Where each AU changes the face: regions of the registered face, by landmarks of the reference shape.
+"""Regions of the registered face that each AU changes, defined by landmarks of the reference shape.
 
-From the appearance changes that FACS lists for each AU (P. Ekman, W. V. Friesen, J. C. Hager, *Facial Action
-Coding System: The Manual*, 2002): which part of the face moves, wrinkles or bulges. Where no landmark is, as
-on the forehead, the cheeks and the chin, the region is placed by a shift from the nearest ones; those shifts
-and the margins are ours. Both sides of the face are in a region. The landmarks' numbers are those of
+They follow the appearance changes that FACS lists for each AU (P. Ekman, W. V. Friesen, J. C. Hager, *Facial
+Action Coding System: The Manual*, 2002): the parts of the face that move, wrinkle or bulge. The forehead, the
+cheeks and the chin have no landmarks, so a region there is shifted from the nearest ones; the shifts and the
+margins are ours. A region includes both sides of the face. Landmarks are numbered as in
 `drml.data.registration`.
 """
 
@@ -22,16 +22,16 @@ __all__ = ["REGIONS", "Patch", "region_mask"]
 
 @dataclass(frozen=True)
 class Patch:
-    """The hull of some landmarks, moved and widened.
+    """The convex hull of some landmarks, shifted and widened.
 
     Attributes
     ----------
     points : tuple of int
         Landmarks, 0 to 48.
     shift : tuple of float
-        x and y, in pixels of the 200x200 face.
+        In x and y, in pixels of the 200 x 200 face.
     margin : float
-        Widened by this many of these pixels on all sides.
+        By which the hull is widened on all sides, in the same pixels.
     """
 
     points: tuple[int, ...]
@@ -90,14 +90,14 @@ REGIONS: dict[int, tuple[Patch, ...]] = {
 
 
 def region_mask(au: int, size: int = SIZE) -> NDArray[np.bool_]:
-    """Draw an AU's region.
+    """Return an AU's region as a mask of the registered face.
 
     Parameters
     ----------
     au : int
         A key of `REGIONS`.
     size : int
-        Side of the registered face.
+        Side of the registered face in pixels.
 
     Returns
     -------

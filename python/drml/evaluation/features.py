@@ -1,4 +1,4 @@
-"""Write a blob of the network (fc9 by default) for every record, to .npz or .h5."""
+"""Extracts features: a blob of the network (fc9 by default) for every record, written to .npz or .h5."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ __all__ = ["BlobReader", "Extracted", "extract"]
 
 
 class BlobReader:
-    """A net that runs over a data set and gives one of its blobs, batch by batch.
+    """Runs a net over prepared data and returns one of its blobs, batch by batch.
 
     Parameters
     ----------
     deploy, weights, data, mean, scale, batch, probe
         As in `drml.evaluation.scoring.score`.
     blob : str
-        A blob of the net with one row per picture.
+        A blob of the net with one row per image.
 
     Attributes
     ----------
     source : Split
     settings : Preprocessing
-        How pictures become the net's input.
+        How images become the net's input.
     weights : path
     blob : str
 
     Raises
     ------
     UserError
-        As in `score`, or the blob is unknown.
+        As in `score`, or the net has no such blob.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class BlobReader:
         Raises
         ------
         UserError
-            A record is at fault, or there is none.
+            A record is damaged, or the data hold none.
         """
         empty = True
         name = str(self.source.name)
@@ -101,7 +101,7 @@ class BlobReader:
 
 @dataclass(frozen=True)
 class Extracted:
-    """What was written: the file, the number of rows, the shape of one row."""
+    """A file of features: its path, the number of rows, the shape of one row."""
 
     path: Path
     rows: int
@@ -124,16 +124,16 @@ def extract(
     """Run a net over a data set and write one of its blobs.
 
     The file holds ``keys`` (N strings), ``features`` (N x the blob's shape, float32) and ``labels`` (N x K,
-    int8). It gets its name only when it is whole.
+    int8). It appears only when it is complete.
 
     Parameters
     ----------
     deploy, weights, data, mean, scale, batch, probe
         As in `drml.evaluation.scoring.score`.
     out : path
-        The ending tells the form: .npz (NumPy) or .h5 (HDF5).
+        A name that ends in .npz (NumPy) or .h5 (HDF5).
     blob : str
-        A blob of the net with one row per picture.
+        A blob of the net with one row per image.
     progress : bool
 
     Returns
@@ -143,9 +143,9 @@ def extract(
     Raises
     ------
     UserError
-        As in `score`, or the blob or the ending is unknown.
+        As in `score`, or the net has no such blob, or the ending is unknown.
     OSError
-        The file cannot be written; nothing of it is left.
+        The file cannot be written; no part of it is left.
     """
     out = Path(out)
     if out.suffix not in _WRITERS:
@@ -161,10 +161,10 @@ def extract(
 
 
 class _KeptFaults:
-    """A file whose failed writes are kept for later.
+    """A file that hides failed writes from HDF5 and raises them later.
 
     HDF5 does not survive a write that fails (on a full disk): closing then fails too, and the process
-    crashes at its end. So HDF5 never hears of it, and `check` raises what happened.
+    crashes when it exits. So failed writes seem to succeed, and `check` raises the first error.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -172,7 +172,7 @@ class _KeptFaults:
         self._fault: OSError | None = None
 
     def check(self) -> None:
-        """Raise the first write that failed, if any."""
+        """Raise the error of the first write that failed, if any."""
         if self._fault is not None:
             raise self._fault
 
@@ -207,7 +207,7 @@ class _KeptFaults:
 
 
 class _Hdf5:
-    """Appends to datasets that grow."""
+    """Appends to growing datasets of an HDF5 file."""
 
     def __init__(self, file: Any, raw: _KeptFaults) -> None:
         self._file = file
@@ -236,7 +236,7 @@ class _Hdf5:
 def _hdf5(out: Path) -> Iterator[_Hdf5]:
     import h5py
 
-    # Unbuffered: a buffer would try a failed write again at the next seek.
+    # Unbuffered, since a buffer would repeat a failed write at the next seek.
     with writing(out, "w+b", buffering=0) as raw:
         kept = _KeptFaults(raw)
         with h5py.File(kept, "w") as file:
@@ -245,7 +245,7 @@ def _hdf5(out: Path) -> Iterator[_Hdf5]:
 
 
 class _Npz:
-    """Keeps the features on disk until their number is known, for .npy needs it in its head."""
+    """Keeps the features on disk until their number, which the header of a .npy needs, is known."""
 
     def __init__(self, store: Any) -> None:
         self._store = store
@@ -269,14 +269,14 @@ class _Npz:
 @contextmanager
 def _npz(out: Path) -> Iterator[_Npz]:
     try:
-        # Beside the result: the space it needs is there or it is not.
+        # On the disk of the result, which must have the space in any case.
         with writing(out, "wb") as file, tempfile.TemporaryFile(dir=out.parent) as store:
             writer = _Npz(store)
             yield writer
             writer.save(file)
     except OSError as error:
         if error.filename is None:
-            # On a full disk the store without a name fails once more when it is closed.
+            # On a full disk, closing the temporary file, which has no name, fails as well.
             error.filename = str(out)
         raise
 

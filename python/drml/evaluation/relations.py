@@ -1,8 +1,8 @@
-"""AU relation tables: how AUs go together in the labels, and in what a model says of the same frames.
+"""AU relation tables: how AUs correlate in the labels, and in a model's predictions for the same frames.
 
-An entry (i, j) is Pearson's correlation of the values of AUs i and j over the frames where the labels of both
-are known. Where it is undefined (fewer than two such frames, or values that are all the same), it is NaN, and
-no difference is taken there.
+Entry (i, j) is Pearson's correlation of the values of AUs i and j over the frames in which the labels of both
+are known. It is NaN where it is undefined (fewer than two such frames, or values that are all equal), and
+comparisons leave such entries out.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["Difference", "compare", "relations", "to_text"]
 
 
 def relations(labels: ArrayLike, values: ArrayLike | None = None) -> NDArray[np.float64]:
-    """Return the relation table of some values, or of the labels themselves.
+    """Compute the relation table of a model's values, or of the labels themselves.
 
     Parameters
     ----------
@@ -70,17 +70,17 @@ def _pearson(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True)
 class Difference:
-    """How far two relation tables are apart.
+    """The distance between two relation tables.
 
     Attributes
     ----------
     frobenius : float
         Frobenius norm of the difference, divided by the number of entries (144 for 12 AUs), as the paper's
-        element-wise Euclidean distance; NaN without an entry that both have.
+        element-wise Euclidean distance; NaN if no entry is defined in both.
     mean_square : float
         Mean squared difference of an entry.
     entries : int
-        Entries that both tables have.
+        Entries that are defined in both tables.
     """
 
     frobenius: float
@@ -89,7 +89,7 @@ class Difference:
 
 
 def compare(truth: ArrayLike, other: ArrayLike) -> Difference:
-    """Compare two relation tables of shape (K, K), over the entries that both have.
+    """Compare two relation tables of shape (K, K) over the entries that are defined in both.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def compare(truth: ArrayLike, other: ArrayLike) -> Difference:
 
 
 def to_text(table: ArrayLike, aus: Sequence[int]) -> str:
-    """Return a table as aligned text, ``-`` where it is undefined."""
+    """Format a table as aligned text, with ``-`` for undefined entries."""
     lines = ["      " + "".join(f"{au:>7}" for au in aus)]
     for au, row in zip(aus, np.asarray(table), strict=True):
         cells = ("-" if math.isnan(value) else f"{value:.2f}" for value in row)

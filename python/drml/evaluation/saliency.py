@@ -1,7 +1,8 @@
-"""Which pixels a net's score of an AU hangs on: |d score / d pixel|, the largest of the colours.
+"""Saliency maps: how much a net's score of an AU depends on each pixel.
 
-As in Simonyan, Vedaldi, Zisserman, *Deep Inside Convolutional Networks* (2013). The score is the one before
-the sigmoid, whose own slope would make the maps of sure predictions fade.
+The saliency of a pixel is the largest |d score / d value| of its colours, as in Simonyan, Vedaldi, Zisserman,
+*Deep Inside Convolutional Networks* (2013). The score is the one before the sigmoid, whose slope would make
+the maps of confident predictions fade.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ __all__ = ["GradientNet", "centre", "focus", "saliency_maps"]
 
 
 class GradientNet(Protocol):
-    """What saliency needs of a network, whatever runs it."""
+    """What saliency requires of a network, whatever runs it."""
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -25,30 +26,41 @@ class GradientNet(Protocol):
     def input_gradients(
         self, images: Sequence[NDArray[np.uint8]], columns: Sequence[int]
     ) -> NDArray[np.float32]:
-        """Give d score / d pixel of picture n and output ``columns[n]``: shape (N, C, H, W)."""
+        """Return d score / d pixel of image n and output ``columns[n]``: shape (N, C, H, W)."""
 
 
 def saliency_maps(net: GradientNet, image: NDArray[np.uint8], columns: Sequence[int]) -> NDArray[np.float32]:
-    """Return the saliency maps of a picture.
+    """Compute the saliency maps of an image, one per AU.
 
     Parameters
     ----------
     net : GradientNet
     image : ndarray of uint8, shape (height, width, C)
     columns : sequence of int
-        The outputs (AUs) wanted, K of them.
+        K outputs of the net (AUs).
 
     Returns
     -------
     ndarray of float32, shape (K, H, W)
-        0 or more, for the pixels of the net's input: the picture's centre crop.
+        0 or more, for the pixels of the net's input, which is the centre crop of the image.
     """
     gradients = net.input_gradients([image] * len(columns), columns)
     return np.asarray(np.abs(gradients).max(axis=1))
 
 
 def centre(picture: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
-    """Cut out the centre of a picture (height, width, ...), as a net's input is.
+    """Return the centre crop of an array (height, width, ...), as a net's input is cropped.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (height, width, ...)
+    shape : tuple of int
+        Height and width of the crop.
+
+    Returns
+    -------
+    ndarray
+        A view.
 
     Examples
     --------
@@ -60,7 +72,7 @@ def centre(picture: NDArray[Any], shape: tuple[int, int]) -> NDArray[Any]:
 
 
 def focus(saliency: NDArray[Any], region: NDArray[np.bool_]) -> float:
-    """Return the share of a map's saliency that lies inside a region; NaN where the map is 0 all over.
+    """Return the share of a map's saliency that lies inside a region.
 
     Parameters
     ----------
@@ -70,7 +82,7 @@ def focus(saliency: NDArray[Any], region: NDArray[np.bool_]) -> float:
     Returns
     -------
     float
-        From 0 to 1. Saliency that is the same everywhere gives the region's share of the area.
+        0 to 1; NaN if the map is 0 everywhere. Uniform saliency gives the region's share of the area.
 
     Examples
     --------

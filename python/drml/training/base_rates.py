@@ -1,9 +1,9 @@
-"""Whether a net has learned anything: one that predicts the base rates gives every face nearly the same.
+"""Decides whether a net has learned anything, or predicts the base rates: nearly the same for every face.
 
-Deep nets can stay there for thousands of iterations, with a steady loss and an F1 that says little.
-`predicts_base_rates` is the one rule by which a test is judged, in training, scoring and reports. Scoring has
-the probabilities of each face, and so exact figures; of a test pass in training caffe's log has only sums,
-from which `estimate` computes them.
+Deep nets can stay in that state for thousands of iterations, with a steady loss and an F1 that says little.
+`predicts_base_rates` is the one rule for trainings, scores and reports. Scoring computes its figures exactly
+from the probabilities of each face; for a test pass in training, caffe's log has only sums, from which
+`estimate` estimates them.
 """
 
 from __future__ import annotations
@@ -31,20 +31,20 @@ __all__ = [
 ]
 
 REMARK = "predicts the base rates: has not learned yet"
-"""What is said of a net, or a method, of which `predicts_base_rates` holds."""
+"""The remark about a net, or a method, for which `predicts_base_rates` is true."""
 
 CHANCE = (0.48, 0.52)
-"""ROC-AUCs from the first to the second are chance, where those of all AUs are."""
+"""If the ROC-AUCs of all AUs lie within these bounds, the net ranks faces by chance."""
 
 SPREAD = 0.01
-"""Probabilities whose standard deviation over the faces is below this hardly differ."""
+"""If the standard deviation of the probabilities over the faces is below this, they hardly differ."""
 
-# Of a normal distribution: enough for scores with a standard deviation of 20.
+# Of a normal distribution; enough nodes for scores with a standard deviation of 20.
 _NODES, _WEIGHTS = np.polynomial.hermite.hermgauss(96)
 
 
 class Separation(NamedTuple):
-    """How far a net's outputs tell faces apart, one value per AU; NaN where it is undefined or not known.
+    """How well a net's outputs tell faces apart, one value per AU; NaN where undefined or not known.
 
     Attributes
     ----------
@@ -59,11 +59,11 @@ class Separation(NamedTuple):
 
     @property
     def at_base_rates(self) -> bool:
-        """Whether the net predicts no more than the base rates."""
+        """Whether the net predicts only the base rates."""
         return predicts_base_rates(self.aucs, self.spreads)
 
     def to_text(self, kind: str = "") -> str:
-        """Return the figures that decide, in words; `kind` stands before "AUC", such as ``estimated ``."""
+        """Return the figures that decide, as text; `kind`, such as ``estimated ``, is put before "AUC"."""
         spread = largest(self.spreads)
         said = "" if math.isnan(spread) else f"largest standard deviation between faces {spread:.4f}, "
         aucs = [auc for auc in self.aucs if not math.isnan(auc)]
@@ -75,19 +75,19 @@ class Separation(NamedTuple):
 def predicts_base_rates(aucs: Iterable[float], spreads: Iterable[float]) -> bool:
     """Decide whether a net predicts the base rates, and has not learned yet.
 
-    It does where the ROC-AUC of every AU lies within `CHANCE`, or where the standard deviation of no output
-    over the faces reaches `SPREAD`. Outputs that hardly differ may rank faces all the same, by chance or by
-    differences that mean nothing yet, so their AUC does not matter.
+    It does if the ROC-AUC of every AU lies within `CHANCE`, or if no output's standard deviation over the
+    faces reaches `SPREAD`. Outputs that hardly differ can still rank faces, by chance or by differences that
+    mean nothing yet, so their AUC does not matter.
 
     Parameters
     ----------
     aucs, spreads : iterable of float
-        One per AU; NaN where undefined, which counts neither way.
+        One per AU; undefined ones are NaN and do not count.
 
     Returns
     -------
     bool
-        False where nothing is defined.
+        False if nothing is defined.
 
     Examples
     --------
@@ -102,21 +102,21 @@ def predicts_base_rates(aucs: Iterable[float], spreads: Iterable[float]) -> bool
 
 
 def has_not_learned(iteration: float, separation: Separation | None) -> bool:
-    """Tell whether a test pass of a training found a net that predicts the base rates.
+    """Return whether a test pass of a training shows that the net predicts the base rates.
 
-    Not before the first iteration: there is nothing to be learned of a net that was never trained. Nor where
-    the figures of the pass are not known.
+    False before the first iteration, since a net that was not trained has learned nothing, and if the figures
+    of the pass are not known.
     """
     return iteration > 0 and separation is not None and separation.at_base_rates
 
 
 def largest(spreads: Iterable[float]) -> float:
-    """Return the largest of the values that are defined; NaN where there is none."""
+    """Return the largest of the defined values; NaN if there is none."""
     return max((value for value in spreads if not math.isnan(value)), default=math.nan)
 
 
 def spreads(labels: ArrayLike, probabilities: ArrayLike) -> tuple[float, ...]:
-    """Return each AU's standard deviation of the probabilities over the faces whose label is known.
+    """Compute each AU's standard deviation of the probabilities over the faces with a known label.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def spreads(labels: ArrayLike, probabilities: ArrayLike) -> tuple[float, ...]:
     Returns
     -------
     tuple of K float
-        NaN where no label is known.
+        NaN if no label is known.
 
     Examples
     --------
@@ -142,20 +142,21 @@ def spreads(labels: ArrayLike, probabilities: ArrayLike) -> tuple[float, ...]:
 
 
 def estimate(counts: Counts) -> Separation | None:
-    """Estimate the figures of a test pass from what a MultiLabelCounts layer sums over it.
+    """Estimate the figures of a test pass from the sums of a MultiLabelCounts layer.
 
-    The scores (before the sigmoid) of the faces with an AU, and of those without it, are taken as normally
-    distributed. Caffe prints means with six digits, which limits how small a variance can be seen: where both
-    are smaller, there is no AUC. How good the estimates are: ``src/layers/multi_label_counts_layer.md``.
+    The scores (before the sigmoid) of the faces with an AU, and of those without it, are assumed to be
+    normally distributed. Caffe prints means with six digits, which limits how small a variance can be
+    resolved; if both variances are smaller, the AUC is not defined. The page
+    ``src/layers/multi_label_counts_layer.md`` says how good the estimates are.
 
     Returns
     -------
     Separation or None
-        None where the layer has no second top.
+        None if the layer has no second top.
     """
     if counts.moments is None:
         return None
-    # What a printed figure is off by, as a share of it: the digits, and the sum of the batches as floats.
+    # Relative error of a printed figure: its digits, and the sum over batches as floats.
     error = 5e-6 + (counts.moments.batches + 1) * 2.0**-24
     rows = zip(counts.rows, counts.moments.rows, strict=True)
     found = [_estimate_au(row, sums, error) for row, sums in rows]
@@ -163,9 +164,9 @@ def estimate(counts: Counts) -> Separation | None:
 
 
 def _estimate_au(row: Sequence[float], sums: Sequence[float], error: float) -> tuple[float, float]:
-    """Return AUC and spread of one AU."""
+    """Estimate the AUC and the spread of one AU."""
     tp, fp, fn, tn = row
-    # Of a net that has diverged, or of a log that is none of caffe's.
+    # The net has diverged, or the log is damaged.
     if not all(map(math.isfinite, (*row, *sums))) or min(*row, sums[1], sums[3]) < 0:
         return math.nan, math.nan
     normals, unseen = [], 0.0
@@ -185,9 +186,9 @@ def _estimate_au(row: Sequence[float], sums: Sequence[float], error: float) -> t
 
 
 def _spread(normals: Sequence[tuple[float, float, float]]) -> float:
-    """Return the standard deviation of sigmoid(x), x being of several normal distributions.
+    """Compute the standard deviation of sigmoid(x) if x is a mixture of normal distributions.
 
-    Each is (how many, mean, variance).
+    Each distribution is (number of values, mean, variance).
     """
     scores = np.concatenate([mean + math.sqrt(2 * variance) * _NODES for _, mean, variance in normals])
     weights = np.concatenate([count * _WEIGHTS for count, _, _ in normals])

@@ -1,4 +1,4 @@
-"""What ``caffe train`` says in its log: losses, figures of test nets, counts and moments, snapshots."""
+"""Parses the log of ``caffe train``: losses, figures of test nets, counts and moments, snapshots."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ MOMENTS = ("positive_scores", "positive_squares", "negative_scores", "negative_s
 """The columns of its second top: sums of scores and of their squares, by label."""
 
 EXACT = 98_000
-"""Counts below this come back exactly: six printed digits are off by 5e-6 of a mean at most, and the float
-that was printed by another 6e-8."""
+"""Counts below this are recovered exactly: the relative error of a printed mean is at most 5e-6 for its six
+digits, and 6e-8 for the float that was printed."""
 
 _NUMBER = r"([-+]?(?:[0-9]{1,30}(?:\.[0-9]*)?(?:e[-+]?[0-9]{1,4})?|nan|inf))"
 _ITERATION = re.compile(
@@ -25,7 +25,7 @@ _ITERATION = re.compile(
 _TESTING = re.compile(r"\] Iteration ([0-9]{1,12}), Testing net \(#([0-9]{1,6})\)")
 _OUTPUT = re.compile(r"\]\s+(Test|Train) net output #\d+: (\S+) = " + _NUMBER)
 _SNAPSHOT = re.compile(r"\] Snapshotting to (?:binary proto|HDF5) file (.*\.caffemodel(?:\.h5)?)$")
-# Of the solver and the nets, which caffe prints as it reads them.
+# Lines of the solver and the nets, which caffe prints as it reads them.
 _SOLVER = re.compile(r"\] Initializing solver from parameters:")
 _TEST_ITER = re.compile(r"^test_iter: ([0-9]{1,12})$")
 _TYPE = re.compile(r'^  type: "(\w+)"$')
@@ -44,14 +44,14 @@ class Figure:
 
 @dataclass(frozen=True)
 class Moments:
-    """What a second top of the layer MultiLabelCounts says of one pass of a test net.
+    """Sums of scores in one pass of a test net, from the second top of its layer MultiLabelCounts.
 
     Attributes
     ----------
     rows : tuple of tuple of float
-        For each class `MOMENTS`, sums over all batches of the pass; NaN where caffe could not make them.
+        For each class `MOMENTS`, sums over all batches of the pass; NaN if caffe could not compute them.
     batches : int
-        Of the pass, over which caffe printed means.
+        Number of batches in the pass, over which caffe printed means.
     """
 
     rows: tuple[tuple[float, ...], ...]
@@ -60,7 +60,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Counts:
-    """The predictions of one pass of a test net, from its layer MultiLabelCounts.
+    """Counts of right and wrong predictions in one pass of a test net, from its layer MultiLabelCounts.
 
     Attributes
     ----------
@@ -68,11 +68,11 @@ class Counts:
     net : int
         Which test net, from 0.
     rows : tuple of tuple of float
-        For each class `OUTCOMES`, whole numbers over all batches of the pass; NaN where caffe counted none.
+        For each class `OUTCOMES`, whole numbers over all batches of the pass; NaN if caffe counted none.
     exact : bool
-        Whether all are below `EXACT`; otherwise the last digits of larger ones are not known.
+        Whether all are below `EXACT`; the last digits of larger counts are not known.
     moments : Moments or None
-        None of a layer without a second top.
+        None if the layer has no second top.
     """
 
     iteration: int
@@ -83,12 +83,12 @@ class Counts:
 
 
 def f1_of_counts(tp: float, fp: float, fn: float, tn: float) -> float:
-    """F1-frame from the counts of true positives, false positives, false negatives and true negatives.
+    """Compute F1 from the counts of true positives, false positives, false negatives and true negatives.
 
     Returns
     -------
     float
-        0 without a true positive, NaN where nothing was counted or a count is NaN.
+        0 without a true positive, NaN if nothing was counted or a count is NaN.
 
     Examples
     --------
@@ -106,9 +106,9 @@ class LogReader:
     Attributes
     ----------
     iteration : int
-        The last one named.
+        The last iteration in the log.
     snapshot : str or None
-        The last weights file written.
+        The last weights file that caffe wrote.
     """
 
     def __init__(self) -> None:
@@ -116,16 +116,17 @@ class LogReader:
         self.snapshot: str | None = None
         self._test_net = 0
         self._test_iters: list[int] = []
-        # Blobs that MultiLabelCounts layers make, and which of their tops they are: 0 counts, 1 moments.
+        # Tops of MultiLabelCounts layers: 0 for counts, 1 for moments.
         self._tops: dict[str, int] = {}
-        self._next_top: int | None = None  # of the layer that is being read, where it is such a one
-        self._means: tuple[list[float], list[float]] = ([], [])  # of these tops, as they are printed
+        self._next_top: int | None = None  # of the layer that is being read, if it is of this type
+        self._means: tuple[list[float], list[float]] = ([], [])  # of these tops, as printed
 
     def read(self, line: str) -> list[Figure | Counts]:
-        """Take the next line; return what is complete with it.
+        """Parse the next line; return the figures and counts that are complete with it.
 
-        Counts, of which each has a line, are complete when a line of something else follows; where moments
-        belong to them, which caffe may print behind other figures, when both are there or the pass is over.
+        Each count has a line of its own, so counts are complete when a different line follows. If moments
+        belong to them, which caffe may print after other figures, they are complete when both have been read
+        or the pass is over.
         """
         match = _OUTPUT.search(line)
         if match and match[1] == "Test" and match[2] in self._tops and self._iterations():
@@ -133,7 +134,7 @@ class LogReader:
             return []
         found: list[Figure | Counts] = [*self._finished(over=not match or match[1] != "Test")]
         if match:
-            # In training, the figure of this batch alone, beside the smoothed one.
+            # In training: the figure of this batch alone, next to the smoothed one.
             name = f"batch {match[2]}" if match[1] == "Train" else match[2]
             if match[1] == "Test" and self._test_net:
                 name = f"{name} (net {self._test_net})"
@@ -162,7 +163,7 @@ class LogReader:
             self._next_top += 1
 
     def _iterations(self) -> int:
-        """Batches of a pass of the current test net; 0 where the log does not tell."""
+        """Return the number of batches in a pass of the current test net; 0 if it is not in the log."""
         return self._test_iters[self._test_net] if self._test_net < len(self._test_iters) else 0
 
     def _finished(self, *, over: bool) -> list[Counts]:

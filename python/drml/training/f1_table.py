@@ -1,7 +1,7 @@
-"""F1 of the test passes of a training, AU by AU, as ``f1.csv``: from the counts in caffe's log.
+"""``f1.csv``: F1 of each AU in each test pass of a training, computed from the counts in caffe's log.
 
-Beside it, where the layer that counts has a second top: an estimate of the ROC-AUC, and of the standard
-deviation of the probabilities over the faces (`drml.training.base_rates`).
+If the layer that counts has a second top, the table also estimates the ROC-AUC and the standard deviation of
+the probabilities over the faces (`drml.training.base_rates`).
 """
 
 from __future__ import annotations
@@ -47,28 +47,28 @@ def names_of_aus(net: Any) -> list[str]:
 
 
 def mean_f1(counts: Counts) -> float:
-    """Return the mean F1 of a test pass over the AUs where it is defined; NaN where it is nowhere."""
+    """Return the mean F1 of a test pass over the AUs where it is defined; NaN if it is nowhere."""
     return mean_of_defined([f1_of_counts(*row) for row in counts.rows])
 
 
 class F1Table:
-    """Writes ``f1.csv`` in a training's folder, row by row as test passes end; no pass, no file.
+    """Writes ``f1.csv`` in a training's folder, rows of a test pass as it ends; without a pass, no file.
 
     Parameters
     ----------
     folder : Path
     names : sequence of str
-        Of the net's outputs; where there are not as many, they are called ``output 0`` and so on.
+        Names of the net's outputs; if their number differs, the names are ``output 0`` and so on.
     resumed : bool
-        Go on with the file that is there.
+        Append to the existing file.
 
     Attributes
     ----------
     last : dict
-        Of the last pass of the first test net: F1 by output, and that of `AVERAGE`; NaN where undefined.
-        Empty before the first pass.
+        F1 by output, and their mean as `AVERAGE`, in the last pass of the first test net; NaN where
+        undefined. Empty before the first pass.
     separation : Separation or None
-        Of the same pass, where it can be estimated.
+        Of the same pass; None if it cannot be estimated.
     iteration : int
         Of the same pass; 0 before the first one.
     """
@@ -83,7 +83,7 @@ class F1Table:
             self._path.unlink(missing_ok=True)
 
     def add(self, counts: Counts, seconds: str) -> float:
-        """Write the pass, its counts and F1; return the mean F1 over the AUs where it is defined."""
+        """Write the counts and F1 of a pass; return the mean F1 over the AUs where it is defined."""
         names = self._names
         if len(names) != len(counts.rows):
             names = [f"output {index}" for index in range(len(counts.rows))]
@@ -109,20 +109,20 @@ class F1Table:
 
 
 def _cells(auc: float, spread: float) -> list[str]:
-    """Write estimates with the digits that they can have; undefined ones as nothing."""
+    """Format estimates with as many digits as are meaningful; undefined ones are empty."""
     return ["" if math.isnan(auc) else f"{auc:.4f}", "" if math.isnan(spread) else f"{spread:.6f}"]
 
 
 def read_separations(folder: Path) -> dict[int, Separation]:
     """Read the estimates of the first test net's passes from ``f1.csv``, by iteration.
 
-    Empty where there is no such file, or where it has none of them: the net has no second top for them, or
-    the file is of an earlier version.
+    The result is empty if there is no such file, or if it has no estimates because the net's layer has no
+    second top or an earlier version wrote the file.
 
     Raises
     ------
     UserError
-        The file is at fault.
+        The file is damaged.
     """
     table = folder / F1_FILE
     if not table.is_file():

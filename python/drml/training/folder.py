@@ -88,7 +88,9 @@ def locked(out: Path) -> Iterator[None]:
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise UserError(f"{out}: another training is at work there; wait for it, or stop it") from None
+            raise UserError(
+                f"{out}: another training is running in this folder; wait until it ends, or stop it"
+            ) from None
         yield
     finally:
         os.close(folder)

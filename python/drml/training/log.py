@@ -1,4 +1,4 @@
-"""What ``caffe train`` logs, as it comes and afterwards: the progress bar, the tables, why it ended."""
+"""Follows the log of ``caffe train``: the progress bar, the tables, the reason for a failure."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ LOG_FILE = "train.log"
 LOSS_FILE = "loss.csv"
 LOSS_HEADER = ["iteration", "seconds", "phase", "name", "value"]
 PREFIX = "drml: "
-"""How lines of the log begin that are not caffe's."""
-# Seconds without a line, after which the disk is looked at.
+"""Prefix of the lines of the log that drml writes."""
+# Seconds without a line, after which the free space on the disk is checked.
 _SILENCE = 1.0
 _RESUMING = re.compile(r"\] Resuming from .*_iter_(\d+)\.solverstate")
 _GLOG = re.compile(r"^[IWEF]\d{4,8} ")
@@ -48,7 +48,7 @@ _ERROR = re.compile(r"^E\d{4,8} .*?\] ?(.*)$")
 
 @dataclass
 class Progress:
-    """What the log of a run has said so far, in the bar and in the tables."""
+    """The state of a run as its log shows it, in the progress bar and in the tables."""
 
     reader: LogReader
     f1: F1Table
@@ -59,7 +59,7 @@ class Progress:
     first: tuple[int, float] | None = None
 
     def add(self, found: Figure | Counts, seconds: float) -> Figure:
-        """Take what the log said after so many seconds; return it, or the mean F1 of counts, as a figure."""
+        """Add what the log reported after `seconds`; return it as a figure, for counts the mean F1."""
         if isinstance(found, Counts):
             figure = Figure(found.iteration, "test", _f1_name(found), self.f1.add(found, f"{seconds:.3f}"))
         else:
@@ -77,7 +77,7 @@ class Progress:
 
     def _advance(self, iteration: int, seconds: float) -> None:
         if self.first is None:
-            # A training that goes on: what was done before is not this run's speed.
+            # Iterations before a resumed training do not count for the speed of this run.
             self.first = (iteration, seconds)
             self.bar.initial = self.bar.n = min(iteration, self.bar.total)
         self.bar.update(max(0, min(iteration, self.bar.total) - self.bar.n))
@@ -87,7 +87,7 @@ class Progress:
 
 
 def notice(found: Figure | Counts) -> str | None:
-    """Return a line about a test pass that found a net which predicts the base rates; else None."""
+    """Return a line if a test pass shows that the net predicts the base rates; else None."""
     separation = estimate(found) if isinstance(found, Counts) else None
     if separation is None or not has_not_learned(found.iteration, separation):
         return None
@@ -101,9 +101,9 @@ def _f1_name(counts: Counts) -> str:
 
 
 def write_tables_anew(out: Path, iteration: int, names: list[str]) -> None:
-    """Write the tables from the log, without an iteration and all behind it, which will come again.
+    """Write the tables from the log, up to an iteration; a resumed training repeats it and those after it.
 
-    A process that was killed may have left lines of the log that are not in them, or half a row.
+    A process that was killed may have left lines in the log that are not in the tables, or half a row.
     """
     found: list[Figure | Counts] = []
     reader, begin = LogReader(), 0
@@ -131,13 +131,13 @@ def write_tables_anew(out: Path, iteration: int, names: list[str]) -> None:
 
 
 def _key(found: Figure | Counts) -> tuple[str, str, str]:
-    """Return what tells a row of the losses from the others."""
+    """Return what identifies a row of the loss table."""
     phase, name = ("test", _f1_name(found)) if isinstance(found, Counts) else (found.phase, found.name)
     return str(found.iteration), phase, name
 
 
 def _seconds_of_rows(table: Path) -> dict[tuple[str, str, str], str]:
-    """Return the times of a table of losses, as they stand there."""
+    """Return the times in a loss table, by row, as text."""
     if not table.is_file():
         return {}
     with table.open(newline="", encoding="utf-8", errors="replace") as file:
@@ -146,16 +146,16 @@ def _seconds_of_rows(table: Path) -> dict[tuple[str, str, str], str]:
 
 
 def seconds_so_far(table: Path) -> float:
-    """Return the time in the last row of the losses: a training that goes on counts from there."""
+    """Return the time in the last row of the loss table, from which a resumed training counts."""
     last = read_text(table, errors="replace").rstrip().rsplit("\n", 1)[-1].split(",")
     try:
         return max(0.0, float(last[1]))
-    except (IndexError, ValueError):  # nothing but the header, or a row cut off
+    except (IndexError, ValueError):  # only the header, or an incomplete row
         return 0.0
 
 
 def follow(child: subprocess.Popen[bytes], log: Path, begin: int) -> Iterator[str]:
-    """Yield the lines of a log from a place on as they come, until the program that writes it ends."""
+    """Yield the lines of a log from a position on as they appear, until the program that writes it ends."""
     rest = b""
     heard = time.monotonic()
     with log.open("rb") as file:
@@ -178,14 +178,14 @@ def follow(child: subprocess.Popen[bytes], log: Path, begin: int) -> Iterator[st
 
 
 def _check_room(log: Path) -> None:
-    """Raise OSError where the disk of a log has no room: caffe writes to it, and does not notice."""
+    """Raise OSError if the disk of a log is full: caffe does not notice that its writes fail."""
     disk = os.statvfs(log.parent)
     if disk.f_bavail == 0:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(log))
 
 
 def failure(program: str, code: int, fatal: str | None, tail: list[str], log: Path) -> str:
-    """Say in one line why caffe ended: its fatal line, its last error line, or its last line."""
+    """Return the reason why caffe ended: its fatal line, its last error line, or its last line."""
     tail = [line for line in tail if not line.startswith(PREFIX)]
     errors = [match[1].strip() for line in tail if (match := _ERROR.match(line))]
     reason = fatal or (errors[-1] if errors else None)

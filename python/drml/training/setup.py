@@ -157,7 +157,7 @@ def _fit(net: Any, source: Path, changes: Changes) -> str | None:
     num_aus, new_output = changes.num_aus, changes.new_output
     known = len(aus_of_data(net)) or None
     if num_aus is not None and known is not None and num_aus != known:
-        raise UserError(f"{num_aus} AUs are asked for, but the data of {source} have {known}")
+        raise UserError(f"{num_aus} AUs were asked for, but the data that {source} reads have {known}")
     wanted = num_aus or known
     if wanted is None and not new_output:
         return None

@@ -231,7 +231,7 @@ def _choose_start(
             raise UserError(f"{path}: no such {name} file")
     if weights is not None and snapshot is not None:
         raise UserError(
-            "weights and snapshot are both given; a snapshot brings its own weights, leave one out"
+            "weights and a snapshot are both given; a snapshot has weights of its own, so leave one out"
         )
     if snapshot is not None:
         return _Start(None, snapshots.read(snapshot), clear=False)
