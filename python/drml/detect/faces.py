@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.io.errors import UserError
+from drml.io.opencv import quiet
 
 __all__ = ["MODEL_FILE", "Face", "FaceDetector", "model_file"]
 
@@ -109,10 +110,11 @@ class FaceDetector:
         self.side = side
         self.largest = largest
         try:
-            self._net: Any = cv2.FaceDetectorYN.create(
-                str(path), "", (side, side), min_confidence, _OVERLAP, 5000
-            )
-            self.find(np.zeros((32, 32, 3), np.uint8))
+            with quiet():
+                self._net: Any = cv2.FaceDetectorYN.create(
+                    str(path), "", (side, side), min_confidence, _OVERLAP, 5000
+                )
+                self.find(np.zeros((32, 32, 3), np.uint8))
         except cv2.error:
             raise UserError(f"{path}: not a model of YuNet; give {MODEL_FILE}") from None
 

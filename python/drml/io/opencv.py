@@ -23,7 +23,7 @@ from drml.io.errors import UserError
 from drml.io.image_headers import check_pixels
 from drml.io.limits import IMAGE_PIXELS
 
-__all__ = ["decode_image", "open_camera", "open_video"]
+__all__ = ["decode_image", "open_camera", "open_video", "quiet"]
 
 _FFMPEG = {
     # A video is one file: no play lists, which would send FFmpeg to other files and to servers.
@@ -33,8 +33,8 @@ _FFMPEG = {
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
 }
 _environment = threading.Lock()
-_decoding = threading.Lock()
-_decoders = 0  # how many threads are decoding an image
+_counting = threading.Lock()
+_quiet_calls = 0  # how many threads keep OpenCV quiet
 _log_level = 0  # OpenCV's log level when the first of them began
 
 
@@ -66,7 +66,7 @@ def decode_image(data: bytes, flags: int = cv2.IMREAD_COLOR) -> NDArray[Any] | N
     """
     if not data or not check_pixels(data):
         return None
-    with _quiet(), contextlib.suppress(cv2.error):
+    with quiet(), contextlib.suppress(cv2.error):
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
         if image is not None and image.size:
             return image
@@ -74,20 +74,20 @@ def decode_image(data: bytes, flags: int = cv2.IMREAD_COLOR) -> NDArray[Any] | N
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence OpenCV's warnings about damaged images, which name no file, while any thread decodes."""
-    global _decoders, _log_level
-    with _decoding:
-        if not _decoders:
+def quiet() -> Iterator[None]:
+    """Silence OpenCV's warnings, which name no file, as long as any thread is in this context."""
+    global _quiet_calls, _log_level
+    with _counting:
+        if not _quiet_calls:
             _log_level = cv2.utils.logging.getLogLevel()
             cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-        _decoders += 1
+        _quiet_calls += 1
     try:
         yield
     finally:
-        with _decoding:
-            _decoders -= 1
-            if not _decoders:
+        with _counting:
+            _quiet_calls -= 1
+            if not _quiet_calls:
                 cv2.utils.logging.setLogLevel(_log_level)
 
 
@@ -115,7 +115,7 @@ def open_video(path: str | Path) -> cv2.VideoCapture:
     """
     # Only FFmpeg: other readers take names that contain % as series of images, and know no limits.
     backends = cv2.videoio_registry.getBackends()
-    with _ffmpeg_options(), _quiet():
+    with _ffmpeg_options(), quiet():
         capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG if cv2.CAP_FFMPEG in backends else cv2.CAP_ANY)
     # FFmpeg has an option for this, max_pixels, which OpenCV does not hand to the decoder.
     width, height = (int(capture.get(side)) for side in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
@@ -130,7 +130,7 @@ def open_video(path: str | Path) -> cv2.VideoCapture:
 
 def open_camera(number: int) -> cv2.VideoCapture:
     """Open a webcam by its number, from 0; not opened (see ``isOpened``) if there is none."""
-    with _quiet():
+    with quiet():
         return cv2.VideoCapture(number)
 
 
