@@ -41,7 +41,7 @@ def test_forward_is_that_of_numpy(tmp_path, deploy, kind):
         path = tiny.write_caffemodel(tmp_path / "tiny.caffemodel", parameters)
     images = tiny.draw_images(7)
     mean = np.random.default_rng(3).uniform(90, 160, (3, tiny.IMAGE, tiny.IMAGE))
-    # 7 pictures in batches of 3: a partial batch at the end.
+    # 7 images in batches of 3: a partial batch at the end.
     net = open_net(deploy, path, mean=mean, scale=0.02, batch=3)
     expected = tiny.compute(parameters, tiny.transform(images, mean, 0.02))
     output = net.forward(images, ["fc9", "fc10", "prob"])
@@ -68,7 +68,7 @@ def test_results_stay_when_the_net_runs_again(deploy, weights):
     np.testing.assert_array_equal(first, kept)
 
 
-def test_no_picture_gives_no_row(deploy, weights):
+def test_no_image_gives_no_row(deploy, weights):
     assert open_net(deploy, weights).forward([], ["prob"])["prob"].shape == (0, 3)
 
 
@@ -99,7 +99,7 @@ def test_mean_may_be_per_channel_or_of_the_input_size(deploy, weights):
     np.testing.assert_allclose(open_net(deploy, weights, mean=mean).preprocess(image), window - mean)
 
 
-def test_picture_or_mean_of_the_wrong_size_is_refused(deploy, weights):
+def test_image_or_mean_of_the_wrong_size_is_refused(deploy, weights):
     net = open_net(deploy, weights, mean=np.zeros((3, 30, 30)))
     with pytest.raises(UserError, match="image of 19x19 with 3 channels does not fit"):
         net.preprocess(tiny.draw_images(1, size=19)[0])
@@ -177,7 +177,7 @@ def test_truncated_weights_are_refused(tmp_path, deploy, kind):
     ("content", "match"),
     [(b"", "holds no weights"), (b"\xff" * 300, "not a .caffemodel"), (None, "no such weights file")],
 )
-def test_what_is_no_weights_file_is_refused(tmp_path, deploy, content, match):
+def test_other_files_are_refused_as_weights(tmp_path, deploy, content, match):
     path = tmp_path / "w.caffemodel"
     if content is not None:
         path.write_bytes(content)
@@ -216,7 +216,7 @@ def test_missing_and_broken_prototxt_name_file_and_place(tmp_path, weights):
         ("kernel_size: 5", "kernel_size: 50", "Caffe refuses this net"),
     ],
 )
-def test_net_that_caffe_aborts_on_is_an_error_here(tmp_path, weights, old, new, match):
+def test_net_that_caffe_aborts_on_raises_an_error(tmp_path, weights, old, new, match):
     path = tmp_path / "deploy.prototxt"
     path.write_text(tiny.deploy_text().replace(old, new))
     with pytest.raises(UserError, match=match):
@@ -238,12 +238,12 @@ def test_net_with_two_inputs_is_refused(tmp_path, weights):
         CaffeNet(path, weights)
 
 
-def test_unknown_blob_lists_those_there_are(deploy, weights):
+def test_unknown_blob_lists_the_known_ones(deploy, weights):
     with pytest.raises(UserError, match="no blob 'fc7'; it has data, conv1, fc9, fc10, prob"):
         open_net(deploy, weights).forward(tiny.draw_images(1), ["fc7"])
 
 
-def test_batch_of_nothing_is_refused(deploy, weights):
+def test_batch_of_zero_is_refused(deploy, weights):
     with pytest.raises(UserError, match="batch of 0"):
         open_net(deploy, weights, batch=0)
 
@@ -280,7 +280,7 @@ def test_fatal_line_is_found_in_a_log():
     assert fatal_line("nothing here") is None
 
 
-def test_without_caffe_the_way_out_is_told(monkeypatch):
+def test_without_caffe_the_error_says_how_to_build_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "caffe", None)
     with pytest.raises(UserError, match=r"pycaffe not found .* run make"):
         import_caffe()

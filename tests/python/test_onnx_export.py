@@ -61,15 +61,15 @@ def draw_weights(deploy, path):
     return path
 
 
-def pictures(size, count=3):
-    """Return noise, and a photograph's face, as BGR pictures."""
+def make_images(size, count=3):
+    """Return noise, and a photograph's face, as BGR images."""
     rng = np.random.default_rng(11)
     face = cv2.resize(astronaut()[10:215, 120:325, ::-1], size[::-1])
     return [face, *(rng.integers(0, 256, (*size, 3), dtype=np.uint8) for _ in range(count - 1))]
 
 
 @pytest.mark.parametrize("model", ["drml", "convnet", "lcn", "alexnet"])
-def test_the_nets_are_those_of_caffe(tmp_path, model):
+def test_exported_nets_compute_what_caffe_computes(tmp_path, model):
     deploy = small_net(model, tmp_path)
     weights = draw_weights(deploy, tmp_path / "w.caffemodel")
     done = export(deploy, weights, tmp_path / "m.onnx", scale=1 / 60, progress=False, probe=False)
@@ -77,7 +77,7 @@ def test_the_nets_are_those_of_caffe(tmp_path, model):
     assert done.difference.probabilities < 1e-4
 
     net = CaffeNet(deploy, weights, probe=False)
-    images = np.stack(pictures(net.input_shape[1:])).transpose(0, 3, 1, 2)
+    images = np.stack(make_images(net.input_shape[1:])).transpose(0, 3, 1, 2)
     batch = ((images.astype(np.float32) - 120) / 60).astype(np.float32)
     exported = OnnxNet(tmp_path / "m.onnx")
     for count in (1, 3):
@@ -95,7 +95,7 @@ def test_the_nets_are_those_of_caffe(tmp_path, model):
     assert exported.predict(batch).std(axis=0).max() > 1e-3
 
 
-def test_the_file_is_standard_onnx_and_says_what_it_is(tmp_path):
+def test_the_file_is_standard_onnx_with_metadata(tmp_path):
     deploy = small_net("drml", tmp_path)
     weights = draw_weights(deploy, tmp_path / "w.caffemodel")
     done = export(deploy, weights, tmp_path / "m.onnx", progress=False, probe=False)
@@ -120,7 +120,7 @@ def test_the_file_is_standard_onnx_and_says_what_it_is(tmp_path):
     assert done.bytes == (tmp_path / "m.onnx").stat().st_size
 
 
-def test_no_weight_is_kept_twice(tmp_path):
+def test_weights_are_stored_once(tmp_path):
     deploy = small_net("drml", tmp_path)
     weights = draw_weights(deploy, tmp_path / "w.caffemodel")
     done = export(deploy, weights, tmp_path / "m.onnx", progress=False, probe=False)
@@ -184,11 +184,17 @@ def test_a_mean_that_does_not_fit_is_refused(setup, tmp_path, shape, said):
     assert not setup[2].exists()
 
 
-def test_hdf5_weights_with_the_transform_beside_them(setup, tmp_path):
+def test_hdf5_weights_with_a_transform_file(setup, tmp_path):
     weights = tiny.write_hdf5(tmp_path / "w.h5", tiny.draw_parameters())
     (tmp_path / "transform.json").write_text('{"scale": 0.25}')
     done = export(setup[0], weights, setup[2], aus=tiny.AUS, progress=False, probe=False)
     assert (done.metadata.scale, done.scale_from) == (0.25, "transform.json")
+
+
+def test_the_aus_of_the_training_are_taken(setup, tmp_path):
+    (tmp_path / "transform.json").write_text('{"scale": 0.02, "aus": [4, 9, 25]}')
+    assert export(*setup, progress=False, probe=False).metadata.aus == (4, 9, 25)
+    assert OnnxNet(setup[2]).metadata.aus == (4, 9, 25)
 
 
 # --- errors ---------------------------------------------------------------------------------------------
@@ -198,7 +204,7 @@ def leftovers(folder):
     return sorted(path.name for path in folder.iterdir() if "onnx" in path.name)
 
 
-def test_aus_are_asked_for_where_they_are_unknown(setup):
+def test_unknown_aus_must_be_named(setup):
     with pytest.raises(UserError, match=r"which AUs its 3 outputs are is unknown; name them with --aus"):
         export(*setup, progress=False, probe=False)
     with pytest.raises(UserError, match=r"3 outputs, but 2 AUs given"):
@@ -225,7 +231,7 @@ def test_a_net_that_cannot_be_exported(setup, old, new, said):
     assert leftovers(setup[0].parent) == []
 
 
-def test_what_is_not_caffes_is_not_written(setup, monkeypatch):
+def test_a_file_that_differs_from_caffe_is_not_written(setup, monkeypatch):
     run(setup)
     before = setup[2].read_bytes()
     monkeypatch.setitem(layers.CONVERTERS, "ReLU", lambda graph, layer, x: x)
@@ -263,7 +269,7 @@ def command(setup, *more):
     return ["export-onnx", "--net", deploy, "--weights", weights, "--out", out, "--aus", "1,2,4", *more]
 
 
-def test_the_command_tells_the_largest_difference(setup, capsys):
+def test_the_command_prints_the_largest_difference(setup, capsys):
     assert cli.main(command(setup)) == 0
     captured = capsys.readouterr()
     assert f"{setup[2]}: " in captured.out
@@ -289,7 +295,7 @@ def test_json(setup, capsys):
         ("--out", "/dev/null/m.onnx", "/dev/null/m.onnx: cannot be written (Not a directory: /dev/null)"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_1(setup, capfd, option, value, said):
+def test_a_mistake_is_one_line_and_exits_with_1(setup, capfd, option, value, said):
     assert cli.main(command(setup, "-q", option, value)) == 1
     captured = capfd.readouterr()
     assert captured.out == ""
@@ -299,7 +305,7 @@ def test_a_mistake_is_one_line_and_exit_1(setup, capfd, option, value, said):
     assert leftovers(setup[0].parent) == []
 
 
-def test_wrong_usage_is_2(setup, capsys):
+def test_wrong_usage_exits_with_2(setup, capsys):
     for arguments, said in (
         (["export-onnx", "--net", str(setup[0])], "--out"),
         (command(setup, "--aus", "1,1,2"), "give each AU once"),
@@ -311,7 +317,7 @@ def test_wrong_usage_is_2(setup, capsys):
         assert said in capsys.readouterr().err
 
 
-def test_without_the_onnx_package_the_way_out_is_told(setup, monkeypatch, capsys):
+def test_without_the_onnx_package_the_error_says_how_to_install_it(setup, monkeypatch, capsys):
     for name in [name for name in sys.modules if name == "onnx" or name.startswith("drml.nets.onnx_export")]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "onnx", None)
@@ -334,7 +340,7 @@ def test_a_batch_of_another_shape_is_refused(setup):
     assert net.predict(np.zeros((5, 3, 20, 20), np.uint8)).dtype == np.float32
 
 
-def test_files_that_are_none_of_ours_are_refused(setup, tmp_path):
+def test_onnx_files_of_others_are_refused(setup, tmp_path):
     path = tmp_path / "other.onnx"
     with pytest.raises(UserError, match=r"other.onnx: no such file"):
         OnnxNet(path)
@@ -363,7 +369,7 @@ def test_files_that_are_none_of_ours_are_refused(setup, tmp_path):
             OnnxNet(path)
 
 
-def test_without_onnx_runtime_the_way_out_is_told(setup, monkeypatch):
+def test_without_onnx_runtime_the_error_says_how_to_install_it(setup, monkeypatch):
     run(setup)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(UserError, match=r"pip install onnx onnxruntime"):

@@ -279,7 +279,7 @@ def test_locally_connected(tmp_path, parameters, shape):
         ),
     ],
 )
-def test_what_onnx_cannot_have_is_refused_by_name_and_type(tmp_path, layer, said):
+def test_layers_that_cannot_be_exported_are_named(tmp_path, layer, said):
     deploy, net = make_net(tmp_path, layer, (3, 4, 5))
     with pytest.raises(UserError, match="layer 'it'") as raised:
         export(deploy, net)

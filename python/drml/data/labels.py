@@ -7,6 +7,7 @@ metrics ignore unknown labels.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from drml.io.errors import UserError
 
@@ -75,6 +76,17 @@ def parse_aus(text: str) -> tuple[int, ...]:
     if not aus or len(set(aus)) != len(aus):
         raise UserError(f"AUs '{text}': give each AU once, such as 1,2,4")
     return aus
+
+
+def list_aus(aus: Iterable[int]) -> str:
+    """Write AUs as messages name them.
+
+    Examples
+    --------
+    >>> list_aus((1, 2, 12))
+    'AU1, AU2, AU12'
+    """
+    return ", ".join(f"AU{au}" for au in aus)
 
 
 def is_au(text: str) -> bool:

@@ -9,9 +9,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from drml.data.labels import list_aus
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions, separation_of
-from drml.evaluation.score_table import ScoreTable, evaluate, list_aus, mean_of_folds, pool
+from drml.evaluation.score_table import ScoreTable, evaluate, mean_of_folds, pool
 from drml.io.figures import json_value
 from drml.io.files import writing
 from drml.nets.preprocessing import describe_preprocessing

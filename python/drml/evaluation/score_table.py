@@ -17,7 +17,7 @@ from drml.io.figures import json_value, mean_of_defined
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AuScore", "ScoreTable", "evaluate", "list_aus", "mean_of_folds", "pool"]
+__all__ = ["AuScore", "ScoreTable", "evaluate", "mean_of_folds", "pool"]
 
 _AVERAGED = ("base_rate", "f1", "auc", "ap", "trivial_f1", "trivial_auc", "trivial_ap")
 _TITLES = {"f1": "F1-frame", "auc": "ROC-AUC", "ap": "AP"}
@@ -159,11 +159,6 @@ class ScoreTable:
 
     def _name(self, au: int) -> str:
         return f"AU{au}" if self.named else f"column {au}"
-
-
-def list_aus(aus: Sequence[int]) -> str:
-    """Write AUs as messages name them: ``AU1, AU2``."""
-    return ", ".join(f"AU{au}" for au in aus)
 
 
 def evaluate(

@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml.data.labels import BP4D_AUS, DISFA_AUS
+from drml.data.labels import BP4D_AUS, DISFA_AUS, list_aus
 from drml.data.split import VERIFY, Split, open_split
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions
 from drml.evaluation.results import Evaluation, evaluate_folds
-from drml.evaluation.score_table import list_aus
 from drml.io.errors import UserError
-from drml.nets.net import CaffeNet, NetLike
+from drml.nets.net import PROBABILITIES, CaffeNet
 from drml.nets.preprocessing import find_preprocessing
 
 __all__ = ["aus_of", "predict", "score"]
@@ -82,16 +81,6 @@ def _shared_aus(
     )
 
 
-def _output_blob(net: NetLike, deploy: str | Path) -> str:
-    """Return the name of the blob with the probabilities: ``prob``."""
-    if "prob" not in net.blob_names:
-        raise UserError(
-            f"{deploy}: no blob 'prob' with the probabilities (it has {', '.join(net.blob_names)});"
-            " end the net with a Sigmoid layer of that name"
-        )
-    return "prob"
-
-
 def predict(
     deploy: str | Path,
     weights: str | Path,
@@ -108,7 +97,7 @@ def predict(
     source = open_split(data)
     settings = find_preprocessing(weights, source.lmdb, mean=mean, scale=scale)
     net = CaffeNet(deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe)
-    blob = _output_blob(net, deploy)
+    net.count_probabilities()  # refuses a net without probabilities
     start = time.perf_counter()
     keys: list[str] = []
     labels: list[NDArray[np.int8]] = []
@@ -116,7 +105,7 @@ def predict(
     shared: _Shared | None = None
     with tqdm(total=source.size, desc=str(data), unit="img", disable=not progress) as bar:
         for some_keys, images, some_labels in source.batches(batch):
-            output = net.forward(images, [blob])[blob].reshape(len(images), -1)
+            output = net.forward(images, [PROBABILITIES])[PROBABILITIES].reshape(len(images), -1)
             if shared is None:  # at the first batch, so that a mismatch is reported before the long work
                 shared = _shared_aus(deploy, output.shape[1], aus, source, some_labels.shape[1])
             wrong = ~(output >= 0) | ~(output <= 1)

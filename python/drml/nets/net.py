@@ -10,7 +10,7 @@ import math
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,23 +25,6 @@ from drml.nets.weights import check_weights, read_weights
 
 PROBABILITIES = "prob"
 """The blob of a deploy net with the probabilities of the AUs."""
-
-
-class NetLike(Protocol):
-    """What scoring and feature extraction need of a net, whatever runs it."""
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height and width of the input."""
-
-    @property
-    def blob_names(self) -> list[str]:
-        """Names of the blobs that `forward` can return."""
-
-    def forward(
-        self, images: Sequence[NDArray[np.uint8]], blobs: Sequence[str]
-    ) -> dict[str, NDArray[np.float32]]:
-        """Run images (H x W x C, uint8) and return the named blobs, with one row for each image."""
 
 
 class CaffeNet:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drml.data.labels import BP4D_AUS, DISFA_AUS
+from drml.data.labels import BP4D_AUS, DISFA_AUS, list_aus
 from drml.data.manifest import manifest_path, read_manifest
 from drml.io.errors import UserError
 from drml.io.shipped import find_shipped
@@ -183,8 +183,7 @@ def select_aus(
     """
     if aus is not None:
         if len(aus) != outputs:
-            names = ", ".join(f"AU{au}" for au in aus)
-            raise UserError(f"{path}: {outputs} outputs, but {len(aus)} AUs given ({names})")
+            raise UserError(f"{path}: {outputs} outputs, but {len(aus)} AUs given ({list_aus(aus)})")
         return tuple(aus)
     for known in (trained, BP4D_AUS, DISFA_AUS):
         if known is not None and len(known) == outputs:

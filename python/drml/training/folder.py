@@ -13,11 +13,11 @@ from typing import Any
 from drml.io.errors import UserError
 from drml.nets.preprocessing import MEAN_FILE, TRANSFORM_FILE
 from drml.nets.prototxt import read_prototxt, write_prototxt
+from drml.nets.trained_files import DEPLOY_FILE, FINAL_FILES
 from drml.training.f1_table import F1_FILE
 from drml.training.log import LOG_FILE, LOSS_FILE
 
 __all__ = [
-    "DEPLOY_FILE",
     "FINAL_STEM",
     "SOLVER_FILE",
     "NetField",
@@ -29,8 +29,7 @@ __all__ = [
 ]
 
 SOLVER_FILE = "solver.prototxt"
-DEPLOY_FILE = "deploy.prototxt"
-FINAL_STEM = "final.caffemodel"
+FINAL_STEM = FINAL_FILES[0]
 
 _FILES = (
     LOG_FILE,
@@ -40,8 +39,7 @@ _FILES = (
     DEPLOY_FILE,
     TRANSFORM_FILE,
     MEAN_FILE,
-    FINAL_STEM,
-    FINAL_STEM + ".h5",
+    *FINAL_FILES,
 )
 _SNAPSHOTS = ("*_iter_*.caffemodel*", "*.solverstate*", "*_iter_*.partial")
 

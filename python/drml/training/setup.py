@@ -12,8 +12,9 @@ from drml.io.limits import MEAN_BYTES, check_file
 from drml.nets.outputs import count_outputs, fit_outputs, set_label_count
 from drml.nets.preprocessing import MEAN_FILE, TRANSFORM_FILE, transform_to_json
 from drml.nets.prototxt import Transform, data_paths, read_prototxt, transform_of, write_prototxt
+from drml.nets.trained_files import DEPLOY_FILE
 from drml.training.f1_table import aus_of_data
-from drml.training.folder import DEPLOY_FILE, SOLVER_FILE, net_fields, remove_training
+from drml.training.folder import SOLVER_FILE, net_fields, remove_training
 
 __all__ = ["Changes", "set_up"]
 

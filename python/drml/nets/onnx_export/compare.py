@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.io.errors import UserError
+from drml.nets.net import PROBABILITIES as CAFFE_PROBABILITIES
 from drml.nets.net import CaffeNet
 from drml.nets.onnx_metadata import PROBABILITIES, SCORES
 from drml.nets.onnx_net import OnnxNet
@@ -85,7 +86,7 @@ def compare(exported: bytes, caffe: CaffeNet, scores: str, images: list[NDArray[
         batch = np.stack([caffe.preprocess(image) for image in images])
     expected = {
         name: values.reshape(len(images), -1)
-        for name, values in caffe.forward(images, ["prob", scores]).items()
+        for name, values in caffe.forward(images, [CAFFE_PROBABILITIES, scores]).items()
     }
     if not all(np.isfinite(values).all() for values in expected.values()):
         raise UserError(
@@ -93,7 +94,7 @@ def compare(exported: bytes, caffe: CaffeNet, scores: str, images: list[NDArray[
         )
     return Difference(
         len(images),
-        float(np.abs(net.run(batch, PROBABILITIES) - expected["prob"]).max()),
+        float(np.abs(net.run(batch, PROBABILITIES) - expected[CAFFE_PROBABILITIES]).max()),
         float(np.abs(net.run(batch, SCORES) - expected[scores]).max()),
         float(np.abs(expected[scores]).max()),
     )
