@@ -299,7 +299,7 @@ def test_faults_are_one_line_and_leave_nothing(
     assert "the data lie there" in failing("apl", "--data", str(fold), out="data/fold1")
     for usage, said in (
         (["--lsvm-solver", "liblinear"], "--lsvm-solver applies only to lsvm"),
-        (["--sift-window", "-1"], "-1.0 is not a finite number above 0"),
+        (["--sift-window", "-1"], "--sift-window: -1.0: give a finite number above 0"),
     ):
         with pytest.raises(SystemExit) as wrong:
             failing("apl", "--data", str(fold), *usage)

@@ -97,7 +97,7 @@ def test_a_reader_and_a_row_are_enough_for_the_command_line(
         (["toy", "--folds", "x"], "invalid list of numbers value"),
         (["bp4d", "--strict"], "--strict is only for toy"),
         (["bp4d", "--positives", "-1"], "positives -1: give 0 or more"),
-        (["bp4d", "--size", "8"], "8 is less than 16"),
+        (["bp4d", "--size", "8"], "--size: 8: give 16 or more"),
         (["bp4d", "--max-broken", "2"], "share of broken images 2.0"),
         (["bp4d", "--aus", "smile"], "write numbers with commas"),
     ],

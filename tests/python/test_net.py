@@ -244,7 +244,7 @@ def test_unknown_blob_lists_the_known_ones(deploy, weights):
 
 
 def test_batch_of_zero_is_refused(deploy, weights):
-    with pytest.raises(UserError, match="batch of 0"):
+    with pytest.raises(UserError, match="batch 0: give 1 or more"):
         open_net(deploy, weights, batch=0)
 
 

@@ -354,7 +354,7 @@ def test_the_data_set_itself_is_never_replaced(root: Path) -> None:
         ({"unsampled": "drop"}, "'drop': choose one of keep, mask"),
         ({"positives": -1}, "positives -1: give 0 or more"),
         ({"positives": 0, "negatives": 0}, "there would be no training frames"),
-        ({"size": 3}, "faces of 3 pixels"),
+        ({"size": 3}, "size of the faces 3: give 16 to 4096"),
         ({"val_share": 1.5}, "validation share 1.5"),
         ({"max_broken": 2}, "share of broken images"),
     ],

@@ -157,7 +157,7 @@ def test_a_net_without_probabilities_is_refused(folder: Path, tmp_path: Path) ->
     deploy.write_text(tiny.deploy_text().replace('top: "prob"', 'top: "p"'))
     with pytest.raises(UserError, match="no blob 'prob' with the probabilities"):
         Net(folder, net=deploy)
-    with pytest.raises(UserError, match="a batch of 0 images"):
+    with pytest.raises(UserError, match="batch 0: give 1 or more"):
         Net(folder, batch=0)
 
 

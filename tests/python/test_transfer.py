@@ -252,7 +252,7 @@ def test_faults_are_named_in_one_line(
     assert "this is a folder" in said("--data", str(data), "--out", str(tmp_path))
     remove(data / "fold2" / "val_lmdb")
     assert "fold2: no val_lmdb; prepare the data with a --val-share above 0" in said("--data", str(data))
-    with pytest.raises(UserError, match=r"C \[0\]: give numbers above 0"):
+    with pytest.raises(UserError, match="C 0: give a finite number above 0"):
         transfer(deploy, weights, data, cs=(0,), **QUIET)
 
 

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from drml.data.labels import parse_aus
+from drml.io.checks import check_factor, check_positive, check_probability, check_share, check_whole
 from drml.io.errors import UserError
 
 __all__ = ["au_list", "factor", "folds", "integer", "positive", "probability", "share"]
+
+
+@contextmanager
+def _wrong_usage() -> Iterator[None]:
+    """Let argparse show the message of a check: it adds the name of the option."""
+    try:
+        yield
+    except UserError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def integer(low: int) -> Callable[[str], int]:
     """Return the type of a whole number from `low` up."""
 
     def parse(text: str) -> int:
-        value = int(text)
-        if value < low:
-            raise argparse.ArgumentTypeError(f"{value} is less than {low}")
-        return value
+        with _wrong_usage():
+            return check_whole(int(text), low)
 
     parse.__name__ = "whole number"
     return parse
@@ -27,34 +35,26 @@ def integer(low: int) -> Callable[[str], int]:
 
 def share(text: str) -> float:
     """Read a number from 0 to below 1."""
-    value = float(text)
-    if not 0 <= value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a share; give a number from 0 to below 1")
-    return value
+    with _wrong_usage():
+        return check_share(float(text))
 
 
 def probability(text: str) -> float:
     """Read a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{value} is not a probability; give a number from 0 to 1")
-    return value
+    with _wrong_usage():
+        return check_probability(float(text))
 
 
 def factor(text: str) -> float:
     """Read a finite number other than 0."""
-    value = float(text)
-    if not math.isfinite(value) or value == 0:
-        raise argparse.ArgumentTypeError(f"{value} is not a factor; give a finite number other than 0")
-    return value
+    with _wrong_usage():
+        return check_factor(float(text))
 
 
 def positive(text: str) -> float:
     """Read a finite number above 0."""
-    value = float(text)
-    if not math.isfinite(value) or value <= 0:
-        raise argparse.ArgumentTypeError(f"{value} is not a finite number above 0")
-    return value
+    with _wrong_usage():
+        return check_positive(float(text))
 
 
 def folds(text: str) -> tuple[int, ...]:
@@ -67,10 +67,8 @@ def folds(text: str) -> tuple[int, ...]:
 
 def au_list(text: str) -> tuple[int, ...]:
     """Read AU numbers, such as 1,2,4."""
-    try:
+    with _wrong_usage():
         return parse_aus(text)
-    except UserError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 # What argparse calls them where they refuse a text.

@@ -22,6 +22,7 @@ from drml.data import registration
 from drml.data.face_store import BrokenImage, FaceStore
 from drml.data.readers import images
 from drml.data.readers.video import VideoFrame
+from drml.io.checks import check_share, check_whole
 from drml.io.errors import UserError
 from drml.io.opencv import decode_image
 from drml.io.workers import WORKER_ENDED, WorkerPool
@@ -64,14 +65,12 @@ class Encoding:
     def __post_init__(self) -> None:
         if self.format not in _FORMATS:
             raise UserError(f"encoding {self.format!r}: choose one of {', '.join(_FORMATS)}")
-        if not 16 <= self.size <= _LARGEST:
-            raise UserError(f"faces of {self.size} pixels: give a size from 16 to {_LARGEST}")
+        check_whole(self.size, 16, "size of the faces", high=_LARGEST)
 
 
 def check_max_broken(share: float) -> None:
-    """Raise `UserError` if the tolerated share of broken images is not in [0, 1]."""
-    if not 0 <= share <= 1:
-        raise UserError(f"share of broken images {share}: give a number from 0 to 1")
+    """Raise `UsageError` if the tolerated share of broken images is not in [0, 1]."""
+    check_share(share, "share of broken images", all_of_it=True)
 
 
 @dataclasses.dataclass(frozen=True)

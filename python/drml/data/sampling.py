@@ -13,6 +13,7 @@ import numpy as np
 
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 from drml.data.readers.folds import check_val_share
+from drml.io.checks import check_whole
 from drml.io.errors import UserError
 
 __all__ = ["Sampling", "draw", "draw_video", "training_labels"]
@@ -57,8 +58,8 @@ class Sampling:
     def __post_init__(self) -> None:
         check_val_share(self.val_share)
         for name, count in (("positives", self.positives), ("negatives", self.negatives)):
-            if count is not None and count < 0:
-                raise UserError(f"{name} {count}: give 0 or more frames for each AU and video")
+            if count is not None:
+                check_whole(count, 0, name)
         if self.positives == self.negatives == 0:
             raise UserError("positives 0 and negatives 0: there would be no training frames")
         if self.unsampled not in _UNSAMPLED:

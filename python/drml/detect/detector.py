@@ -21,6 +21,7 @@ from drml.detect.pipeline import DetectedFrame, FaceNet, detect_frames
 from drml.detect.sources import Source, find_sources
 from drml.detect.table import data_frame, rows
 from drml.detect.tracking import Tracker
+from drml.io.checks import check_probability
 from drml.io.errors import UserError
 from drml.nets.trained import Net
 
@@ -112,8 +113,7 @@ class Detector:
         detect_size: int = 640,
         face_model: str | Path | None = None,
     ) -> None:
-        if not 0 <= threshold <= 1:
-            raise UserError(f"threshold {threshold}: give a probability, 0 to 1")
+        check_probability(threshold, "threshold")
         self.face_detector = FaceDetector(
             face_model, min_confidence=min_confidence, side=detect_size, largest=largest
         )

@@ -20,6 +20,7 @@ from drml.data.split import VERIFY, Split, open_split
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions
 from drml.evaluation.results import Evaluation, evaluate_folds
+from drml.io.checks import check_probability
 from drml.io.errors import UserError
 from drml.nets.net import PROBABILITIES, CaffeNet
 from drml.nets.preprocessing import find_preprocessing
@@ -190,8 +191,7 @@ def score(
         raise UserError(
             f"{len(all_weights)} weights files for {len(all_data)} data sets; give one of each per fold"
         )
-    if not 0 <= threshold <= 1:
-        raise UserError(f"threshold {threshold}: give a probability, 0 to 1")
+    check_probability(threshold, "threshold")
     folds = []
     for one_weights, one_data in zip(all_weights, all_data, strict=True):
         folds.append(

@@ -9,7 +9,6 @@ that is read memory-mapped, with a JSON beside it that says what it was made fro
 from __future__ import annotations
 
 import json
-import math
 import os
 import threading
 from collections import deque
@@ -27,6 +26,7 @@ from tqdm import tqdm
 from drml.data.landmark_files import POINTS, landmarks_path, read_landmarks
 from drml.data.manifest import LMDB_SUFFIX
 from drml.data.split import Split, open_split
+from drml.io.checks import check_positive
 from drml.io.errors import UserError
 from drml.io.files import digest, writing
 from drml.io.limits import read_json
@@ -138,8 +138,7 @@ def sift_features(
     OSError
         The features cannot be written; nothing of them is left.
     """
-    if not (math.isfinite(window) and window > 0):
-        raise UserError(f"SIFT window {window}: give pixels, more than 0")
+    check_positive(window, "SIFT window")
     data = open_split(lmdb)
     if data.manifest is None:
         raise UserError(f"{lmdb}: no manifest beside it; give an LMDB as drml prepare writes it")

@@ -26,7 +26,8 @@ from drml.evaluation import scoring
 from drml.evaluation.features import BlobReader
 from drml.evaluation.predictions import Predictions
 from drml.evaluation.results import Evaluation, evaluate_folds
-from drml.io.errors import UserError
+from drml.io.checks import check_positive
+from drml.io.errors import UsageError, UserError
 from drml.nets.preprocessing import Preprocessing
 
 __all__ = ["CS", "transfer"]
@@ -127,8 +128,10 @@ def transfer(
     UserError
         Net, weights and data do not fit each other, or one of them is at fault: named.
     """
-    if not cs or not all(math.isfinite(c) and c > 0 for c in cs):
-        raise UserError(f"C {list(cs)}: give numbers above 0")
+    if not cs:
+        raise UsageError("C: give at least one number")
+    for c in cs:
+        check_positive(c, "C")
 
     def run(lmdb: Path) -> _Split:
         reader = BlobReader(

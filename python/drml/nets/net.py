@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from drml.io.checks import check_whole
 from drml.io.errors import UserError
 from drml.nets.preprocessing import preprocess
 from drml.nets.probe import probe_net
@@ -78,8 +79,7 @@ class CaffeNet:
         batch: int = 32,
         probe: bool = True,
     ) -> None:
-        if batch < 1:
-            raise UserError(f"a batch of {batch} images is not possible; give at least 1")
+        check_whole(batch, 1, "batch")
         caffe = import_caffe()
         text = read_prototxt(deploy)
         if not text.input and not any(layer.type == "Input" for layer in text.layer):

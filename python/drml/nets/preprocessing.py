@@ -14,7 +14,6 @@ from ``transform.json`` in the folder of the weights, which ``drml train`` write
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.data.lmdb import read_mean
+from drml.io.checks import check_factor
 from drml.io.errors import UserError
 from drml.io.limits import read_json
 from drml.nets.prototxt import Transform
@@ -189,9 +189,7 @@ def find_scale(weights: str | Path, scale: float | None = None) -> tuple[float, 
 
 def _choose_scale(scale: float | None, own: Transform | None, saved: Transform | None) -> tuple[float, str]:
     if scale is not None:
-        if not math.isfinite(scale) or scale == 0:
-            raise UserError(f"scale {scale}: give a finite number other than 0")
-        return scale, "as given"
+        return check_factor(scale, "scale"), "as given"
     if own is not None:
         return own.scale, "the weights' own net"
     if saved is not None:

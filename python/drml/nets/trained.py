@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.data.lmdb import read_mean
+from drml.io.checks import check_whole
 from drml.io.errors import UserError
 from drml.nets.net import CaffeNet
 from drml.nets.onnx_metadata import Metadata
@@ -94,9 +95,7 @@ class Net:
         aus: Sequence[int] | None = None,
         batch: int = 32,
     ) -> None:
-        if batch < 1:
-            raise UserError(f"a batch of {batch} images is not possible; give at least 1")
-        self.batch = batch
+        self.batch = check_whole(batch, 1, "batch")
         path = Path(path)
         self._runner: _Runner
         trained: Sequence[int] | None

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from drml.io.checks import check_whole
 from drml.io.errors import UserError
 from drml.io.limits import MEAN_BYTES, check_file
 from drml.nets.outputs import count_outputs, fit_outputs, set_label_count
@@ -116,13 +117,9 @@ def _read_solver(path: Path, changes: Changes) -> Any:
             f"{changes.data}: no such folder; give a fold that drml prepare wrote, such as OUT/fold1"
         )
     if changes.max_iter is not None:
-        if changes.max_iter < 1:
-            raise UserError(f"max_iter {changes.max_iter}: give at least 1")
-        message.max_iter = changes.max_iter
+        message.max_iter = check_whole(changes.max_iter, 1, "max_iter")
     if changes.seed is not None:
-        if changes.seed < 0:
-            raise UserError(f"seed {changes.seed}: give 0 or more")
-        message.random_seed = changes.seed
+        message.random_seed = check_whole(changes.seed, 0, "seed")
     if changes.net is not None:
         message.net = str(changes.net)
     if not net_fields(message):

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from drml.io.checks import check_share
 from drml.io.errors import UserError
 
 __all__ = [
@@ -73,8 +74,7 @@ def deal_folds(
 
 def check_val_share(val_share: float) -> None:
     """Raise `UserError` if the share of the validation subjects is not in [0, 1)."""
-    if not 0 <= val_share < 1:
-        raise UserError(f"validation share {val_share}: give a number from 0 to below 1")
+    check_share(val_share, "validation share")
 
 
 def split_subjects(
