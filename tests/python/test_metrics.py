@@ -231,6 +231,7 @@ def test_mean_of_folds_skips_folds_without_the_figure():
 
 def test_a_table_is_printed_and_given_to_pandas():
     table = evaluate([[1, -1, 0], [-1, -1, 0]], [[0.9, 0.1, 0.5], [0.1, 0.1, 0.5]], aus=(12, 2, 99))
+    assert repr(table) == str(table)
     text = str(table).splitlines()
     assert text[2].split() == ["12", "Lip", "corner", "puller", "2", "0.500", "1.000", "1.000", "1.000"]
     assert text[4].split() == ["99", "0", "-", "-", "-", "-"]

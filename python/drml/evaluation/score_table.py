@@ -56,9 +56,9 @@ class AuScore:
     trivial_ap: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ScoreTable:
-    """The scores of a test. Printed, it is the table that ``drml score`` shows.
+    """The scores of a test. Printed or shown in a notebook, it is the table of ``drml score``.
 
     Attributes
     ----------
@@ -154,7 +154,7 @@ class ScoreTable:
             lines.append(f"- {_TITLES[figure]} undefined for {names} ({reason}); left out of Avg.")
         return "\n".join(lines)
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         return self.to_text()
 
     def _name(self, au: int) -> str:

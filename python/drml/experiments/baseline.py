@@ -1,4 +1,4 @@
-"""One baseline on one prepared fold: fit on train, choose on val, score on test."""
+"""Runs a linear baseline on a prepared fold: fits on train, chooses on val, scores on test."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def run_baseline(
     command: Sequence[str] | None = None,
     **params: Any,
 ) -> Evaluation:
-    """Fit a baseline, score it and write what came of it.
+    """Fit a baseline, score it and write a folder with the results.
 
-    Writes to `out`: ``scores.json`` and ``predictions.csv`` as ``drml score`` does, ``model.npz``,
-    ``fit.json`` (parameters, what validation chose, iterations, seconds), and for APL and JPML
-    ``patches/AU1.png``, ... The folder appears when all of it is there.
+    The folder has ``scores.json`` and ``predictions.csv`` as ``drml score`` writes them, ``model.npz``,
+    ``fit.json`` (parameters, the candidates that validation chose, iterations, seconds), and for APL and JPML
+    ``patches/AU1.png``, ... It appears when it is complete.
 
     Parameters
     ----------
@@ -62,34 +62,34 @@ def run_baseline(
     out : path
         Folder to make; missing or empty, unless `overwrite`.
     features : path, optional
-        Where features are kept and found again; by default in `fold`.
+        Folder that caches the features; by default `fold`.
     window : float
-        Of SIFT in pixels, as in `drml.experiments.sift.sift`.
+        SIFT window in pixels, as in `drml.experiments.sift.sift`.
     seed : int
-        Of the face that patches are drawn on. The fit draws nothing.
+        Seed of the face on which patches are drawn. The fit draws no random numbers.
     jobs : int
-        Threads; 0 takes one for each core at hand. The result does not depend on it.
+        Threads; 0 means one per available core. The result does not depend on it.
     progress : bool
         Show progress bars, and JPML's objective at every outer iteration.
     overwrite : bool
         Replace a folder that is not empty.
     command : sequence of str, optional
-        What to keep in the scores as the command that was given.
+        The command line that the scores record.
     **params
-        More parameters of the estimator.
+        Further parameters of the estimator.
 
     Returns
     -------
     Evaluation
-        A decision of at least 0 is a probability of at least 0.5: probabilities are sigmoid(decision). For
-        the LSVM that is monotone, and no more: its decisions are no log-odds.
+        Its probabilities are sigmoid(decision), so that a decision of 0 is a probability of 0.5. Those of the
+        LSVM are not calibrated, since its decisions are not log-odds.
 
     Raises
     ------
     UserError
-        The data or the folder are at fault.
+        The data are missing or damaged, or the folder cannot be used; the message says why.
     OSError
-        Something cannot be written; `out` is then as it was.
+        A file cannot be written; `out` is then left unchanged.
     """
     if method not in METHODS:
         raise UserError(f"method {method!r}: {', '.join(METHODS)} are known")
@@ -105,7 +105,7 @@ def run_baseline(
     aus = data["train"].aus
     started = time.perf_counter()
     model = METHODS[method](n_jobs=jobs or -1, aus=aus, **params)
-    with _telling(method, progress) as report:
+    with _shown(method, progress) as report:
         model.fit(
             data["train"].X,
             data["train"].Y,
@@ -141,10 +141,10 @@ def run_baseline(
 
 
 def _check(fold: Path, out: Path, overwrite: bool) -> None:
-    """Refuse what can be refused before any work."""
+    """Check the fold and the output folder before any work."""
     here, there = fold.resolve(), out.resolve()
     if there == here or there in here.parents:
-        raise UserError(f"{out}: the data lie there; choose another folder")
+        raise UserError(f"{out}: the data are in this folder; choose another one")
     check_target(out, folder=True, overwrite=overwrite)
     if not fold.is_dir():
         raise UserError(f"{fold}: no such folder; give a fold of drml prepare, such as data/drml/fold1")
@@ -159,14 +159,14 @@ def _check_aus(data: dict[str, Features]) -> None:
     for split, features in data.items():
         if features.aus != aus:
             raise UserError(
-                f"{features.path}: AUs of {split} differ from those of train; prepare the data again"
+                f"{features.path}: the AUs of {split} differ from those of train; prepare the data again"
             )
 
 
 def _describe(
     method: str, model: LinearDetector, seconds: float, data: dict[str, Features]
 ) -> dict[str, Any]:
-    """Gather what was fitted and chosen, as plain values; what is undefined is null."""
+    """Return what was fitted and chosen, as values that JSON can hold."""
     chosen = {
         name.removesuffix("_"): value
         for name, value in vars(model).items()
@@ -183,16 +183,16 @@ def _describe(
 
 
 @contextmanager
-def _telling(method: str, progress: bool) -> Iterator[Callable[[int, int, str], None]]:
-    """Show the fit as a bar, JPML's outer iterations as lines, warnings as notes of one line."""
+def _shown(method: str, progress: bool) -> Iterator[Callable[[int, int, str], None]]:
+    """Show the fit as a progress bar, JPML's outer iterations as lines, and warnings as notes."""
     with (
         tqdm(desc=f"fitting {method}", unit="step", disable=not progress) as bar,
         warnings.catch_warnings(record=True) as caught,
     ):
         warnings.simplefilter("always")
 
-        def report(done: int, total: int, text: str) -> None:
-            bar.total, bar.n = total, done
+        def report(ended: int, total: int, text: str) -> None:
+            bar.total, bar.n = total, ended
             if "objective" in text and progress:
                 tqdm.write(text, file=sys.stderr)
                 bar.refresh()

@@ -1,6 +1,6 @@
-"""Patch importance, drawn on a face: for each AU a picture with the 49 patches as circles.
+"""Draws the importance of patches: for each AU, a picture of a face with the 49 patches as circles.
 
-The face is drawn too (`drml.synth`), so that no person is shown, and registered as every other is.
+The face is synthetic (`drml.synth`), so that no person is shown; it is registered as every other face.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ def draw_map(importance: ArrayLike, title: str, *, seed: int = 0) -> NDArray[np.
     Parameters
     ----------
     importance : array_like, shape (49,)
-        0 to 1. Patches of 0, which are out, are rings without a fill.
+        0 to 1. Unused patches, whose importance is 0, are rings without a fill.
     title : str
         ASCII.
     seed : int
-        Who is drawn.
+        Determines the face.
 
     Returns
     -------
@@ -49,12 +49,12 @@ def draw_map(importance: ArrayLike, title: str, *, seed: int = 0) -> NDArray[np.
         raise ValueError(f"importance of the shape {values.shape}: {POINTS} numbers from 0 to 1 expected")
     image, landmarks = render(Subject.draw(f"patches {seed}"), width=_DRAWN_WIDTH)
     face = registration.register(image, landmarks, _SIDE)
-    # Grey, so that the only colours are the patches'.
+    # The face is grey, so that only the patches have colours.
     canvas = np.full((_HEAD + _SIDE + _FOOT, _SIDE, 3), 255, np.uint8)
     canvas[_HEAD : _HEAD + _SIDE] = cv2.cvtColor(cv2.cvtColor(face, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
     places = registration.place(landmarks, _SIDE) + np.array([0, _HEAD])
     colours = cv2.applyColorMap(np.round(values * 255).astype(np.uint8)[:, None], _COLOURS)[:, 0]
-    # The most important last: neighbours in eyes and mouth overlap.
+    # The most important patches are drawn last, since neighbours in eyes and mouth overlap.
     for at in np.argsort(values, kind="stable"):
         x, y = (round(float(value)) for value in places[at])
         if values[at] > 0:
@@ -75,7 +75,7 @@ def write_maps(folder: str | Path, importance: ArrayLike, aus: Sequence[int], *,
     Parameters
     ----------
     folder : path
-        Made where it is missing.
+        Created if it is missing.
     importance : array_like, shape (K, 49)
         As in `draw_map`.
     aus : sequence of int

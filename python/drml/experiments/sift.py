@@ -1,9 +1,9 @@
-"""SIFT at the landmarks of registered faces: the features of the linear baselines.
+"""Computes the features of the linear baselines: SIFT at the landmarks of registered faces.
 
 Each of the 49 landmarks of the grey face gives one SIFT descriptor of 128 values (Lowe, *Distinctive Image
 Features from Scale-Invariant Keypoints*, IJCV 2004; OpenCV's implementation) of a fixed window and angle 0,
-6272 values a face: landmark 0's 128, then landmark 1's, and so on. They are computed once, into an ``.npy``
-that is read memory-mapped, with a JSON beside it that says what it was made from.
+6272 values per face: 128 of landmark 0, then 128 of landmark 1, and so on. They are computed once, into an
+``.npy`` file that is read memory-mapped; a JSON file next to it records what it was made from.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ LENGTH = 128
 """Values of one descriptor."""
 
 SIFT_WINDOW = 32.0
-"""Side in pixels of the square that a descriptor sees."""
+"""Side in pixels of the square that a descriptor covers."""
 
 _WINDOW_OF_SIZE = 6
 # OpenCV takes KeyPoint.size for twice the scale, and each of SIFT's 4 x 4 cells is 3 scales wide.
 
-_BATCH = 16  # faces a task
+_BATCH = 16  # faces per task
 
 _own = threading.local()
 
@@ -78,24 +78,24 @@ class Features:
 def sift(
     grey: NDArray[np.uint8], landmarks: NDArray[Any], window: float = SIFT_WINDOW
 ) -> NDArray[np.float32]:
-    """Describe a face by SIFT at its landmarks.
+    """Compute the SIFT descriptors of a face at its landmarks.
 
     Parameters
     ----------
     grey : ndarray of uint8, shape (H, W)
         The registered face.
     landmarks : ndarray, shape (49, 2)
-        x and y in its pixels.
+        x and y in pixels of the face.
     window : float
-        Side in pixels of the square around a landmark that its descriptor sees, > 0.
+        Side in pixels of the square that a descriptor covers around its landmark, > 0.
 
     Returns
     -------
     ndarray of float32, shape (6272,)
-        Whole numbers from 0 to 255; each descriptor's norm is about 512.
+        Integers from 0 to 255; the norm of each descriptor is about 512.
     """
     if not hasattr(_own, "sift"):
-        # One for each thread: whether they can share is not promised. (OpenCV's type stubs lack it.)
+        # One per thread, since OpenCV does not promise that threads can share it.
         _own.sift = cv2.SIFT.create()
     points = [cv2.KeyPoint(float(x), float(y), window / _WINDOW_OF_SIZE, 0.0) for x, y in landmarks]
     kept, descriptors = _own.sift.compute(grey, points)
@@ -112,18 +112,18 @@ def sift_features(
     jobs: int = 0,
     progress: bool = True,
 ) -> Features:
-    """Give the SIFT features of a prepared split; made, or those of an earlier run where they fit.
+    """Return the SIFT features of a prepared split; those of an earlier run are used if they match.
 
     Parameters
     ----------
     lmdb : path
-        LMDB folder of ``drml prepare``, such as fold1/train_lmdb.
+        LMDB folder that ``drml prepare`` wrote, such as fold1/train_lmdb.
     folder : path, optional
-        Where the features are kept; by default beside the LMDB: fold1/train_sift.npy and .json.
+        Folder that caches the features; by default the LMDB's: fold1/train_sift.npy and .json.
     window : float
         As in `sift`.
     jobs : int
-        Threads; 0 takes one for each core at hand. The result does not depend on it.
+        Threads; 0 means one per available core. The result does not depend on it.
     progress : bool
         Show a progress bar.
 
@@ -134,9 +134,9 @@ def sift_features(
     Raises
     ------
     UserError
-        The data are at fault, or hold no landmarks.
+        The data are missing or damaged, or have no landmarks.
     OSError
-        The features cannot be written; nothing of them is left.
+        The features cannot be written; no part of them is left.
     """
     check_positive(window, "SIFT window")
     data = open_split(lmdb)
@@ -164,7 +164,7 @@ def sift_features(
     X = _reuse(path, origin)
     if X is None:
         place.mkdir(parents=True, exist_ok=True)
-        # Without it first: a note never stands beside features that it does not describe.
+        # The record is removed first, so that it never describes other features.
         path.with_suffix(".json").unlink(missing_ok=True)
         _write(path, len(keys), _descriptions(data, landmarks, window, jobs), progress)
         with writing(path.with_suffix(".json"), encoding="utf-8") as file:
@@ -180,7 +180,7 @@ def sift_features(
 
 
 def _reuse(path: Path, origin: dict[str, Any]) -> NDArray[np.float32] | None:
-    """Map features that were made from the same, or give None."""
+    """Map cached features if they were made from the same data, else return None."""
     try:
         note = read_json(path.with_suffix(".json"))
         X = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -191,9 +191,9 @@ def _reuse(path: Path, origin: dict[str, Any]) -> NDArray[np.float32] | None:
 
 
 def _write(path: Path, count: int, descriptions: Iterable[NDArray[np.float32]], progress: bool) -> None:
-    """Write the ``.npy``: head, then row after row.
+    """Write the ``.npy`` file: the header, then row after row.
 
-    Not through a map of the file, which a full disk would end the process over, where a write only fails.
+    The file is not memory-mapped for writing: on a full disk, that would kill the process.
     """
     head = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False}
     with (
@@ -207,9 +207,9 @@ def _write(path: Path, count: int, descriptions: Iterable[NDArray[np.float32]], 
 
 
 def _descriptions(data: Split, landmarks: Any, window: float, jobs: int) -> Iterator[NDArray[np.float32]]:
-    """Describe all faces, in the order of the keys, a few at a time.
+    """Yield the descriptors of all faces, in the order of the keys, a few at a time.
 
-    In threads: OpenCV lets go of Python's lock, and pictures need not be sent to other processes.
+    They are computed in threads: OpenCV releases Python's lock, and no images are copied to other processes.
     """
 
     def work(keys: list[str], images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from drml.data.labels import list_aus
 from drml.evaluation.results import Evaluation
 from drml.evaluation.score_table import ScoreTable
 from drml.experiments.settings import Settings
@@ -72,8 +73,8 @@ def table_notes(columns: Sequence[Column], scores: Sequence[ScoreTable], setting
         lines += base_rates_note(column.title, column.at_base_rates, column.folds)
     for column in columns:
         if column.not_scored:
-            others = ", ".join(f"AU{au}" for au in column.not_scored)
-            shared = ", ".join(f"AU{au}" for au in column.result.folds[0].aus)
+            others = list_aus(column.not_scored)
+            shared = list_aus(column.result.folds[0].aus)
             lines.append(
                 f"{column.title}: the net has no output for {others}: -, left out of Avg., which is"
                 f" that of {shared}; compare it with the row of that average alone."
@@ -84,7 +85,7 @@ def table_notes(columns: Sequence[Column], scores: Sequence[ScoreTable], setting
     for figure, title in FIGURES.items():
         aus = sorted({au for one in scores for au in one.undefined.get(figure, [])})
         if aus:
-            named = ", ".join(f"AU{au}" for au in aus)
+            named = list_aus(aus)
             lines.append(f"-: {title} is undefined there ({named}); left out of Avg.")
     lines.append(
         f"F1-frame at a threshold of 0.5; {settings.scale} schedule"
@@ -109,7 +110,7 @@ def _one_sided(columns: Iterable[Column]) -> list[str]:
         for fold, scores in zip(column.folds, column.result.fold_scores, strict=True):
             found.setdefault(fold, set()).update(scores.undefined.get("auc", []))
     return [
-        f"Fold {fold}: not both classes of {', '.join(f'AU{au}' for au in sorted(aus))} in its test frames;"
+        f"Fold {fold}: not both classes of {list_aus(sorted(aus))} in its test frames;"
         " ROC-AUC and AP are means of the other folds there."
         for fold, aus in sorted(found.items())
         if aus and len(found) > 1

@@ -1,9 +1,9 @@
-"""Features of a net trained on one data set, and a linear classifier for each AU fitted on another's folds.
+"""Transfers a net to another data set: a linear classifier per AU on the net's features.
 
-The paper uses the best model from BP4D on DISFA, three of whose AUs that model has no output for. Its
-features know of no AU in particular: for each fold, the net's features of the training subjects are fitted by
-a linear support vector machine per AU, which is then scored on the test subjects. The net itself is not
-trained any further.
+The paper applies the best model from BP4D to DISFA, whose AUs include three for which that model has no
+output. The features of the net are not tied to its AUs: for each fold, a linear support vector machine per AU
+is fitted to the net's features of the training subjects, and scored on the test subjects. The net is not
+trained further.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ from drml.nets.preprocessing import Preprocessing
 __all__ = ["CS", "transfer"]
 
 CS: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""The C that are tried. With 2048 standardised features, 0.1 is next to a hard margin."""
+"""Candidates for C. With 2048 standardised features, 0.1 is close to a hard margin."""
 
-# Features that go together make a slow problem: more steps than are needed, as a rule.
+# Correlated features make the problem slow; this is usually more steps than it takes.
 _SOLVING: dict[str, Any] = {"tol": 1e-4, "max_iter": 10_000, "scale": False, "n_jobs": -1}
 
 _SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)
-class _Split:
+class _SplitFeatures:
     """Features and labels of one split, and where they come from."""
 
     keys: list[str]
@@ -56,7 +56,7 @@ class _Split:
         return scoring.aus_of(self.source, self.labels.shape[1])
 
 
-def _read(reader: BlobReader, progress: bool) -> _Split:
+def _read(reader: BlobReader, progress: bool) -> _SplitFeatures:
     keys: list[str] = []
     features: list[NDArray[np.float32]] = []
     labels: list[NDArray[np.int8]] = []
@@ -71,15 +71,15 @@ def _read(reader: BlobReader, progress: bool) -> _Split:
             f"{reader.weights}: the features of record {keys[int(np.argmax(broken))]} are not finite numbers;"
             " the training has diverged"
         )
-    return _Split(keys, whole, np.concatenate(labels), reader.source, reader.settings)
+    return _SplitFeatures(keys, whole, np.concatenate(labels), reader.source, reader.settings)
 
 
 def _standardise(splits: Sequence[NDArray[np.float32]]) -> None:
-    """Take off the first one's mean and divide by its deviation, feature by feature, in place."""
+    """Subtract the first split's mean and divide by its standard deviation, per feature and in place."""
     first = splits[0]
     mean = first.mean(axis=0, dtype=np.float64)
     deviation = first.std(axis=0, dtype=np.float64)
-    # A feature that is the same in all training frames gets no weight, whatever it is elsewhere.
+    # A feature that is constant in the training frames gets no weight, whatever its values elsewhere.
     deviation[deviation <= 1e-7 * np.maximum(1.0, np.abs(mean))] = math.inf
     for split in splits:
         split -= mean.astype(np.float32)
@@ -100,40 +100,40 @@ def transfer(
     progress: bool = True,
     probe: bool = True,
 ) -> Evaluation:
-    """Fit linear classifiers on a net's features, fold by fold, and score them.
+    """Fit linear classifiers to a net's features, fold by fold, and score them.
 
     Parameters
     ----------
     deploy, weights, mean, scale, batch, probe
         As in `drml.evaluation.scoring.score`; the net may have been trained on other AUs.
     data : path
-        What ``drml prepare`` wrote, with validation sets.
+        A folder that ``drml prepare`` wrote, with validation sets.
     blob : str
-        A blob of the net with one row per picture.
+        A blob of the net with one row per image.
     folds : sequence of int, optional
-        Of those in `data`; by default all.
+        Numbers of folds in `data`; by default all.
     cs : sequence of float
-        The C to try, as in `drml.baselines.LSVM`, on standardised features.
+        Candidates for C on standardised features, > 0, as in `drml.baselines.LSVM`.
     progress : bool
         Show progress bars.
 
     Returns
     -------
     Evaluation
-        Its probabilities are decisions through a sigmoid: 0.5 is the machine's own threshold, and the order
-        is right, but 0.9 does not mean nine of ten.
+        Its probabilities are sigmoid(decision): 0.5 is the classifier's own threshold and the order is that
+        of the decisions, but they are not calibrated.
 
     Raises
     ------
     UserError
-        Net, weights and data do not fit each other, or one of them is at fault: named.
+        Net, weights and data do not fit together, or one of them is damaged; the message names it.
     """
     if not cs:
         raise UsageError("C: give at least one number")
     for c in cs:
         check_positive(c, "C")
 
-    def run(lmdb: Path) -> _Split:
+    def run(lmdb: Path) -> _SplitFeatures:
         reader = BlobReader(
             deploy, weights, lmdb, blob=blob, mean=mean, scale=scale, batch=batch, probe=probe
         )
@@ -169,7 +169,7 @@ def _folds(data: Path, folds: Sequence[int] | None) -> list[Path]:
 
 
 def _fold(
-    folder: Path, run: Callable[[Path], _Split], cs: Sequence[float], weights: str, blob: str
+    folder: Path, run: Callable[[Path], _SplitFeatures], cs: Sequence[float], weights: str, blob: str
 ) -> Predictions:
     start = time.perf_counter()
     train, val, test = (run(folder / f"{name}_lmdb") for name in _SPLITS)
