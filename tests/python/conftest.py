@@ -3,6 +3,8 @@
 import os
 import signal
 
+import pytest
+
 # A shell starts background jobs with SIGINT ignored, and children inherit that: the tests of ctrl-C
 # would wait for ever. A handler, unlike SIG_IGN, is not inherited: children start with the default.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -10,3 +12,30 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # FFmpeg takes its log level when a process first uses it: here that may be a test that writes a video.
 # drml sets the level when it opens a video.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+@pytest.fixture(scope="session")
+def detect_weights(tmp_path_factory):
+    """Weights of a tiny net for drml detect, with its net and mean image in the same folder."""
+    import detect_data  # here: the import takes seconds, and most tests need none of it
+
+    return detect_data.write_weights(tmp_path_factory.mktemp("detect") / "net")
+
+
+@pytest.fixture(scope="session")
+def detect_net(detect_weights):
+    """Open this net."""
+    import detect_data
+
+    return detect_data.Net(detect_weights, aus=detect_data.tiny.AUS)
+
+
+@pytest.fixture
+def run_detect(detect_net, tmp_path):
+    """Return a function that runs drml detect on files, into tmp_path/out."""
+    import detect_data
+
+    def run(*inputs, out=tmp_path / "out", **options):
+        return detect_data.run(detect_net, inputs, out, **options)
+
+    return run

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,6 +14,14 @@ import skimage.data
 
 import tiny_net as tiny
 from drml.data.lmdb import write_mean
+from drml.data.registration import register
+from drml.detect import DetectionSummary, Detector, Outputs, write_detections
+from drml.detect.faces import model_file
+from drml.nets.trained import Net
+
+FIXED = ["frame", "face_id", "timestamp", "confidence", "success"]
+POINTS = [f"{axis}_{point}" for axis in "xy" for point in range(5)]
+AUS = ["AU01_c", "AU02_c", "AU04_c", "AU01_p", "AU02_p", "AU04_p"]
 
 
 @cache
@@ -68,3 +77,56 @@ def write_weights(folder: Path, outputs: int = tiny.OUTPUTS, mean: bool = True) 
         image = np.random.default_rng(5).uniform(100, 150, (3, tiny.IMAGE, tiny.IMAGE)).astype(np.float32)
         write_mean(folder / "mean.binaryproto", image)
     return tiny.write_caffemodel(folder / "w.caffemodel", tiny.draw_parameters(outputs=outputs), scale=0.02)
+
+
+def run(
+    net: Net,
+    inputs: Iterable[Path | str],
+    out: Path,
+    *,
+    max_frames: int | None = None,
+    draw: Path | None = None,
+    aligned: Path | None = None,
+    overwrite: bool = False,
+    **options: Any,
+) -> DetectionSummary:
+    """Detect with a net as drml detect does; further options are the detector's."""
+    return write(
+        inputs, Detector(net, **options), Outputs(out, draw, aligned, overwrite), max_frames=max_frames
+    )
+
+
+def write(
+    inputs: Iterable[Path | str], detector: Detector, outputs: Outputs, **options: Any
+) -> DetectionSummary:
+    """Write what a detector finds, without a progress bar."""
+    return write_detections(
+        [str(item) for item in inputs], detector, outputs, **{"progress": False, **options}
+    )
+
+
+def expected(
+    image: np.ndarray, parameters: dict[str, Any], mean: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the face, and compute the net on it, by OpenCV and NumPy alone."""
+    detector = cv2.FaceDetectorYN.create(str(model_file()), "", image.shape[1::-1], 0.6)
+    row = detector.detect(image)[1][0]
+    points = row[4:14].reshape(5, 2).astype(np.float64)
+    face = register(image, points, tiny.IMAGE)
+    return points, tiny.compute(parameters, tiny.transform([face], mean, 0.02))["prob"][0]
+
+
+class ConstantNet:
+    """A net of another kind: a detector needs the AUs, the side of the faces and a call."""
+
+    aus = tiny.AUS
+    face_size = 24
+
+    def __init__(self, value: float) -> None:
+        self.value = value
+        self.batches: list[tuple[int, ...]] = []
+
+    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        self.batches.append(np.shape(images))
+        assert all(image.dtype == np.uint8 for image in images)
+        return np.full((len(images), 3), self.value, np.float32)
