@@ -201,7 +201,7 @@ def test_aus_that_do_not_agree_are_refused(setup, tmp_path):
 def test_lmdb_without_manifest_needs_to_be_told_its_aus(setup):
     deploy, weights, fold, _, _ = setup
     (fold / "test.csv").unlink()
-    with pytest.raises(UserError, match="which AUs its 3 labels are is unknown; give --aus"):
+    with pytest.raises(UserError, match="the AUs of its 3 labels are not known; name them with --aus"):
         run(deploy, weights, fold / "test_lmdb")
     result = run(deploy, weights, fold / "test_lmdb", aus=(1, 2, 4))
     assert result.folds[0].subjects is None

@@ -131,9 +131,29 @@ class JPML(PatchDetector):
         validation: Validation | None = None,
         progress: Progress | None = None,
     ) -> JPML:
-        """Fit all AUs together; the parameters are those of `drml.baselines.apl.APL.fit`.
+        """Fit all AUs together.
 
-        `progress` is called for every outer iteration; its text has the objective.
+        Parameters
+        ----------
+        X : array_like, shape (N, P)
+            May be memory-mapped.
+        y : array_like, shape (N, K)
+            1 present, -1 absent, 0 unknown.
+        validation : (X, Y), optional
+            Rows that decide between several candidates; required if there are several.
+        progress : callable, optional
+            Called as `drml.baselines.input.Progress` says
+            for every outer iteration; its text has the objective.
+
+        Returns
+        -------
+        JPML
+            Itself.
+
+        Raises
+        ------
+        InputError
+            The data or the parameters cannot be used; the message says why.
         """
         alphas = positive("alphas", self.alphas)
         betas1, betas2 = (positive(name, getattr(self, name), zero=True) for name in ("betas1", "betas2"))

@@ -96,7 +96,29 @@ class LSVM(LinearDetector):
         validation: Validation | None = None,
         progress: Progress | None = None,
     ) -> LSVM:
-        """Fit all AUs; the parameters are those of `drml.baselines.apl.APL.fit`."""
+        """Fit all AUs.
+
+        Parameters
+        ----------
+        X : array_like, shape (N, P)
+            May be memory-mapped.
+        y : array_like, shape (N, K)
+            1 present, -1 absent, 0 unknown.
+        validation : (X, Y), optional
+            Rows that decide between several C; required if there are several.
+        progress : callable, optional
+            Called as `drml.baselines.input.Progress` says.
+
+        Returns
+        -------
+        LSVM
+            Itself.
+
+        Raises
+        ------
+        InputError
+            The data or the parameters cannot be used; the message says why.
+        """
         candidates = positive("Cs", self.Cs)
         positive("tol", self.tol)
         positive("max_iter", self.max_iter)

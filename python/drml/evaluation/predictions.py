@@ -64,7 +64,17 @@ class Predictions:
 
 
 def separation_of(predictions: Predictions) -> Separation:
-    """Compute how far a model's outputs tell the faces of a test set apart, AU by AU."""
+    """Compute how well a model's outputs tell the faces of a test set apart, AU by AU.
+
+    Parameters
+    ----------
+    predictions : Predictions
+
+    Returns
+    -------
+    Separation
+        ROC-AUC, and standard deviation of the probabilities over the faces, of each AU.
+    """
     labels, values = predictions.labels, predictions.probabilities
     columns = range(len(predictions.aus))
     aucs = tuple(metrics.roc_auc(labels[:, column], values[:, column]) for column in columns)
@@ -72,7 +82,20 @@ def separation_of(predictions: Predictions) -> Separation:
 
 
 def write_predictions(path: str | Path, folds: Sequence[Predictions]) -> None:
-    """Write a CSV: key, then per AU the probability ``p_AU1`` and the label ``y_AU1`` (1, -1, 0)."""
+    """Write predictions as CSV: the key, then per AU the probability ``p_AU1`` and the label ``y_AU1``.
+
+    Parameters
+    ----------
+    path : path
+        The file; it appears when it is complete, and replaces an existing one.
+    folds : sequence of Predictions
+        One or more test sets with the same AUs.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; no part of it is left.
+    """
     aus = folds[0].aus
     with writing(path, newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -102,6 +125,14 @@ class PredictionTable:
 
 def read_predictions(path: str | Path) -> PredictionTable:
     """Read what `write_predictions` wrote, all folds in order.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    PredictionTable
 
     Raises
     ------

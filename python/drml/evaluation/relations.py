@@ -89,7 +89,20 @@ class Difference:
 
 
 def compare(truth: ArrayLike, other: ArrayLike) -> Difference:
-    """Compare two relation tables of shape (K, K) over the entries that are defined in both.
+    """Compare two relation tables over the entries that are defined in both.
+
+    Parameters
+    ----------
+    truth, other : array_like, shape (K, K)
+
+    Returns
+    -------
+    Difference
+
+    Raises
+    ------
+    ValueError
+        The shapes differ.
 
     Examples
     --------

@@ -61,7 +61,7 @@ class Evaluation:
 
     @cached_property
     def separations(self) -> list[Separation]:
-        """How far the outputs tell the faces of each fold apart."""
+        """How well the outputs tell the faces of each fold apart."""
         return [separation_of(fold) for fold in self.folds]
 
     @property
@@ -175,7 +175,19 @@ def evaluate_folds(
 
 
 def write_scores(path: str | Path, result: Evaluation) -> None:
-    """Write the scores as JSON."""
+    """Write the scores as JSON.
+
+    Parameters
+    ----------
+    path : path
+        The file; it appears when it is complete, and replaces an existing one.
+    result : Evaluation
+
+    Raises
+    ------
+    OSError
+        The file cannot be written; no part of it is left.
+    """
     with writing(path, encoding="utf-8") as file:
         json.dump(result.to_dict(), file, indent=2, allow_nan=False)
         file.write("\n")

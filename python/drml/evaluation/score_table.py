@@ -266,6 +266,20 @@ def pool(
 def mean_of_folds(folds: Sequence[ScoreTable]) -> ScoreTable:
     """Average each AU's figures over the folds in which they are defined; counts are added up.
 
+    Parameters
+    ----------
+    folds : sequence of ScoreTable
+        At least one, of the same AUs.
+
+    Returns
+    -------
+    ScoreTable
+
+    Raises
+    ------
+    ValueError
+        There is no fold, or the folds do not score the same AUs.
+
     Examples
     --------
     >>> one = evaluate([[1], [-1]], [[0.8], [0.3]], aus=(1,))

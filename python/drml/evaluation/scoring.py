@@ -29,7 +29,27 @@ __all__ = ["aus_of", "predict", "score"]
 
 
 def aus_of(data: Split, count: int, net_aus: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Return the AUs of the data's `count` labels: those of the manifest, or else `net_aus` if they fit."""
+    """Return the AUs of the data's labels.
+
+    Parameters
+    ----------
+    data : Split
+    count : int
+        Labels of each record.
+    net_aus : sequence of int, optional
+        The AUs of a net's outputs.
+
+    Returns
+    -------
+    tuple of int
+        Those of the manifest. Without a manifest: `net_aus` if there are as many, else BP4D's for 12 labels
+        and DISFA's for 8.
+
+    Raises
+    ------
+    UserError
+        The manifest and the labels do not agree, or the AUs are not known.
+    """
     if data.manifest is not None:
         if len(data.manifest.aus) != count:
             raise UserError(
@@ -39,7 +59,10 @@ def aus_of(data: Split, count: int, net_aus: Sequence[int] | None = None) -> tup
     for known in (net_aus, BP4D_AUS, DISFA_AUS):
         if known is not None and len(known) == count:
             return tuple(known)
-    raise UserError(f"{data.lmdb}: which AUs its {count} labels are is unknown; give --aus, or its manifest")
+    raise UserError(
+        f"{data.lmdb}: the AUs of its {count} labels are not known; name them with --aus, or put the manifest"
+        " that drml prepare wrote next to it"
+    )
 
 
 @dataclass(frozen=True)
@@ -94,7 +117,23 @@ def predict(
     progress: bool = True,
     probe: bool = True,
 ) -> Predictions:
-    """Run a net over one test set. The parameters are those of `score`."""
+    """Run a net over one test set.
+
+    Parameters
+    ----------
+    deploy, weights, data, mean, scale, batch, aus, progress, probe
+        As in `score`, for one test set.
+
+    Returns
+    -------
+    Predictions
+        Of the AUs that both the net and the data have.
+
+    Raises
+    ------
+    UserError
+        As in `score`.
+    """
     source = open_split(data)
     settings = find_preprocessing(weights, source.lmdb, mean=mean, scale=scale)
     net = CaffeNet(deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe)

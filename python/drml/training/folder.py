@@ -72,7 +72,9 @@ def net_fields(solver: Any) -> list[NetField]:
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """Keep other trainings out of a folder. Make it if it is missing, and remove it if it stays empty.
+    """Keep other trainings out of a folder while the context lasts.
+
+    The folder is made if it is missing, and then removed if it stays empty.
 
     Raises
     ------
