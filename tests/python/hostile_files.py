@@ -242,17 +242,17 @@ def _new_matlab(folder: Path) -> list[bytes]:
 
 
 def _read_landmarks(path: Path) -> None:
-    from drml.data.readers import landmarks
+    from drml.data.readers import matlab
 
-    with landmarks.opened(path) as contents:
+    with matlab.open_mat(path) as contents:
         points_of = bp4d._landmarks(path, contents)
-        landmarks.collect(path, ((frame, points_of(frame)) for frame in range(1, 6)), (49,))
+        matlab.check_landmarks(path, ((frame, points_of(frame)) for frame in range(1, 6)), (49,))
 
 
 def _read_points(path: Path) -> None:
-    from drml.data.readers import landmarks
+    from drml.data.readers import matlab
 
-    landmarks.collect(path, [(1, disfa._points(path))], (66, 68, 49))
+    matlab.check_landmarks(path, [(1, disfa._points(path))], (66, 68, 49))
 
 
 # --- pictures

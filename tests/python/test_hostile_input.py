@@ -26,6 +26,7 @@ from drml.data.lmdb import check_lmdb, read_lmdb, read_mean, write_lmdb
 from drml.data.manifest import read_manifest
 from drml.data.readers import disfa, images, listed, mat5
 from drml.io import limits
+from drml.io.child import ChildReader
 from drml.io.errors import UserError
 from drml.nets import prototxt
 
@@ -132,16 +133,64 @@ def test_an_image_of_too_many_pixels_is_refused_by_its_head(tmp_path: Path) -> N
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100_000  # kB
 
 
+MAT5_HEAD = b"x".ljust(124) + b"\x00\x01IM"
+
+
 def matrix(content: bytes) -> bytes:
     return struct.pack("<II", 14, len(content)) + content
 
 
-def test_a_matlab_file_that_unpacks_to_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mat5, "MAT_BYTES", 1 << 20)
-    packed = zlib.compress(bytes(1 << 24))
-    head = b"x".ljust(124) + b"\x00\x01IM"
-    with pytest.raises(ValueError, match="more than 1048576 bytes when unpacked"):
-        mat5.unpacked(head + struct.pack("<II", 15, len(packed)) + packed)
+def limited(monkeypatch: pytest.MonkeyPatch, *, memory: int = 64 << 20, seconds: float = 60) -> ChildReader:
+    """Let the child that reads MATLAB files have less memory or time."""
+    child = ChildReader("drml.data.readers.mat5_child:load_landmarks", memory=memory, seconds=seconds)
+    monkeypatch.setattr(mat5, "_child", child)
+    return child
+
+
+def pts_of(count: int, content: bytes) -> bytes:
+    """Make the matrix `pts` of a file of version 5: it claims `count` doubles and has `content`."""
+    flags, name = struct.pack("<4I", 6, 8, 6, 0), struct.pack("<II", 1, 3) + b"pts".ljust(8, b"\0")
+    size = struct.pack("<IIii", 5, 8, count, 1)
+    return matrix(flags + size + name + struct.pack("<II", 9, 8 * count) + content)
+
+
+def test_a_matlab_file_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child = limited(monkeypatch)
+    path = tmp_path / "SN001_0000_lm.mat"
+    for megabytes in (1, 128):
+        packed = zlib.compress(pts_of(megabytes << 17, bytes(megabytes << 20)))
+        path.write_bytes(MAT5_HEAD + struct.pack("<II", 15, len(packed)) + packed)
+        assert path.stat().st_size < 1 << 20
+        if megabytes == 1:
+            assert disfa._points(path).shape == (1 << 17, 1)
+    with pytest.raises(UserError, match=r"_lm\.mat: .*needs more than 67108864 bytes of memory"):
+        disfa._points(path)
+    child.close()
+
+
+def test_a_child_that_dies_or_hangs_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, said in (("abort", "ended the process that read it"), ("pause", "took more than 1.5 s")):
+        module = tmp_path / f"{name}_module.py"
+        wait = "import signal; signal.pause()" if name == "pause" else "import os; os.abort()"
+        module.write_text(
+            "import numpy\n"
+            "def read(path):\n"
+            f"    if path.endswith('bad'): {wait}\n"
+            "    if path.endswith('wrong'): raise KeyError('no such thing')\n"
+            "    return {'a': numpy.ones((2, 3), 'f4'), 'b': numpy.array(7)}\n"
+        )
+        monkeypatch.syspath_prepend(tmp_path)
+        child = ChildReader(f"{name}_module:read", memory=1 << 26, seconds=1.5 if name == "pause" else 60)
+        for _ in range(2):
+            found = child("good")
+            assert found["a"].tolist() == [[1, 1, 1]] * 2 and found["b"] == 7
+            with pytest.raises(ValueError, match="no such thing"):
+                child("wrong")
+            with pytest.raises(ValueError, match=said):
+                child("bad")
+        child.close()
 
 
 def test_cells_nested_too_deep_are_refused(tmp_path: Path) -> None:
@@ -151,18 +200,19 @@ def test_cells_nested_too_deep_are_refused(tmp_path: Path) -> None:
     for _ in range(2_000):
         content = matrix(flags + size + name + content)
     path = tmp_path / "SN001_0000_lm.mat"
-    path.write_bytes(b"x".ljust(124) + b"\x00\x01IM" + content)
-    with pytest.raises(UserError, match=r"_lm\.mat: .*nested more than 8 deep"):
+    path.write_bytes(MAT5_HEAD + content)
+    with pytest.raises(UserError, match=r"_lm\.mat: "):
         disfa._points(path)
 
 
 def test_a_matrix_that_claims_more_than_is_there_is_refused(tmp_path: Path) -> None:
-    flags, name = struct.pack("<4I", 6, 8, 1, 0), struct.pack("<II", 1, 3) + b"pts".ljust(8)
-    size = struct.pack("<IIii", 5, 8, 1 << 30, 1)
     path = tmp_path / "SN001_0000_lm.mat"
-    path.write_bytes(b"x".ljust(124) + b"\x00\x01IM" + matrix(flags + size + name))
-    with pytest.raises(UserError, match="that ends early"):
-        disfa._points(path)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    for count in (100, 1 << 28):
+        path.write_bytes(MAT5_HEAD + pts_of(count, bytes(80)))
+        with pytest.raises(UserError, match=r"_lm\.mat: cannot be read as a MATLAB file"):
+            disfa._points(path)
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss - before < 700_000  # kB
 
 
 def test_a_set_of_hdf5_that_claims_any_size_is_refused(tmp_path: Path) -> None:

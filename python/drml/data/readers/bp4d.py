@@ -1,4 +1,4 @@
-"""BP4D as distributed, in its variants -> records.
+"""BP4D, as distributed and in its variants, read into records.
 
 ::
 
@@ -6,8 +6,8 @@
     ROOT/Sequences(2D+3D)/F001/T1/2440.jpg      images (or 2D+3D/; names zero-padded or not)
     ROOT/2DFeatures/F001_T1.mat                 landmarks, 49 a frame
 
-Frames without an image, landmarks or coding are part of the real set: they are skipped and counted. A
-file that is itself at fault stops the reading with its name.
+The real data set has frames without an image, landmarks or coding: they are skipped and counted. A file that
+is damaged stops the reading, and the message names it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from drml.data.labels import ABSENT, BP4D_AUS, PRESENT, UNKNOWN, is_au
-from drml.data.readers import Record, Scan, images, landmarks
+from drml.data.readers import Record, Scan, images, matlab
 from drml.io import hdf5
 from drml.io.errors import UserError
 from drml.io.limits import MAT_BYTES, read_text
@@ -55,7 +55,7 @@ def read(root: Path | str, *, aus: Sequence[int] = BP4D_AUS, progress: bool = Fa
     Raises
     ------
     UserError
-        Folders are missing, or a coding or landmark file is at fault: named with line and value.
+        Folders are missing, or a coding or landmark file is damaged; the message names line and value.
     """
     root = Path(root)
     coding, sequences, features = _folders(root)
@@ -150,12 +150,12 @@ def _add_video(
     if not wanted:
         return
     if landmark_file is None:
-        scan.skip(landmarks.NONE, f"{subject}_{task} (whole video)", len(wanted))
+        scan.skip(matlab.NO_LANDMARKS, f"{subject}_{task} (whole video)", len(wanted))
         return
-    with landmarks.opened(landmark_file) as contents:
+    with matlab.open_mat(landmark_file) as contents:
         points_of = _landmarks(landmark_file, contents)
         raw = ((frame, points_of(frame)) for _, frame in wanted)
-        good, faulty = landmarks.collect(landmark_file, raw, (49,))
+        good, faulty = matlab.check_landmarks(landmark_file, raw, (49,))
     for key, frame in wanted:
         if frame in good:
             scan.records.append(Record(key, found[frame], subject, task, frame, rows[frame], good[frame]))
@@ -192,7 +192,7 @@ def _read_coding(path: Path, aus: tuple[int, ...]) -> dict[int, np.ndarray]:
     first_line: dict[int, int] = {}
     for number, line in numbered[1:]:
         cells = line.split(",")
-        # A row that is shorter or longer is a damaged one; which of its values is missing is not known.
+        # In a row with a wrong number of values it is unknown which value is missing.
         if len(cells) != len(header) and (len(cells) < len(header) or "".join(cells[len(header) :]).strip()):
             raise UserError(f"{path}: line {number}: {len(cells)} values, the header has {len(header)}")
         try:
@@ -218,12 +218,12 @@ def _read_coding(path: Path, aus: tuple[int, ...]) -> dict[int, np.ndarray]:
 
 
 def _landmarks(path: Path, contents: Any) -> Callable[[int], np.ndarray | None]:
-    """Find a landmark file's entries: frame -> what MATLAB holds for it, None where that is nothing."""
-    with landmarks.blamed(path, "cannot be read as a MATLAB file"):
-        of_index = _of_hdf5(path, contents) if isinstance(contents, h5py.File) else _of_old(path, contents)
+    """Return a function from a frame to its entry in a landmark file, None if it has none."""
+    with matlab.naming_file(path, "cannot be read as a MATLAB file"):
+        of_index = _of_hdf5(path, contents) if isinstance(contents, h5py.File) else _of_mat5(path, contents)
 
     def of_frame(frame: int) -> np.ndarray | None:
-        with landmarks.blamed(path, f"landmarks of frame {frame} cannot be read"):
+        with matlab.naming_file(path, f"landmarks of frame {frame} cannot be read"):
             return of_index(frame - 1) if frame > 0 else None
 
     return of_frame
@@ -247,9 +247,7 @@ def _of_hdf5(path: Path, file: h5py.File) -> Callable[[int], np.ndarray | None]:
     return of_index
 
 
-def _of_old(path: Path, contents: dict[str, Any]) -> Callable[[int], np.ndarray | None]:
-    fit = contents.get("fit")
-    if fit is None or fit.dtype.names is None or "pred" not in fit.dtype.names:
+def _of_mat5(path: Path, contents: dict[str, np.ndarray]) -> Callable[[int], np.ndarray | None]:
+    if "frames" not in contents:
         raise UserError(f"{path}: no fit.pred in it; the landmarks are expected there")
-    entries = fit["pred"].ravel()
-    return lambda index: np.asarray(entries[index]) if index < len(entries) else None
+    return lambda index: contents.get(f"pred {index}")

@@ -34,7 +34,7 @@ import numpy as np
 from tqdm import tqdm
 
 from drml.data.labels import ABSENT, DISFA_AUS, PRESENT, UNKNOWN
-from drml.data.readers import Record, Scan, images, landmarks
+from drml.data.readers import Record, Scan, images, matlab
 from drml.data.readers.video import VideoFrame, frame_count
 from drml.io import hdf5
 from drml.io.errors import UserError
@@ -296,7 +296,7 @@ def _landmark_files(folder: Path, subject: str) -> dict[int, Path]:
 
 
 def _points(path: Path) -> np.ndarray:
-    with landmarks.opened(path) as contents, landmarks.blamed(path, "its pts cannot be read"):
+    with matlab.open_mat(path) as contents, matlab.naming_file(path, "its pts cannot be read"):
         if "pts" not in contents:
             raise UserError(f"{path}: no pts in it; the landmarks are expected there")
         if isinstance(contents, h5py.File):
@@ -318,14 +318,14 @@ def _add_subject(
     folder = _subjects(points).get(subject)
     files = _landmark_files(folder, subject) if folder is not None and wanted else {}
     if not files:
-        scan.skip(landmarks.NONE, f"{subject} (whole video)", len(wanted))
+        scan.skip(matlab.NO_LANDMARKS, f"{subject} (whole video)", len(wanted))
         return
 
     def raw() -> Iterator[tuple[int, np.ndarray | None]]:
         for frame in wanted:
             yield frame, _points(files[frame]) if frame in files else None
 
-    good, faulty = landmarks.collect(points / subject, raw(), _POINTS)
+    good, faulty = matlab.check_landmarks(points / subject, raw(), _POINTS)
     for frame in wanted:
         key = f"{subject}_{frame:04d}"
         if frame in good:
