@@ -205,7 +205,10 @@ def test_what_does_not_fit_is_refused(
 
     arguments = setup.arguments
     assert "begun with seed 5, not 6" in said("table3", *arguments, "--seed", "6")
-    assert "give another --out for the units on DISFA" in said("table3", *arguments, "--out", str(setup.bp4d))
+    with pytest.raises(SystemExit) as wrong:
+        said("table3", *arguments, "--out", str(setup.bp4d))
+    assert wrong.value.code == 2
+    assert "give another --out for the units on DISFA" in capsys.readouterr().err
     new = ["--out", str(tmp_path / "new")]
     assert "give the folder of table2" in said("table3", *arguments, "--bp4d", str(setup.out), *new)
     assert "no settings.json in it" in said("table3", *arguments, "--bp4d", str(tmp_path))

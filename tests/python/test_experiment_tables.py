@@ -216,9 +216,12 @@ def test_changed_settings_or_data_are_refused(setup: Setup, capsys: pytest.Captu
         return error
 
     assert "begun with seed 3, not 4; give another --out" in said("--seed", "4")
-    assert "begun with scale quick, not paper" in said("--schedule", "paper")
+    assert "begun with schedule quick, not paper" in said("--schedule", "paper")
     assert "no fold 3; it has 1, 2" in said("--folds", "3")
-    assert "method 'svm': lsvm, apl" in said("--methods", "svm")
+    with pytest.raises(SystemExit) as wrong:
+        said("--methods", "svm")
+    assert wrong.value.code == 2
+    assert "method 'svm': not known; choose from lsvm, apl" in capsys.readouterr().err
     assert "lcn: not available" in said("--methods", "lcn")
     net = setup.folder / "models/drml/quick_train_val.prototxt"
     net.write_text(net.read_text() + "\n# changed\n")

@@ -12,7 +12,7 @@ from drml.experiments.catalogue import EXPERIMENTS, Artifact, Experiment
 from drml.experiments.methods import METHODS, NotAvailable
 from drml.experiments.scheduler import run_units
 from drml.experiments.settings import SETTINGS_FILE, Settings, folds_of
-from drml.io.errors import UserError
+from drml.io.errors import UsageError, UserError
 
 __all__ = ["collect", "plan", "run", "run_one"]
 
@@ -46,7 +46,7 @@ def plan(
     """
     for method in methods:
         if method not in METHODS:
-            raise UserError(f"method '{method}': not known; choose from {', '.join(METHODS)}")
+            raise UsageError(f"method '{method}': not known; choose from {', '.join(METHODS)}")
     found: list[units.Unit] = []
     unavailable: dict[str, str] = {}
     for name in names:

@@ -70,9 +70,8 @@ class Settings:
         for name in _FIXED:
             old, new = getattr(there, name), getattr(self, name)
             if old != new:
-                raise UserError(
-                    f"{out}: begun with {name.replace('_', ' ')} {old}, not {new}; give another --out"
-                )
+                option = "schedule" if name == "scale" else name.replace("_", " ")
+                raise UserError(f"{out}: begun with {option} {old}, not {new}; give another --out")
         given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
         return dataclasses.replace(there, **given)
 

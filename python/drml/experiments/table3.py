@@ -25,7 +25,7 @@ from drml.experiments.predictions import load_predictions, save_predictions
 from drml.experiments.settings import Settings, data_digest
 from drml.experiments.transfer import transfer
 from drml.experiments.units import Unit, Workspace
-from drml.io.errors import UserError
+from drml.io.errors import UsageError, UserError
 from drml.io.files import digest
 from drml.training.folder import FINAL_STEM
 
@@ -62,7 +62,7 @@ def with_trainings(out: Path, settings: Settings) -> Settings:
         raise UserError(f"{NAME}: no nets to use; give the folder of table2 with --bp4d")
     there = Path(settings.bp4d)
     if there.resolve() == out.resolve():
-        raise UserError(f"{out}: is --bp4d and --out; give another --out for the units on DISFA")
+        raise UsageError(f"{out}: is both --bp4d and --out; give another --out for the units on DISFA")
     trained = Settings.of(there)
     if trained.bp4d is not None:
         raise UserError(f"{there}: holds units on DISFA; give the folder of table2 with --bp4d")
