@@ -372,7 +372,7 @@ def test_fine_tuning_takes_all_weights_but_the_last_layers(
     assert "fc10" not in after and len(after["fc10_5"][1]) == 5
     # For other AUs that are as many: a new layer where it is asked for.
     same = train(
-        solver, tmp_path / "same", data=three_aus, weights=first.weights, max_iter=1, seed=1, progress=False
+        solver, tmp_path / "same", data=three_aus, weights=first.out, max_iter=1, seed=1, progress=False
     )
     assert blobs_of(same.weights)["fc10"] == before["fc10"]
     fresh = train(

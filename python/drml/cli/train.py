@@ -74,7 +74,6 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run caffe in a folder of its own."""
-    from drml.nets.trained_files import find_weights
     from drml.training.base_rates import REMARK
     from drml.training.train import train
 
@@ -82,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
         args.solver,
         args.out,
         data=args.data,
-        weights=None if args.weights is None else find_weights(args.weights),
+        weights=args.weights,
         snapshot=args.snapshot,
         caffe=args.caffe,
         gpu=args.gpu,

@@ -29,6 +29,7 @@ from tqdm import tqdm
 from drml.io.errors import UserError
 from drml.nets import snapshots
 from drml.nets.prototxt import batch_size, read_prototxt
+from drml.nets.trained_files import find_weights
 from drml.training.base_rates import Separation, has_not_learned
 from drml.training.caffe_run import find_caffe, run_caffe
 from drml.training.f1_table import names_of_aus
@@ -114,7 +115,7 @@ def train(
     net : path, optional
         Replaces the solver's `net`.
     weights : path, optional
-        Weights to start from.
+        Weights to start from: a .caffemodel or .h5 file, or the folder of a training.
     snapshot : path or "auto", optional
         A .solverstate to resume from; `out` may then hold the training that it belongs to. "auto" takes the
         newest intact one in `out`, and starts a new training if there is none.
@@ -226,6 +227,7 @@ def _choose_start(
         newest = snapshots.newest(out) if out.is_dir() else None
         snapshot = newest.path if newest else None
         weights = weights if newest is None else None
+    weights = None if weights is None else find_weights(weights)
     for name, path in (("weights", weights), ("snapshot", snapshot)):
         if path is not None and not Path(path).is_file():
             raise UserError(f"{path}: no such {name} file")
@@ -246,11 +248,11 @@ def _choose_start(
                 f"{out}: holds a finished training without an intact snapshot; give another folder, or"
                 " --overwrite"
             )
-    if clear and weights is not None and Path(weights).absolute().parent == out:
+    if clear and weights is not None and weights.absolute().parent == out:
         raise UserError(
             f"{weights}: belongs to the training that would be overwritten; move it elsewhere first"
         )
-    return _Start(None if weights is None else Path(weights), None, clear)
+    return _Start(weights, None, clear)
 
 
 def _names(solver: Any) -> list[str]:
