@@ -72,8 +72,21 @@ def test_the_threshold_and_the_largest_face(weights: Path) -> None:
     two[200:320, 400:520] = data.frame([(0, 0)], size=(120, 120), side=120)
     table = Detector(weights, aus=tiny.AUS, threshold=0.0, largest=True)(two)
     assert len(table) == 1 and table.filter(regex="_c$").all(axis=None)
-    with pytest.raises(UserError, match=r"threshold 1\.5: give a probability"):
-        Detector(weights, aus=tiny.AUS, threshold=1.5)
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"threshold": 1.5}, r"threshold 1\.5: give a probability"),
+        ({"min_confidence": -1}, "min_confidence -1: give a probability"),
+        ({"batch": 0}, "batch 0: give 1 or more"),
+        ({"size": 0}, "size 0: give 16 or more"),
+        ({"detect_size": 8}, "detect_size 8: give 32 or more"),
+    ],
+)
+def test_settings_out_of_range_are_refused(weights: Path, options: dict[str, float], error: str) -> None:
+    with pytest.raises(UserError, match=f"^{error}"):
+        Detector(weights, aus=tiny.AUS, **options)
 
 
 @pytest.mark.parametrize(
@@ -114,6 +127,8 @@ def test_what_cannot_be_read_is_an_error_alone_and_a_warning_among_others(
 def test_a_webcam_needs_an_end(detector: Detector, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="webcam 3: give max_frames"):
         detector(3)
+    with pytest.raises(UserError, match="max_frames 0: give 1 or more"):
+        detector(3, max_frames=0)
 
     class Camera:
         def isOpened(self) -> bool:

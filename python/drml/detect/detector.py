@@ -21,7 +21,7 @@ from drml.detect.pipeline import DetectedFrame, FaceNet, detect_frames
 from drml.detect.sources import Source, find_sources
 from drml.detect.table import data_frame, rows
 from drml.detect.tracking import Tracker
-from drml.io.checks import check_probability
+from drml.io.checks import check_probability, check_whole
 from drml.io.errors import UserError
 from drml.nets.trained import Net
 
@@ -113,7 +113,8 @@ class Detector:
         detect_size: int = 640,
         face_model: str | Path | None = None,
     ) -> None:
-        check_probability(threshold, "threshold")
+        self.threshold = check_probability(threshold, "threshold")
+        self.batch = check_whole(batch, 1, "batch")
         self.face_detector = FaceDetector(
             face_model, min_confidence=min_confidence, side=detect_size, largest=largest
         )
@@ -125,8 +126,6 @@ class Detector:
             raise UserError("net, mean, scale and aus go with the path of weights, not with an opened net")
         self.aus = tuple(self.net.aus)
         self.size = _face_size(self.net, size)
-        self.threshold = threshold
-        self.batch = batch
         # One grey face, so that settings that do not fit are reported before the work begins.
         self.net([np.full((self.size, self.size, 3), 127, np.uint8)])
 
@@ -161,6 +160,8 @@ class Detector:
             An input does not exist or an array has another form; or none of the inputs can be read. If only
             some of them cannot be read, each of these causes a warning instead.
         """
+        if max_frames is not None:
+            check_whole(max_frames, 1, "max_frames")
         problems: list[str] = []
 
         def lines() -> Iterator[list[str]]:
@@ -265,7 +266,7 @@ class Detector:
 
 def _face_size(net: FaceNet, size: int | None) -> int:
     """Return the side of the registered faces: as given, or else as the net was trained, or else 200."""
-    size = size or net.face_size or SIZE
+    size = (net.face_size or SIZE) if size is None else check_whole(size, 16, "size")
     if isinstance(net, Net) and size < max(net.input_shape[1:]):
         rows, columns = net.input_shape[1:]
         raise UserError(

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from drml.io.checks import check_probability, check_whole
 from drml.io.errors import UserError
 from drml.io.opencv import quiet
 
@@ -81,8 +82,8 @@ class FaceDetector:
     min_confidence : float, keyword-only
         Faces of a lower confidence are left out, 0 to 1.
     side : int
-        Images are first scaled down to this longest side in pixels. YuNet finds faces of about 12 to 600
-        pixels.
+        Images are first scaled down to this longest side in pixels, at least 32. YuNet finds faces of about
+        12 to 600 pixels.
     largest : bool
         Return only the largest face of an image.
 
@@ -107,7 +108,8 @@ class FaceDetector:
             raise UserError(
                 f"OpenCV {cv2.__version__} has no FaceDetectorYN; install opencv-python 4.8 or newer"
             )
-        self.side = side
+        check_probability(min_confidence, "min_confidence")
+        self.side = check_whole(side, 32, "detect_size")
         self.largest = largest
         try:
             with quiet():
