@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import tiny_net as tiny
 from drml.data.lmdb import write_mean
 from drml.data.split import load_split
+from drml.evaluation import evaluate, scoring
 from drml.io.errors import UserError
 from drml.nets.preprocessing import read_trained_aus, transform_to_json
 from drml.nets.prototxt import Transform
@@ -87,6 +89,17 @@ def test_it_takes_the_images_of_load_split(folder: Path, tmp_path: Path) -> None
     X, y, _ = load_split(fold)
     np.testing.assert_array_equal(Net(folder)(X), Net(folder)(images))
     assert y.shape == (4, 3)
+
+
+def test_it_scores_as_drml_score_does(folder: Path, tmp_path: Path) -> None:
+    fold = tiny.write_data(tmp_path, count=12)[0]
+    X, y, _ = load_split(fold)
+    net = Net(folder)
+    files = find_trained(folder)
+    result = scoring.score(files.net, files.weights, fold, progress=False)
+    expected = result.pooled.to_dict()
+    found = evaluate(y, net(X), aus=net.aus).to_dict()
+    assert json.dumps(found) == json.dumps(expected)
 
 
 def test_an_exported_net_gives_the_same_without_caffe(folder: Path, tmp_path: Path) -> None:
