@@ -121,7 +121,7 @@ def test_synthetic_data_are_called_so_and_real_ones_not(tmp_path, inputs):
     assert "Synthetic data." in write(tmp_path, options).text, "the summary alone says so as well"
     change(options["data_dir"] / "summary.json", lambda summary: summary.update(synthetic=False))
     real = write(tmp_path, options).text
-    for words in ("Synthetic data", "(synthetic", ", synthetic", "Drawn"):
+    for words in ("Synthetic data", "(synthetic", ", synthetic", "drawn by"):
         assert words not in real
 
 
@@ -224,7 +224,7 @@ def test_curve_leaves_out_what_is_no_number(tmp_path, inputs):
     heights = [float(point.split(",")[1]) for point in (*curve, *test)]
     # Up is less in SVG: loss 8 above 4, test loss 9 above 5, and 9 above 8.
     assert heights[2] < heights[0] < heights[3] < heights[1]
-    assert "20 iterations, 1 min 36 s, loss at the end 4." in page.text
+    assert "20 iterations in 1 min 36 s; the last training loss is 4." in page.text
 
 
 def test_curve_comes_from_the_log_without_a_table(tmp_path, inputs):
@@ -235,7 +235,7 @@ def test_curve_comes_from_the_log_without_a_table(tmp_path, inputs):
     head = "I1123 22:44:28.123456  1234 solver.cpp:239] Iteration "
     (options["train_dir"] / "train.log").write_text(f"{head}0, loss = 8\n{head}20 (1 iter/s), loss = 4\n")
     page = write(tmp_path, options)
-    assert "20 iterations, loss at the end 4." in page.text and "Mean F1" not in page.text
+    assert "20 iterations; the last training loss is 4." in page.text and "mean F1" not in page.text
 
 
 def test_f1_of_the_test_net_is_told_where_it_was_counted(tmp_path, inputs):
@@ -243,7 +243,7 @@ def test_f1_of_the_test_net_is_told_where_it_was_counted(tmp_path, inputs):
     table = options["train_dir"] / "loss.csv"
     with table.open("a") as file:
         file.write("0,1,test,f1,0.25\n10,97,test,f1,nan\n10,98,test,f1,0.75\n20,99,test,f1,0.5\n")
-    said = "Mean F1 of the test net 0.500 at iteration 20, 0.750 at its best."
+    said = "The test net's mean F1 is 0.500 at iteration 20; its highest is 0.750."
     assert said in write(tmp_path, options).text
     table.unlink()
     # Out of caffe's own log: two classes, of which the second has an F1 of 0.
@@ -255,7 +255,7 @@ def test_f1_of_the_test_net_is_told_where_it_was_counted(tmp_path, inputs):
         '  type: "MultiLabelCounts"\n  top: "counts"\n'
         f"x] Iteration 7, Testing net (#0)\n{counts}x] Iteration 7, loss = 4\n"
     )
-    assert "Mean F1 of the test net 0.500 at iteration 7," in write(tmp_path, options).text
+    assert "mean F1 is 0.500 at iteration 7;" in write(tmp_path, options).text
 
 
 STUCK = "The net predicts the base rates: has not learned yet."
@@ -449,7 +449,7 @@ def test_folds_have_two_tables(tmp_path, inputs):
         ("scores_json", None, "no such file"),
         ("scores_json", "{", "not JSON"),
         ("scores_json", "[]", "expected what drml score"),
-        ("scores_json", "{}", "not as drml writes it"),
+        ("scores_json", "{}", "does not have the form that drml writes"),
         ("predictions", None, "no such file"),
         ("predictions", "a,b\n", "not what drml score --predictions writes"),
         ("predictions", "key,p_AU1,y_AU1\nother,0.1,1\n", "none of its keys"),

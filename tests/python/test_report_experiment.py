@@ -17,7 +17,7 @@ from drml.experiments import detection_table
 from drml.experiments.settings import Settings
 from drml.io.errors import UserError
 from drml.report import write_experiment_report
-from drml.report.curves import draws
+from drml.report.curves import select_methods
 from html_page import Page
 
 TITLES = ["LSVM", "JPML", "AlexNet", "ConvNet", "LCN", "DRML"]
@@ -136,8 +136,8 @@ def test_more_methods_than_styles_are_thinned_out():
         return PredictionTable((1,), list("abcd"), labels, np.array([[0.9], [0.8 - skill], [0.5], [0.1]]))
 
     methods = {f"m{index}": say(index / 10) for index in range(8)}
-    assert list(draws(methods)) == [f"m{index}" for index in (0, 3, 4, 5, 6, 7)]
-    assert list(draws(methods, "m1")) == [f"m{index}" for index in (1, 3, 4, 5, 6, 7)]
+    assert list(select_methods(methods)) == [f"m{index}" for index in (0, 3, 4, 5, 6, 7)]
+    assert list(select_methods(methods, "m1")) == [f"m{index}" for index in (1, 3, 4, 5, 6, 7)]
 
 
 def test_losses_of_all_nets_and_folds(page):
@@ -243,7 +243,7 @@ def test_faces_are_of_the_lead_method(page):
 def test_another_method_can_lead(finished):
     page = write(finished, method="lsvm")
     assert "Test faces, LSVM" in page.sections["faces"]
-    with pytest.raises(UserError, match=r"method 'apl': not finished in"):
+    with pytest.raises(UserError, match=r"method 'apl': no finished unit in"):
         write(finished, method="apl")
 
 
@@ -280,7 +280,7 @@ def test_what_is_not_there_is_left_out(copy):
     [
         ("settings.json", None, r"no settings.json in it"),
         ("settings.json", "{", r"settings.json: damaged"),
-        ("table2.json", "{}", r"not as drml writes it"),
+        ("table2.json", "{}", r"does not have the form that drml writes"),
         ("table2.json", "[", r"table2.json: not JSON"),
         ("fig4.png", None, r"fig4.png: cannot be read"),
         ("fig5.png", "text", r"fig5.png: not a picture"),

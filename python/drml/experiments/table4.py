@@ -82,7 +82,7 @@ class Table4:
         lines.append("")
         for trials, iterations in sorted(counts):
             lines.append(f"- Mean ± standard deviation over {trials} trials of {iterations} iterations each.")
-        lines.append("- Reading and decoding of images is not in it.")
+        lines.append("- The times do not include reading and decoding images.")
         lines += [f"- {name}" for name in sorted({one["machine"] for one in self.results.values()})]
         return "\n".join([*lines, *(f"- {note}" for note in self.notes), ""])
 

@@ -1,12 +1,14 @@
-"""One self-contained HTML page, of a training (`run`) or of an experiment's folder (`experiment`).
+"""One self-contained HTML page about a training or about the folders of experiments.
 
-Nothing is loaded from elsewhere: styles, charts (SVG) and pictures are inside. All text that comes from files
-is escaped. The page follows the reader's light or dark setting, and its charts are described in words.
+The page loads nothing: styles, charts (SVG) and pictures are inside. Text that comes from files is escaped.
+The page follows the reader's light or dark setting, and its charts have descriptions in words.
 
-* `page` is the frame; `style`, `markup`, `pictures`, `charts` (bars), `lines` are what sections are made of.
-* `sections` (scores), `curves`, `training`, `relations`, `saliency`, `faces`, `data`, `origin` are sections.
-* `finished` reads an experiment's folder; `tables`, `figures` and `setup` are sections of its page.
-* `inputs` and `losses` read files; `thinning` makes lines short.
+* `training_page` and `experiment_page` put the two pages together.
+* `scores`, `curves`, `training`, `relations`, `saliency`, `faces`, `data` and `origin` make the sections of a
+  training's page; an experiment's page has `tables`, `figures` and `setup` as well.
+* `rendering` renders the templates and `formatting` writes numbers. Sections consist of `charts`, `lines` and
+  `pictures`; `thinning` reduces the points of a line.
+* `finished`, `inputs` and `losses` read files.
 """
 
 from __future__ import annotations

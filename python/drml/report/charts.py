@@ -53,7 +53,7 @@ def bar_chart(title: str, mark_name: str, bars: Sequence[Bar], *, explain_marks:
     )
     return render(
         "bar_chart.html",
-        caption=f"{title}. The upright marks: {mark_name}." if explain_marks else title,
+        caption=f"{title}. Vertical marks: {mark_name}." if explain_marks else title,
         description=f"{title}: {description}",
         width=width,
         height=top + step * len(bars) + 6,

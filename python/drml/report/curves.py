@@ -16,17 +16,26 @@ from drml.report.formatting import au_name, decimals
 from drml.report.lines import STYLES, Series, square_chart
 from drml.report.rendering import Section, render
 
-__all__ = ["curves_section", "draws"]
+__all__ = ["curves_section", "select_methods"]
 
 Point = tuple[float, float]
 Column = tuple[NDArray[np.int8], NDArray[np.float64]]
 """Labels and probabilities of an AU, without the frames whose label is unknown."""
 
 
-def draws(methods: Mapping[str, PredictionTable], lead: str = "") -> dict[str, PredictionTable]:
-    """Choose the methods that one chart can show: `lead`, and those with the highest mean ROC-AUC.
+def select_methods(methods: Mapping[str, PredictionTable], lead: str = "") -> dict[str, PredictionTable]:
+    """Select the methods that one chart can show: `lead`, and those with the highest mean ROC-AUC.
 
-    They stay in their order.
+    Parameters
+    ----------
+    methods : mapping of str to PredictionTable
+    lead : str, optional
+        A method that is always selected.
+
+    Returns
+    -------
+    dict of str to PredictionTable
+        At most `drml.report.lines.STYLES` methods, in the order of `methods`.
     """
     if len(methods) <= STYLES:
         return dict(methods)
@@ -40,7 +49,7 @@ def draws(methods: Mapping[str, PredictionTable], lead: str = "") -> dict[str, P
 
 
 def _column(table: PredictionTable, au: int) -> Column | None:
-    """Return an AU's known frames; None where the method has no such AU, or not both classes."""
+    """Return an AU's known frames; None if the method has no such AU or the labels are all of one class."""
     if au not in table.aus:
         return None
     at = table.aus.index(au)
@@ -60,7 +69,7 @@ def _pr(column: Column) -> NDArray[np.float64]:
 
 
 def _at_threshold(column: Column, threshold: float) -> tuple[Point, Point | None]:
-    """Return the points of both curves at the threshold; there is no precision where nothing is found."""
+    """Return the points of both curves at the threshold; None for precision if nothing is predicted."""
     present, found = column[0] == PRESENT, column[1] >= threshold
     recall = float(found[present].mean())
     precision = float(present[found].mean()) if found.any() else None
@@ -115,15 +124,15 @@ def curves_section(
     Parameters
     ----------
     methods : mapping of str to PredictionTable
-        By name, what each says of the test frames of all folds.
+        By name, the predictions of the test frames of all folds.
     threshold : float
-        The point of the curves that is marked.
+        The threshold whose point on each curve is marked.
     lead : str, optional
-        The method that is drawn in any case, where there are too many for a chart.
+        A method that is drawn even if there are too many for a chart.
     anchor, title : str
         Of the section.
     """
-    drawn = draws(methods, lead)
+    drawn = select_methods(methods, lead)
     aus = sorted({au for table in drawn.values() for au in table.aus})
 
     def roc(column: Column, name: str, style: int) -> Series:

@@ -18,7 +18,7 @@ def _are_disjoint(splits: Iterable[dict[str, Any]]) -> bool:
 
 
 def data_section(summary: dict[str, Any]) -> Section:
-    """Return what is in each split, and what was skipped, from the summary of ``drml prepare``."""
+    """Return the contents of each split and the skipped frames, from the summary of ``drml prepare``."""
     folds = summary["folds"]
     tables = [
         render_table(

@@ -1,4 +1,4 @@
-"""The page of an experiment's folder, or of several: tables, curves, relations, figures, faces, settings."""
+"""The page of one or several experiments: tables, curves, relations, figures, faces, settings."""
 
 from __future__ import annotations
 
@@ -40,22 +40,23 @@ def write_experiment_report(
     Parameters
     ----------
     out : path
-        HTML file; it gets its name only when it is whole.
+        HTML file to write. It appears completely or not at all.
     folders : sequence of path
-        Folders of ``drml experiment``, or folders that hold such ones.
+        Folders of ``drml experiment``, or folders that contain such folders.
     method : str, optional
-        Whose relation table stands open and whose faces are shown; by default DRML, where it is finished.
+        The method whose relation table and faces are shown; by default DRML, if it is finished.
     progress : bool
         Show a progress bar.
 
     Raises
     ------
     UserError
-        A folder is none, nothing is finished in it, or a file is not as ``drml`` writes it.
+        A folder holds no experiment, no unit in it is finished, or a file does not have the form that
+        ``drml`` writes.
     """
     found = [one for folder in folders for one in experiments_in(Path(folder))]
     if method is not None and not any(method in {**one.methods, **one.variants} for one in found):
-        raise UserError(f"method '{method}': not finished in {', '.join(map(str, folders))}")
+        raise UserError(f"method '{method}': no finished unit in {', '.join(map(str, folders))}")
     sections: list[Section] = []
     with tqdm(desc="report", unit="section", disable=not progress) as bar:
         for index, one in enumerate(found):
@@ -99,7 +100,7 @@ def _number(value: float) -> float:
 
 
 class _Chapter:
-    """The sections of one folder; of several, each has the folder's name before its title."""
+    """The sections of one folder. If the page has several folders, titles begin with the folder's name."""
 
     def __init__(self, experiment: FinishedExperiment, index: int | None, method: str | None) -> None:
         self.experiment, self.wanted = experiment, method
@@ -108,15 +109,15 @@ class _Chapter:
         self.before = "" if index is None else f"{experiment.name}: "
 
     def named(self, anchor: str, title: str) -> tuple[str, str]:
-        """Return anchor and title as this chapter has them."""
+        """Return an anchor and a title with this chapter's prefixes."""
         return self.prefix + anchor, self.before + title
 
     def sections(self) -> Iterator[Section]:
-        """Make one section after the other."""
+        """Make the sections, one after the other."""
         one = self.experiment
         methods = one.methods or one.variants
         if not methods and one.written("table4") is None:
-            raise UserError(f"{one.folder}: nothing is finished in it; run drml experiment again")
+            raise UserError(f"{one.folder}: no unit in it is finished; run drml experiment again")
         if methods:
             yield Section(*self.named("averages", "Methods"), averages(methods))
         for name in ("table2", "table3", "grid"):
@@ -133,7 +134,7 @@ class _Chapter:
         yield setup_section(one, *self.named("setup", "How it was made"))
 
     def of_methods(self, methods: dict[str, MethodRuns]) -> Iterator[Section]:
-        """Return what is made of predictions, trainings and figures."""
+        """Make the sections of predictions, trainings and figures."""
         one, lead = self.experiment, _lead(methods, self.wanted)
         tables = {runs.title: runs.table for runs in methods.values()}
         yield bars_section(methods, *self.named("bars", "By AU"))
@@ -152,7 +153,7 @@ class _Chapter:
         yield self.faces(lead)
 
     def faces(self, lead: MethodRuns) -> Section:
-        """Return faces of the first fold, or why there are none: the data may have been moved."""
+        """Return the faces of the first fold, or why there are none, such as data that were moved."""
         first = next(iter(lead.predictions.values()))
         table = PredictionTable(first.aus, first.keys, first.labels, first.probabilities.astype(np.float64))
         anchor, title = self.named("faces", f"Test faces, {lead.title}")

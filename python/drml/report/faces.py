@@ -1,4 +1,4 @@
-"""The section of the faces: test frames with what was said of them, spread evenly, the best and the worst."""
+"""The section of test faces with their predictions: some spread evenly, the best and the worst."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ __all__ = ["choose", "extremes", "faces_section", "frame_losses"]
 
 FACES = 8
 EXTREMES = 4
-"""Best frames, and worst ones."""
+"""How many of the best frames are shown, and how many of the worst."""
 
 
 def choose(keys: Sequence[str], subject_of: Mapping[str, str], count: int = FACES) -> list[str]:
-    """Choose frames without a look at the result: the middle one of subjects spread over the test set.
+    """Choose frames without regard to the results: the middle frame of subjects spread over the test set.
 
-    With fewer subjects than faces, frames spread evenly over the test set.
+    If there are fewer subjects than faces to show, the frames themselves are spread over the test set.
 
     Examples
     --------
@@ -45,7 +45,7 @@ def choose(keys: Sequence[str], subject_of: Mapping[str, str], count: int = FACE
 
 
 def frame_losses(table: PredictionTable) -> NDArray[np.float64]:
-    """Return each frame's cross-entropy, a mean over its known AUs; NaN without one. Shape (N,)."""
+    """Return each frame's cross-entropy, the mean over its known AUs, shape (N,); NaN if no AU is known."""
     known = table.labels != UNKNOWN
     right = np.where(table.labels == PRESENT, table.probabilities, 1 - table.probabilities)
     loss = np.where(known, -np.log(np.clip(right, 1e-6, 1)), 0).sum(axis=1)
@@ -54,7 +54,7 @@ def frame_losses(table: PredictionTable) -> NDArray[np.float64]:
 
 
 def extremes(losses: NDArray[np.float64], videos: Sequence[str]) -> tuple[list[int], list[int]]:
-    """Return the indices of the best and of the worst frames, each of a video of its own, none in both.
+    """Return the indices of the best and of the worst frames: at most one per video, and none in both.
 
     Examples
     --------
@@ -110,16 +110,16 @@ def faces_section(
     anchor: str = "faces",
     title: str = "",
 ) -> Section:
-    """Return faces with hits, misses and false alarms.
+    """Return the section of faces, each with its hits, misses and false alarms.
 
     Parameters
     ----------
     table : PredictionTable
-        What was said of one fold's test frames.
+        The predictions of one fold's test frames.
     source : path
-        Its LMDB, or the manifest beside it.
+        The fold's LMDB, or the manifest that belongs to it.
     name : str
-        Of the predictions, in errors.
+        What error messages call the predictions.
     threshold : float
     synthetic : bool
     anchor, title : str
@@ -128,7 +128,7 @@ def faces_section(
     Raises
     ------
     UserError
-        The faces are not there, or are of other frames.
+        The faces are missing, or belong to other frames.
     """
     data = open_split(source)
     records = data.manifest.rows if data.manifest else {}
@@ -143,9 +143,17 @@ def faces_section(
     loss_of = dict(zip(table.keys, losses.tolist(), strict=True))
     groups = []
     for heading, remark, keys in (
-        ("Spread over the test set", "Chosen without a look at the result.", spread),
-        ("Best", f"The lowest loss (cross-entropy, mean over AUs) of {len(losses)} frames, by video.", best),
-        ("Worst", "The highest loss, by video: wrong labels and bad registrations show here first.", worst),
+        ("Spread over the test set", "Chosen without regard to the results.", spread),
+        (
+            "Best",
+            f"The lowest loss (cross-entropy, mean over AUs) of {len(losses)} frames; at most one a video.",
+            best,
+        ),
+        (
+            "Worst",
+            "The highest loss; at most one per video. Wrong labels and bad registrations show here first.",
+            worst,
+        ),
     ):
         faces = [
             _face(key, found[key], subjects.get(key, ""), loss_of[key], table, threshold)

@@ -1,4 +1,4 @@
-"""Sections of an experiment's figures: the pictures with text alternatives, and their numbers as tables."""
+"""Sections of an experiment's figures: pictures with descriptions in words, and their numbers as tables."""
 
 from __future__ import annotations
 
@@ -28,8 +28,9 @@ def saliency_section(
     focus = {(row["method"], row["au"]): row["focus"] for row in figure["rows"]}
     area = {row["au"]: row["area"] for row in figure["rows"] if row["method"] == nets[0]}
     alt = (
-        f"Figure 4. Columns: AUs {', '.join(map(str, aus))}. Rows: a test face with the AU, and over it the"
-        f" saliency maps of {_titles(nets)}, blue to red. Below a map is its focus, as in the table."
+        f"Figure 4. Columns: AUs {', '.join(map(str, aus))}. Rows: a test face with the AU, then the same"
+        f" face under the saliency maps of {_titles(nets)}, from blue (low) to red (high). The number below a"
+        " map is its focus, as in the table."
     )
     rows = [
         [au_name(au), *(decimals(focus.get((net, au))) for net in nets), decimals(area[au])]
@@ -46,22 +47,24 @@ def saliency_section(
 
 
 def losses_figure(experiment: FinishedExperiment, figure: dict[str, Any]) -> Markup:
-    """Return Figure 5 as a picture, described by its numbers."""
+    """Return Figure 5 as a picture with its numbers in words."""
     differences = figure["differences"]
     far = "; ".join(
-        f"{METHODS[net].title} {decimals(one['frobenius'], 4)}, mean square {decimals(one['mean_square'], 4)}"
+        f"{METHODS[net].title} {decimals(one['frobenius'], 4)},"
+        f" mean squared difference {decimals(one['mean_square'], 4)}"
         for net, one in differences.items()
     )
     alt = (
-        f"Figure 5. (a) Training losses of {_titles(list(figure['losses']))} by iteration. Then tables"
-        f" of the AUs' correlations in the labels and in the predictions of {_titles(list(differences))}."
-        f" Distances from the labels' table: {far}."
+        f"Figure 5. (a) Training loss of {_titles(list(figure['losses']))} by iteration. The other"
+        " panels are tables of the correlations between AUs in the labels and in the predictions of"
+        f" {_titles(list(differences))}."
+        f" Distance from the labels' table: {far}."
     )
     return render("figure5.html", image=read_picture(experiment.folder / "fig5.png", alt))
 
 
 def patches_figure(experiment: FinishedExperiment, table: dict[str, Any]) -> Markup:
-    """Return the patches of nets with group sparsity: the picture, and how many are off."""
+    """Return the picture of the patches of nets with group sparsity, and a table of how many are off."""
     patches = table["patches"]
     if not patches:
         return Markup("")
@@ -70,8 +73,8 @@ def patches_figure(experiment: FinishedExperiment, table: dict[str, Any]) -> Mar
         for method, one in patches.items()
     ]
     alt = (
-        f"The norms of the region layer's patches over a drawn face, for {_titles(list(patches))}, as shares"
-        " of each net's largest. How many are off is in the table."
+        f"The weight norms of the region layer's patches over a drawn face, for {_titles(list(patches))}, as"
+        " shares of each net's largest norm. The table has the share of patches that are off."
     )
     head = ["method", "lambda", "patches off", "sum of norms"]
     return render(

@@ -1,4 +1,4 @@
-"""What is finished in an experiment's folder: the methods' predictions and trainings, tables, figures."""
+"""Reads the finished units, tables and figures of an experiment's folder."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["FinishedExperiment", "MethodRuns", "experiments_in"]
 
 @dataclass(frozen=True)
 class MethodRuns:
-    """A method on the folds where it is finished.
+    """A method on the folds on which its units are finished.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class MethodRuns:
     folders : dict of int to path
         The units' folders, by fold.
     results : dict of int to dict
-        What each unit's ``result.json`` says.
+        The content of each unit's ``result.json``.
     """
 
     name: str
@@ -43,7 +43,7 @@ class MethodRuns:
 
     @cached_property
     def predictions(self) -> dict[int, Predictions]:
-        """What the method says of each fold's test frames."""
+        """The predictions of each fold's test frames."""
         return {fold: load_predictions(folder) for fold, folder in self.folders.items()}
 
     @cached_property
@@ -71,7 +71,7 @@ class MethodRuns:
 
     @property
     def trainings(self) -> dict[int, Path]:
-        """The trainings' folders, by fold; none of a method that is not trained here."""
+        """The trainings' folders, by fold; empty for a method without trainings."""
         there = {fold: folder / TRAIN_FOLDER for fold, folder in self.folders.items()}
         return {fold: folder for fold, folder in there.items() if folder.is_dir()}
 
@@ -86,9 +86,9 @@ class FinishedExperiment:
     settings : dict
         As ``settings.json`` has them.
     methods : dict of str to MethodRuns
-        Those that are finished on a fold, without `variants`.
+        The methods with a finished unit, except `variants`.
     variants : dict of str to MethodRuns
-        DRML with other grids, or with group sparsity.
+        Finished methods that are DRML with another grid or with group sparsity.
     """
 
     folder: Path
@@ -103,12 +103,12 @@ class FinishedExperiment:
 
     @property
     def synthetic(self) -> bool:
-        """Any of the data are drawn."""
+        """Whether any of the data are drawn."""
         runs = [*self.methods.values(), *self.variants.values()]
         return any(bool(result.get("synthetic")) for one in runs for result in one.results.values())
 
     def written(self, name: str) -> dict[str, Any] | None:
-        """Return a table's or a figure's JSON; None where there is none."""
+        """Return the JSON of a table or figure; None if it was not made."""
         path = self.folder / f"{name}.json"
         return read_json(path, "what drml experiment writes") if path.is_file() else None
 
@@ -137,12 +137,12 @@ def _read(folder: Path) -> FinishedExperiment:
 
 
 def experiments_in(folder: Path) -> list[FinishedExperiment]:
-    """Return the experiment of a folder, or those of the folders in it.
+    """Return the experiment in a folder, or the experiments in its subfolders.
 
     Raises
     ------
     UserError
-        There is none, or one is damaged.
+        There is no experiment, or one is damaged.
     """
     if (folder / SETTINGS_FILE).is_file():
         return [_read(folder)]

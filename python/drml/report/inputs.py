@@ -14,12 +14,12 @@ __all__ = ["as_written", "read_json"]
 
 
 def read_json(path: str | Path, expected: str) -> dict[str, Any]:
-    """Read a JSON object; `expected` tells the user what the file should be.
+    """Read a JSON object. Messages say with `expected` what the file should be.
 
     Raises
     ------
     UserError
-        It is missing, or no JSON object.
+        The file is missing or holds no JSON object.
     """
     try:
         content = limits.read_json(path)
@@ -34,11 +34,11 @@ def read_json(path: str | Path, expected: str) -> dict[str, Any]:
 
 @contextmanager
 def as_written(path: str | Path) -> Iterator[None]:
-    """Turn what JSON of another form leads to into a line that names the file."""
+    """Turn the errors that JSON of another form causes into one line that names the file."""
     try:
         yield
     except (KeyError, TypeError, AttributeError, IndexError, ValueError, ArithmeticError) as error:
         raise UserError(
-            f"{path}, or another file of the report, is not as drml writes it"
+            f"{path}, or another file of the report, does not have the form that drml writes"
             f" ({type(error).__name__}: {error}); make it again with this version"
         ) from None

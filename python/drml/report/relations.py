@@ -1,4 +1,4 @@
-"""The section of the relation tables: which AUs go together, in the labels and in what is predicted."""
+"""The section of the relation tables: which AUs occur together, in the labels and in the predictions."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["relations_section"]
 
 
 def _tone(value: float, diagonal: bool) -> str:
-    """Return the class of a cell; the number in it says the same."""
+    """Return the CSS class of a cell's colour, which repeats what the number in the cell says."""
     level = 0 if diagonal or math.isnan(value) else round(5 * value)
     return f"{'more' if level > 0 else 'less'}{abs(level)}" if level else ""
 
@@ -32,13 +32,13 @@ def _table(caption: str, table: NDArray[np.float64], aus: Sequence[int]) -> Mark
 def relations_section(
     methods: Mapping[str, PredictionTable], shown: str, *, anchor: str = "relations", title: str = ""
 ) -> Section:
-    """Return the tables, and how far those of the predictions are from those of the labels.
+    """Return the relation tables, and the distances of the predictions' tables from that of the labels.
 
     Parameters
     ----------
     methods : mapping of str to PredictionTable
     shown : str
-        The method whose table stands open; those of the others are shown on demand.
+        The method whose table is shown at once; the other tables are folded up.
     anchor, title : str
         Of the section.
     """

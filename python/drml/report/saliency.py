@@ -1,4 +1,4 @@
-"""The section of the saliency maps that ``drml saliency`` left in a folder."""
+"""The section of the saliency maps in a folder of ``drml saliency``."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def saliency_section(folder: Path) -> Section:
     Raises
     ------
     UserError
-        It is no such folder.
+        The folder was not written by ``drml saliency``, or is damaged.
     """
     path = folder / "saliency.json"
     try:

@@ -23,7 +23,7 @@ def head_section(scores: dict[str, Any], summary: dict[str, Any] | None) -> Mark
     average = scores["pooled"]["average"]
     # Only the test splits of drml prepare are known to have other subjects than those trained on.
     disjoint = summary is not None and all(Path(fold["data"]).name.startswith("test") for fold in folds)
-    people = f"{subjects} subjects" + (" never trained on" if disjoint else "") if subjects else ""
+    people = f"{subjects} subjects" + (", none of them trained on" if disjoint else "") if subjects else ""
     return render(
         "scores_head.html",
         model=Path(scores["model"]).name,
@@ -41,8 +41,8 @@ def average_tiles(average: Mapping[str, float | None]) -> list[tuple[str, str, s
     f1, ap = (decimals(average[f"trivial_{name}"]) for name in ("f1", "ap"))
     return [
         ("ROC-AUC, Avg.", decimals(average["auc"]), "0.5 is chance"),
-        ("F1-frame, Avg.", decimals(average["f1"]), f"{f1} by saying yes always"),
-        ("AP, Avg.", decimals(average["ap"]), f"{ap} at chance"),
+        ("F1-frame, Avg.", decimals(average["f1"]), f"{f1} if all are predicted"),
+        ("AP, Avg.", decimals(average["ap"]), f"{ap} by chance"),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The section of an experiment's configuration: settings, units, commands, versions, machine."""
+"""The section of how an experiment was made: settings, units, commands, versions, machine."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _config(path: Any) -> dict[str, Any]:
 
 
 def setup_section(experiment: FinishedExperiment, anchor: str, title: str) -> Section:
-    """Return what decided the results, unit by unit, and what they were computed with."""
+    """Return what determined the results, unit by unit, and what they were computed with."""
     rows, commands, protocol, machines = [], [], [], []
     for runs in (*experiment.methods.values(), *experiment.variants.values()):
         for fold, result in runs.results.items():

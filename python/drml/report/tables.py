@@ -165,7 +165,7 @@ def timing_section(table: dict[str, Any], anchor: str, title: str) -> Section:
         for trials, iterations in sorted(counts)
     ]
     lines += [
-        "Reading and decoding of images is not in it.",
+        "The times do not include reading and decoding images.",
         *sorted({row["machine"] for row in table["rows"]}),
     ]
     body = render(

@@ -95,7 +95,7 @@ def trainings_section(folders: Mapping[str, Mapping[int, Path]], anchor: str, ti
                         "-" if one.seconds is None else duration(one.seconds),
                     ]
                 )
-    head = ["training", "last figure at iteration", "first loss", "last loss", "held-out loss", "time"]
+    head = ["training", "last logged iteration", "first loss", "last loss", "held-out loss", "time"]
     remarks = []
     for name, by_fold in losses.items():
         for fold, one in by_fold.items():

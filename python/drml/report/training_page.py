@@ -1,4 +1,4 @@
-"""The page of one training: what was run, the scores, the training, the data and some of the faces."""
+"""The page of one training: its scores, curves, training, data and some of the test faces."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def write_report(
     Parameters
     ----------
     out : path
-        HTML file; it gets its name only when it is whole.
+        HTML file to write. It appears completely or not at all.
     scores_json : path
-        What ``drml score --out`` wrote.
+        The file of ``drml score --out``.
     train_dir : path, optional
-        Folder of ``drml train``: the loss curve and the solver.
+        Folder of ``drml train``. Adds the loss curve and the solver.
     data_dir : path, optional
-        Folder of ``drml prepare``: what the data hold, and what was skipped.
+        Folder of ``drml prepare``. Adds the contents of the splits and the skipped frames.
     predictions : path, optional
-        What ``drml score --predictions`` wrote: ROC and PR curves, AU relations, and faces with what the net
-        said of them.
+        The file of ``drml score --predictions``. Adds ROC and PR curves, AU relations, and test faces with
+        their predictions.
     saliency : path, optional
         Folder of ``drml saliency``.
     stages : path, optional
@@ -54,7 +54,7 @@ def write_report(
     Raises
     ------
     UserError
-        A file is missing, or is not as ``drml`` writes it. There is then no page.
+        A file is missing, or does not have the form that ``drml`` writes. No page is written then.
     """
     scores = read_json(scores_json, "what drml score --out writes")
     summary = read_json(Path(data_dir) / "summary.json", "what drml prepare writes") if data_dir else None
