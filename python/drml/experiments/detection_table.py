@@ -32,15 +32,15 @@ class DetectionTable:
     Attributes
     ----------
     name : str
-        Of its files, such as ``table2``.
+        The name of its files, such as ``table2``.
     title : str
     columns : dict of str to Column
-        By method, left to right.
+        By method, from left to right.
     settings : Settings
     notes : list of str
-        What the reader has to know, such as methods that are not available.
+        More lines below the table, such as methods that are not available.
     wanted : tuple of str
-        The methods that it should have.
+        The methods that the table should have.
     """
 
     name: str
@@ -52,11 +52,11 @@ class DetectionTable:
 
     @property
     def synthetic(self) -> bool:
-        """Any of the data are drawn."""
+        """Whether any of the data are drawn."""
         return any(column.result.synthetic for column in self.columns.values())
 
     def parts(self) -> list[tuple[str, str, dict[str, ScoreTable]]]:
-        """Give name, title and scores by method of the pooled figures and, of several folds, their mean."""
+        """Return name, title and scores by method: pooled and, for several folds, as their mean."""
         pooled = {method: column.result.pooled for method, column in self.columns.items()}
         means = {method: column.result.mean for method, column in self.columns.items()}
         several = {method: mean for method, mean in means.items() if mean is not None}
@@ -89,7 +89,7 @@ class DetectionTable:
         }
 
     def gaps(self) -> list[str]:
-        """Name what is missing: methods, folds, cells. What a net has no output for is none."""
+        """Name the missing methods, folds and cells. An AU for which a net has no output is not missing."""
         found = [f"{method}: no fold is finished" for method in self.wanted if method not in self.columns]
         every = {fold for column in self.columns.values() for fold in column.folds}
         for method, column in self.columns.items():
@@ -134,7 +134,7 @@ class DetectionTable:
         return []
 
     def to_csv(self) -> str:
-        """Return one line for every figure: over, figure, au, method, value."""
+        """Return CSV text with one line per value: over, figure, au, method, value."""
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["over", "figure", "au", "method", "value"])
@@ -166,11 +166,27 @@ def collect(
     *,
     shared_folds: bool = False,
 ) -> DetectionTable | None:
-    """Make the table of what is finished of `methods` in an experiment's folder; None without any.
+    """Make a table from the finished units of an experiment's folder.
 
-    `notes` has a line for each method that is not available; it is told where no unit of it is finished.
-    With `shared_folds`, folds that not all methods have finished are left out: of variants of a net, the net
-    itself is in other tables as well, with more folds.
+    Parameters
+    ----------
+    name, title : str
+        Of the table.
+    out : Path
+        The experiment's folder.
+    methods : sequence of str
+        From left to right.
+    settings : Settings
+    notes : mapping of str to str
+        Why some methods are not available. The table shows the reason of a method without finished units.
+    shared_folds : bool
+        Leave out folds that some method has not finished. A net that is compared with its variants is in
+        other tables as well, and may have more folds there.
+
+    Returns
+    -------
+    DetectionTable or None
+        None if no unit is finished.
     """
     finished: dict[str, dict[int, dict[str, Any]]] = {}
     for method in methods:

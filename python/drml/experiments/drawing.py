@@ -1,4 +1,4 @@
-"""Figures as PNG and SVG, each whole or not at all."""
+"""Writes figures as PNG and SVG; each file appears completely or not at all."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from drml.io.files import writing
 __all__ = ["COLOURS", "save"]
 
 COLOURS = ("#1f5fa8", "#c8551b", "#2c7f4f", "#7a4b9d")
-"""Of methods, told apart in greyscale and by those who confuse red and green."""
+"""Colours of methods. They differ in greyscale and for readers who confuse red and green."""
 
 
 def save(figure: Figure, out: Path, name: str) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Figure 4: saliency maps of the AUs for several nets, and how much of them lies where the AU is."""
+"""Figure 4: saliency maps of the AUs for several nets, and the share inside the region of each AU."""
 
 from __future__ import annotations
 
@@ -36,26 +36,27 @@ __all__ = ["Figure4", "make"]
 NAME = "fig4"
 TITLE = "Figure 4: saliency of AUs"
 FRAMES = 4
-"""Test frames per AU, with the AU present, over which the focus is averaged; the first one is shown."""
+"""The number of test frames with an AU over which its focus is averaged. The first one is shown."""
 
 
 @dataclass(frozen=True)
 class Figure4:
-    """What the figure shows.
+    """The content of the figure.
 
     Attributes
     ----------
     aus : tuple of int
-        Those present in a test frame.
+        The AUs that are present in a test frame.
     fold : int
     keys : dict of int to list of str
         The frames of each AU.
     pictures : dict of str to dict of int to ndarray
-        ``face`` and by net: for each AU the picture shown, BGR.
+        For ``face`` and for each net: the picture of each AU, BGR.
     focus : dict of str to dict of int to float
         By net and AU, the mean share of saliency inside the AU's region.
     area : dict of str to dict of int to float
-        The region's share of the net's input: the focus of a map that is the same everywhere.
+        By net and AU, the region's share of the net's input. It is the focus of a map that is the same
+        everywhere.
     synthetic : bool
     settings : Settings
     missing : list of str
@@ -103,7 +104,7 @@ class Figure4:
         }
 
     def to_markdown(self) -> str:
-        """Return what is printed: the focus of each net and AU."""
+        """Return the text for the terminal: the focus of each net and AU."""
         lines = [f"# {TITLE}", ""]
         if self.synthetic:
             lines += [f"**{SYNTHETIC}**", ""]
@@ -127,7 +128,7 @@ class Figure4:
         return "\n".join(lines)
 
     def draw(self) -> Figure:
-        """Draw the faces and below them each net's maps."""
+        """Draw the faces, and the maps of each net below them."""
         figure = Figure(
             figsize=(1.25 * len(self.aus) + 0.6, 1.45 * len(self.pictures) + 0.4), layout="constrained"
         )
@@ -147,7 +148,7 @@ class Figure4:
         return figure
 
     def write(self, out: Path) -> list[Path]:
-        """Write picture and figures; return the files."""
+        """Write the picture and the numbers; return the files."""
         paths = drawing.save(self.draw(), out, NAME)
         paths.append(out / f"{NAME}.csv")
         with writing(paths[-1], newline="", encoding="utf-8") as file:
@@ -168,7 +169,7 @@ def _spread(keys: list[str]) -> list[str]:
 def make(
     out: Path, methods: Sequence[str], settings: Settings, unavailable: Mapping[str, str]
 ) -> Figure4 | None:
-    """Make the figure of the nets among `methods`; None where no fold has all of them finished."""
+    """Make the figure of the nets among `methods`; None if no fold has all of them finished."""
     nets = [method for method in methods if METHODS[method].net and method not in unavailable]
     folds = [
         int(path.name[4:])

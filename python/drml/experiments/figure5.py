@@ -1,4 +1,4 @@
-"""Figure 5: training losses of two nets, and the AU relations of the labels and of what the nets say."""
+"""Figure 5: training losses of two nets, and the AU relations of the labels and of their predictions."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ Curve = list[tuple[int, float]]
 
 @dataclass(frozen=True)
 class Figure5:
-    """What the figure shows.
+    """The content of the figure.
 
     Attributes
     ----------
     aus : tuple of int
     folds : list of int
-        On which all the nets are finished.
+        The folds on which all nets are finished.
     losses : dict of str to dict of int to Curve
         By net and fold.
     tables : dict of str to ndarray, shape (K, K)
@@ -76,7 +76,7 @@ class Figure5:
 
     @property
     def differences(self) -> dict[str, relations.Difference]:
-        """How far each net's table is from that of the labels."""
+        """The distance of each net's table from that of the labels."""
         return {
             method: relations.compare(self.tables["truth"], table)
             for method, table in self.tables.items()
@@ -109,7 +109,7 @@ class Figure5:
         }
 
     def to_markdown(self) -> str:
-        """Return what is printed: how far the nets' relations are from the labels'."""
+        """Return the text for the terminal: how far the nets' relations are from the labels'."""
         lines = [f"# {TITLE}", ""]
         if self.synthetic:
             lines += [f"**{SYNTHETIC}**", ""]
@@ -195,7 +195,7 @@ def _losses(folder: Path) -> Curve:
 def make(
     out: Path, methods: Sequence[str], settings: Settings, unavailable: Mapping[str, str]
 ) -> Figure5 | None:
-    """Make the figure of the nets among `methods`; None where no fold has all of them finished."""
+    """Make the figure of the nets among `methods`; None if no fold has all of them finished."""
     nets = [method for method in methods if METHODS[method].net and method not in unavailable]
     folds = sorted(
         int(path.name[4:])

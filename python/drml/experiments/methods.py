@@ -25,30 +25,31 @@ DIRECT = "direct"
 
 
 class NotAvailable(UserError):
-    """A method cannot be run here: what is missing, on one line."""
+    """A method cannot be run here. The message says what is missing."""
 
 
 @dataclass(frozen=True)
 class Method:
-    """A method.
+    """A method of the paper, or a variant of one.
 
     Attributes
     ----------
     name : str
-        As options and folders have it; for a net also its folder in ``models/``.
+        The name in options and folders; for a net also its folder in ``models/``.
     title : str
-        As the paper's tables have it.
+        The name in the paper's tables.
     net : bool
-        A network, else one of `drml.baselines`.
+        Whether it is a network or one of `drml.baselines`.
     model : str
-        The folder in ``models/``, where it is not `name`.
+        The folder in ``models/``, if it is not `name`.
     grid : int
-        Patches in each direction of its region layers, where they are not those of the model.
+        The number of patches in each direction of the region layers; 0 for the model's own.
     sparsity : float
-        ``group_sparsity`` of its region layers in training; 0: no such term.
+        ``group_sparsity`` of the region layers in training; 0 for none.
     transfer : str
-        Of a net that was trained on another data set: `DIRECT`, its own outputs of the AUs that both have; or
-        the blob whose features a linear classifier per AU is fitted on. Its model is the method it was there.
+        How a net that was trained on another data set is used: `DIRECT` takes its own outputs for the AUs
+        that both data sets have; the name of a blob fits a linear classifier per AU on that blob. `model` is
+        then the method that was trained. "" for a method that is trained on the data themselves.
     """
 
     name: str
@@ -61,13 +62,13 @@ class Method:
 
     @property
     def change(self) -> str:
-        """What its prototxts change of those of `model`, such as ``5x5``; empty: nothing."""
+        """How its prototxts differ from those of `model`, such as ``5x5``; "" if they do not differ."""
         if self.grid:
             return f"{self.grid}x{self.grid}"
         return f"lambda {self.sparsity:g}" if self.sparsity else ""
 
 
-# Titles, and the layer before the outputs, whose features are used on other data.
+# Titles, and the layer before the outputs, whose features `transfer` uses.
 _NETS = {
     "alexnet": ("AlexNet", "fc7"),
     "convnet": ("ConvNet", "fc9"),
@@ -75,10 +76,10 @@ _NETS = {
     "drml": ("DRML", "fc9"),
 }
 
-# A patch loses its weights where lambda exceeds the length of the loss's gradient by them. On drawn faces, in
-# the quick schedule, that is 0.01 to 0.1 at the border of the map, 0.2 in the middle and 0.55 at most. The
-# paper's steps add up to 88 (rate over 1 - momentum) and norms begin at 0.96: a lambda below 0.011 would not
-# bring them to 0.
+# A patch loses its weights if lambda exceeds the length of the loss's gradient with respect to them. On drawn
+# faces and in the quick schedule, that length is 0.01 to 0.1 at the border of the map, 0.2 in the middle and
+# 0.55 at most. The steps of the paper's schedule add up to 88 (rate over 1 - momentum) and norms begin at
+# 0.96, so that a lambda below 0.011 would not bring them to 0.
 _LAMBDAS = ("1e-2", "3e-2", "1e-1")
 
 METHODS: dict[str, Method] = {
@@ -109,13 +110,13 @@ METHODS: dict[str, Method] = {
 TRANSFERRED: dict[str, tuple[str, ...]] = {
     net: tuple(one.name for one in METHODS.values() if one.transfer and one.model == net) for net in _NETS
 }
-"""By net, its methods on other data than it was trained on."""
+"""For each net, the methods that use it on other data than it was trained on."""
 
 GRIDS = ("drml_5x5", "drml_6x6", "drml_7x7", "drml", "drml_9x9", "drml_10x10")
-"""Of the paper's enumeration; 8x8 is the model's own."""
+"""The grids that the paper compares; 8x8 is the model's own."""
 
 SPARSITY = ("drml", *(f"drml_l{text}" for text in _LAMBDAS))
-"""By lambda, the weight of the patches' norms in the objective; the model's own is 0."""
+"""DRML with different values of lambda, the weight of the patches' norms in the objective; 0 is its own."""
 
 TABLE2 = ("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")
 
@@ -124,7 +125,7 @@ TABLE3 = ("lsvm", "apl", "alexnet", "convnet", "lcn", "drml")
 
 @dataclass(frozen=True)
 class NetFiles:
-    """A net's solver for a scale, the net it trains, and its deploy net."""
+    """The prototxts of a net: the solver of a schedule, the net that it trains, and the deploy net."""
 
     solver: Path
     train_val: Path
@@ -132,12 +133,12 @@ class NetFiles:
 
 
 def net_files(models: Path, name: str, scale: str) -> NetFiles:
-    """Find a net's files for the scale ``paper`` or ``quick``.
+    """Find the prototxts of a net for the schedule ``paper`` or ``quick``.
 
     Raises
     ------
     NotAvailable
-        One is missing.
+        A file is missing.
     """
     prefix = "" if scale == "paper" else "quick_"
     folder = models / name

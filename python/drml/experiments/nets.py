@@ -1,4 +1,4 @@
-"""The prototxts of a method: those of its model, or variants of DRML's with its region layers changed."""
+"""The prototxts of a method: those of its model, or variants of DRML's with other region layers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SPARSITY_FOLDER = "sparsity"
 
 
 def files_of(out: Path, settings: Settings, method: str) -> NetFiles:
-    """Return a net's prototxts; variants of a model are written to the experiment's folder.
+    """Return the prototxts of a net. Variants of a model are written to the experiment's folder.
 
     Raises
     ------
     NotAvailable
-        They are missing, or there is no region layer in them.
+        They are missing, or a variant's model has no region layer.
     """
     known = METHODS[method]
     files = net_files(Path(settings.models), known.model or method, settings.scale)
@@ -34,21 +34,22 @@ def files_of(out: Path, settings: Settings, method: str) -> NetFiles:
 
 
 def region_layers(net: Any) -> list[Any]:
-    """Return the Region layers of a NetParameter, in its order."""
+    """Return the Region layers of a NetParameter, in their order."""
     return [layer for layer in net.layer if layer.type == "Region"]
 
 
 def write_variant(files: NetFiles, method: Method, folder: Path) -> NetFiles:
-    """Write a net's prototxts with what the method changes in its Region layers; the solver stays.
+    """Write a net's prototxts with the method's changes to the Region layers. The solver stays the same.
 
     Parameters
     ----------
     files : NetFiles
     method : Method
-        A `grid` changes the patches in each direction; sizes that do not divide the map's are patches of
-        uneven size. `sparsity` adds a term to the objective, with a top that shows it; not in the deploy net.
+        `grid` changes the number of patches in each direction; if it does not divide the map's size, patches
+        have different sizes. `sparsity` adds a term to the objective, with a top that shows it; the deploy
+        net does not get it.
     folder : Path
-        For the variants; what is there and the same is left as it is.
+        Where to write the variants. Files that are already the same are left alone.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The evaluation protocol of prepared data: checked on every run, and put into words below every table."""
+"""The evaluation protocol of prepared data: checks it on every run, and describes it for captions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check(data: str | Path, folds: Iterable[int]) -> None:
     Raises
     ------
     UserError
-        It is not so; names fold and subject.
+        The data break one of these rules. The message names the fold and the subject.
     """
     data = Path(data)
     images = {fold: split["test"]["images"] for fold, split in _summary(data).get("folds", {}).items()}
@@ -66,7 +66,7 @@ _DAMAGED = "damaged; prepare the data again"
 
 
 def _people(manifest: Manifest) -> set[str]:
-    """Gather whose faces these are: pictures without a subject stand for themselves."""
+    """Return the subjects of a split. A picture without a subject counts as a subject of its own."""
     return {row.subject or row.source for row in manifest.rows.values()}
 
 
@@ -84,7 +84,7 @@ def _summary(data: Path) -> dict[str, Any]:
 
 
 def describe(data: str | Path) -> list[str]:
-    """Say how labels are coded, how faces are registered and which frames are used.
+    """Describe how labels are coded, how faces are registered and which frames are used.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What all units of one experiment's folder share: data, scale, seed. It is kept in ``settings.json``."""
+"""The settings that all units of an experiment's folder share, such as data and seed: ``settings.json``."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SETTINGS_FILE = "settings.json"
 SCALES = ("quick", "paper")
 SPLITS = ("train", "val", "test")
 
-_FIXED = ("scale", "seed", "max_iter")  # what may not change from one call to the next
+_FIXED = ("scale", "seed", "max_iter")  # may not change from one call to the next
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,20 @@ class Settings:
     Attributes
     ----------
     data : str or None
-        Folder of ``drml prepare``, absolute; None where only nets are timed.
+        Absolute path of a folder of ``drml prepare``; None if nets are only timed.
     data_alexnet : str or None
         The same data prepared with ``--size 256``, for AlexNet.
     models : str
-        Folder of the nets' prototxts.
+        Folder that contains the nets' prototxts.
     scale : {"quick", "paper"}
-        Which solver the nets are trained with.
+        The schedule, which determines the solver that trains the nets.
     seed : int
     max_iter : int or None
-        Iterations instead of the solver's.
+        Number of iterations instead of the solver's.
     trials, iterations, batch : int or None
-        Of the timing, instead of the scale's and the nets' own.
+        For timing: numbers instead of the schedule's and the nets' own.
     bp4d : str or None
-        Folder of a finished experiment on other data, absolute, whose nets are used on `data`.
+        Absolute path of a finished experiment's folder, whose nets are used on `data`.
     """
 
     data: str | None
@@ -57,12 +57,12 @@ class Settings:
     bp4d: str | None = None
 
     def after(self, out: Path) -> Settings:
-        """Return these settings, with what is not given as it was in `out` so far.
+        """Return these settings, completed with those of an experiment's folder for all that is not given.
 
         Raises
         ------
         UserError
-            They differ from those there in what decides results.
+            They differ from the folder's in a setting that determines results.
         """
         if not (out / SETTINGS_FILE).exists():
             return self
@@ -76,7 +76,7 @@ class Settings:
         return dataclasses.replace(there, **given)
 
     def keep(self, out: Path) -> None:
-        """Write to an experiment's folder."""
+        """Write the settings to an experiment's folder."""
         out.mkdir(parents=True, exist_ok=True)
         write_json(out / SETTINGS_FILE, dataclasses.asdict(self))
 
@@ -114,7 +114,7 @@ class Settings:
 
 
 def folds_of(data: Path, wanted: tuple[int, ...] | None) -> list[int]:
-    """Return the folds of a prepared folder, or those `wanted`, which must have all three splits."""
+    """Return the folds of a prepared folder, or the `wanted` ones. Each must have all three splits."""
     there = sorted(int(path.name[4:]) for path in data.glob("fold[1-9]") if path.is_dir())
     if not there:
         raise UserError(f"{data}: no fold1 in it; give a folder that drml prepare wrote")
@@ -128,9 +128,9 @@ def folds_of(data: Path, wanted: tuple[int, ...] | None) -> list[int]:
 
 
 def data_digest(fold: Path) -> str:
-    """Return a digest of a prepared fold: its manifests, its mean image, the sizes of its databases.
+    """Return a digest of a prepared fold: of its manifests, its mean image and the sizes of its databases.
 
-    The mean image is that of all training faces, so that other pixels or another size of faces show in it.
+    The mean image covers all training faces, so that it changes with their pixels and their size.
     """
     found = hashlib.sha256()
     for name in (*(f"{split}.csv" for split in SPLITS), "mean.binaryproto"):

@@ -1,4 +1,4 @@
-"""Which patches DRML does without: scores of nets trained with ``group_sparsity``, norms of their patches."""
+"""The patches that DRML does not need: scores and patch norms of nets trained with ``group_sparsity``."""
 
 from __future__ import annotations
 
@@ -32,20 +32,20 @@ __all__ = ["OFF", "Patches", "Sparsity", "make"]
 NAME = "sparsity"
 TITLE = "Group sparsity of the region layer (DRML itself has lambda 0)"
 OFF = 0.01
-"""A patch is off whose norm is below this share of the largest: gradient steps bring no norm to 0 itself."""
+"""A patch is off if its norm is below this share of the largest: gradient steps never reach 0 exactly."""
 
 _DRAWN_WIDTH = 1040  # pixels of the picture from which the face is registered
-_FACE, _SEEN = 600, 510  # of the registered face, and of what DRML sees of it: 170 of 200
+_FACE, _CROP = 600, 510  # of the registered face, and of DRML's crop of it: 170 of 200
 
 
 @dataclass(frozen=True)
 class Patches:
-    """The region layer of a method's nets.
+    """The patches of a method's region layer.
 
     Attributes
     ----------
     norms : dict of int to ndarray, shape (grid_h, grid_w)
-        By fold: the norm of each patch's convolution weights.
+        By fold, the norm of each patch's convolution weights.
     window : tuple of int
         Height and width of the net's input, and how many pixels of it on each side lie outside the patches.
     """
@@ -93,7 +93,7 @@ class Sparsity(detection_table.DetectionTable):
     Attributes
     ----------
     patches : dict of str to Patches
-        By method; those without a region layer are not there.
+        By method. Methods without a region layer are not in it.
     """
 
     patches: dict[str, Patches]
@@ -157,16 +157,16 @@ class Sparsity(detection_table.DetectionTable):
 
 
 def _drawn_face() -> NDArray[np.uint8]:
-    """Draw a face, so that no person is shown, registered and cropped as every other is; grey."""
+    """Draw a face, so that no person is shown; it is registered and cropped like all faces, and grey."""
     image, landmarks = render(Subject.draw("patches 0"), width=_DRAWN_WIDTH)
-    face = centre(registration.register(image, landmarks, _FACE), (_SEEN, _SEEN))
+    face = centre(registration.register(image, landmarks, _FACE), (_CROP, _CROP))
     return np.asarray(cv2.cvtColor(face, cv2.COLOR_BGR2GRAY), np.uint8)
 
 
 def _patches(out: Path, settings: Settings, method: str, folds: Sequence[int]) -> Patches | None:
-    """Read the norms from a net's last weights; None for what has no region layer.
+    """Read the norms from a net's last weights; None if it has no region layer.
 
-    Of several such layers, the first one: it is the one whose patches lie on the face.
+    If there are several such layers, it is the first one, whose patches lie on the face.
     """
     if not METHODS[method].net:
         return None
@@ -185,9 +185,9 @@ def _patches(out: Path, settings: Settings, method: str, folds: Sequence[int]) -
 
 
 def _window(net: Any) -> tuple[int, int, int]:
-    """Return height and width of the input, and how much of each side the patches leave out.
+    """Return height and width of the input, and the margin on each side that the patches leave out.
 
-    That is what convolutions before the first region layer take; in DRML they have no stride and no padding.
+    Convolutions before the first region layer take this margin; in DRML they have no stride and no padding.
     """
     margin = 0
     for layer in net.layer:
@@ -203,7 +203,7 @@ def _window(net: Any) -> tuple[int, int, int]:
 def make(
     out: Path, methods: Sequence[str], settings: Settings, unavailable: Mapping[str, str]
 ) -> Sparsity | None:
-    """Make the table and the picture of what is finished of `methods`; None without any."""
+    """Make the table and the picture from finished units of `methods`; None if there are none."""
     table = detection_table.collect(NAME, TITLE, out, methods, settings, unavailable, shared_folds=True)
     if table is None:
         return None

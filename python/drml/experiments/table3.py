@@ -1,7 +1,7 @@
 """Table 3: on DISFA, the linear methods fitted there, and the best net of each kind from BP4D.
 
-A net is that of the BP4D fold with the highest F1 on its validation set; it is not trained any further. It is
-used in two ways, which are methods of their own: its outputs of the AUs that both data sets have, and its
+Each net is that of the BP4D fold with the highest F1 on its validation set. It is not trained any further. It
+is used in two ways, each of which is a method: its outputs for the AUs that both data sets have, and its
 features with a linear classifier per AU (`drml.experiments.transfer`).
 """
 
@@ -37,7 +37,7 @@ TITLE = "Table 3: AU detection on DISFA"
 
 @dataclass(frozen=True)
 class _Source:
-    """The net that is used: the finished unit of another experiment's folder, and what it says of itself."""
+    """The net that is used: a finished unit of another experiment's folder."""
 
     folder: Path
     fold: int
@@ -51,12 +51,12 @@ class _Source:
 
 
 def with_trainings(out: Path, settings: Settings) -> Settings:
-    """Return settings whose schedule is the one that the nets were trained with.
+    """Return the settings with the schedule with which the nets were trained.
 
     Raises
     ------
     UserError
-        There is no such experiment, or it is the one in `out`.
+        The experiment does not exist, or is the one in `out`.
     """
     if settings.bp4d is None:
         raise UserError(f"{NAME}: no nets to use; give the folder of table2 with --bp4d")
@@ -70,7 +70,7 @@ def with_trainings(out: Path, settings: Settings) -> Settings:
 
 
 def chosen_methods(methods: Sequence[str]) -> tuple[str, ...]:
-    """Put both ways of using a net where it is named."""
+    """Replace each net by the two methods that use it."""
     return tuple(one for method in methods for one in TRANSFERRED.get(method, (method,)))
 
 
@@ -94,7 +94,7 @@ def _best(settings: Settings, method: str) -> _Source:
 
 @functools.cache
 def _digest(path: Path, changed: int) -> str:
-    """Digest weights once a process, and not for each fold: they have up to 560 MB."""
+    """Compute the digest of weights once per process, not for each fold: they have up to 560 MB."""
     return digest(path)
 
 
@@ -104,7 +104,7 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
     Raises
     ------
     UserError
-        The net is not available, or the data are at fault.
+        The net is not available, or the data cannot be used.
     """
     source = _best(settings, method)
     data = settings.fold(method, fold)
@@ -149,7 +149,7 @@ def _work(workspace: Workspace, method: str, data: Path, source: _Source, deploy
             deploy, source.weights, data.parent, blob=way, folds=[fold], progress=workspace.progress
         )
         test = found.folds[0]
-    # Of a net that has seen drawn faces alone, figures on real ones say as little.
+    # A net that was trained on drawn faces says as little about real ones.
     test = dataclasses.replace(test, synthetic=test.synthetic or source.synthetic)
     return {
         **save_predictions(workspace, str(deploy), test, data),
@@ -165,13 +165,13 @@ def _work(workspace: Workspace, method: str, data: Path, source: _Source, deploy
 def make(
     out: Path, methods: Sequence[str], settings: Settings, unavailable: Mapping[str, str]
 ) -> detection_table.DetectionTable | None:
-    """Make the table of what is finished; below it, which nets were used."""
+    """Make the table from finished units, with notes on the nets that were used; None if none is finished."""
     table = detection_table.collect(NAME, TITLE, out, chosen_methods(methods), settings, unavailable)
     if table is None:
         return None
     notes = []
     for method, column in table.columns.items():
-        # Folds that were done while those on BP4D were not all finished may have had another net.
+        # Folds that ran before all of BP4D's were finished may have used another net.
         nets = set()
         for fold in column.folds:
             net = (units.read_result(out, f"fold{fold}/{method}") or {}).get("net")
@@ -185,5 +185,8 @@ def make(
                 if said not in notes:
                     notes.append(said)
         if len(nets) > 1:
-            notes.append(f"{column.title}: not the same net on all folds; do them again with the best one.")
+            notes.append(
+                f"{column.title}: not the same net on all folds; remove its units and run them again with the"
+                " best one."
+            )
     return dataclasses.replace(table, notes=[*notes, *table.notes])

@@ -27,10 +27,10 @@ class Table4:
     Attributes
     ----------
     results : dict of str to dict
-        What `drml.experiments.timing` found, by net.
+        The results of `drml.experiments.timing`, by net.
     notes : list of str
     wanted : tuple of str
-        The nets that it should have.
+        The nets that the table should have.
     """
 
     results: dict[str, dict[str, Any]]
@@ -42,7 +42,7 @@ class Table4:
         return [f"{method}: not timed" for method in self.wanted if method not in self.results]
 
     def rows(self) -> list[dict[str, Any]]:
-        """Give a row for each net and phase: milliseconds of a batch and of an image."""
+        """Return a row for each net and phase: milliseconds per batch and per image."""
         found = []
         for method, result in self.results.items():
             for phase in PHASES:
@@ -103,7 +103,7 @@ class Table4:
 def make(
     out: Path, methods: Sequence[str], settings: Settings, unavailable: Mapping[str, str]
 ) -> Table4 | None:
-    """Make the table of the nets that are timed; None without any."""
+    """Make the table from the finished timings; None if there are none."""
     found = {method: units.read_result(out, f"{timing.FOLDER}/{method}") for method in methods}
     results = {method: result for method, result in found.items() if result is not None}
     notes = [note for method, note in unavailable.items() if method not in results]

@@ -23,7 +23,7 @@ SYNTHETIC = (
 
 @dataclass(frozen=True)
 class Column:
-    """A method of the table: its scores, of which folds, the seconds that its units took, their protocol."""
+    """A column of the table: a method's scores, their folds, the seconds and the protocol of its units."""
 
     title: str
     result: Evaluation
@@ -96,7 +96,7 @@ def table_notes(columns: Sequence[Column], scores: Sequence[ScoreTable], setting
 
 
 def base_rates_note(title: str, found: Sequence[int], folds: Iterable[int]) -> list[str]:
-    """Return a note on a method that predicts the base rates on the folds `found` of `folds`; else none."""
+    """Return a note that a method predicts the base rates on the folds `found`, if there are any."""
     if not found:
         return []
     named = "" if len(found) == len(list(folds)) else f", fold {', '.join(map(str, found))}"
@@ -104,7 +104,7 @@ def base_rates_note(title: str, found: Sequence[int], folds: Iterable[int]) -> l
 
 
 def _one_sided(columns: Iterable[Column]) -> list[str]:
-    """Tell of each fold the AUs that it has not both with and without among its test frames."""
+    """Name, for each fold, the AUs for which its test frames do not contain both classes."""
     found: dict[int, set[int]] = {}
     for column in columns:
         for fold, scores in zip(column.folds, column.result.fold_scores, strict=True):
@@ -118,7 +118,7 @@ def _one_sided(columns: Iterable[Column]) -> list[str]:
 
 
 def _normalisation(settings: Mapping[str, Any]) -> str:
-    """Say what becomes of pixels before a net or, without one, what its features are."""
+    """Describe how a net's input is normalised or, for other methods, the features."""
     if "features" in settings:
         return f"features: {settings['features']}"
     return f"pixels: mean {settings['mean']} taken off, times {settings['scale']:.6g}"

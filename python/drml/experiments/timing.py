@@ -1,7 +1,6 @@
-"""How long a net takes: training (forward, backward, update) and testing (forward), without reading data.
+"""Times a net: training (forward, backward, update) and testing (forward), without reading data.
 
-The nets' data layers are replaced by inputs that stay as they are, so that the figures are of the network
-alone.
+Constant inputs replace the net's data layers, so that the times are those of the network alone.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ def make_unit(out: Path, settings: Settings, method: str) -> Unit:
     Raises
     ------
     UserError
-        It is not available.
+        The net is not available.
     """
     files = files_of(out, settings, method)
     trials, iterations = _COUNTS[settings.scale]
@@ -72,7 +71,7 @@ def _data_layer(path: Path) -> Any:
     for layer in read_prototxt(path).layer:
         if layer.type == "MultiLabelData":
             return layer
-    raise UserError(f"{path}: no MultiLabelData layer, which the input's size is taken from")
+    raise UserError(f"{path}: no MultiLabelData layer, from which the size of the input is taken")
 
 
 def _measure(workspace: Workspace, files: NetFiles, config: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +95,7 @@ def _measure(workspace: Workspace, files: NetFiles, config: dict[str, Any]) -> d
 
 
 def _summary(seconds: NDArray[np.float64]) -> dict[str, float]:
-    """Describe seconds a batch, trials x iterations, in milliseconds."""
+    """Summarise seconds per batch, of shape (trials, iterations), in milliseconds."""
     trials = seconds.mean(axis=1) * 1000
     return {
         "mean_ms": float(trials.mean()),
@@ -113,7 +112,7 @@ def _shape(deploy: Path) -> tuple[int, ...]:
 
 
 def _training(files: NetFiles, batch: int, folder: Path) -> Callable[[], Any]:
-    """Make a solver whose net has inputs for data; return what does an iteration."""
+    """Make a solver whose net has constant inputs; return a function that runs one iteration."""
     caffe = import_caffe()
     data = _data_layer(files.train_val)
     shapes = [(batch, *_shape(files.deploy)), (batch, data.multi_label_data_param.num_labels)]
@@ -139,7 +138,7 @@ def _training(files: NetFiles, batch: int, folder: Path) -> Callable[[], Any]:
 
 
 def _testing(files: NetFiles, batch: int, folder: Path) -> Callable[[], Any]:
-    """Make the deploy net with weights as a training starts from; return what does a pass."""
+    """Make the deploy net with random weights; return a function that runs one forward pass."""
     caffe = import_caffe()
     probe_net(files.deploy)
     caffe.set_mode_cpu()
@@ -149,7 +148,7 @@ def _testing(files: NetFiles, batch: int, folder: Path) -> Callable[[], Any]:
     net.reshape()
     _fill([blob])
     generator = np.random.default_rng(_SEED)
-    for blobs in net.params.values():  # zeros would be multiplied faster by some kernels
+    for blobs in net.params.values():  # some kernels multiply zeros faster
         for weights in blobs:
             weights.data[...] = 0.01 * generator.standard_normal(weights.data.shape)
     return net.forward
