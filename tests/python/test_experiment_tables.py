@@ -303,7 +303,9 @@ def test_units_side_by_side_give_the_same(setup: Setup) -> None:
 def test_a_failure_side_by_side_is_told(setup: Setup) -> None:
     shutil.rmtree(setup.out)
     (setup.folder / "models/convnet/deploy.prototxt").write_text("layer {")
-    with pytest.raises(UserError, match=r"^fold1/convnet: .*deploy.prototxt: not a NetParameter.*goes on"):
+    with pytest.raises(
+        UserError, match=r"^fold1/convnet: .*deploy.prototxt: not a NetParameter.*run the same"
+    ):
         runner.run(
             "table2",
             setup.out,

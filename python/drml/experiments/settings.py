@@ -19,7 +19,8 @@ SETTINGS_FILE = "settings.json"
 SCALES = ("quick", "paper")
 SPLITS = ("train", "val", "test")
 
-_FIXED = ("scale", "seed", "max_iter")  # may not change from one call to the next
+# What may not change from one call to the next, with its name in messages.
+_FIXED = {"scale": "schedule", "seed": "seed", "max_iter": "max iter"}
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,10 @@ class Settings:
         if not (out / SETTINGS_FILE).exists():
             return self
         there = Settings.of(out)
-        for name in _FIXED:
+        for name, title in _FIXED.items():
             old, new = getattr(there, name), getattr(self, name)
             if old != new:
-                option = "schedule" if name == "scale" else name.replace("_", " ")
-                raise UserError(f"{out}: begun with {option} {old}, not {new}; give another --out")
+                raise UserError(f"{out}: begun with {title} {old}, not {new}; give another --out")
         given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
         return dataclasses.replace(there, **given)
 
