@@ -30,7 +30,7 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
 .PHONY: all system configure demo data train paper-quick paper-tiny bench bench-layers runtest test-cpp pytest \
-  fuzz sanitize long-run wheel wheel-check sbom lock cuda-check mpi-check lint format clean
+  fuzz sanitize long-run wheel wheel-check sbom lock docs cuda-check mpi-check lint format clean
 
 all: configure
 	$(NINJA)
@@ -112,6 +112,11 @@ wheel-check: system
 # Lists what the build contains, with licences: build/sbom.json (CycloneDX) and a table.
 sbom: all
 	$(VENV)/bin/python tools/sbom.py --build $(BUILD_DIR)
+
+# Builds the API page, build/docs/index.html, from the docstrings; an incomplete entry is an error.
+docs: system
+	$(VENV)/bin/sphinx-build -q -W --keep-going -b html docs/api $(BUILD_DIR)/docs
+	@echo "The API page is $(BUILD_DIR)/docs/index.html."
 
 # Renews requirements.lock with the newest packages that pyproject.toml allows, and their hashes.
 lock: system

@@ -5,12 +5,12 @@ Usage: detect.py WEIGHTS PHOTO. WEIGHTS is the folder of a training (drml train)
 
 import sys
 
-from drml.detect import Detector
+import drml
 
 
 def main(weights: str, photo: str) -> None:
     """Print one row for each face: its position and the probability of each AU."""
-    detector = Detector(weights, threshold=0.5)
+    detector = drml.Detector(weights, threshold=0.5)
     table = detector(photo)  # also a video, a folder, an array (BGR), or a list of these
     faces = table[table.success == 1]
     if faces.empty:

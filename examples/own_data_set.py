@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from drml.data.prepare import prepare
+import drml
 from drml.data.readers import Record, Scan
 from drml.data.readers.kinds import DATA_SETS, DataSet, Option
 
@@ -34,5 +34,5 @@ DATA_SETS["smiles"] = DataSet(
 )
 
 if __name__ == "__main__":
-    summary = prepare("smiles", sys.argv[1], sys.argv[2], progress=False, suffix=".png")
+    summary = drml.prepare("smiles", sys.argv[1], sys.argv[2], progress=False, suffix=".png")
     print(f"{summary['images']} faces, skipped: {summary['skipped']}")

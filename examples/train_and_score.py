@@ -5,20 +5,17 @@ Usage: train_and_score.py SOLVER FOLD OUT [ITERATIONS]. FOLD is a fold of drml p
 
 import sys
 
-from drml.data.split import load_split
-from drml.evaluation import evaluate
-from drml.nets.trained import Net
-from drml.training.train import train
+import drml
 
 
 def main(solver: str, fold: str, out: str, iterations: str = "400") -> None:
     """Train, score and print. OUT becomes the folder of the training."""
-    training = train(solver, out, data=fold, max_iter=int(iterations))
+    training = drml.train(solver, out, data=fold, max_iter=int(iterations))
     print(f"{training.weights}: {training.iterations} iterations, {training.seconds:.0f} s")
 
-    X, y, subjects = load_split(fold)  # test split: images, labels (1, -1, or 0 if unknown), subjects
-    net = Net(out)  # its AUs, mean image and scale are those of the training
-    table = evaluate(y, net(X), aus=net.aus)
+    X, y, subjects = drml.load_split(fold)  # test split: images, labels (1, -1, or 0 if unknown), subjects
+    net = drml.Net(out)  # its AUs, mean image and scale are those of the training
+    table = drml.evaluate(y, net(X), aus=net.aus)
     print(f"{len(X)} faces of {len(set(subjects))} subjects")
     print(table)
 

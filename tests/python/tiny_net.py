@@ -130,11 +130,11 @@ def draw_labels(count, seed=0, aus=AUS):
     return np.random.default_rng(seed + 1000).choice([-1, 0, 1], (count, len(aus)), p=[0.5, 0.1, 0.4])
 
 
-def write_data(folder, *, count=10, seed=0, aus=AUS, split="test", mean=True, synthetic=False):
+def write_data(folder, *, count=10, seed=0, aus=AUS, split="test", mean=True, synthetic=False, size=IMAGE):
     """Write OUT/fold1/{split}_lmdb, its manifest and the mean image; return (fold, images, labels, mean)."""
     fold = Path(folder) / "fold1"
     fold.mkdir(parents=True, exist_ok=True)
-    images, labels = draw_images(count, seed), draw_labels(count, seed, aus)
+    images, labels = draw_images(count, seed, size), draw_labels(count, seed, aus)
     keys = [f"{index:08d}_F{1 + index % 2:03d}_T1_{index:04d}" for index in range(count)]
     write_lmdb(
         fold / f"{split}_lmdb",
@@ -143,14 +143,14 @@ def write_data(folder, *, count=10, seed=0, aus=AUS, split="test", mean=True, sy
             (key, cv2.imencode(".png", image)[1].tobytes(), row.tolist())
             for key, image, row in zip(keys, images, labels, strict=True)
         ),
-        shape=(3, IMAGE, IMAGE),
+        shape=(3, size, size),
     )
     with (fold / f"{split}.csv").open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["key", "source", "subject", "task", "frame", *(f"AU{au}" for au in aus)])
         for index, (key, row) in enumerate(zip(keys, labels, strict=True)):
             writer.writerow([key, f"{index}.jpg", f"F{1 + index % 2:03d}", "T1", index, *row])
-    mean_image = np.random.default_rng(seed + 5).uniform(100, 150, (3, IMAGE, IMAGE)).astype(np.float32)
+    mean_image = np.random.default_rng(seed + 5).uniform(100, 150, (3, size, size)).astype(np.float32)
     if mean:
         write_mean(fold / "mean.binaryproto", mean_image)
     if synthetic:

@@ -40,9 +40,11 @@ class APL(PatchDetector):
         Centre X and scale it to patches of norm 1 on average, for each AU (`drml.baselines.design`); lambda
         refers to the scaled X. Without, the formula applies to X as it is.
     fit_intercept : bool
+        Whether the decisions have an intercept; otherwise it is 0.
     tol : float
         The fit of an AU ends when its gradient map is at most this share of the loss's gradient at 0.
     max_iter : int
+        Iterations at most, for each AU and candidate.
     n_jobs : int or None
         Threads, as in scikit-learn: None is 1, -1 one per core. The result does not depend on it.
     aus : sequence of int, optional

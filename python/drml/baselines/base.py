@@ -55,10 +55,12 @@ class LinearDetector(BaseEstimator):
         Parameters
         ----------
         X : array_like, shape (N, P)
+            The features; may be memory-mapped.
 
         Returns
         -------
         ndarray of float64, shape (N, K)
+            Unbounded; an AU is predicted where its decision is at least 0.
 
         Raises
         ------
@@ -69,7 +71,23 @@ class LinearDetector(BaseEstimator):
         return self._decide(self._check_x(X, reset=False), self.coef_.T, self.intercept_)
 
     def predict(self, X: ArrayLike) -> NDArray[np.int8]:
-        """Return 1 (present, decision >= 0) or -1 (absent) for each row and AU: int8, shape (N, K)."""
+        """Predict the AUs of each row.
+
+        Parameters
+        ----------
+        X : array_like, shape (N, P)
+            The features; may be memory-mapped.
+
+        Returns
+        -------
+        ndarray of int8, shape (N, K)
+            1 (present) where the decision is at least 0, -1 (absent) elsewhere.
+
+        Raises
+        ------
+        InputError
+            X is not numeric, not finite, or not of P columns.
+        """
         return np.where(self.decision_function(X) >= 0, PRESENT, ABSENT).astype(np.int8)
 
     def score(self, X: ArrayLike, y: ArrayLike) -> float:
@@ -78,6 +96,7 @@ class LinearDetector(BaseEstimator):
         Parameters
         ----------
         X : array_like, shape (N, P)
+            The features; may be memory-mapped.
         y : array_like, shape (N, K)
             1 present, -1 absent, 0 unknown; unknown labels take no part.
 

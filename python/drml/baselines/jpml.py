@@ -58,6 +58,7 @@ class JPML(PatchDetector):
     scale : bool
         As in `drml.baselines.apl.APL`; alpha refers to what is scaled, PC and NC to decisions.
     fit_intercept : bool
+        Whether the decisions have an intercept; otherwise it is 0.
     rho : float
         Initial penalty of ADMM, > 0. It is doubled when a step would raise the objective.
     tol : float
@@ -86,6 +87,17 @@ class JPML(PatchDetector):
     history_ : ndarray of float64, shape (iterations, 4)
         Objective, ||W1 - W2||, rho ||change of W2|| and rho of each outer iteration, from the start on; one
         row if no AUs are related. Apart from rounding, the objective does not rise.
+
+    Examples
+    --------
+    Two patches of one feature each, and two AUs that occur together.
+
+    >>> X = np.array([[0.0, 5.0], [1.0, 4.0], [2.0, 5.0], [3.0, 4.0]])
+    >>> Y = np.array([[-1, -1], [-1, -1], [1, 1], [1, 1]])
+    >>> model = JPML(alphas=0.1, betas1=0.1, betas2=0.1, patches=2).fit(X, Y)
+    >>> model.predict([[0.4, 4.5], [2.6, 4.5]])
+    array([[-1, -1],
+           [ 1,  1]], dtype=int8)
     """
 
     _extra = ("alpha_", "beta1_", "beta2_", "related_", "competing_", "history_")

@@ -46,6 +46,7 @@ class LSVM(LinearDetector):
     tol : float
         The fit ends when the gradient is at most this share of the gradient at 0; LIBLINEAR's `tol`.
     max_iter : int
+        Iterations at most, for each AU and candidate.
     n_jobs : int or None
         Threads, as in scikit-learn: None is 1, -1 one per core. The result does not depend on it.
     aus : sequence of int, optional

@@ -229,6 +229,12 @@ def register(image: np.ndarray, landmarks: np.ndarray, size: int = SIZE) -> np.n
     ------
     UserError
         Landmarks of a wrong count, not finite, all in one point, or for the most part outside the image.
+
+    Examples
+    --------
+    >>> image = np.zeros((480, 640, 3), np.uint8)
+    >>> register(image, [[270, 200], [370, 200], [320, 260], [285, 310], [355, 310]]).shape
+    (200, 200, 3)
     """
     matrix = transform(landmarks, size)
     height, width = image.shape[:2]

@@ -192,9 +192,10 @@ class Detector:
         keep_images : bool, keyword-only
             Keep the image in each frame, to draw on it.
 
-        Yields
-        ------
-        DetectedFrame
+        Returns
+        -------
+        generator of DetectedFrame
+            One item for each image, in their order.
         """
 
         def find(image: NDArray[np.uint8]) -> list[Face]:
@@ -212,9 +213,10 @@ class Detector:
         keep_images : bool, keyword-only
             Keep the image in each frame, to draw on it.
 
-        Yields
-        ------
-        DetectedFrame
+        Returns
+        -------
+        generator of DetectedFrame
+            One item for each frame, in their order.
 
         Raises
         ------

@@ -162,7 +162,23 @@ class Net:
         return found
 
     def preprocess(self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Return the net's input for at least one image: N x C x H x W; see `__call__`."""
+        """Convert images to the net's input.
+
+        Parameters
+        ----------
+        images : ndarray of uint8, shape (N, H, W, 3), or sequence of ndarrays, H x W x 3
+            At least one image, as `__call__` takes them.
+
+        Returns
+        -------
+        ndarray of float32, shape (N, C, height, width)
+            The mean subtracted, cropped to the centre, and scaled as in the training.
+
+        Raises
+        ------
+        UserError
+            There is no image, or the images do not have the size that the mean has.
+        """
         settings = self.preprocessing
         inputs = []
         for image in images:

@@ -142,6 +142,7 @@ def train(
     Returns
     -------
     Training
+        The files that the training left, and what its log says: losses, F1 of the test passes.
 
     Raises
     ------
