@@ -302,8 +302,8 @@ def test_nothing_read_becomes_code() -> None:
 
 
 def test_files_of_others_are_read_through_limits() -> None:
-    """Whole files are read by `drml.io.limits` alone, but for those that the same command has written."""
-    own = {"io/limits.py", "io/machine.py", "io/shipped.py", "experiments/settings.py"}
+    """Whole files are read by `drml.io.limits` alone, but for those of the same command and of the kernel."""
+    own = {"io/child.py", "io/limits.py", "io/machine.py", "io/shipped.py", "experiments/settings.py"}
     for path in PACKAGE.rglob("*.py"):
         place = path.relative_to(PACKAGE).as_posix()
         if place in own or place.startswith("synth/"):

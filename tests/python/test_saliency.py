@@ -128,7 +128,7 @@ def test_the_command_writes_a_folder(tmp_path: Path, capsys: pytest.CaptureFixtu
     text = deploy.read_text().replace('top: "prob"', 'top: "p"')
     deploy.write_text(text)
     assert cli.main([*arguments, "--overwrite"]) == 1
-    assert "no layer makes 'prob' of one blob" in capsys.readouterr().err
+    assert "no layer makes 'prob' from one blob" in capsys.readouterr().err
 
 
 def test_the_largest_face_of_a_photo_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
