@@ -129,6 +129,7 @@ def test_an_exported_net_gives_the_same_without_caffe(folder: Path, tmp_path: Pa
     np.testing.assert_allclose(np.load(tmp_path / "found.npy"), expected, atol=1e-5)
     for path, options, message in (
         ("bare.onnx", {}, "has no mean image inside; give --mean"),
+        ("bare.onnx", {"mean": mean, "scale": 0.0}, "scale"),
         ("whole.onnx", {"scale": 2.0}, "has mean and scale inside; leave --mean and --scale out"),
         ("whole.onnx", {"net": files.net}, "is net and weights in one; leave --net out"),
         ("whole.onnx", {"aus": (1, 2)}, r"3 outputs, but 2 AUs given \(AU1, AU2\)"),

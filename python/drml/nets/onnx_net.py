@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from drml.io.checks import check_whole
 from drml.io.errors import UserError
 from drml.io.limits import PROTO_BYTES, check_file
 from drml.nets.onnx_metadata import PROBABILITIES, SCORES, Metadata
@@ -60,8 +61,7 @@ class OnnxNet:
 
     def __init__(self, source: str | Path | bytes, *, threads: int = 0) -> None:
         runtime = import_onnxruntime()
-        if threads < 0:
-            raise UserError(f"{threads} threads: give 0 (one per core) or more")
+        check_whole(threads, 0, "threads")
         self.name = "the exported net" if isinstance(source, bytes) else str(source)
         if not isinstance(source, bytes) and not Path(source).is_file():
             raise UserError(f"{source}: no such file; give what drml export-onnx wrote")

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.data.lmdb import read_mean
-from drml.io.checks import check_whole
+from drml.io.checks import check_factor, check_whole
 from drml.io.errors import UserError
 from drml.nets.net import CaffeNet
 from drml.nets.onnx_metadata import Metadata
@@ -205,5 +205,5 @@ def _onnx_preprocessing(
         raise UserError(f"{path}: has no mean image inside; give --mean, or export it with --mean")
     found = read_mean(Path(mean))
     if scale is not None:
-        return Preprocessing(scale, "as given", found, str(mean))
+        return Preprocessing(check_factor(scale, "scale"), "as given", found, str(mean))
     return Preprocessing(metadata.scale, "the file", found, str(mean))
