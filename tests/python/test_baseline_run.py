@@ -164,7 +164,7 @@ def test_features_appear_whole_or_not_at_all(fold: Path) -> None:
 def test_data_without_landmarks_are_to_be_prepared_again(fold: Path) -> None:
     (fold / "val_landmarks.npz").unlink()
     with pytest.raises(
-        UserError, match=r"val_landmarks\.npz: no landmarks were kept.*prepare the data again"
+        UserError, match=r"val_landmarks\.npz: there are no landmarks.*prepare the data again"
     ):
         small(fold)
     (fold / "val_landmarks.npz").write_bytes((fold / "test_landmarks.npz").read_bytes())

@@ -89,7 +89,7 @@ def test_a_name_that_is_no_text_ends_nothing(tmp_path: Path) -> None:
     assert [source.kind for source in found] == ["video", "image"]
     assert [frame.fault for frame in read_images(found[1:])] == [None]
     # OpenCV would crash.
-    with pytest.raises(Unreadable, match="OpenCV opens no video whose name is not UTF-8"):
+    with pytest.raises(Unreadable, match="OpenCV cannot open files whose name is not UTF-8"):
         Video(found[0])
 
 

@@ -25,7 +25,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 
 
 def test_data_without_landmarks_are_to_be_prepared_again(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no landmarks were kept with these data; prepare the data again"):
+    with pytest.raises(UserError, match="there are no landmarks with these data; prepare the data again"):
         read_landmarks(tmp_path / "test_landmarks.npz")
 
 

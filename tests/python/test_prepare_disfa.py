@@ -252,7 +252,7 @@ def test_frames_known_to_be_bad_are_left_out(
         ("video,first,last\nSN001,3,-4\n", "line 2: 'SN001,3,-4'"),
         ("video,first,last\nSN001,3,2\n", "line 2: last frame 2 is before the first, 3"),
         ("SN001,3,4\n", "not a list of frames; its first line is video,first,last"),
-        ("video,first,last\nsn001,3,4\n", "none of its frames is among the data; a video is named as SN001"),
+        ("video,first,last\nsn001,3,4\n", "the data have none of these frames; videos are named like SN001"),
         ("\xff", "cannot be read as a list of frames"),
     ):
         listed.write_text(text, encoding="latin-1")

@@ -136,7 +136,7 @@ def test_bad_lines_are_named(tmp_path: Path, change: dict[str, str], said: str) 
         ("subject,AU1", "line 1: no column 'path'"),
         ("path,subject", "no column of an AU"),
         ("path,AU1,AU1", "two columns are named 'AU1'"),
-        ("path,AU1,age", "column 'age' is none of path, subject"),
+        ("path,AU1,age", "column 'age' is not one of path, subject"),
         ("path,AU1,x1,y1", "2 columns of landmarks; they are x1, y1 .. for 49 points"),
     ],
 )
@@ -165,7 +165,7 @@ def test_bad_landmarks_are_told(tmp_path: Path) -> None:
     path = write_faces(tmp_path)
     rows = [with_points(row, points_at(0.1, 0)) for row in csv.DictReader(path.open())]
     rows[1]["y3"] = "high"
-    with pytest.raises(UserError, match="line 3: 'high' is no coordinate of a landmark"):
+    with pytest.raises(UserError, match="line 3: 'high' is not a coordinate of a landmark"):
         listed.read(write_list(tmp_path, rows))
     rows[1].update(with_points({}, np.ones((49, 2))))
     with pytest.raises(UserError, match="line 3: landmarks all in one point"):

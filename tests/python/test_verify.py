@@ -45,7 +45,7 @@ def test_a_good_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert result["absent"] == {"AU1": 1, "AU2": 2, "AU12": 3}
     assert result["unknown"] == {"AU1": 2, "AU2": 2, "AU12": 0}
     (tmp_path / "train.csv").rename(tmp_path / "other.csv")
-    with pytest.raises(UserError, match=r"no manifest beside it \(train\.csv\)"):
+    with pytest.raises(UserError, match=r"its manifest train\.csv is missing; give the path"):
         verify(path)
     assert verify(path, tmp_path / "other.csv")["records"] == 6
     (tmp_path / "other.csv").rename(tmp_path / "train.csv")

@@ -1,4 +1,4 @@
-"""Action units (AUs) of FACS: their names, the sets that the data sets code, and label values.
+"""Action units (AUs) of FACS: their names, the AUs that each data set codes, and the values of labels.
 
 A label is one of three integers: ``PRESENT`` (+1), ``ABSENT`` (-1), ``UNKNOWN`` (0). Losses and
 metrics ignore unknown labels.
@@ -39,7 +39,7 @@ BP4D_AUS: tuple[int, ...] = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 DISFA_AUS: tuple[int, ...] = (1, 2, 4, 6, 9, 12, 25, 26)
 ALL_AUS: tuple[int, ...] = tuple(AU_NAMES)
 
-# Share of coded frames in which an AU is present, in BP4D.
+# Share of BP4D's coded frames in which an AU is present.
 BP4D_BASE_RATES: dict[int, float] = {
     1: 0.210,
     2: 0.170,
@@ -57,12 +57,12 @@ BP4D_BASE_RATES: dict[int, float] = {
 
 
 def parse_aus(text: str) -> tuple[int, ...]:
-    """Read AUs as a user writes them: ``1,2,4`` or ``AU1 AU2``.
+    """Read a list of AUs as users write it: ``1,2,4`` or ``AU1 AU2``.
 
     Raises
     ------
     UserError
-        No AU, one twice, or what is no number.
+        The list is empty, has an AU twice, or has something that is not a number.
 
     Examples
     --------
@@ -90,7 +90,7 @@ def list_aus(aus: Iterable[int]) -> str:
 
 
 def is_au(text: str) -> bool:
-    """Say whether a text is the number of an AU: digits, at most four.
+    """Return whether a text is the number of an AU: one to four digits.
 
     Examples
     --------

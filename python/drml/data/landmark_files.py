@@ -1,8 +1,8 @@
-"""The landmarks of prepared faces: an ``.npz`` beside each LMDB and its manifest.
+"""The landmarks of prepared faces, in an ``.npz`` file next to each LMDB.
 
-``fold1/test_lmdb`` has ``fold1/test_landmarks.npz`` with ``keys`` (N byte strings, those of the LMDB) and
-``landmarks`` (N x 49 x 2, float32): x and y of each point in pixels of the registered face, pixel centres at
-whole numbers, in the order that `drml.data.registration` tells.
+``fold1/test_lmdb`` has ``fold1/test_landmarks.npz`` with ``keys`` (N byte strings, the keys of the LMDB) and
+``landmarks`` (N x 49 x 2, float32): x and y of each point in pixels of the registered face, with pixel
+centres at whole numbers, in the order that `drml.data.registration` describes.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from drml.io.limits import read_npz
 __all__ = ["POINTS", "landmarks_path", "read_landmarks", "write_landmarks"]
 
 POINTS = 49
-"""Landmarks of a face."""
+"""Number of landmarks of a face."""
 
 _AGAIN = "prepare the data again with drml prepare"
 
 
 def landmarks_path(lmdb: Path) -> Path:
-    """Name an LMDB's landmark file, there or not: ``fold1/test_lmdb`` -> ``fold1/test_landmarks.npz``."""
+    """Return the path of an LMDB's landmark file, which may not exist: ``fold1/test_landmarks.npz``."""
     manifest = manifest_path(lmdb)
     return manifest.with_name(manifest.stem + "_landmarks.npz")
 
@@ -38,16 +38,16 @@ def write_landmarks(path: str | Path, keys: Sequence[str], landmarks: ArrayLike)
     Parameters
     ----------
     path : path
-        The file; it gets its name only when it is whole.
+        The file to write; it appears when it is complete.
     keys : sequence of str
-        N keys of ASCII.
+        N keys, in ASCII.
     landmarks : array_like, shape (N, 49, 2)
         In pixels of the registered face.
 
     Raises
     ------
     OSError
-        It cannot be written; nothing of it is left.
+        The file cannot be written; nothing of it is left.
     """
     points = np.asarray(landmarks, np.float32)
     if points.shape != (len(keys), POINTS, 2):
@@ -57,18 +57,18 @@ def write_landmarks(path: str | Path, keys: Sequence[str], landmarks: ArrayLike)
 
 
 def read_landmarks(path: str | Path) -> Mapping[str, NDArray[np.float32]]:
-    """Read landmarks: the key of a record -> float32 (49, 2).
+    """Read landmarks: key of a record -> float32 (49, 2).
 
     Raises
     ------
     UserError
-        The file is missing (data prepared before landmarks were kept have none) or damaged.
+        The file is missing, as for faces that were prepared without landmarks, or damaged.
     """
     path = Path(path)
     try:
         keys, points = read_npz(path, ("keys", "landmarks")).values()
     except FileNotFoundError:
-        raise UserError(f"{path}: no landmarks were kept with these data; {_AGAIN}") from None
+        raise UserError(f"{path}: there are no landmarks with these data; {_AGAIN}") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as landmarks ({error}); {_AGAIN}") from None
     good = keys.dtype.kind == "S" and keys.ndim == 1 and points.shape == (len(keys), POINTS, 2)

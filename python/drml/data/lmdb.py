@@ -1,4 +1,4 @@
-"""LMDBs of encoded images with labels, as Caffe and our ``MultiLabelData`` layer read them, and back."""
+"""Writes and reads LMDBs of encoded images with labels, as Caffe and the `MultiLabelData` layer use them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from drml.io.messages import BlobProto, Datum
 __all__ = ["Item", "check_lmdb", "read_lmdb", "read_mean", "write_lmdb", "write_mean"]
 
 _FIRST_MAP = 64 << 20
-_BATCH = 1000  # records a transaction: what a crash can lose, and what memory holds
+_BATCH = 1000  # records of a transaction, which are held in memory
 
-_EXCHANGE = "make it again, and to exchange data in use write a new folder and rename it"
+_EXCHANGE = "prepare it again; to replace data that are in use, write a new folder and rename it"
 
 Buffer = bytes | memoryview
 
@@ -44,14 +44,14 @@ def write_lmdb(
     *,
     shape: tuple[int, int, int] = (3, 200, 200),
 ) -> int:
-    """Write a database that appears when it is complete.
+    """Write a database, which appears when it is complete.
 
     Parameters
     ----------
     path : path-like
         The folder to make; it must not exist.
     items : iterable of (key, image, labels)
-        Keys in ascending order, so that pages fill up and Caffe reads in file order.
+        Keys must ascend, so that pages fill up and Caffe reads in file order.
     shape : tuple, keyword-only
         Channels, height and width of the images.
 
@@ -63,7 +63,7 @@ def write_lmdb(
     Raises
     ------
     UserError
-        Nothing can be written there, or the disk is full; what was written is removed.
+        The folder cannot be written, or the disk is full; what was written is removed.
     """
     path = Path(path)
     if path.exists():
@@ -81,7 +81,7 @@ def write_lmdb(
 def _write(
     folder: Path, items: Iterable[tuple[str, bytes, Sequence[int]]], shape: tuple[int, int, int]
 ) -> int:
-    # Without a lock file, since nobody else knows the folder; one sync at the end instead of one a batch.
+    # No lock file, because nobody else knows the folder; one sync at the end instead of one for each batch.
     env = lmdb.open(str(folder), map_size=_FIRST_MAP, lock=False, sync=False, readahead=False)
     try:
         count = 0
@@ -115,12 +115,12 @@ def _put(env: lmdb.Environment, batch: list[tuple[bytes, bytes]]) -> None:
                     transaction.put(key, value, append=True)
             return
         except lmdb.MapFullError:
-            # The transaction was taken back as a whole: once more, with room.
+            # The whole transaction was rolled back: enlarge the map and try again.
             env.set_mapsize(env.info()["map_size"] * 2)
 
 
 def check_lmdb(path: Path | str) -> int:
-    """Look at a database's pages before the library maps them: see `drml.io.lmdb_pages`.
+    """Check the pages of a database before the library maps them; see `drml.io.lmdb_pages`.
 
     Returns
     -------
@@ -130,7 +130,7 @@ def check_lmdb(path: Path | str) -> int:
     Raises
     ------
     UserError
-        It is missing, empty, truncated, damaged or no LMDB.
+        The database is missing, empty, truncated, damaged or not an LMDB.
     """
     path = Path(path)
     data = path / "data.mdb"
@@ -148,13 +148,13 @@ def check_lmdb(path: Path | str) -> int:
 
 
 def read_lmdb(path: Path | str, keys: Sequence[str] | None = None) -> Iterator[Item]:
-    """Read a database in the order of its keys, or some of its records.
+    """Read all records of a database in the order of its keys, or some records.
 
     Parameters
     ----------
     path : path-like
     keys : sequence of str, optional
-        Read these alone, in this order, and leave out what is not there.
+        Read only these records, in this order; keys that do not exist are ignored.
 
     Yields
     ------
@@ -164,12 +164,12 @@ def read_lmdb(path: Path | str, keys: Sequence[str] | None = None) -> Iterator[I
     Raises
     ------
     UserError
-        The database is missing, empty, truncated or damaged, is written to meanwhile, or holds a record that
-        is no encoded image: named by its key.
+        The database is missing, empty, truncated, damaged, or written to while it is read, or a record is not
+        an encoded image; the message names its key.
     """
     path = Path(path)
     check_lmdb(path)
-    # No lock: the folder may be read-only, and nothing writes to a finished database.
+    # No lock file: the folder may be read-only, and nothing writes to a finished database.
     try:
         env = lmdb.open(str(path), readonly=True, lock=False, readahead=True)
     except lmdb.Error as error:
@@ -193,7 +193,7 @@ def read_lmdb(path: Path | str, keys: Sequence[str] | None = None) -> Iterator[I
                 if len(datum.labels) > LABELS:
                     raise UserError(f"{path}: record {key} has {len(datum.labels)} labels, over {LABELS}")
                 yield Item(key, datum.data, tuple(datum.labels))
-                # Before the map is touched again: a page that the file no longer has would end the process.
+                # Check before the map is touched again: reading a page that is gone would end the process.
                 if _state(data) != opened:
                     raise UserError(f"{path}: written to or cut short while it was read; {_EXCHANGE}")
     except lmdb.Error as error:
@@ -203,7 +203,7 @@ def read_lmdb(path: Path | str, keys: Sequence[str] | None = None) -> Iterator[I
 
 
 def _state(file: IO[bytes]) -> tuple[int, int]:
-    """Return what every write to an open file changes; another file of its name does not."""
+    """Return size and time of an open file, which change with every write to it."""
     info = os.fstat(file.fileno())
     return info.st_size, info.st_mtime_ns
 
@@ -239,7 +239,7 @@ def read_mean(path: Path | str) -> np.ndarray:
     Raises
     ------
     UserError
-        The file is missing, or is no mean image.
+        The file is missing or not a mean image.
     """
     path = Path(path)
     try:
@@ -247,7 +247,7 @@ def read_mean(path: Path | str) -> np.ndarray:
     except OSError as error:
         raise UserError(f"{path}: the mean image cannot be read ({error.strerror})") from None
     except DecodeError:
-        raise UserError(f"{path}: not a mean image (no BlobProto)") from None
+        raise UserError(f"{path}: not a mean image (not a BlobProto)") from None
     shape = (blob.channels, blob.height, blob.width)
     if blob.num != 1 or len(blob.data) != np.prod(shape) or not len(blob.data):
         raise UserError(f"{path}: not a mean image ({len(blob.data)} values for {blob.num} x {shape})")

@@ -1,4 +1,4 @@
-"""Manifests: the CSV beside each prepared LMDB, one row a record.
+"""Manifests: the CSV file next to each prepared LMDB, with one row for each record.
 
 The columns are key, source, subject, task, frame, and one for each AU (``AU1``); labels are 1 (present),
 -1 (absent) and 0 (unknown).
@@ -37,7 +37,7 @@ _LABELS = {str(value): value for value in (PRESENT, ABSENT, UNKNOWN)}
 
 
 class Row(NamedTuple):
-    """One record: where its face comes from, whose it is, and K labels in {-1, 0, 1}."""
+    """One record: its key, image, subject, task, frame, and K labels in {-1, 0, 1}."""
 
     key: str
     source: str
@@ -57,8 +57,8 @@ class Manifest:
 
 
 def manifest_path(lmdb: Path) -> Path:
-    """Name the manifest of an LMDB folder, there or not: ``fold1/test_lmdb`` -> ``fold1/test.csv``."""
-    path = Path(os.path.abspath(lmdb))  # noqa: PTH100 - "." must get its name, links must keep theirs
+    """Return the path of an LMDB's manifest, which may not exist: ``fold1/test.csv`` for ``test_lmdb``."""
+    path = Path(os.path.abspath(lmdb))  # noqa: PTH100 - "." needs a name, and links must keep theirs
     manifest = path.with_name(path.name.removesuffix(LMDB_SUFFIX) + ".csv")
     return lmdb.with_name(manifest.name) if lmdb.name else manifest
 
@@ -69,7 +69,7 @@ def write_manifest(path: str | Path, aus: Sequence[int], rows: Iterable[Row]) ->
     Raises
     ------
     OSError
-        The file cannot be written; what was written of it stays.
+        The file cannot be written; it may be incomplete.
     """
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -83,12 +83,12 @@ def read_manifest(path: str | Path) -> Manifest:
     Raises
     ------
     UserError
-        It is missing, or is no manifest, or a row is at fault: named with its line.
+        The file is missing or not a manifest, or a row is invalid; the message names its line.
     """
     path = Path(path)
     aus = read_aus(path)
     rows: dict[str, Row] = {}
-    # Rows have the same few people, tasks and labels over and over: one object of each will do.
+    # Rows repeat the same few subjects, tasks and labels, so they share one object of each.
     known: dict[tuple[int, ...], tuple[int, ...]] = {}
     for line, row in _rows(path):
         if row.key in rows:
@@ -103,21 +103,21 @@ def read_manifest(path: str | Path) -> Manifest:
 
 
 def iterate_manifest(path: str | Path) -> Iterator[Row]:
-    """Read a manifest row by row, in the order of the file, and keep none.
+    """Read a manifest row by row, in the order of the file, in constant memory.
 
-    That a key comes twice is not noticed.
+    Duplicate keys are not detected.
 
     Raises
     ------
     UserError
-        As `read_manifest`, when the row's turn comes.
+        As `read_manifest`, when the row is reached.
     """
     for _, row in _rows(Path(path)):
         yield row
 
 
 def _rows(path: Path) -> Iterator[tuple[int, Row]]:
-    """Yield the number of a row's line, and the row."""
+    """Yield each row with the number of its line."""
     with _reading(path), open_list(path) as file:
         reader = csv.reader(file)
         header = next(reader, [])
@@ -128,11 +128,11 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
 
 @contextlib.contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn what can go wrong into a `UserError`."""
+    """Turn errors of reading into a `UserError`."""
     try:
         yield
     except FileNotFoundError:
-        raise UserError(f"{path}: no such manifest; name the CSV that belongs to the LMDB") from None
+        raise UserError(f"{path}: no such manifest; give the CSV file that belongs to the LMDB") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a manifest ({error})") from None
 
@@ -143,7 +143,7 @@ def read_aus(path: str | Path) -> tuple[int, ...]:
     Raises
     ------
     UserError
-        It is missing or is no manifest.
+        The file is missing or not a manifest.
     """
     path = Path(path)
     with _reading(path), open_list(path) as file:

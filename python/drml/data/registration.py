@@ -1,4 +1,4 @@
-"""Landmarks -> a face of fixed size, by the least-squares similarity transform.
+"""Registers faces: landmarks are brought to a reference shape by the least-squares similarity transform.
 
 The 49 landmarks, in order: 0-4 and 5-9 the brows, image left to right; 10-13 the nose bridge, top to tip;
 14-18 the nose base; 19-24 and 25-30 the eyes, each from its image-left corner clockwise; 31-42 the outer
@@ -29,7 +29,7 @@ SIZE = 200
 """Side of the registered face in pixels."""
 
 _FARTHEST = 1e6  # pixels from the origin: no image is as large, and squares of these are exact enough
-_MIN_SPREAD = 1.0  # pixels (root mean square around the mean): below this there is no face to speak of
+_MIN_SPREAD = 1.0  # pixels, root mean square around the mean: a smaller shape cannot be a face
 
 # The left half of a mean face, in units of the distance between the eye centres, with the origin midway
 # between them; x to the image's right, y down. Proportions are those of common anthropometric means: the
@@ -43,8 +43,8 @@ _LIPS_BELOW = [(0.0, 1.33), (-0.12, 1.32), (-0.26, 1.26)]
 _INSIDE = [(-0.12, 1.11), (0.0, 1.12)]
 _INSIDE_BELOW = [(0.0, 1.17), (-0.12, 1.16)]
 
-# With these two, the chin stays above y = 187 and a forehead's height of brows is left above them, so that
-# the centre crop of 170 pixels keeps the brows, their furrows and the chin.
+# With these values, the chin stays above y = 187, and there is enough forehead above the brows that the
+# centre crop of 170 pixels keeps the brows, their furrows and the chin.
 _EYE_DISTANCE = 68.0
 _EYES_AT = (99.5, 60.0)
 
@@ -87,7 +87,7 @@ _OF_66 = np.arange(17, 66)
 
 
 def fault(points: np.ndarray) -> str | None:
-    """Say what is wrong with a set of landmarks, or None where nothing is."""
+    """Return what is wrong with a set of landmarks, or None."""
     points = np.asarray(points)
     if points.ndim != 2 or points.shape[1] != 2:
         return f"landmarks have the shape {points.shape}, not (49, 2)"
@@ -96,14 +96,14 @@ def fault(points: np.ndarray) -> str | None:
     if not np.issubdtype(points.dtype, np.number) or not np.isfinite(points).all():
         return "landmarks that are not numbers"
     if np.abs(points).max() > _FARTHEST:
-        return "landmarks far outside of any image"
+        return "landmarks far outside any image"
     if np.sqrt(((points - points.mean(axis=0)) ** 2).sum(axis=1).mean()) < _MIN_SPREAD:
         return "landmarks all in one point"
     return None
 
 
 def to49(points: np.ndarray) -> np.ndarray:
-    """Map 49, 66 or 68 points onto the 49.
+    """Select the 49 points from 49, 66 or 68.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def to49(points: np.ndarray) -> np.ndarray:
         return points[_OF_66]
     if points.shape == (68, 2):
         return points[_OF_68]
-    raise UserError(f"landmarks of the shape {points.shape}: 49, 66 or 68 points of x and y are understood")
+    raise UserError(f"landmarks of the shape {points.shape}: 49, 66 or 68 points of x and y are needed")
 
 
 def five_points(points: np.ndarray) -> np.ndarray:
@@ -129,14 +129,14 @@ def five_points(points: np.ndarray) -> np.ndarray:
 
 
 def similarity(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
-    """Find the rotation, scale and shift that take ``src`` nearest to ``dst`` in least squares.
+    """Find the rotation, scale and shift that map ``src`` to ``dst`` with the least squared error.
 
     Umeyama's closed form, without reflection.
 
     Parameters
     ----------
     src, dst : ndarray, shape (N, 2)
-        Points and where each should come to lie; N >= 2.
+        Points, and the point to which each should be mapped; N >= 2.
 
     Returns
     -------
@@ -152,19 +152,17 @@ def similarity(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
     src = np.asarray(src, np.float64)
     dst = np.asarray(dst, np.float64)
     if src.shape != dst.shape or src.ndim != 2 or src.shape[1] != 2 or len(src) < 2:
-        raise ValueError(
-            f"points of the shapes {src.shape} and {dst.shape}: two times (N, 2), N >= 2, needed"
-        )
+        raise ValueError(f"points of the shapes {src.shape} and {dst.shape}: both must be (N, 2), N >= 2")
     if not (np.isfinite(src).all() and np.isfinite(dst).all()):
         raise ValueError("points that are not finite numbers")
     src_mean, dst_mean = src.mean(axis=0), dst.mean(axis=0)
     a, b = src - src_mean, dst - dst_mean
     spread = (a**2).sum()
-    # Below rounding of the coordinates themselves the points coincide and no scale is defined.
+    # If the spread is below the coordinates' rounding, the points coincide and no scale is defined.
     if spread <= len(src) * (np.finfo(np.float64).eps * 16 * (1 + np.abs(src).max())) ** 2:
         raise ValueError("source points all in one point: no transform is defined")
-    # In two dimensions the best rotation without reflection is that of one complex number: the closed
-    # form of Umeyama's SVD, with its sign correction already in it.
+    # In two dimensions, the best rotation without reflection is that of a complex number: the closed form of
+    # Umeyama's SVD, including its sign correction.
     real = (a * b).sum() / spread
     imag = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / spread
     linear = np.array([[real, -imag], [imag, real]])
@@ -172,12 +170,12 @@ def similarity(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
 
 
 def transform(landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """Give the transform (2, 3) from the image to the registered face of ``size`` pixels.
+    """Return the transform (2, 3) from the image to the registered face of ``size`` pixels.
 
     Raises
     ------
     UserError
-        Landmarks of a wrong count, not finite, or all in one point.
+        The landmarks are of a wrong number, not finite, or all in one point.
     """
     landmarks = np.asarray(landmarks)
     wrong = fault(landmarks)
@@ -192,7 +190,7 @@ def transform(landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
 
 
 def place(landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """Give the places of an image's landmarks in its registered face: float64, shape (N, 2), in pixels.
+    """Map landmarks of an image to its registered face: float64, shape (N, 2), in pixels.
 
     Raises
     ------
@@ -209,26 +207,26 @@ def place(landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
 
 
 def register(image: np.ndarray, landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """Cut the face out of ``image``, upright and of fixed size.
+    """Cut the face out of an image, upright and of a fixed size.
 
     Parameters
     ----------
     image : ndarray of uint8, shape (H, W) or (H, W, C)
-        The picture.
+        The image.
     landmarks : ndarray, shape (49, 2), (66, 2), (68, 2) or (5, 2)
-        x and y in its pixels, 0-based. Five points: eye centres, nose tip, mouth corners.
+        x and y in pixels of the image, counted from 0. Five points are eye centres, nose tip, mouth corners.
     size : int
         Side of the result.
 
     Returns
     -------
     ndarray of uint8, shape (size, size) or (size, size, C)
-        Beyond the picture's edge its last pixels go on.
+        The registered face; beyond the edges of the image, its outermost pixels are repeated.
 
     Raises
     ------
     UserError
-        Landmarks of a wrong count, not finite, all in one point, or for the most part outside the image.
+        The landmarks are of a wrong number, not finite, all in one point, or mostly outside the image.
 
     Examples
     --------
@@ -250,17 +248,17 @@ def register(image: np.ndarray, landmarks: np.ndarray, size: int = SIZE) -> np.n
 
 
 def whole(image: np.ndarray, size: int = SIZE) -> np.ndarray:
-    """Bring an image that is a registered face to ``size`` pixels.
+    """Resize an image that is a registered face to ``size`` pixels.
 
     Raises
     ------
     UserError
-        It is not square, as registered faces are.
+        The image is not square, as registered faces are.
     """
     height, width = image.shape[:2]
     if height != width:
         raise UserError(
-            f"the image ({width}x{height}) is not square; without landmarks it must be a face as it is"
+            f"the image ({width}x{height}) is not square; without landmarks it must be a registered face"
         )
     if width == size:
         return image
@@ -269,12 +267,12 @@ def whole(image: np.ndarray, size: int = SIZE) -> np.ndarray:
 
 
 def _shrunk(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Average blocks of pixels first where the warp shrinks by 2 or more: it samples, and would alias."""
+    """Average blocks of pixels if the warp shrinks by 2 or more, because its sampling would alias."""
     factor = int(1 / max(np.hypot(matrix[0, 0], matrix[1, 0]), 1e-6) + 1e-6)
     if factor < 2:
         return image, matrix
     height, width = image.shape[:2]
-    # Only the part that the face needs, a few pixels more on each side.
+    # Only the part that the face needs, with a few more pixels on each side.
     back = cv2.invertAffineTransform(matrix)
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]], np.float64) - 0.5
     corners = corners @ back[:, :2].T + back[:, 2]
@@ -286,7 +284,7 @@ def _shrunk(image: np.ndarray, matrix: np.ndarray, size: int) -> tuple[np.ndarra
     high = low + cells * factor
     part = image[low[1] : high[1], low[0] : high[0]]
     part = cv2.resize(part, (int(cells[0]), int(cells[1])), interpolation=cv2.INTER_AREA)
-    # Cell j covers the pixels low + j*factor ... + factor - 1; its centre is half a cell further.
+    # Cell j covers the pixels low + j*factor ... + factor - 1; its centre is half a cell further on.
     linear = matrix[:, :2] * factor
     shift = matrix[:, 2] + matrix[:, :2] @ (low + (factor - 1) / 2)
     return part, np.column_stack([linear, shift])

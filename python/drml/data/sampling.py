@@ -1,4 +1,4 @@
-"""Sampling of training frames: for each AU and video, so many frames with the AU and so many without.
+"""Sampling of training frames: for each AU and video, a number of frames with the AU and one without.
 
 Only the training split is sampled; the validation and test splits keep every frame.
 """

@@ -1,4 +1,4 @@
-"""Check an LMDB against its manifest and landmarks: keys, order, labels, and that every image decodes."""
+"""Checks an LMDB against its manifest and landmarks: keys, order, labels, and that every image decodes."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def verify(
     size: int | None = None,
     progress: bool = False,
 ) -> dict[str, Any]:
-    """Check a prepared LMDB record by record, and that its landmarks, where there are any, are of its keys.
+    """Check a prepared LMDB record by record, and that its landmarks, if it has any, have the same keys.
 
     Parameters
     ----------
     lmdb_dir : path-like
         The database's folder.
     manifest : path-like, optional
-        Its CSV; by default the one beside it (``train_lmdb`` -> ``train.csv``).
+        Its CSV file; by default the one next to it (``train_lmdb`` -> ``train.csv``).
     size : int, optional, keyword-only
-        Side that every image must have; by default the one in the ``summary.json`` of the prepared
-        folder, or 200 where there is none.
+        Side that every image must have; by default that in the ``summary.json`` of the prepared folder, or
+        200 if there is none.
     progress : bool, keyword-only
         Show a progress bar.
 
@@ -54,13 +54,13 @@ def verify(
     Raises
     ------
     UserError
-        At the first fault, naming the record's key.
+        At the first fault; the message names the key of the record.
     """
     lmdb_dir = Path(lmdb_dir)
     entries = check_lmdb(lmdb_dir)
     manifest = _sibling(lmdb_dir) if manifest is None else Path(manifest)
     aus = [f"AU{au}" for au in read_aus(manifest)]
-    # Row by row, beside the records: a database of any length takes no more memory than another.
+    # Rows are read along with the records, so that memory does not grow with the database.
     rows = iterate_manifest(manifest)
     size = size or _prepared_size(lmdb_dir)
     counts = {value: [0] * len(aus) for value in (1, -1, 0)}
@@ -98,7 +98,7 @@ def verify(
 def _sibling(lmdb_dir: Path) -> Path:
     manifest = manifest_path(lmdb_dir)
     if not manifest.is_file():
-        raise UserError(f"{lmdb_dir}: no manifest beside it ({manifest.name}); name its CSV")
+        raise UserError(f"{lmdb_dir}: its manifest {manifest.name} is missing; give the path of its CSV file")
     return manifest
 
 
@@ -134,7 +134,7 @@ def _compare(
 
 
 def _batches(items: Iterator[Item], size: int) -> Iterator[list[tuple[Item, str | None]]]:
-    """Decode on all cores (OpenCV lets go of Python's lock), a batch at a time, in order."""
+    """Decode batches in order, on all cores, as OpenCV releases the global interpreter lock."""
 
     def fault(item: Item) -> str | None:
         try:

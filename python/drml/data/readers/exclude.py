@@ -1,4 +1,4 @@
-"""Frames that the user knows to be bad, such as those of DISFA on which the landmarks lie beside the face."""
+"""Leaves out frames that the user knows to be bad, such as those whose landmarks miss the face."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ def read_ranges(path: str | Path) -> dict[str, list[range]]:
     Parameters
     ----------
     path : path
-        CSV with the header ``video,first,last``. A video is ``F001_T1`` in BP4D, ``SN001`` in DISFA; frames
-        count as in the data set's own labels, `last` included.
+        CSV file with the header ``video,first,last``. A video is named ``F001_T1`` in BP4D and ``SN001`` in
+        DISFA; frames are numbered as in the data set's labels, and `last` is included.
 
     Returns
     -------
     dict of str to list of range
-        By video.
+        The ranges of each video.
 
     Raises
     ------
     UserError
-        It cannot be read, or a line is at fault: named by its number.
+        It cannot be read, or a line is invalid; the message names the line.
     """
     path = Path(path)
     found: dict[str, list[range]] = {}
@@ -63,12 +63,12 @@ def read_ranges(path: str | Path) -> dict[str, list[range]]:
 
 
 def exclude(scan: Scan, path: str | Path) -> None:
-    """Take the frames of a list out of a scan's records and count them as skipped.
+    """Remove the frames of a list from the records of a scan, and count them as skipped.
 
     Raises
     ------
     UserError
-        The list is at fault, or there is none of its frames.
+        The list is invalid, or the data have none of its frames.
     """
     ranges = read_ranges(path)
     kept = []
@@ -79,6 +79,6 @@ def exclude(scan: Scan, path: str | Path) -> None:
             kept.append(record)
     if ranges and len(kept) == len(scan.records):
         videos = sorted({record.video for record in kept})
-        example = f"; a video is named as {videos[0]}" if videos else ""
-        raise UserError(f"{path}: none of its frames is among the data{example}")
+        example = f"; videos are named like {videos[0]}" if videos else ""
+        raise UserError(f"{path}: the data have none of these frames{example}")
     scan.records[:] = kept

@@ -1,4 +1,4 @@
-"""Image files and frames of videos -> BGR arrays of 8 bits; what was converted is said."""
+"""Reads image files and frames of videos as 8-bit BGR arrays, and reports conversions."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _OF_16_BITS = np.round(np.arange(1 << 16) / 257).astype(np.uint8)
 
 
 class ImageReader:
-    """Reads images one after the other, out of files and out of videos.
+    """Reads images one after the other from files and videos.
 
-    The last video stays open: its frames, asked for in their order, are decoded in one go.
+    The last video stays open, so that frames that are read in their order are decoded in one pass.
     """
 
     def __init__(self) -> None:
@@ -36,13 +36,13 @@ class ImageReader:
         self.close()
 
     def close(self) -> None:
-        """Let go of the video that is open, if any."""
+        """Close the video that is open, if any."""
         if self._video is not None:
             self._video.close()
             self._video = None
 
     def load(self, image: Path | VideoFrame) -> tuple[np.ndarray, str | None]:
-        """Read an image as BGR, 8 bits; see :func:`load_bgr`, also for what it returns and raises."""
+        """Read an image as 8-bit BGR; parameters, results and errors are those of :func:`load_bgr`."""
         if isinstance(image, Path):
             return load_bgr(image)
         try:
@@ -51,7 +51,7 @@ class ImageReader:
             raise UserError(f"{image}: {str(error).removeprefix(f'{image.video}: ')}") from None
 
     def finish(self, video: Path) -> None:
-        """Check a video that was read to its last frame in use; see `VideoReader.finish`."""
+        """Check the rest of a video after its last frame in use was read; see `VideoReader.finish`."""
         self._opened(video).finish()
         self.close()
 
@@ -63,19 +63,19 @@ class ImageReader:
 
 
 def numbered(folder: Path, number: re.Pattern[str]) -> dict[int, Path]:
-    """Map frame number -> image of a folder; ``0042.jpg`` and ``42.jpg`` are both frame 42.
+    """Map frame numbers to the images of a folder; ``0042.jpg`` and ``42.jpg`` are both frame 42.
 
     Parameters
     ----------
     folder : Path
     number : pattern
-        Must match a whole name but for its ending; its only group is the number. Other files are passed
-        over, hidden ones among them.
+        Must match a whole name without its suffix; its only group is the number. Other files and hidden files
+        are ignored.
 
     Raises
     ------
     UserError
-        Two images have one number.
+        Two images have the same number.
     """
     found: dict[int, Path] = {}
     for path in folder.iterdir():
@@ -91,25 +91,24 @@ def numbered(folder: Path, number: re.Pattern[str]) -> dict[int, Path]:
 
 
 def load_bgr(path: Path | str) -> tuple[np.ndarray, str | None]:
-    """Read an image file as BGR, 8 bits.
+    """Read an image file as 8-bit BGR.
 
     Parameters
     ----------
     path : path-like
-        A JPEG or PNG file, or another kind that OpenCV reads.
+        A JPEG or PNG file, or a file of another format that OpenCV reads.
 
     Returns
     -------
     image : ndarray of uint8, shape (H, W, 3)
-        As stored: an EXIF orientation is not applied, since landmarks refer to the stored pixels.
+        As stored: an EXIF orientation is not applied, because landmarks refer to the stored pixels.
     note : str or None
-        Which conversion took place (``"greyscale"``, ``"CMYK"``, ``"16 bits"``, ``"alpha"``; several are
-        joined by commas), or None.
+        The conversions (``"greyscale"``, ``"CMYK"``, ``"16 bits"``, ``"alpha"``), joined by commas, or None.
 
     Raises
     ------
     UserError
-        The file is missing, empty or undecodable.
+        The file is missing or empty, or cannot be decoded.
     """
     path = Path(path)
     try:
@@ -125,7 +124,7 @@ def load_bgr(path: Path | str) -> tuple[np.ndarray, str | None]:
 
 
 def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
-    """Decode the bytes of an image file; see :func:`load_bgr`, whose errors here name no file."""
+    """Decode the bytes of an image file as :func:`load_bgr` does; messages do not name the file."""
     if not data:
         raise UserError("the image has zero bytes")
     if is_cut_jpeg(data):
@@ -138,7 +137,7 @@ def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
         )
 
     notes = []
-    # OpenCV has converted it; the header still knows.
+    # OpenCV has converted the pixels; only the header tells.
     if jpeg_components(data) == 4:
         notes.append("CMYK")
     if image.ndim == 3 and image.shape[2] in (2, 4):
@@ -151,5 +150,5 @@ def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
         notes.append("16 bits")
         image = np.stack([_OF_16_BITS[row] for row in image])
     if image.dtype != np.uint8 or image.shape[2] != 3:
-        raise UserError(f"an image of {image.shape[2]} channels of {image.dtype} is not understood")
+        raise UserError(f"an image of {image.shape[2]} channels of {image.dtype} is not supported")
     return np.ascontiguousarray(image), ", ".join(notes) or None

@@ -1,15 +1,15 @@
-"""Images of one's own, listed in a CSV file -> records.
+"""Your own images, listed in a CSV file, read into records.
 
 ::
 
     path,subject,AU1,AU2,AU12,x1,y1,x2,y2, ... ,x68,y68
     anna/01.jpg,anna,1,-1,0,310.5,220.0, ...
 
-``path`` and at least one AU are needed. Paths are relative to the file's own folder and
-stay inside it. Labels are 1 (present),
--1 (absent), 0 or nothing (unknown); with ``labels="01"`` 1 (present), 0 (absent), 9 or nothing (unknown).
-``subject`` keeps the images of one person in one split. Landmarks are 49, 66, 68 or 5 points in pixels of
-the image, counted from 0; an image without any is taken as a registered face, as it is.
+``path`` and at least one AU are required. Paths are relative to the folder of the CSV file and must stay
+inside it. Labels are 1 (present), -1 (absent), and 0 or an empty cell (unknown); with ``labels="01"`` they
+are 1 (present), 0 (absent), and 9 or an empty cell (unknown). ``subject`` keeps the images of one person in
+one split. Landmarks are 49, 66, 68 or 5 points in pixels of the image, counted from 0. An image without
+landmarks must be a registered face.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ LABELS: dict[str, dict[str, int]] = {
     "signed": {"1": PRESENT, "-1": ABSENT, "0": UNKNOWN, "": UNKNOWN},
     "01": {"1": PRESENT, "0": ABSENT, "9": UNKNOWN, "": UNKNOWN},
 }
-"""What the cells of a list say, by the name of the notation."""
+"""Notation -> cell of a list -> label."""
 
 GROUPS = 30
-"""Where no subjects are given, images are dealt into so many groups that stand for them."""
+"""Number of groups that stand for the subjects if a list has none."""
 
 NO_SUBJECTS = "no subjects given, so that a person may be in several splits"
 
 _POINTS = re.compile(r"[xy][1-9][0-9]{0,2}")
 _AU = re.compile(r"AU([1-9][0-9]{0,3})")
-_LONGEST = 200  # letters of a subject: LMDB's keys have room for 511 bytes
+_LONGEST = 200  # letters of a subject; keys of an LMDB have at most 511 bytes
 _COUNTS = (49, 66, 68, 5)
 
 
@@ -64,9 +64,9 @@ def read(
     root : path-like
         The CSV file.
     aus : sequence of int, optional, keyword-only
-        The AUs of each record's labels; by default all that the list has, in its order.
+        The AUs of each record's labels; by default all AUs of the list, in its order.
     labels : {"signed", "01"}, keyword-only
-        How labels are written, see `LABELS`.
+        How labels are written; see `LABELS`.
     images_anywhere : bool, keyword-only
         Allow images outside the folder of the list.
     progress : bool, keyword-only
@@ -75,14 +75,14 @@ def read(
     Returns
     -------
     Scan
-        Records in the order subject, line; those without a known label are skipped. A record's landmarks are
-        (49, 2), (5, 2), or None.
+        Records in the order subject, line; images without a known label are skipped. A record's landmarks are
+        of shape (49, 2) or (5, 2), or None.
 
     Raises
     ------
     UserError
-        The file is none, or a line of it is at fault (a label that is none, an image that is not there,
-        landmarks that are no numbers): named with line and value.
+        The file is not such a list, or a line has an invalid label, landmarks that are not numbers, or an
+        image that does not exist; the message names the line and the value.
     """
     path = Path(root)
     try:
@@ -113,7 +113,7 @@ def read(
         if not images_anywhere and not _inside(cells[columns.path]):
             raise UserError(
                 f"{where}: image {cells[columns.path]!r} is outside of the list's folder; move the list,"
-                " or give --images-anywhere if you trust whoever wrote it"
+                " or give --images-anywhere if you trust its author"
             )
         if "\0" in cells[columns.path] or not cells[columns.path] or not image.is_file():
             raise UserError(f"{where}: image {cells[columns.path]!r} is not there (looked for {image})")
@@ -147,7 +147,7 @@ def read(
 
 
 class _Columns:
-    """Which column of the list is what."""
+    """The columns of the list: their positions by meaning."""
 
     def __init__(self, file: Path, header: list[str], aus: Sequence[int] | None) -> None:
         where = f"{file}: line 1"
@@ -173,7 +173,7 @@ class _Columns:
         ]
         if unknown:
             raise UserError(
-                f"{where}: column {unknown[0]!r} is none of path, subject, AU1 .., x1, y1, x2, y2 .."
+                f"{where}: column {unknown[0]!r} is not one of path, subject, AU1 .., x1, y1, x2, y2 .."
             )
         points = sum(bool(_POINTS.fullmatch(name)) for name in header)
         names = [f"{axis}{index}" for index in range(1, points // 2 + 1) for axis in "xy"]
@@ -199,14 +199,14 @@ def _label(where: str, au: int, cell: str, notation: str) -> int:
 
 
 def _landmarks(where: str, cells: list[str]) -> np.ndarray | None:
-    """Read a line's landmarks; none where all its cells are empty."""
+    """Read the landmarks of a line; None if all its cells are empty."""
     if not any(cells):
         return None
     try:
         points = np.array([float(cell) for cell in cells]).reshape(-1, 2)
     except ValueError:
         wrong = next(cell for cell in cells if not _is_number(cell))
-        raise UserError(f"{where}: {wrong!r} is no coordinate of a landmark") from None
+        raise UserError(f"{where}: {wrong!r} is not a coordinate of a landmark") from None
     fault = registration.fault(points)
     if fault:
         raise UserError(f"{where}: {fault}")
@@ -222,7 +222,7 @@ def _is_number(cell: str) -> bool:
 
 
 def _inside(path: str) -> bool:
-    """Whether a path of the list stays below the list's folder; where links in there lead is not looked at.
+    """Return whether a path of the list stays below the list's folder; symbolic links are not resolved.
 
     Examples
     --------
@@ -233,5 +233,5 @@ def _inside(path: str) -> bool:
 
 
 def _group(path: str) -> str:
-    """Deal an image into a group by its name alone: the same one wherever the list is read."""
+    """Assign an image to a group by its path in the list alone, so that the group is always the same."""
     return f"group{zlib.crc32(path.encode()) % GROUPS + 1:02d}"

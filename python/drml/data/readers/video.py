@@ -1,10 +1,10 @@
-"""Frames inside a video file, by their place in it, decoded in order and never sought.
+"""Reads frames of a video file by their position, decoding in order, without seeking.
 
-Seeking lands where the codec's key frames or the container's index say, which is not always the frame
-asked for, and time stamps are no better guide: some codecs' do not count frames. So a reader counts frames
-as it decodes them, those among them that the decoder says it cannot decode. Where fewer come out in the end
-than the file's header tells of, some were lost in silence, the numbers of the others are not to be trusted,
-and `VideoReader.finish` says so.
+Seeking follows the codec's key frames or the container's index, which do not always lead to the requested
+frame, and time stamps are no better: those of some codecs do not count frames. A reader therefore counts the
+frames as it decodes them, including those that the decoder reports as undecodable. If fewer come out than the
+file's header says, some were lost silently, and the positions of the others cannot be trusted:
+`VideoReader.finish` raises an error.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class VideoFrame:
     ----------
     video : Path
     index : int
-        Its place in the video, from 0.
+        Its position in the video, from 0.
     """
 
     video: Path
@@ -59,12 +59,12 @@ class VideoReader:
     ----------
     path : Path
     frames : int
-        How many frames the file's header tells of; 0 where it tells nothing.
+        The number of frames according to the file's header; 0 if it has none.
 
     Raises
     ------
     UserError
-        The file is missing, or no video that OpenCV can read.
+        The file is missing, or is not a video that OpenCV can read.
     """
 
     def __init__(self, path: Path) -> None:
@@ -79,7 +79,7 @@ class VideoReader:
         self._ended = False
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._capture.release()
 
     def read(self, index: int) -> np.ndarray:
@@ -107,14 +107,14 @@ class VideoReader:
             self._grab()
         if self._at < index:
             raise UserError(f"the video ends after {self._at + 1} frames")
-        # The frame grabbed last can be had again; one that was passed over since it is damaged, cannot.
+        # The frame that was grabbed last can be retrieved; a damaged one that was skipped cannot.
         done, image = self._capture.retrieve() if self._at == index else (False, None)
         if not done or image is None:
             raise UserError("the frame cannot be decoded (damaged)")
         return np.asarray(image, np.uint8)
 
     def finish(self) -> int:
-        """Decode the rest and check that the count comes out.
+        """Decode the rest, and check the number of frames.
 
         Returns
         -------
@@ -124,24 +124,24 @@ class VideoReader:
         Raises
         ------
         UserError
-            The count is not what the file's header tells of: some were lost, it is not known which.
+            The number differs from that in the file's header: frames were lost, and it is unknown which.
         """
         while not self._ended:
             self._grab()
         found = self._at + 1
-        # More than the header tells of, all of them sound, are a fault of the header alone.
+        # If there are more frames than the header says, all of them intact, only the header is wrong.
         if found < self.frames or (found > self.frames > 0 and self._refused):
             raise UserError(
-                f"{self.path}: {found} frames can be decoded, its header says {self.frames}: which are lost"
-                " is not known; fetch this file again, or extract its frames into a folder"
+                f"{self.path}: {found} frames can be decoded, its header says {self.frames}: which ones are"
+                " lost is not known; fetch this file again, or extract its frames into a folder"
             )
         return found
 
     @property
     def fps(self) -> float:
-        """Frames a second, on average, as the header has it; 25 where it tells nothing of use."""
-        told = self._capture.get(cv2.CAP_PROP_FPS)
-        return told if math.isfinite(told) and 0 < told < 1000 else 25.0
+        """Average number of frames per second according to the header; 25 if that has no plausible value."""
+        rate = self._capture.get(cv2.CAP_PROP_FPS)
+        return rate if math.isfinite(rate) and 0 < rate < 1000 else 25.0
 
     def stream(self) -> Iterator[tuple[float, np.ndarray | None]]:
         """Decode all frames once, from the first to the last.
@@ -149,10 +149,10 @@ class VideoReader:
         Yields
         ------
         seconds : float
-            When the frame is shown, by its own time stamp, which need not be its number over the frame rate.
-            Where stamps do not rise, a frame lasts what it does on average.
+            Time of the frame by its own time stamp, which may differ from its number over the frame rate. If
+            the stamps do not increase, the average duration of a frame is added.
         image : ndarray of uint8, shape (H, W, 3), or None
-            BGR, upright where the file tells how it was held; None where the frame is damaged.
+            BGR, rotated upright if the file has the orientation; None if the frame is damaged.
         """
         seconds = -1 / self.fps
         while True:
@@ -170,7 +170,7 @@ class VideoReader:
 
     def _grab(self) -> None:
         following = self._at + 1
-        # A frame that cannot be decoded looks like the end: what the header tells of is tried for.
+        # A frame that cannot be decoded looks like the end, so try as many frames as the header says.
         while not self._capture.grab():
             following += 1
             if following >= self.frames or following - self._at > VIDEO_REFUSED:
@@ -181,7 +181,7 @@ class VideoReader:
 
 
 def is_text(path: Path) -> bool:
-    """Whether a path can be given to OpenCV, which crashes on names that are no UTF-8."""
+    """Return whether a path can be given to OpenCV, which crashes on names that are not UTF-8."""
     try:
         str(path).encode()
     except UnicodeEncodeError:
@@ -193,36 +193,38 @@ def _open(path: Path) -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such video")
     if not is_text(path):
-        raise UserError(f"{path}: OpenCV opens no video whose name is not UTF-8; rename it")
+        raise UserError(f"{path}: OpenCV cannot open files whose name is not UTF-8; rename it")
     check_file(path, sys.maxsize)
     capture = open_video(path)
     if not capture.isOpened():
         raise UserError(
-            f"{path}: cannot be read as a video (damaged, or of a codec that OpenCV lacks);"
+            f"{path}: cannot be read as a video (damaged, or of a codec that OpenCV does not have);"
             " fetch it again, or extract its frames into a folder"
         )
     return capture
 
 
 def frame_count(path: Path, at_least: int = 0) -> int:
-    """Count the frames of a video: from its header, where that tells of as many as are needed.
+    """Return the number of frames of a video: from its header, or counted if that says fewer than expected.
 
     Parameters
     ----------
     path : Path
     at_least : int
-        So many are expected; a header that tells of fewer is not believed, the frames are counted.
+        The expected number of frames; if the header says fewer, the frames are counted.
 
     Raises
     ------
     UserError
-        As `VideoReader`, and where header and frames do not agree.
+        As `VideoReader`, and if header and frames disagree.
     """
     reader = VideoReader(path)
     try:
-        told = max(reader.frames, at_least)
-        if told > VIDEO_FRAMES:
-            raise UserError(f"{path}: {told} frames; at most {VIDEO_FRAMES} are read (docs/limits_python.md)")
+        count = max(reader.frames, at_least)
+        if count > VIDEO_FRAMES:
+            raise UserError(
+                f"{path}: {count} frames; at most {VIDEO_FRAMES} are read (docs/limits_python.md)"
+            )
         return reader.frames if reader.frames >= max(at_least, 1) else reader.finish()
     finally:
         reader.close()
