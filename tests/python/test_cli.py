@@ -420,7 +420,7 @@ def test_synth_replaces_only_what_is_synthetic(tmp_path, capsys):
     with pytest.raises(SystemExit) as wrong:
         cli.main([*arguments[:1], str(tmp_path / "new"), "--subjects", "1000"])
     assert wrong.value.code == 2
-    assert "subjects is 1000; give a number from 1 to 41" in capsys.readouterr().err
+    assert "subjects 1000: give 1 to 41" in capsys.readouterr().err
 
 
 def test_faces_are_drawn_and_prepared(tmp_path, capsys):

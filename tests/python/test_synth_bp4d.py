@@ -203,7 +203,7 @@ TINY = {"subjects": 1, "tasks": 1, "frames": 1, "size": 64, "jobs": 1, "progress
     ],
 )
 def test_options_out_of_range(tmp_path: Path, option: str, value: int) -> None:
-    with pytest.raises(UserError, match=f"{option} is {value}"):
+    with pytest.raises(UserError, match=f"{option} {value}: give "):
         write_bp4d(tmp_path / "out", **{**TINY, option: value})
     assert list(tmp_path.iterdir()) == []
 

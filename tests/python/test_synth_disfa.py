@@ -212,7 +212,7 @@ TINY = {"subjects": 1, "frames": 2, "size": 96, "jobs": 1, "progress": False}
     [("subjects", 0), ("subjects", 28), ("frames", 0), ("frames", 4846), ("size", 60), ("seed", -1)],
 )
 def test_options_out_of_range(tmp_path: Path, option: str, value: int) -> None:
-    with pytest.raises(UserError, match=f"{option} is {value}"):
+    with pytest.raises(UserError, match=f"{option} {value}: give "):
         write_disfa(tmp_path / "out", **{**TINY, option: value})
     assert list(tmp_path.iterdir()) == []
 

@@ -51,23 +51,25 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print the AU relations of labels and predictions."""
-    import numpy as np
-
     from drml.evaluation.relations import compare, relations, to_text
+    from drml.io.figures import json_value
 
     aus, labels, values = _predicted(args) if args.predictions is None else _read(args)
     truth, model = relations(labels), relations(labels, values)
     distance = compare(truth, model)
     if args.json:
-
-        def plain(table: Any) -> list[list[float | None]]:
-            return [[None if np.isnan(value) else float(value) for value in row] for row in table]
-
         figures = (
             {"frobenius": distance.frobenius, "mean_square": distance.mean_square} if distance.entries else {}
         )
-        shown = {"aus": aus, "frames": len(labels), "labels": plain(truth), "predictions": plain(model)}
-        print_json({**shown, "difference": {**figures, "entries": distance.entries}})
+        print_json(
+            {
+                "aus": aus,
+                "frames": len(labels),
+                "labels": json_value(truth),
+                "predictions": json_value(model),
+                "difference": {**figures, "entries": distance.entries},
+            }
+        )
         return
     print(f"{len(labels)} frames. Labels:\n{to_text(truth, aus)}")
     print(f"Predictions:\n{to_text(model, aus)}")

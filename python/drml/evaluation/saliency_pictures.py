@@ -23,6 +23,7 @@ from drml.evaluation import scoring
 from drml.evaluation.au_regions import REGIONS, region_mask
 from drml.evaluation.saliency import centre, focus, saliency_maps
 from drml.io.errors import UserError
+from drml.io.figures import json_value
 from drml.io.files import check_target, making
 from drml.nets.net import CaffeGradientNet
 from drml.nets.preprocessing import Preprocessing, find_preprocessing
@@ -218,7 +219,7 @@ def write_saliency(
         if au in REGIONS:
             region = crop_region(au, face.image.shape[0], shape)
             share = focus(saliency, region)
-            about |= {"focus": None if np.isnan(share) else share, "area": float(region.mean())}
+            about |= {"focus": json_value(share), "area": float(region.mean())}
         found["aus"][f"AU{au}"] = about
     with making(out, folder=True, overwrite=overwrite) as part:
         for name, picture in {"face": shown, **{f"AU{au}": one for au, one in heats.items()}}.items():

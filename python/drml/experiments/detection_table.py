@@ -84,8 +84,7 @@ class DetectionTable:
             },
             "settings": dataclasses.asdict(self.settings),
             "notes": self.all_notes(),
-            "machine": machine.system(),
-            "versions": machine.versions(),
+            **machine.describe(),
         }
 
     def gaps(self) -> list[str]:

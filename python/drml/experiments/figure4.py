@@ -27,7 +27,7 @@ from drml.experiments.predictions import load_predictions
 from drml.experiments.settings import Settings
 from drml.experiments.table_notes import SYNTHETIC
 from drml.io import machine
-from drml.io.figures import mean_of_defined
+from drml.io.figures import json_value, mean_of_defined
 from drml.io.files import writing
 from drml.training.folder import FINAL_STEM
 
@@ -95,12 +95,9 @@ class Figure4:
             "synthetic": self.synthetic,
             "fold": self.fold,
             "frames": {f"AU{au}": keys for au, keys in self.keys.items()},
-            "rows": [
-                {**row, "focus": None if np.isnan(row["focus"]) else row["focus"]} for row in self.rows()
-            ],
+            "rows": json_value(self.rows()),
             "settings": dataclasses.asdict(self.settings),
-            "machine": machine.system(),
-            "versions": machine.versions(),
+            **machine.describe(),
         }
 
     def to_markdown(self) -> str:

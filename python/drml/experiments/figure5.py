@@ -23,6 +23,7 @@ from drml.experiments.predictions import load_predictions
 from drml.experiments.settings import Settings
 from drml.experiments.table_notes import SYNTHETIC
 from drml.io import machine
+from drml.io.figures import json_value
 from drml.io.files import writing
 from drml.io.limits import open_list
 from drml.training.log import LOSS_FILE
@@ -91,21 +92,17 @@ class Figure5:
             "aus": list(self.aus),
             "folds": self.folds,
             "losses": self.losses,
-            "relations": {
-                name: [[None if math.isnan(value) else float(value) for value in row] for row in table]
-                for name, table in self.tables.items()
-            },
+            "relations": json_value(self.tables),
             "differences": {
                 method: {
-                    "frobenius": None if math.isnan(one.frobenius) else one.frobenius,
-                    "mean_square": None if math.isnan(one.mean_square) else one.mean_square,
+                    "frobenius": json_value(one.frobenius),
+                    "mean_square": json_value(one.mean_square),
                     "entries": one.entries,
                 }
                 for method, one in self.differences.items()
             },
             "settings": dataclasses.asdict(self.settings),
-            "machine": machine.system(),
-            "versions": machine.versions(),
+            **machine.describe(),
         }
 
     def to_markdown(self) -> str:

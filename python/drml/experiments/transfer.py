@@ -28,6 +28,7 @@ from drml.evaluation.predictions import Predictions
 from drml.evaluation.results import Evaluation, evaluate_folds
 from drml.io.checks import check_positive
 from drml.io.errors import UsageError, UserError
+from drml.io.figures import json_value
 from drml.nets.preprocessing import Preprocessing
 
 __all__ = ["CS", "transfer"]
@@ -195,10 +196,7 @@ def _fold(
         classifier={
             "kind": "linear SVM",
             "blob": blob,
-            "c": {
-                f"AU{au}": None if math.isnan(c) else float(c)
-                for au, c in zip(test.aus, model.C_, strict=True)
-            },
+            "c": {f"AU{au}": json_value(float(c)) for au, c in zip(test.aus, model.C_, strict=True)},
             "notes": [" ".join(str(warning.message).split()) for warning in caught],
         },
     )

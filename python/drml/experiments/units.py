@@ -210,7 +210,7 @@ def run_unit(out: Path, unit: Unit, *, progress: bool = True) -> dict[str, Any]:
             raise
         seconds = round(time.monotonic() - start, 1)
         workspace.log(f"finished in {seconds} s")
-        about = {"machine": machine.system(), "versions": machine.versions(), "finished": _now()}
+        about = {**machine.describe(), "finished": _now()}
         result = {**result, "seconds": seconds, **about}
         write_json(partial / RESULT_FILE, result)
         (partial / _LOCK_FILE).unlink()

@@ -1,4 +1,4 @@
-"""What figures were measured on: processor, system, versions."""
+"""Describes the machine on which figures were measured: processor, system, versions."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ import re
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
-__all__ = ["cores", "cpu", "system", "versions"]
+__all__ = ["cores", "cpu", "describe", "system", "versions"]
 
 _PACKAGES = ("drml", "numpy", "opencv-python", "scikit-learn", "lmdb", "protobuf", "h5py")
 
 
 def cpu() -> str:
-    """Name the processor."""
+    """Return the name of the processor."""
     try:
         found = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
     except OSError:
@@ -24,17 +25,22 @@ def cpu() -> str:
 
 
 def cores() -> int:
-    """Count the cores at hand."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def system() -> str:
-    """Name system, processor and cores on one line."""
+    """Describe system, processor and cores on one line."""
     return f"{platform.system()} {platform.release()}, {platform.machine()}; {cpu()}, {cores()} cores"
 
 
+def describe() -> dict[str, Any]:
+    """Return ``machine`` and ``versions``, as files of figures keep them."""
+    return {"machine": system(), "versions": versions()}
+
+
 def versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that have a part in the figures."""
+    """Return the versions of Python and of the packages on which figures depend."""
     found = {"Python": sys.version.split()[0]}
     for name in _PACKAGES:
         try:

@@ -12,6 +12,7 @@ from drml.evaluation.score_table import AuScore
 from drml.experiments.methods import METHODS
 from drml.experiments.table_notes import SYNTHETIC, base_rates_note
 from drml.experiments.table_rows import FIGURES, TRIVIAL
+from drml.io.figures import json_value
 from drml.report.charts import Bar, bar_chart
 from drml.report.finished import MethodRuns
 from drml.report.formatting import au_name, decimals
@@ -109,7 +110,9 @@ def averages(methods: Mapping[str, MethodRuns]) -> Markup:
     for figure, name in FIGURES.items():
         bars = [
             Bar(
-                one.title, _plain(one.scores.average(figure)), _plain(one.scores.average(f"trivial_{figure}"))
+                one.title,
+                json_value(one.scores.average(figure)),
+                json_value(one.scores.average(f"trivial_{figure}")),
             )
             for one in methods.values()
         ]
@@ -140,8 +143,8 @@ def bars_section(methods: Mapping[str, MethodRuns], anchor: str, title: str) -> 
             bars = [
                 Bar(
                     method,
-                    _plain(getattr(by_au[au], figure)),
-                    _plain(getattr(by_au[au], f"trivial_{figure}")),
+                    json_value(getattr(by_au[au], figure)),
+                    json_value(getattr(by_au[au], f"trivial_{figure}")),
                 )
                 for method, by_au in rows.items()
                 if au in by_au
@@ -172,7 +175,3 @@ def timing_section(table: dict[str, Any], anchor: str, title: str) -> Section:
         "timing.html", table=render_table("Milliseconds", head, rows), remarks=[*lines, *table["notes"]]
     )
     return Section(anchor, title, body)
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)

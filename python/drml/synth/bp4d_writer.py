@@ -22,8 +22,9 @@ import numpy as np
 from tqdm import tqdm
 
 from drml.data.labels import ALL_AUS
+from drml.io.checks import check_whole
 from drml.synth.behaviour import MAX_TASKS, as_mapping, habit, thresholds, video_intensities, video_views
-from drml.synth.folder import SynthSummary, check_range, in_turn, whole_folder, work, write_intensities
+from drml.synth.folder import SynthSummary, in_turn, whole_folder, work, write_intensities
 from drml.synth.identity import Subject
 from drml.synth.mat_writer import write_fit
 from drml.synth.render import render
@@ -122,12 +123,12 @@ def write_bp4d(
     """
     out = Path(out).resolve()
     options = {"subjects": subjects, "tasks": tasks, "frames": frames, "size": size, "seed": seed}
-    check_range("subjects", subjects, 1, MAX_SUBJECTS)
-    check_range("tasks", tasks, 1, MAX_TASKS)
-    check_range("frames", frames, 1, 9999 - _LATEST_START)
-    check_range("size", size, 64, 4160)
-    check_range("seed", seed, 0, 2**32 - 1)
-    check_range("jobs", jobs, 0, 1024)
+    check_whole(subjects, 1, "subjects", high=MAX_SUBJECTS)
+    check_whole(tasks, 1, "tasks", high=MAX_TASKS)
+    check_whole(frames, 1, "frames", high=9999 - _LATEST_START)
+    check_whole(size, 64, "size", high=4160)
+    check_whole(seed, 0, "seed", high=2**32 - 1)
+    check_whole(jobs, 0, "jobs", high=1024)
     return whole_folder(
         out,
         "Procedurally drawn faces in BP4D's folder layout. No person is shown; not BP4D's data.",

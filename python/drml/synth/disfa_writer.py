@@ -28,6 +28,7 @@ from tqdm import tqdm
 from drml.data.labels import ALL_AUS
 from drml.data.readers.disfa import CODED_AUS, INTENSITY
 from drml.data.readers.folds import DISFA_FOLDS
+from drml.io.checks import check_whole
 from drml.synth.behaviour import (
     MAX_TASKS,
     WATCHING_RATES,
@@ -37,7 +38,7 @@ from drml.synth.behaviour import (
     video_views,
     watching_intensities,
 )
-from drml.synth.folder import SynthSummary, check_range, in_turn, whole_folder, work, write_intensities
+from drml.synth.folder import SynthSummary, in_turn, whole_folder, work, write_intensities
 from drml.synth.identity import Subject
 from drml.synth.mat_writer import write_pts
 from drml.synth.render import render
@@ -128,11 +129,11 @@ def write_disfa(
     """
     out = Path(out).resolve()
     options = {"subjects": subjects, "frames": frames, "size": size, "seed": seed}
-    check_range("subjects", subjects, 1, MAX_SUBJECTS)
-    check_range("frames", frames, 1, MAX_FRAMES)
-    check_range("size", size, 96, 4160)
-    check_range("seed", seed, 0, 2**32 - 1)
-    check_range("jobs", jobs, 0, 1024)
+    check_whole(subjects, 1, "subjects", high=MAX_SUBJECTS)
+    check_whole(frames, 1, "frames", high=MAX_FRAMES)
+    check_whole(size, 96, "size", high=4160)
+    check_whole(seed, 0, "seed", high=2**32 - 1)
+    check_whole(jobs, 0, "jobs", high=1024)
     return whole_folder(
         out,
         "Procedurally drawn faces in DISFA's folder layout. No person is shown; not DISFA's data.",

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 
 from drml.data.labels import ALL_AUS
-from drml.io.errors import UsageError, UserError
+from drml.io.errors import UserError
 from drml.io.files import making
 
-__all__ = ["NOTE", "SynthSummary", "check_range", "in_turn", "whole_folder", "work", "write_intensities"]
+__all__ = ["NOTE", "SynthSummary", "in_turn", "whole_folder", "work", "write_intensities"]
 
 NOTE = "synthetic.json"
 
@@ -61,12 +61,6 @@ class SynthSummary:
     size: tuple[int, int]
     seed: int
     rates: dict[int, float]
-
-
-def check_range(name: str, value: int, low: int, high: int) -> None:
-    """Refuse an option that is out of its range."""
-    if not low <= value <= high:
-        raise UsageError(f"{name} is {value}; give a number from {low} to {high}")
 
 
 def in_turn(folds: Sequence[Sequence[str]], count: int) -> list[str]:
