@@ -27,9 +27,9 @@ from drml.io.errors import UserError
 from drml.io.figures import json_value
 from drml.io.files import check_target, making, writing
 
-__all__ = ["METHODS", "run_baseline"]
+__all__ = ["ESTIMATORS", "run_baseline"]
 
-METHODS: dict[str, type[LinearDetector]] = {"lsvm": LSVM, "apl": APL, "jpml": JPML}
+ESTIMATORS: dict[str, type[LinearDetector]] = {"lsvm": LSVM, "apl": APL, "jpml": JPML}
 
 _SPLITS = ("train", "val", "test")
 
@@ -91,8 +91,8 @@ def run_baseline(
     OSError
         A file cannot be written; `out` is then left unchanged.
     """
-    if method not in METHODS:
-        raise UserError(f"method {method!r}: {', '.join(METHODS)} are known")
+    if method not in ESTIMATORS:
+        raise UserError(f"method {method!r}: {', '.join(ESTIMATORS)} are known")
     fold, out = Path(fold), Path(out)
     _check(fold, out, overwrite)
     data = {
@@ -104,7 +104,7 @@ def run_baseline(
     _check_aus(data)
     aus = data["train"].aus
     started = time.perf_counter()
-    model = METHODS[method](n_jobs=jobs or -1, aus=aus, **params)
+    model = ESTIMATORS[method](n_jobs=jobs or -1, aus=aus, **params)
     with _shown(method, progress) as report:
         model.fit(
             data["train"].X,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ _CHARACTER = 7.3  # pixels, of text of 13 pixels
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar, and a mark to compare it with: both from 0 to 1, or None if undefined."""
+    """A bar, and a mark to compare it with: both from 0 to 1; None or NaN if undefined."""
 
     name: str
     value: float | None
@@ -46,7 +47,7 @@ def bar_chart(title: str, mark_name: str, bars: Sequence[Bar], *, explain_marks:
     right = width - 40
 
     def x(value: float | None) -> float | None:
-        return None if value is None else left + (right - left) * value
+        return None if value is None or math.isnan(value) else left + (right - left) * value
 
     description = "; ".join(
         f"{bar.name} {decimals(bar.value, 2)} ({mark_name} {decimals(bar.mark, 2)})" for bar in bars

@@ -84,7 +84,7 @@ def _head(experiments: Sequence[FinishedExperiment], synthetic: bool, method: st
         lead = _lead(methods, method)
         names = ("auc", "f1", "ap", "trivial_f1", "trivial_ap")
         average = {name: lead.scores.average(name) for name in names}
-        best = max(methods.values(), key=lambda runs: _number(runs.scores.average("auc")))
+        best = max(methods.values(), key=lambda runs: np.nan_to_num(runs.scores.average("auc"), nan=-1))
         figures = [
             *average_tiles(average),
             ("test frames", str(len(lead.table.keys)), f"fold {', '.join(map(str, lead.folders))}"),
@@ -93,10 +93,6 @@ def _head(experiments: Sequence[FinishedExperiment], synthetic: bool, method: st
         shown.append((f"{one.name}: {lead.title}" if len(experiments) > 1 else lead.title, figures))
     folders = [str(one.folder) for one in experiments]
     return render("experiment_head.html", folders=folders, synthetic=synthetic, experiments=shown)
-
-
-def _number(value: float) -> float:
-    return -1.0 if value != value else value
 
 
 class _Chapter:

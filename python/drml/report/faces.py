@@ -146,12 +146,12 @@ def faces_section(
         ("Spread over the test set", "Chosen without regard to the results.", spread),
         (
             "Best",
-            f"The lowest loss (cross-entropy, mean over AUs) of {len(losses)} frames; at most one a video.",
+            f"The lowest loss (cross-entropy, mean over AUs) of {len(losses)} frames, at most one per video.",
             best,
         ),
         (
             "Worst",
-            "The highest loss; at most one per video. Wrong labels and bad registrations show here first.",
+            "The highest loss, at most one per video. Wrong labels and bad registrations show here first.",
             worst,
         ),
     ):

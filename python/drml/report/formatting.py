@@ -6,7 +6,10 @@ import math
 
 from drml.data.labels import AU_NAMES
 
-__all__ = ["au_name", "decimals", "duration"]
+__all__ = ["UNDEFINED", "au_name", "decimals", "duration"]
+
+UNDEFINED = "-"
+"""Stands for an undefined figure."""
 
 
 def decimals(value: float | None, digits: int = 3) -> str:
@@ -17,7 +20,7 @@ def decimals(value: float | None, digits: int = 3) -> str:
     >>> decimals(0.75, 2), decimals(None), decimals(float("nan"))
     ('0.75', '-', '-')
     """
-    return "-" if value is None or math.isnan(value) else f"{value:.{digits}f}"
+    return UNDEFINED if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
 def au_name(au: int) -> str:

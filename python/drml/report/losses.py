@@ -21,7 +21,7 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Losses:
-    """Losses in training and on held-out data, the test net's mean F1, by iteration; seconds where known.
+    """Losses in training and on held-out data, and the test net's mean F1, by iteration; seconds if known.
 
     `separations`, by iteration, estimate how far the test net's outputs tell faces apart; empty where the log
     does not tell.
@@ -35,7 +35,7 @@ class Losses:
 
 
 def read_losses(folder: Path) -> Losses:
-    """Read a training's folder; what is no finite number is left out.
+    """Read the losses of a training's folder. Values that are not finite numbers are left out.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The section that tells how the results were made: commands, settings, versions, machine."""
+"""The section of how the results were made: commands, settings, versions, machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _commands(
     train_dir: str | Path | None,
     data_dir: str | Path | None,
 ) -> list[str]:
-    """Return the commands that give these results again, from what the files record."""
+    """Return the commands that reproduce these results, as the files record them."""
     commands = []
     if summary is not None:
         options = summary["options"]

@@ -12,10 +12,10 @@ from drml.evaluation.score_table import AuScore
 from drml.experiments.methods import METHODS
 from drml.experiments.table_notes import SYNTHETIC, base_rates_note
 from drml.experiments.table_rows import FIGURES, TRIVIAL
-from drml.io.figures import json_value
+from drml.io.figures import mean_of_defined
 from drml.report.charts import Bar, bar_chart
 from drml.report.finished import MethodRuns
-from drml.report.formatting import au_name, decimals
+from drml.report.formatting import UNDEFINED, au_name, decimals
 from drml.report.rendering import Section, render, render_table
 
 __all__ = ["averages", "bars_section", "table_section", "timing_section"]
@@ -24,11 +24,6 @@ _MARKS = {"f1": "all positive", "auc": "chance", "ap": "chance"}
 _PARTS = {"pooled": "pooled over the folds", "mean_of_folds": "mean of the folds"}
 
 Rows = list[tuple[str, list[float | None]]]
-
-
-def _mean(values: Sequence[float | None]) -> float | None:
-    defined = [value for value in values if value is not None]
-    return math.fsum(defined) / len(defined) if defined else None
 
 
 def _rows(scores: Mapping[str, Any], figure: str, silent: Mapping[str, Sequence[int]]) -> tuple[Rows, int]:
@@ -49,7 +44,10 @@ def _rows(scores: Mapping[str, Any], figure: str, silent: Mapping[str, Sequence[
     rows.append(("Avg.", [*average, most["average"][f"trivial_{figure}"]]))
     shared = [au for au in aus if all(au in known for known in by_au.values())]
     if shared and shared != aus:
-        means = [_mean([values[au][column] for au in shared]) for column in range(len(scores) + 1)]
+        means: list[float | None] = [
+            mean_of_defined(math.nan if (value := values[au][column]) is None else value for au in shared)
+            for column in range(len(scores) + 1)
+        ]
         rows.append((f"Avg. of {' '.join(map(str, shared))}", means))
     return rows, len(rows) - len(aus)
 
@@ -57,10 +55,11 @@ def _rows(scores: Mapping[str, Any], figure: str, silent: Mapping[str, Sequence[
 def _score_table(caption: str, titles: Sequence[str], rows: Rows, totals: int) -> Markup:
     texts, classes = [], []
     for name, values in rows:
-        texts.append([name, *map(decimals, values)])
+        cells = [name, *map(decimals, values)]
+        texts.append(cells)
         # Of the methods: the trivial row, which is last, is none.
-        top = max((decimals(value) for value in values[:-1] if value is not None), default="")
-        classes.append(["best" if decimals(value) == top else "" for value in values[:-1]] + [""])
+        top = max(cells[1:-1])
+        classes.append(["best" if cell == top != UNDEFINED else "" for cell in cells[1:-1]] + [""])
     return render_table(caption, ["AU", *titles, TRIVIAL], texts, totals=totals, classes=classes)
 
 
@@ -109,11 +108,7 @@ def averages(methods: Mapping[str, MethodRuns]) -> Markup:
     charts = []
     for figure, name in FIGURES.items():
         bars = [
-            Bar(
-                one.title,
-                json_value(one.scores.average(figure)),
-                json_value(one.scores.average(f"trivial_{figure}")),
-            )
+            Bar(one.title, one.scores.average(figure), one.scores.average(f"trivial_{figure}"))
             for one in methods.values()
         ]
         charts.append(bar_chart(f"Mean {name}", _MARKS[figure], bars))
@@ -143,8 +138,8 @@ def bars_section(methods: Mapping[str, MethodRuns], anchor: str, title: str) -> 
             bars = [
                 Bar(
                     method,
-                    json_value(getattr(by_au[au], figure)),
-                    json_value(getattr(by_au[au], f"trivial_{figure}")),
+                    getattr(by_au[au], figure),
+                    getattr(by_au[au], f"trivial_{figure}"),
                 )
                 for method, by_au in rows.items()
                 if au in by_au

@@ -1,4 +1,4 @@
-"""Leaves out the points of a line that do not change its picture."""
+"""Removes the points of a line that hardly change its picture."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = ["POINTS", "thin"]
 
 POINTS = 200
-"""Of a line, at most."""
+"""The largest number of points of a line."""
 
 
 def thin(points: ArrayLike, limit: int = POINTS, tolerance: float = 1e-3) -> NDArray[np.int64]:
-    """Leave out the points of a line that change its picture least.
+    """Remove the points of a line that change its picture least.
 
-    The point farthest from the line through those that are kept is kept next, until none is farther than
-    `tolerance` or there are `limit`.
+    Each step keeps the point that is farthest from the line through the points kept so far. The steps end if
+    no point is farther away than `tolerance`, or if `limit` points are kept.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ def thin(points: ArrayLike, limit: int = POINTS, tolerance: float = 1e-3) -> NDA
     Returns
     -------
     ndarray of int64
-        The indices of what is kept, ascending, with the first and the last.
+        The indices of the points that are kept, ascending; the first and the last point are among them.
 
     Examples
     --------
@@ -41,7 +41,7 @@ def thin(points: ArrayLike, limit: int = POINTS, tolerance: float = 1e-3) -> NDA
     every = np.asarray(points, np.float64).reshape(-1, 2)
     if len(every) < 3:
         return np.arange(len(every), dtype=np.int64)
-    # A hundred thousand points hardly move from one to the next: those that stay in place go first.
+    # Of a hundred thousand points, most hardly move from one to the next: these are removed first.
     moves = (np.diff(np.round(2 * every / tolerance), axis=0) != 0).any(axis=1)
     numbers = np.unique(np.concatenate([[0], np.flatnonzero(moves) + 1, [len(every) - 1]]))
     line = every[numbers]
@@ -49,12 +49,12 @@ def thin(points: ArrayLike, limit: int = POINTS, tolerance: float = 1e-3) -> NDA
     found: list[tuple[float, int, int, int]] = []
 
     def look(first: int, last: int) -> None:
-        """Put on the heap which point between two is farthest from the line through them."""
+        """Put the point between two points that is farthest from the line through them on the heap."""
         if last - first < 2:
             return
         between, start = line[first + 1 : last] - line[first], line[last] - line[first]
         length = math.hypot(*start)
-        # The distance to the segment: a curve may come back behind its ends.
+        # The distance to the segment, since a curve may return behind its ends.
         along = np.clip(between @ start / length**2, 0, 1) if length else np.zeros(len(between))
         distance = np.hypot(*(between - along[:, None] * start).T)
         at = int(np.argmax(distance))

@@ -25,7 +25,7 @@ def _solver(folder: Path) -> str:
 
 
 def _still_at_base_rates(losses: Losses) -> tuple[int, Separation] | None:
-    """Return the last test pass, iteration and figures, where it found a net that predicts the base rates."""
+    """Return iteration and figures of the last test pass if its net predicts the base rates; else None."""
     if not losses.separations:
         return None
     at = max(losses.separations)
@@ -34,7 +34,7 @@ def _still_at_base_rates(losses: Losses) -> tuple[int, Separation] | None:
 
 
 def training_section(train_dir: Path) -> Section:
-    """Return the loss curve, the time it took, and the solver, of one training."""
+    """Return the loss curve, the time and the solver of one training."""
     losses = read_losses(train_dir)
     warning = None
     if (still := _still_at_base_rates(losses)) is not None:
@@ -66,7 +66,7 @@ def training_section(train_dir: Path) -> Section:
 
 
 def trainings_section(folders: Mapping[str, Mapping[int, Path]], anchor: str, title: str) -> Section:
-    """Return the loss curves of several nets, one line a fold.
+    """Return the loss curves of several nets, one line per fold.
 
     Parameters
     ----------
