@@ -24,7 +24,7 @@ def add(subparsers: Any) -> None:
     add_net(parser, data=": a fold, whose test split is read, or one split")
     add_option(parser, "--blob")
     add_option(parser, "--batch")
-    add_option(parser, "--out", ": the name ends in .npz or .h5", required=True, metavar="FILE")
+    add_option(parser, "--out", ": a file whose name ends in .npz or .h5", required=True, metavar="FILE")
     add_option(parser, "--overwrite")
     add_option(parser, "--json")
 

@@ -18,7 +18,7 @@ def add(subparsers: Any) -> None:
         run,
         "compute F1-frame, ROC-AUC and AP of each AU",
         "Runs a trained net on the test split of DATA and prints a table with a row for each AU and their\n"
-        "average. The last row shows what a net would reach that predicts every AU in every frame.\n"
+        "average. The last row has the scores of predicting every AU in every frame.\n\n"
         "Several --weights and --data are the folds of one experiment: the command prints the figures\n"
         "pooled over all folds, and the mean of the folds.",
         "drml score build/fold2 data/drml/fold2\n"
