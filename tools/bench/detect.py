@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Measure how many frames a second `drml detect` does, all of it and each stage alone.
+"""Measure how many frames per second `drml detect` processes, as a whole and stage by stage.
 
-Writes a 1280x720 video with a photographed face that moves (scikit-image's astronaut) and a net with random
-weights to a temporary folder. The face must be found in every frame before anything is timed. Run it, on a
-machine that does nothing else, with
+The program writes a 1280x720 video of a moving photographed face (scikit-image's astronaut) and a net with
+random weights to a temporary folder. Before it times anything, it checks that the face is found in every
+frame. Run it on an otherwise idle machine with
 
     .venv/bin/python tools/bench/detect.py
 
-The weights are random since the time does not depend on them: what it prints says nothing of AUs.
+The weights are random because the time does not depend on them; the program does not measure accuracy.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def write_weights(net_file: Path, path: Path) -> None:
 
 
 def rate(run: Callable[[], Any], frames: int, runs: int) -> str:
-    """Run it several times; put the frames a second into words."""
+    """Run a stage several times and describe its rate in frames per second."""
     rates = []
     for _ in range(runs):
         start = time.perf_counter()
@@ -83,7 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--frames", type=int, default=200, help="frames of the video (200)")
     parser.add_argument("--batch", type=int, default=32, help="faces per pass of the net (32)")
-    parser.add_argument("--runs", type=int, default=3, help="runs of each, of which the median is told (3)")
+    parser.add_argument("--runs", type=int, default=3, help="runs of each stage; the median is reported (3)")
     parser.add_argument("--net", type=Path, default=ROOT / "models/drml/deploy.prototxt", help="deploy net")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -95,11 +95,11 @@ def main() -> None:
         detector = Detector(weights, net=arguments.net, batch=arguments.batch)
         faces = detector.face_detector
 
-        def all_of_it(draw: Path | None = None) -> None:
+        def run_all(draw: Path | None = None) -> None:
             outputs = Outputs(folder / "out", draw, overwrite=True)
             write_detections([str(video)], detector, outputs, progress=False)
 
-        all_of_it()
+        run_all()
         table = pd.read_csv(folder / "out/video.csv")
         assert len(table) == arguments.frames and table.success.all(), "a face was not found, or found twice"
         assert table.filter(regex="_p$").std().max() < 0.5, "the probabilities are out of range"
@@ -111,8 +111,8 @@ def main() -> None:
         passes = max(1, arguments.frames // arguments.batch)
         print(f"{system()}; {WIDTH}x{HEIGHT}, one face a frame, batches of {arguments.batch}")
         for label, run, frames in (
-            ("all of it", all_of_it, arguments.frames),
-            ("all of it, drawn as a video", lambda: all_of_it(folder / "out"), arguments.frames),
+            ("everything", run_all, arguments.frames),
+            ("everything, with an annotated video", lambda: run_all(folder / "out"), arguments.frames),
             ("decoding", lambda: list(open_stream(source)), arguments.frames),
             ("finding faces", lambda: [faces.find(image) for image in pictures], len(pictures)),
             ("registration", lambda: [register(i, f.points, detector.size) for i, f in found], len(found)),
@@ -122,7 +122,7 @@ def main() -> None:
                 passes * arguments.batch,
             ),
         ):
-            print(f"{label:<28}{rate(run, frames, arguments.runs)}")
+            print(f"{label:<38}{rate(run, frames, arguments.runs)}")
 
 
 if __name__ == "__main__":
