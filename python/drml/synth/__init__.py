@@ -1,22 +1,22 @@
-"""A procedural data set: coloured faces whose action units are known, in BP4D's or DISFA's folder layout.
+"""Draws synthetic data sets: faces with known action units, in the folder layout of BP4D or DISFA.
 
-`render` draws one frame from three things: a `Subject` (who: fixed by a seed and a name), the
-intensities 0 to 5 of the 15 action units, and a `View` (pose, light, camera, chance). `write_bp4d`
-draws videos of subjects whose action units are as frequent and as entangled as in BP4D; `write_disfa`
-draws longer ones, of two cameras, with intensities.
+`render` draws one frame from three things: a `Subject` (the person, determined by a seed and a name), the
+intensities 0 to 5 of the 15 action units, and a `View` (pose, light, camera, noise). `write_bp4d` draws
+videos of subjects whose action units are as frequent and as correlated as in BP4D; `write_disfa` draws longer
+videos, from two cameras, with intensities.
 
 The modules, in the order in which a frame is made:
 
-- `identity`: traits of a person, marks of the skin that belong to no action unit;
-- `view`: pose and light; the way from face millimetres to pixels;
-- `geometry`: places of the features, and how action units move them; the 49 landmarks;
+- `identity`: the traits of a person, and marks of the skin that belong to no action unit;
+- `view`: pose and light; the transform from face millimetres to pixels;
+- `geometry`: positions of the features, and how action units move them; the 49 landmarks;
 - `paint`: flat colours; `relief`: soft light and shadow; `creases`: lines of the skin;
-- `render`: the three laid over each other, tone, blur and noise;
+- `render`: combines these three, and adds tone, blur and noise;
 - `behaviour`: action units over a video;
-- `bp4d_writer`, `disfa_writer`: the folders; with `folder`, `mat_writer`, `video_writer`.
+- `bp4d_writer`, `disfa_writer`: write the folders, with `folder`, `mat_writer` and `video_writer`.
 
-An action unit has one entry in each of `geometry`, `relief` and `creases` that needs one, and stays in
-its own region of the face there.
+Each action unit has its own entry in `geometry`, `relief` and `creases`, where needed, and stays in its own
+region of the face.
 
 Examples
 --------

@@ -1,12 +1,12 @@
-"""What a face does: action units over a video, as frequent and as entangled as in BP4D; or as in DISFA.
+"""Action units over a video, as frequent and as correlated as in BP4D or in DISFA.
 
 Every action unit has a hidden standard normal value that follows a fixed correlation matrix
 (`CORRELATION`) and is smooth in time; the unit is present while the value is above a threshold,
 and the further above, the stronger. Tasks shift the values (`TASK_SHIFTS`), and the thresholds are
-solved such that the rates over all tasks in use come out as `RATES`, whatever the shifts.
+solved such that the rates over all tasks in use equal `RATES`.
 
-A video of DISFA's goes through all tasks, as its subjects watched one clip after the other; its
-intensities are graded from a trace on (`watching_intensities`), where BP4D's are clear-cut.
+A video in DISFA's layout goes through all tasks, as DISFA's subjects watched one clip after the other. Its
+intensities rise gradually (`watching_intensities`); in BP4D's layout, AUs are clearly present or absent.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from scipy.special import ndtr
 from drml.data.labels import ALL_AUS, BP4D_BASE_RATES
 from drml.synth.view import LATENT, View
 
-# BP4D's rates; it does not code 25 and 26 and has few of 9, so those three are of our choosing.
+# BP4D's rates. BP4D does not code 25 and 26 and rarely shows 9, so the rates of these three are our choice.
 RATES: dict[int, float] = {**BP4D_BASE_RATES, 9: 0.06, 25: 0.35, 26: 0.15}
 
-# Of our choosing for people who watch alone: present is what DISFA's coders give 3 or more.
+# Our choice of rates for people who watch videos alone; present means an intensity of 3 or more in DISFA.
 WATCHING_RATES: dict[int, float] = {
     **{1: 0.10, 2: 0.08, 4: 0.16, 6: 0.15, 7: 0.14, 9: 0.08, 10: 0.10, 12: 0.24, 14: 0.10, 15: 0.06},
     **{17: 0.10, 23: 0.05, 24: 0.06, 25: 0.30, 26: 0.16},
@@ -31,7 +31,7 @@ WATCHING_RATES: dict[int, float] = {
 # Lips that are tightened or pressed are not parted: 25 excludes these.
 EXCLUDED_BY_25 = (23, 24)
 
-# Correlations of the hidden values; pairs left out have none.
+# Correlations of the hidden values; other pairs are uncorrelated.
 _PAIRS: dict[tuple[int, int], float] = {
     (1, 2): 0.70,
     (1, 4): -0.10,
@@ -75,7 +75,7 @@ _PAIRS: dict[tuple[int, int], float] = {
     (25, 26): 0.60,
 }
 
-# What each task of BP4D brings about, as a shift of the hidden values before centring.
+# Effect of each of BP4D's tasks: a shift of the hidden values, before centring.
 _TASKS: tuple[dict[int, float], ...] = (
     {6: 0.6, 12: 0.6, 10: 0.4, 7: 0.3, 14: 0.2, 25: 0.4, 4: -0.4, 15: -0.4, 24: -0.3},  # T1 happiness
     {1: 0.3, 4: 0.3, 15: 0.5, 17: 0.5, 24: 0.2, 6: -0.5, 12: -0.6, 10: -0.4, 25: -0.3},  # T2 sadness
@@ -88,15 +88,15 @@ _TASKS: tuple[dict[int, float], ...] = (
 )
 MAX_TASKS = len(_TASKS)
 
-# Shares of the hidden value's variance: the person's habit, the video, the moment; and how much of
-# the moment is left in the next frame.
+# Shares of the hidden value's variance: the person's habit, the video, the moment; and the correlation of the
+# moment with the next frame.
 _HABIT, _VIDEO, _MOMENT = 0.05, 0.15, 0.80
 _PERSISTENCE = 0.85
 
-# A present unit starts at this intensity; an absent one may leave a trace below _TRACE.
+# A present unit has at least this intensity; an absent one may have a trace below _TRACE.
 _ONSET = 2.0
 _TRACE = 0.6
-# A graded one is at this intensity where it begins to be present, and gone so far below.
+# With gradual intensities: the intensity at the threshold, and how far below it the unit vanishes.
 _MIDDLE, _FADE = 2.5, 0.6
 
 
@@ -118,19 +118,19 @@ TASK_SHIFTS = _task_shifts()
 
 
 def thresholds(tasks: int, rates: Mapping[int, float] = RATES) -> np.ndarray:
-    """Thresholds of the hidden values that give `rates` over the first `tasks` tasks.
+    """Return the thresholds of the hidden values that give `rates` over the first `tasks` tasks.
 
     Parameters
     ----------
     tasks : int
         Number of tasks in use.
     rates : mapping of int to float
-        Share of present per AU.
+        AU to its share of frames in which it is present.
 
     Returns
     -------
     ndarray of shape (15,)
-        In the order of `ALL_AUS`.
+        The thresholds, in the order of `ALL_AUS`.
     """
     shifts = TASK_SHIFTS[:tasks]
     out = np.empty(len(ALL_AUS))
@@ -185,11 +185,11 @@ def video_intensities(
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of chance of this video.
+        Source of random numbers for this video.
     habit : ndarray of shape (15,)
-        Standard normal values of this person, the same in all videos.
+        Standard normal values of this person, which are the same in all videos.
     task : int
-        Which task, from 0.
+        Number of the task, from 0.
     frames : int
         Length of the video.
     limits : ndarray of shape (15,)
@@ -198,8 +198,8 @@ def video_intensities(
     Returns
     -------
     ndarray of shape (frames, 15)
-        Intensities 0 to 5 in the order of `ALL_AUS`: `_ONSET` and more where present, less than 1
-        (a trace) or 0 where absent.
+        Intensities 0 to 5 in the order of `ALL_AUS`: at least `_ONSET` for present AUs, less than 1 (a trace)
+        or 0 for absent AUs.
     """
     above = _above(rng, habit, TASK_SHIFTS[task], frames, limits)
     strong = _ONSET + (5 - _ONSET) * (1 - np.exp(-np.maximum(above, 0) / 0.6))
@@ -222,7 +222,7 @@ def watching_intensities(
     Returns
     -------
     ndarray of shape (frames, 15)
-        Intensities 0 to 5 in the order of `ALL_AUS`: 2.5 and more where present, anything less elsewhere.
+        Intensities 0 to 5 in the order of `ALL_AUS`: at least 2.5 for present AUs, less for absent AUs.
     """
     shifts = TASK_SHIFTS[np.arange(frames) * MAX_TASKS // frames]
     above = _above(rng, habit, shifts, frames, limits)
@@ -233,7 +233,7 @@ def watching_intensities(
 def _above(
     rng: np.random.Generator, habit: np.ndarray, shifts: np.ndarray, frames: int, limits: np.ndarray
 ) -> np.ndarray:
-    """How far the hidden values are above their limits, shape (frames, 15)."""
+    """Return how far the hidden values are above their limits, shape (frames, 15)."""
     size = len(ALL_AUS)
     hidden = np.sqrt(_HABIT) * habit + np.sqrt(_VIDEO) * rng.normal(size=size)
     hidden = hidden + np.sqrt(_MOMENT) * smooth_noise(rng, frames, size, _PERSISTENCE)
@@ -246,12 +246,12 @@ def _above(
 
 
 def habit(seed: int, subject: str) -> np.ndarray:
-    """Draw what a person does more or less than others: standard normal values, shape (15,)."""
+    """Draw how much more or less a person shows each AU than others: standard normal values, shape (15,)."""
     return np.random.default_rng([seed, *subject.encode(), 2]).normal(size=len(ALL_AUS))
 
 
 def video_views(rng: np.random.Generator, frames: int) -> list[View]:
-    """Draw how the frames of a video are taken: pose and light around a place of its own."""
+    """Draw the views of a video's frames: pose and light vary around values of the video."""
     place, moment = rng.normal(size=LATENT), smooth_noise(rng, frames, LATENT, 0.8)
     latent = np.sqrt(0.5) * (place + moment)
     seeds = rng.integers(2**31, size=frames)
@@ -259,5 +259,5 @@ def video_views(rng: np.random.Generator, frames: int) -> list[View]:
 
 
 def as_mapping(row: Sequence[float] | np.ndarray) -> Mapping[int, float]:
-    """One frame's intensities by AU number."""
+    """Return the intensities of one frame by AU number."""
     return {au: float(value) for au, value in zip(ALL_AUS, row, strict=True)}

@@ -1,14 +1,14 @@
-"""Writes a synthetic data set in BP4D's own folder layout.
+"""Writes a synthetic data set in the folder layout of BP4D.
 
 ::
 
     OUT/AUCoding/AU_OCC/F001_T1.csv      header 0,1,2,4,...; then frame and 1 present, 0 absent, 9 unknown
     OUT/Sequences(2D+3D)/F001/T1/2440.jpg
     OUT/2DFeatures/F001_T1.mat           fit/pred: 49 points a frame, index = frame - 1
-    OUT/synthetic.json                   not in BP4D: says that all this is synthetic, and how it was made
-    OUT/synthetic_intensities.csv        not in BP4D: the intensities that were drawn
+    OUT/synthetic.json                   not in BP4D: marks the data as synthetic, and records the options
+    OUT/synthetic_intensities.csv        not in BP4D: the drawn intensities
 
-As in the real one, some codes are 9, some coded frames have no image and some no landmarks.
+As in the real data set, some codes are 9, and some coded frames have no image or no landmarks.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from tqdm import tqdm
 from drml.data.labels import ALL_AUS
 from drml.io.checks import check_whole
 from drml.synth.behaviour import MAX_TASKS, as_mapping, habit, thresholds, video_intensities, video_views
-from drml.synth.folder import SynthSummary, in_turn, whole_folder, work, write_intensities
+from drml.synth.folder import SynthSummary, pick_names, run_units, write_folder, write_intensities
 from drml.synth.identity import Subject
 from drml.synth.mat_writer import write_fit
 from drml.synth.render import render
 from drml.synth.view import DEFAULT_WIDTH, image_height
 
-# Subjects in turn from each of the three folds in use with BP4D, women and men mixed, so that the
-# first few of the list are already spread over all folds.
+# The subjects of the three folds that are in use with BP4D, women and men mixed, so that a few subjects
+# already cover all folds.
 _FOLDS = (
     "F001 M001 F002 M004 F008 M007 F009 M008 F010 M012 F016 M014 F018 F023",
     "M002 F003 M005 F005 M010 F011 M011 F013 M013 F020 M016 F022 M017 M018",
@@ -40,9 +40,9 @@ _FOLDS = (
 MAX_SUBJECTS = 41
 
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
-_LATEST_START = 2500  # frame number at which the coded part of a video may start at the latest
+_LATEST_START = 2500  # highest frame number at which the coded part of a video may start
 
-# How often something is missing: a cell's code, a frame's codes, a frame's image, its landmarks.
+# Shares of missing single codes, of frames without codes, without an image and without landmarks.
 _NO_CELL, _NO_CODES, _NO_IMAGE, _NO_LANDMARKS = 0.005, 0.005, 0.01, 0.01
 
 
@@ -65,7 +65,7 @@ class _Video:
 
 @dataclass(frozen=True, eq=False)
 class _Written:
-    """What came of it."""
+    """The result of a unit of work."""
 
     video: _Video
     codes: np.ndarray
@@ -94,11 +94,11 @@ def write_bp4d(
     Parameters
     ----------
     out : str or Path
-        Folder to make; it must be new or empty.
+        The folder to make; it must be new or empty.
     subjects : int
-        How many of BP4D's 41 subject names, spread over its three folds.
+        How many of BP4D's 41 subjects, from all three folds.
     tasks : int
-        How many of its 8 tasks.
+        How many of BP4D's 8 tasks.
     frames : int
         Coded frames per video.
     size : int
@@ -119,7 +119,7 @@ def write_bp4d(
     Raises
     ------
     UserError
-        If an option is out of range, the folder is not empty or cannot be written.
+        An option is out of range, or the folder is not empty or cannot be written.
     """
     out = Path(out).resolve()
     options = {"subjects": subjects, "tasks": tasks, "frames": frames, "size": size, "seed": seed}
@@ -129,7 +129,7 @@ def write_bp4d(
     check_whole(size, 64, "size", high=4160)
     check_whole(seed, 0, "seed", high=2**32 - 1)
     check_whole(jobs, 0, "jobs", high=1024)
-    return whole_folder(
+    return write_folder(
         out,
         "Procedurally drawn faces in BP4D's folder layout. No person is shown; not BP4D's data.",
         options,
@@ -140,8 +140,8 @@ def write_bp4d(
 
 
 def subject_names(count: int) -> list[str]:
-    """Names of `count` of BP4D's subjects, spread over its three folds, sorted."""
-    return in_turn([fold.split() for fold in _FOLDS], count)
+    """Return the names of `count` of BP4D's subjects, from all three folds, sorted."""
+    return pick_names([fold.split() for fold in _FOLDS], count)
 
 
 def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progress: bool) -> SynthSummary:
@@ -151,31 +151,31 @@ def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progre
         for name in subject_names(options["subjects"])
         for task in range(options["tasks"])
     ]
-    done: list[_Written] = []
+    results: list[_Written] = []
     total = len(videos) * options["frames"]
     with tqdm(total=total, unit="face", desc="drawing", disable=not progress, smoothing=0.1) as bar:
-        for written in work(_write_video, videos, jobs):
-            done.append(written)
-            bar.update(written.video.frames)
-    done.sort(key=lambda written: written.video.name)
+        for result in run_units(_write_video, videos, jobs):
+            results.append(result)
+            bar.update(result.video.frames)
+    results.sort(key=lambda result: result.video.name)
 
     write_intensities(
         root,
         (
             (one.video.subject, f"T{one.video.task + 1}", one.start + offset, row)
-            for one in done
+            for one in results
             for offset, row in enumerate(one.intensities)
         ),
     )
-    codes = np.concatenate([one.codes for one in done])
+    codes = np.concatenate([one.codes for one in results])
     known = np.maximum((codes != 9).sum(0), 1)
     return SynthSummary(
         out=str(out),
         subjects=options["subjects"],
-        videos=len(done),
+        videos=len(results),
         frames=len(codes),
-        images=sum(one.images for one in done),
-        landmarks=sum(one.landmarks for one in done),
+        images=sum(one.images for one in results),
+        landmarks=sum(one.landmarks for one in results),
         unknown_codes=int((codes == 9).sum()),
         size=(options["size"], image_height(options["size"])),
         seed=options["seed"],
@@ -184,7 +184,7 @@ def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progre
 
 
 def _write_video(video: _Video) -> _Written:
-    """Draw and write one video; all chance comes from the seed and the video's name."""
+    """Draw and write one video; all random numbers follow from the seed and the video's name."""
     subject = Subject.draw(video.subject, video.seed)
     own = habit(video.seed, video.subject)
     rng = np.random.default_rng([video.seed, *video.name.encode()])

@@ -1,7 +1,7 @@
-"""Lines of the skin: those that action units press into it, and those that are simply there.
+"""Lines of the skin: those that action units cause, and permanent ones.
 
-A crease is drawn as a dark spindle with a light edge beside it. Every action unit's lines stay in
-that unit's own region of the face.
+A crease is drawn as a dark spindle with a light edge next to it. The lines of an action unit stay in its own
+region of the face.
 """
 
 from __future__ import annotations
@@ -11,28 +11,28 @@ from collections.abc import Callable, Mapping
 import cv2
 import numpy as np
 
-from drml.synth.geometry import SIDES, Shape, beside, smooth
+from drml.synth.geometry import SIDES, Shape, shifted, smooth
 from drml.synth.identity import Mark, Subject
 from drml.synth.view import Camera
 
 Strengths = Mapping[int, np.ndarray]
 
-# Every path is resampled to this many points, so that all are projected in one go.
+# Each path is resampled to this many points, so that all are projected in one call.
 _SAMPLES = 13
 _TAPER = np.sin(np.pi * np.linspace(0, 1, _SAMPLES)) ** 0.7
 
 
 def au_marks(shape: Shape, subject: Subject, e: Strengths) -> list[Mark]:
-    """Lines that the action units of strengths `e` draw.
+    """Return the lines that action units of strengths `e` cause.
 
     Parameters
     ----------
     shape : Shape
         The face, already moved by the same action units.
     subject : Subject
-        Whose face; his or her lines lie a little off the average place.
+        The person, whose lines deviate a little from the average position.
     e : mapping of int to ndarray of shape (2,)
-        Strength per AU and side.
+        AU to its strength on both sides.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def au_marks(shape: Shape, subject: Subject, e: Strengths) -> list[Mark]:
         for side, sign in enumerate(SIDES):
             if e[au][side] <= 0:
                 continue
-            # Wrinkles show early: half the strength already gives most of the depth.
+            # Wrinkles appear early: half the strength already gives most of the depth.
             visible = min(1.0, e[au][side]) ** 0.6
             for path, width, depth in lines(shape, side):
                 placed = (path + subject.shift[au]) * (sign, 1)
@@ -52,11 +52,11 @@ def au_marks(shape: Shape, subject: Subject, e: Strengths) -> list[Mark]:
 
 
 def permanent_marks(shape: Shape, subject: Subject) -> list[Mark]:
-    """Lines that are always there: bags under the eyes, shallow folds of the old, odd marks."""
+    """Return permanent lines: bags under the eyes, shallow folds of older skin, random marks."""
     marks = list(subject.marks)
     for sign, eye in zip(SIDES, shape.eyes, strict=True):
         bag = np.array(
-            (beside(eye[3], sign * 2, 5), beside(eye[4:6].mean(0), 0, 6.5), beside(eye[5], sign * 3, 5.5))
+            (shifted(eye[3], sign * 2, 5), shifted(eye[4:6].mean(0), 0, 6.5), shifted(eye[5], sign * 3, 5.5))
         )
         marks.append(Mark(bag, 1.4, 0.10 + 0.22 * subject.age))
         fold = np.array([(16, 40), (24, 49), (29, 60)], float) * (sign, 1)
@@ -64,12 +64,12 @@ def permanent_marks(shape: Shape, subject: Subject) -> list[Mark]:
     return marks
 
 
-# Lines of one side, as for the image's right: (path, width in mm, depth 0..1).
+# Lines of one side, given for the image's right: (path, width in mm, depth 0..1).
 Lines = list[tuple[np.ndarray, float, float]]
 
 
 def _outward(points: np.ndarray) -> np.ndarray:
-    """Points of either side, with x counted outwards."""
+    """Return the points of either side, with x pointing outwards."""
     return np.abs(points) * (1, 0) + points * (0, 1)
 
 
@@ -78,7 +78,7 @@ def _corner(shape: Shape, side: int) -> np.ndarray:
 
 
 def _au1(shape: Shape, side: int) -> Lines:
-    # Low on the forehead: what is cut out around the registered face ends some 42 mm above the eyes.
+    # Low on the forehead, because the registered face ends about 42 mm above the eyes.
     return [
         (np.array([(-1, y - 0.6), (8, y - 0.4), (17, y + 1.0)]), 2.3, 0.78) for y in (-41.5, -36.0, -30.5)
     ]
@@ -107,7 +107,7 @@ def _au6(shape: Shape, side: int) -> Lines:
         for rise in (-7.0, 0.5, 8.0)
     ]
     below = np.array(
-        [beside(inner, 3, 10), (0.5 * (inner[0] + outer[0]), inner[1] + 13), beside(outer, 3, 10)]
+        [shifted(inner, 3, 10), (0.5 * (inner[0] + outer[0]), inner[1] + 13), shifted(outer, 3, 10)]
     )
     return [*fan, (below, 2.6, 0.7)]
 
@@ -115,7 +115,7 @@ def _au6(shape: Shape, side: int) -> Lines:
 def _au7(shape: Shape, side: int) -> Lines:
     eye = _outward(shape.eyes[side])
     low = np.array(
-        [beside(eye[3], 2, 2.6), beside(eye[4], 0, 3), beside(eye[5], 0, 3), beside(eye[0], -1, 3)]
+        [shifted(eye[3], 2, 2.6), shifted(eye[4], 0, 3), shifted(eye[5], 0, 3), shifted(eye[0], -1, 3)]
     )
     return [(low, 2.2, 0.75)]
 
@@ -133,7 +133,7 @@ def _au12(shape: Shape, side: int) -> Lines:
     corner = _corner(shape, side)
     return [
         (
-            np.array([(25, 45), beside(corner, 4.5, -9), beside(corner, 7.5, 1), beside(corner, 6.5, 10)]),
+            np.array([(25, 45), shifted(corner, 4.5, -9), shifted(corner, 7.5, 1), shifted(corner, 6.5, 10)]),
             3.2,
             0.85,
         )
@@ -177,7 +177,7 @@ def _au23(shape: Shape, side: int) -> Lines:
 def _au24(shape: Shape, side: int) -> Lines:
     corner = _corner(shape, side)
     middle = 0.5 * (shape.outer_lips[3, 1] + shape.outer_lips[9, 1])
-    line = np.array([(-1, middle), (0.5 * corner[0], middle + 0.4), beside(corner, -1, 0)])
+    line = np.array([(-1, middle), (0.5 * corner[0], middle + 0.4), shifted(corner, -1, 0)])
     return [(line, 2.0, 0.9)]
 
 
@@ -198,13 +198,13 @@ _LINES: dict[int, Callable[[Shape, int], Lines]] = {
 }
 
 
-def press(marks: list[Mark], camera: Camera) -> np.ndarray:
+def draw_marks(marks: list[Mark], camera: Camera) -> np.ndarray:
     """Draw marks as an image: 128 is untouched skin, darker below it, lighter above.
 
     Parameters
     ----------
     marks : list of Mark
-        What to draw; later marks lie over earlier ones.
+        The marks; later marks cover earlier ones.
     camera : Camera
         Gives the size of the image.
 

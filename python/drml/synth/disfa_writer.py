@@ -1,18 +1,18 @@
-"""Writes a synthetic data set in DISFA's own folder layout.
+"""Writes a synthetic data set in the folder layout of DISFA.
 
 ::
 
     OUT/ActionUnit_Labels/SN001/SN001_au1.txt           lines "frame,intensity", frames from 1, 0 to 5
     OUT/Videos_LeftCamera/LeftVideoSN001_comp.avi
-    OUT/Videos_RightCamera/RightVideoSN001_comp.avi     the same moments from a little further to the right
+    OUT/Videos_RightCamera/RightVideoSN001_comp.avi     the same frames from a little further to the right
     OUT/Landmark_Points/SN001/tmp_frame_lm/SN001_0000_lm.mat     pts: 66 points, frames from 0
                                            l00001_lm.mat         every third subject's: frames from 1
-    OUT/synthetic.json                   not in DISFA: says that all this is synthetic, and how it was made
-    OUT/synthetic_intensities.csv        not in DISFA: the intensities that were drawn
+    OUT/synthetic.json                   not in DISFA: marks the data as synthetic, and records the options
+    OUT/synthetic_intensities.csv        not in DISFA: the drawn intensities
 
-The label of a frame is the intensity that was drawn, to the nearest whole number. AUs that DISFA codes and
-the generator does not draw (5, 20) have the label 0; AUs that it draws and DISFA does not code are there all
-the same, as in life. The landmarks are those of the left video. As in the real set, some frames have no
+The label of a frame is the drawn intensity, rounded. AUs that DISFA codes but the generator does not draw
+(5, 20) have the label 0. AUs that the generator draws but DISFA does not code appear in the faces without
+labels, as in reality. The landmarks are those of the left video. As in the real data set, some frames have no
 landmarks, and a few videos end before their labels.
 """
 
@@ -38,7 +38,7 @@ from drml.synth.behaviour import (
     video_views,
     watching_intensities,
 )
-from drml.synth.folder import SynthSummary, in_turn, whole_folder, work, write_intensities
+from drml.synth.folder import SynthSummary, pick_names, run_units, write_folder, write_intensities
 from drml.synth.identity import Subject
 from drml.synth.mat_writer import write_pts
 from drml.synth.render import render
@@ -51,8 +51,8 @@ DEFAULT_WIDTH = 464
 _ASPECT = 768 / 1024
 _RATE = 20.0
 
-_NO_LANDMARKS = 0.01  # how often a frame has none
-_SHORT = 0.1  # how often a video ends early
+_NO_LANDMARKS = 0.01  # share of frames without landmarks
+_SHORT = 0.1  # share of videos that end early
 _STEREO = 4.0  # degrees between the cameras
 
 
@@ -69,13 +69,13 @@ class _Video:
 
     @property
     def from_1(self) -> bool:
-        """Whether this subject's landmark files count from 1."""
+        """Whether the landmark files of this subject are numbered from 1."""
         return int(self.subject[2:]) % 3 == 0
 
 
 @dataclass(frozen=True, eq=False)
 class _Written:
-    """What came of it."""
+    """The result of a unit of work."""
 
     video: _Video
     intensities: np.ndarray
@@ -101,7 +101,7 @@ def write_disfa(
     Parameters
     ----------
     out : str or Path
-        Folder to make; it must be new or empty.
+        The folder to make; it must be new or empty.
     subjects : int
         How many of DISFA's 27 subject names, spread over its three folds.
     frames : int
@@ -125,7 +125,7 @@ def write_disfa(
     Raises
     ------
     UserError
-        If an option is out of range, the folder is not empty or cannot be written.
+        An option is out of range, or the folder is not empty or cannot be written.
     """
     out = Path(out).resolve()
     options = {"subjects": subjects, "frames": frames, "size": size, "seed": seed}
@@ -134,7 +134,7 @@ def write_disfa(
     check_whole(size, 96, "size", high=4160)
     check_whole(seed, 0, "seed", high=2**32 - 1)
     check_whole(jobs, 0, "jobs", high=1024)
-    return whole_folder(
+    return write_folder(
         out,
         "Procedurally drawn faces in DISFA's folder layout. No person is shown; not DISFA's data.",
         options,
@@ -146,31 +146,35 @@ def write_disfa(
 
 def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progress: bool) -> SynthSummary:
     limits = thresholds(MAX_TASKS, WATCHING_RATES)
-    # Even sizes suit every codec that the videos may be turned into.
+    # All codecs accept even sizes, should users convert the videos.
     size = (options["size"] // 2 * 2, round(options["size"] * _ASPECT / 2) * 2)
     videos = [
         _Video(root, name, options["frames"], size, options["seed"], limits)
-        for name in in_turn(DISFA_FOLDS, options["subjects"])
+        for name in pick_names(DISFA_FOLDS, options["subjects"])
     ]
-    done: list[_Written] = []
+    results: list[_Written] = []
     total = len(videos) * options["frames"]
     with tqdm(total=total, unit="frame", desc="drawing", disable=not progress, smoothing=0.1) as bar:
-        for written in work(_write_video, videos, jobs):
-            done.append(written)
-            bar.update(written.video.frames)
-    done.sort(key=lambda written: written.video.subject)
+        for result in run_units(_write_video, videos, jobs):
+            results.append(result)
+            bar.update(result.video.frames)
+    results.sort(key=lambda result: result.video.subject)
     write_intensities(
         root,
-        ((one.video.subject, "", frame, row) for one in done for frame, row in enumerate(one.intensities, 1)),
+        (
+            (one.video.subject, "", frame, row)
+            for one in results
+            for frame, row in enumerate(one.intensities, 1)
+        ),
     )
-    present = np.concatenate([_levels(one.intensities) for one in done]) >= INTENSITY
+    present = np.concatenate([_levels(one.intensities) for one in results]) >= INTENSITY
     return SynthSummary(
         out=str(out),
-        subjects=len(done),
-        videos=len(done),
+        subjects=len(results),
+        videos=len(results),
         frames=len(present),
-        images=sum(one.images for one in done),
-        landmarks=sum(one.landmarks for one in done),
+        images=sum(one.images for one in results),
+        landmarks=sum(one.landmarks for one in results),
         unknown_codes=0,
         size=size,
         seed=options["seed"],
@@ -179,13 +183,13 @@ def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progre
 
 
 def _levels(intensities: np.ndarray) -> np.ndarray:
-    """Round intensities to the coders' levels, half up."""
+    """Round intensities to whole levels, half up."""
     return np.floor(intensities + 0.5).astype(int)
 
 
 def _write_video(video: _Video) -> _Written:
-    """Draw and write one subject; all chance comes from the seed and the subject's name."""
-    # Every other subject is a woman, as about every other one of DISFA's is.
+    """Draw and write one subject; all random numbers follow from the seed and the subject's name."""
+    # As in DISFA, about every other subject is a woman.
     female = int(video.subject[2:]) % 2 == 0
     subject = Subject.draw(video.subject, video.seed, female=female)
     rng = np.random.default_rng([video.seed, *video.subject.encode()])
@@ -208,7 +212,7 @@ def _write_video(video: _Video) -> _Written:
             if landmarks and has_landmarks[t]:
                 name = f"l{t + 1:05d}_lm.mat" if video.from_1 else f"{video.subject}_{t:04d}_lm.mat"
                 write_pts(folder / name, points)
-            # The tracker saw all of the recording, the video in the set may lack its end.
+            # The landmarks cover the whole recording, but the video may lack its end.
             if t < images:
                 yield image
 

@@ -1,4 +1,4 @@
-"""What every layout's writer needs: a folder that appears whole, several processes, the note inside."""
+"""Shared by the writers of both layouts: the output folder, its note, and several processes."""
 
 from __future__ import annotations
 
@@ -21,34 +21,34 @@ from drml.data.labels import ALL_AUS
 from drml.io.errors import UserError
 from drml.io.files import making
 
-__all__ = ["NOTE", "SynthSummary", "in_turn", "whole_folder", "work", "write_intensities"]
+__all__ = ["NOTE", "SynthSummary", "pick_names", "run_units", "write_folder", "write_intensities"]
 
 NOTE = "synthetic.json"
 
 Unit = TypeVar("Unit")
-Done = TypeVar("Done")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class SynthSummary:
-    """What a writer wrote.
+    """Summary of a data set that was written.
 
     Attributes
     ----------
     out : str
-        The folder.
+        The folder of the data set.
     subjects, videos, frames : int
-        Frames are coded frames.
+        Numbers of subjects, videos and coded frames.
     images, landmarks : int
-        Frames that have an image, and those that have landmarks.
+        Number of frames that have an image, and number of frames that have landmarks.
     unknown_codes : int
-        Codes that are missing or marked as unknown.
+        Number of codes that are missing or marked as unknown.
     size : tuple of int
         Width and height of the images.
     seed : int
-        The seed.
+        The seed of the data set.
     rates : dict of int to float
-        Share of present per AU among the known codes.
+        For each AU, the share of the known codes that are present.
     """
 
     out: str
@@ -63,13 +63,13 @@ class SynthSummary:
     rates: dict[int, float]
 
 
-def in_turn(folds: Sequence[Sequence[str]], count: int) -> list[str]:
-    """Take `count` names from each of the folds in turn, so that few are spread over all; sorted."""
+def pick_names(folds: Sequence[Sequence[str]], count: int) -> list[str]:
+    """Pick `count` names, taking turns between the folds so that all folds are covered; sorted."""
     turns = [fold[turn] for turn in range(max(map(len, folds))) for fold in folds if turn < len(fold)]
     return sorted(turns[:count])
 
 
-def whole_folder(
+def write_folder(
     out: Path,
     what: str,
     options: dict[str, int],
@@ -77,27 +77,27 @@ def whole_folder(
     write: Callable[[Path], SynthSummary],
     overwrite: bool = False,
 ) -> SynthSummary:
-    """Make a folder that appears when all is written.
+    """Make the folder of a data set, which appears when everything in it is written.
 
     Parameters
     ----------
     out : Path
-        It must be new or empty, or with `overwrite` a synthetic data set.
+        The folder; it must be new or empty, or with `overwrite` a synthetic data set.
     what : str
-        For the note: what the data are.
+        Description of the data, for the note.
     options : dict
-        For the note: how they were made.
+        The options with which the data are drawn, for the note.
     folders : sequence of str
-        Folders to make in it.
+        Subfolders to make.
     write : callable
-        Fills the folder that it is given.
+        Fills the folder, whose path is its argument.
     overwrite : bool
         Whether a synthetic data set in `out` may be replaced; a real one never is.
 
     Raises
     ------
     UserError
-        The folder is in use or cannot be written, or a drawing process was killed. Nothing is left.
+        The folder is not empty or cannot be written, or a worker process ended. Nothing is left.
     """
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         if not (out / NOTE).is_file():
@@ -119,7 +119,7 @@ def whole_folder(
         place = error.filename or out
         raise UserError(
             f"{place}: cannot write the data set: {error.strerror or error}; "
-            "see to the folder, its disk and its rights, or choose another"
+            "check the permissions and the free space, or choose another folder"
         ) from error
     except BrokenProcessPool as error:
         raise UserError(f"{out}: a drawing process was killed (out of memory?); try fewer jobs") from error
@@ -127,13 +127,13 @@ def whole_folder(
 
 
 def _write_note(root: Path, what: str, more: dict[str, object]) -> None:
-    """Write the note that says that all this is synthetic."""
+    """Write the note that marks the data as synthetic."""
     note = {"synthetic": True, "what": what, "action_units": list(ALL_AUS), **more}
     (root / NOTE).write_text(json.dumps(note, indent=2) + "\n")
 
 
 def write_intensities(root: Path, rows: Iterable[tuple[str, str, int, np.ndarray]]) -> None:
-    """Write the intensities that were drawn: rows of subject, task, frame and (15,) intensities."""
+    """Write the drawn intensities: rows of subject, task, frame and 15 intensities."""
     with (root / "synthetic_intensities.csv").open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["subject", "task", "frame", *(f"AU{au}" for au in ALL_AUS)])
@@ -141,11 +141,10 @@ def write_intensities(root: Path, rows: Iterable[tuple[str, str, int, np.ndarray
             table.writerow([subject, task, frame, *(f"{value:.2f}" for value in row)])
 
 
-def work(write: Callable[[Unit], Done], units: Sequence[Unit], jobs: int) -> Iterator[Done]:
-    """Write all units, in this process or in several (0: one per core); yield what comes of each as done."""
+def run_units(write: Callable[[Unit], Result], units: Sequence[Unit], jobs: int) -> Iterator[Result]:
+    """Call `write` for all units, in `jobs` processes (0: one per core), and yield results as they finish."""
     jobs = min(jobs or len(os.sched_getaffinity(0)), len(units))
-    # One thread each, set before the fork: OpenCV's threads would not survive it. (Spawned processes
-    # would run the caller's script again, which not every script stands.)
+    # OpenCV's threads do not survive a fork, so there must be one thread only when the processes start.
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -165,6 +164,6 @@ def work(write: Callable[[Unit], Done], units: Sequence[Unit], jobs: int) -> Ite
 
 
 def _init_worker() -> None:
-    # Ctrl-C reaches every process of the terminal; the parent alone answers it.
+    # Ctrl-C reaches every process of the terminal; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

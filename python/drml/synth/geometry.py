@@ -1,7 +1,7 @@
-"""Where a face's features are, and how action units move them.
+"""Positions of the features of a face, and how action units move them.
 
-Everything is in face millimetres: origin between the eyes, x to the image's right, y down. The two
-sides are index 0 (the image's left) and 1. Per side, points go from the outside inwards.
+All lengths are in face millimetres, with the origin between the eyes, x to the image's right and y down.
+Index 0 is the image's left side, index 1 the right. On each side, points go from the outside inwards.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _EYE = np.array([(15, 0.3), (5.5, -5.6), (-5.5, -5.4), (-14.5, 1.4), (-5.5, 4.0)
 _BRIDGE = np.array([(0, -3), (0, 9), (0, 21), (0, 33)], float)
 _BASE = np.array([(-13, 40.5), (-6.5, 43.5), (0, 45), (6.5, 43.5), (13, 40.5)], float)
 
-# Outline of the head from the chin up on one side to the crown; and how far a point follows the jaw.
+# Outline of one side of the head, from the chin to the crown; and how far each point follows the jaw.
 _HEAD = np.array(
     [
         (0, 109),
@@ -42,23 +42,23 @@ _HEAD = np.array(
 _JAW_FOLLOWS = np.array((1, 1, 0.9, 0.6, 0.2, 0, 0, 0, 0, 0, 0), float)
 _JAW_WIDENS = np.array((0.6, 1, 1, 1, 0.6, 0.1, 0, 0, 0, 0, 0), float)
 
-# How much of AU 1 and AU 2 each brow point takes, from the outside inwards.
+# Effect of AU 1 and AU 2 on each point of the brow, from the outside inwards.
 _INNER = np.array((0.0, 0.05, 0.25, 0.7, 1.0))
 _OUTER = np.array((0.75, 1.0, 0.8, 0.3, 0.0))
 
 
 @dataclass(frozen=True, eq=False)
 class Shape:
-    """Places of the features of one face in one frame, in face millimetres.
+    """Positions of the features of one face in one frame, in face millimetres.
 
     Attributes
     ----------
     brows : ndarray of shape (2, 5, 2)
-        Outer to inner, per side.
+        From the outside inwards, for each side.
     eyes : ndarray of shape (2, 6, 2)
-        Outer corner, upper lid (2), inner corner, lower lid (2), per side.
+        Outer corner, upper lid (2), inner corner, lower lid (2), for each side.
     bridge, base : ndarray of shape (4, 2), (5, 2)
-        Nose: bridge from top to tip; base from image left to right.
+        The nose: its bridge from top to tip, and its base from the image's left to right.
     outer_lips, inner_lips : ndarray of shape (12, 2), (6, 2)
         As in the 49 landmarks.
     head : ndarray of shape (20, 2)
@@ -80,7 +80,7 @@ class Shape:
     chin: float
 
     def landmarks(self) -> np.ndarray:
-        """Give the 49 landmarks in the usual order, shape (49, 2)."""
+        """Return the 49 landmarks in the usual order, shape (49, 2)."""
         left, right = self.eyes
         return np.concatenate(
             [
@@ -96,8 +96,8 @@ class Shape:
         )
 
     def jaw(self) -> np.ndarray:
-        """Give the 17 points of the jaw, evenly from the image's left temple over the chin, (17, 2)."""
-        # The outline starts at the chin: up to eye height on either side.
+        """Return the 17 points of the jaw, evenly spaced from the image's left temple, shape (17, 2)."""
+        # The outline starts at the chin; the jaw reaches up to the height of the eyes on each side.
         line = smooth(np.concatenate([self.head[-6:], self.head[:7]]))
         length = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(line, axis=0), axis=1))])
         at = np.linspace(0, length[-1], 17)
@@ -105,7 +105,7 @@ class Shape:
 
 
 def strengths(subject: Subject, intensities: Mapping[int, float]) -> dict[int, np.ndarray]:
-    """Strength of every action unit on both sides, 0 to about 1.2, for intensities 0 to 5."""
+    """Return the strength of each action unit on both sides, 0 to about 1.2, for intensities 0 to 5."""
     unknown = set(intensities) - set(ALL_AUS)
     if unknown:
         raise ValueError(f"no such action unit to draw: {sorted(unknown)}; there are {list(ALL_AUS)}")
@@ -119,16 +119,16 @@ def strengths(subject: Subject, intensities: Mapping[int, float]) -> dict[int, n
 
 
 def face_shape(subject: Subject, e: Mapping[int, np.ndarray], lids: float = 0.0) -> Shape:
-    """Place the features of `subject` under action units of strengths `e` (see `strengths`).
+    """Compute the positions of a subject's features with action units of strengths `e` (see `strengths`).
 
     Parameters
     ----------
     subject : Subject
-        Whose face.
+        The person.
     e : mapping of int to ndarray of shape (2,)
-        Strength per AU and side.
+        AU to its strength on both sides.
     lids : float
-        How much wider than usual the eyes are open in this frame, in millimetres.
+        How much wider than usual the eyes are open, in millimetres.
 
     Returns
     -------
@@ -176,7 +176,7 @@ def _eyes(subject: Subject, e: Mapping[int, np.ndarray], lids: float) -> np.ndar
         eye = _EYE * subject.eye_size
         eye[:, 1] -= subject.eye_tilt * eye[:, 0] / 15
         eye[:, 1] += -lids * upper + 0.3 * lids * lower
-        # The lids close to a third of the aperture at most, or the iris would be gone.
+        # The lids leave at least a third of the aperture, so that the iris stays visible.
         eye[:, 1] += 3.8 * e[7][side] * upper - 2.4 * e[7][side] * lower - 0.8 * e[6][side] * lower
         eye[:, 0] += subject.eye_spacing
         eyes[side] = eye * (sign, 1)
@@ -196,7 +196,7 @@ def _nose(subject: Subject, e: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np
 
 
 def _mouth(subject: Subject, e: Mapping[int, np.ndarray]) -> tuple[np.ndarray, np.ndarray, float]:
-    """Outer and inner contour of the lips, and the gap between them."""
+    """Return the outer and inner contour of the lips, and the gap between them."""
     middle = 66.5 + subject.mouth_height
     tight, pressed = e[23].mean(), e[24].mean()
     thin = (1 - 0.42 * tight) * (1 - 0.68 * pressed)
@@ -210,7 +210,7 @@ def _mouth(subject: Subject, e: Mapping[int, np.ndarray]) -> tuple[np.ndarray, n
     pushed = 2.8 * e[17].mean()
 
     def bent(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Put points at fractions `x` of the half width; corners that move bend the mouth."""
+        """Place points at fractions `x` of the half width; moving corners bend the mouth."""
         side = (x > 0).astype(int)
         share = np.abs(x) ** 1.5
         return np.stack([x * half[side], middle - pushed * (1 - share) + y + corner[side] * share], axis=1)
@@ -233,7 +233,7 @@ def _mouth(subject: Subject, e: Mapping[int, np.ndarray]) -> tuple[np.ndarray, n
 
 @lru_cache(maxsize=64)
 def _spline_matrix(count: int, per_segment: int, closed: bool) -> np.ndarray:
-    """Matrix that maps control points to points on the Catmull-Rom spline through them."""
+    """Return the matrix that maps control points to points of the Catmull-Rom spline through them."""
     segments = count if closed else count - 1
     rows = []
     for segment in range(segments):
@@ -245,7 +245,7 @@ def _spline_matrix(count: int, per_segment: int, closed: bool) -> np.ndarray:
             for k, weight in zip(range(segment - 1, segment + 3), weights, strict=True):
                 if closed:
                     row[k % count] += weight
-                elif k < 0:  # beyond an end: the end's tangent goes on
+                elif k < 0:  # beyond an end, its tangent continues
                     row[0] += 2 * weight
                     row[1] -= weight
                 elif k >= count:
@@ -260,10 +260,10 @@ def _spline_matrix(count: int, per_segment: int, closed: bool) -> np.ndarray:
 
 
 def smooth(points: np.ndarray, per_segment: int = 5, closed: bool = False) -> np.ndarray:
-    """Points on a smooth curve through `points`, shape (m, 2)."""
+    """Return points of a smooth curve through `points`, shape (m, 2)."""
     return _spline_matrix(len(points), per_segment, closed) @ points
 
 
-def beside(points: np.ndarray, x: float, y: float) -> np.ndarray:
-    """Points moved by (x, y)."""
+def shifted(points: np.ndarray, x: float, y: float) -> np.ndarray:
+    """Return the points shifted by (x, y)."""
     return points + np.array((x, y))

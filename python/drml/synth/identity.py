@@ -1,4 +1,4 @@
-"""Who is drawn: the traits of one synthetic person, fixed by a seed and the person's name."""
+"""The traits of a synthetic person, determined by a seed and the person's name."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ HAIR_STYLES = ("cropped", "short", "parted", "long", "bob")
 
 @dataclass(frozen=True, eq=False)
 class Mark:
-    """A line or spot of the skin that has nothing to do with any action unit.
+    """A line or spot of the skin.
 
     Attributes
     ----------
     path : ndarray of shape (n, 2)
-        Points in face millimetres; a single point is a spot.
+        Points in face millimetres; a single point makes a spot.
     width : float
         Width in millimetres.
     depth : float
-        Darkness, 0 to 1; below 0 it is a light mark.
+        Darkness, 0 to 1; negative values make light marks.
     """
 
     path: np.ndarray
@@ -45,7 +45,7 @@ class Mark:
 class Subject:
     """Traits of one synthetic person; lengths in face millimetres, colours (blue, green, red).
 
-    Make one with `Subject.draw`. Factors multiply the size of the average face, offsets move it.
+    `Subject.draw` makes one. Factors multiply sizes of the average face; offsets move its features.
     """
 
     name: str
@@ -88,11 +88,11 @@ class Subject:
         Parameters
         ----------
         name : str
-            Subject name, such as ``F001``.
+            Name of the subject, such as ``F001``.
         seed : int
-            The same name and seed always give the same person.
+            Name and seed determine the person.
         female : bool, optional, keyword-only
-            Whether it is a woman's face; by default where the name starts with F.
+            Draw a woman's face; by default if the name starts with F.
 
         Returns
         -------
@@ -102,12 +102,12 @@ class Subject:
         female = name.startswith("F") if female is None else female
 
         def about(mean: float, spread: float) -> float:
-            # Two standard deviations at most, so that no face falls apart.
+            # At most two standard deviations, so that all faces are plausible.
             return float(mean + spread * np.clip(rng.normal(), -2, 2))
 
         tone = rng.uniform(0, 1) ** 1.3
         skin = _mix(_SKINS, tone) * rng.uniform(0.96, 1.02, 3)
-        # Brows have to stand out: the darkest skins come with the three darkest hairs.
+        # Brows must stand out, so the darkest skins get one of the three darkest hair colours.
         hair = _HAIRS[rng.integers(len(_HAIRS) if tone < 0.6 else 3)] * rng.uniform(0.8, 1.15)
         lip_tint = np.array((112, 92, 190.0)) if female else np.array((104, 104, 170.0))
         age = rng.uniform(0, 1)
@@ -155,16 +155,16 @@ class Subject:
 
 
 def random_marks(rng: np.random.Generator, *, count: int, depth: float) -> list[Mark]:
-    """Draw lines and spots anywhere on the face, at any slope: no cue for any action unit.
+    """Draw lines and spots anywhere on the face, in any direction, unrelated to action units.
 
     Parameters
     ----------
     rng : numpy.random.Generator
-        Source of chance.
+        Source of random numbers.
     count : int
         Number of marks.
     depth : float
-        Upper bound of their darkness.
+        Upper limit of their darkness.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def random_marks(rng: np.random.Generator, *, count: int, depth: float) -> list[
 
 
 def _mix(palette: np.ndarray, place: float) -> np.ndarray:
-    """Colour at a place between 0 and 1 along a palette."""
+    """Return the colour at a position between 0 and 1 along a palette."""
     at = place * (len(palette) - 1)
     low = min(int(at), len(palette) - 2)
     return palette[low] + (at - low) * (palette[low + 1] - palette[low])
@@ -202,7 +202,7 @@ def _freckles(rng: np.random.Generator) -> np.ndarray:
 
 
 def _mottle(rng: np.random.Generator) -> np.ndarray:
-    """Uneven skin at two scales, over a grid that the relief stretches over the face."""
+    """Draw unevenness of the skin at two scales, on the grid that `relief` stretches over the face."""
     fine = rng.normal(0, 0.012, (108, 74))
     coarse = cv2.resize(rng.normal(0, 0.022, (22, 15)), (74, 108), interpolation=cv2.INTER_CUBIC)
     return (fine + coarse).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Flat colours of a face, from back to front; light and lines are laid over them later."""
+"""Paints a face in flat colours, from back to front; light and lines are added later."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
-from drml.synth.geometry import SIDES, Shape, beside, smooth
+from drml.synth.geometry import SIDES, Shape, shifted, smooth
 from drml.synth.identity import Subject
 from drml.synth.view import Camera, View
 
@@ -18,14 +18,14 @@ _BLACK = np.array((14.0, 12, 14))
 
 
 class Canvas:
-    """Collects shapes given in face millimetres, and draws them in that order.
+    """Collects shapes in face millimetres, and draws them in this order.
 
-    All points are projected in one go, which is several times faster than shape by shape.
+    All points are projected in one call, which is several times faster than shape by shape.
 
     Parameters
     ----------
     camera : Camera
-        From millimetres to pixels.
+        Projects millimetres to pixels.
     """
 
     def __init__(self, camera: Camera) -> None:
@@ -50,7 +50,7 @@ class Canvas:
 
     def draw_on(self, image: np.ndarray) -> None:
         """Draw everything on an image of shape (H, W, 3), uint8, in place."""
-        # OpenCV takes sixteenths of a pixel.
+        # In sixteenths of a pixel, for OpenCV.
         points = np.round(self._camera.project(np.concatenate(self._points)) * 16).astype(np.int32)
         at, scale = 0, self._camera.pixels_per_mm
         for paths, length, colour, size in self._orders:
@@ -88,9 +88,9 @@ def paint(shape: Shape, subject: Subject, view: View, camera: Camera) -> np.ndar
 
 
 def _both(path: Sequence[tuple[float, float]]) -> np.ndarray:
-    """Close an outline whose right half is given, from top to bottom."""
+    """Complete an outline from its right half, given from top to bottom."""
     half = np.array(path, float)
-    other = half[half[:, 0] > 0]  # points of the middle are not doubled: they would make a spike
+    other = half[half[:, 0] > 0]  # points of the middle are not doubled, which would make a spike
     return np.concatenate([half, other[::-1] * (-1, 1)])
 
 
@@ -133,7 +133,7 @@ def _hair(canvas: Canvas, subject: Subject, rng: np.random.Generator) -> None:
     left = [(-66, low), (-62, -34), (-48, line + 8), (-20, line)]
     right = [(part, peak), (30, line + 1), (50, line + 9), (62, -34), (66, low)]
     inner = np.array(left + right, float)
-    if temple > 0:  # long hair comes down in front of the ears
+    if temple > 0:  # long hair hangs in front of the ears
         inner = np.concatenate([[(4 - side, temple - 4)], inner, [(side - 4, temple - 4)]])
     outline = np.concatenate([smooth(outer, 4), smooth(inner, 4)]) * (wide, 1)
     canvas.fill(outline, subject.hair)
@@ -158,33 +158,33 @@ def _eye(canvas: Canvas, shape: Shape, subject: Subject, view: View, side: int) 
     canvas.disc(centre, radius, subject.iris * 0.45)
     canvas.disc(centre, radius - 0.9, subject.iris)
     canvas.disc(centre, 2.5, _BLACK)
-    canvas.disc(beside(centre, 1.6, -1.8), 1.1, np.array((250.0, 250, 250)))
-    # The lids are skin laid over the ball of the eye.
+    canvas.disc(shifted(centre, 1.6, -1.8), 1.1, np.array((250.0, 250, 250)))
+    # The lids are skin over the eyeball.
     above = np.array(
         [
-            beside(eye[3], -sign * 1, -1),
-            beside(eye[2], 0, -9),
-            beside(eye[1], 0, -9),
-            beside(eye[0], sign * 1, -1),
+            shifted(eye[3], -sign * 1, -1),
+            shifted(eye[2], 0, -9),
+            shifted(eye[1], 0, -9),
+            shifted(eye[0], sign * 1, -1),
         ]
     )
     canvas.fill(np.concatenate([upper, smooth(above)]), subject.skin)
     below = np.array(
         [
-            beside(eye[0], sign * 1, 1),
-            beside(eye[5], 0, 8),
-            beside(eye[4], 0, 8),
-            beside(eye[3], -sign * 1, 1),
+            shifted(eye[0], sign * 1, 1),
+            shifted(eye[5], 0, 8),
+            shifted(eye[4], 0, 8),
+            shifted(eye[3], -sign * 1, 1),
         ]
     )
     canvas.fill(np.concatenate([lower, smooth(below)]), subject.skin)
     shade = subject.skin * (0.55, 0.58, 0.68)
     canvas.lines(lower[None], subject.skin * (0.66, 0.68, 0.8), 0.8)
-    canvas.lines((beside(upper, 0, -0.4))[None], 0.35 * shade, 1.7)
+    canvas.lines((shifted(upper, 0, -0.4))[None], 0.35 * shade, 1.7)
     fold = smooth(eye[:4] + np.array([(sign * 1, -1.5), (0, -3.6), (0, -3.6), (0, -2.2)]))
     canvas.lines(fold[None], shade, 0.9)
     if subject.female:
-        lashes = np.stack([upper[1:11:2], beside(upper[1:11:2], sign * 1.4, -2.4)], axis=1)
+        lashes = np.stack([upper[1:11:2], shifted(upper[1:11:2], sign * 1.4, -2.4)], axis=1)
         canvas.lines(lashes, _BLACK, 0.7)
 
 
@@ -212,7 +212,7 @@ def _nose(canvas: Canvas, shape: Shape, subject: Subject) -> None:
     for side, sign in enumerate(SIDES):
         wing = base[4 * side]
         curve = np.array(
-            [beside(wing, sign * 0.5, -8), beside(wing, sign * 2.6, -3), beside(wing, sign * 1, 1.4)]
+            [shifted(wing, sign * 0.5, -8), shifted(wing, sign * 2.6, -3), shifted(wing, sign * 1, 1.4)]
         )
         canvas.lines(smooth(curve)[None], soft, 1.2)
         hole = 0.5 * (base[1 + 2 * side] + wing * 0.25 + base[2] * 0.75) + (sign * 1.2, -1.6)
@@ -233,7 +233,7 @@ def _mouth(canvas: Canvas, shape: Shape, subject: Subject) -> None:
         canvas.fill(np.concatenate([seam_up, seam_low]), _INSIDE)
         drop = min(0.62 * shape.gap, 5.5)
         teeth = smooth(inner_up, 5)[4:-4]
-        canvas.fill(np.concatenate([teeth, beside(teeth[::-1], 0, drop)]), _TEETH)
+        canvas.fill(np.concatenate([teeth, shifted(teeth[::-1], 0, drop)]), _TEETH)
         canvas.lines(seam_up[None], subject.lip * 0.5, 0.9)
     else:
         canvas.lines(seam_up[None], subject.lip * (0.4, 0.38, 0.45), 1.3)

@@ -1,7 +1,7 @@
-"""Soft light and shadow of the face: a coarse field of factors that the image is multiplied by.
+"""Soft light and shadow of the face: a coarse field of factors by which the image is multiplied.
 
-The field lies over the flat face (after yaw and pitch) and is built from axis-aligned Gaussians,
-so that it is one matrix product; it is then stretched over the image with the head's roll and size.
+The field covers the flat face (after yaw and pitch) and is a sum of axis-aligned Gaussians, so that it takes
+one matrix product. It is then warped to the image with the head's roll and size.
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from drml.synth.geometry import SIDES, Shape, smooth
 from drml.synth.identity import Subject
 from drml.synth.view import Camera, View
 
-# The grid: from the upper left corner, a cell every _CELL mm; it fits `Subject.mottle`.
+# The grid, from the upper left corner, with cells of _CELL mm; that of `Subject.mottle` is the same.
 _LEFT, _TOP, _CELL = -92.5, -127.5, 2.5
 _XS = _LEFT + _CELL * np.arange(74)
 _YS = _TOP + _CELL * np.arange(108)
 
 _GREY = np.ones(3)
-_WARM = np.array((1.1, 1.05, 0.8))  # shadows on skin are warm: red falls less than blue
+_WARM = np.array((1.1, 1.05, 0.8))  # shadows on skin are warm: red decreases less than blue
 _BLOOD = np.array((1.0, 0.9, 0.15))
 
-# A spot: x (outward when of one side), y, radius in x and in y, amount (below 0 is shadow).
+# A spot: x (outwards if on one side), y, radius in x and in y, amount (negative for shadow).
 Spot = tuple[float, float, float, float, float]
 
 
 def shading(
     shape: Shape, subject: Subject, e: Mapping[int, np.ndarray], view: View, camera: Camera
 ) -> np.ndarray:
-    """Factors of light for every pixel.
+    """Return the factor of light of each pixel.
 
     Parameters
     ----------
     shape : Shape
         The face.
     subject : Subject
-        Whose face.
+        The person.
     e : mapping of int to ndarray of shape (2,)
-        Strength per AU and side.
+        AU to its strength on both sides.
     view : View
         Gives the direction of the light.
     camera : Camera
@@ -82,7 +82,7 @@ def shading(
     field *= (1 + view.light[0] * _XS / 60 + view.light[1] * _YS[:, None] / 90)[..., None]
     field = np.clip(field, 0.25, 1.6).astype(np.float32)
 
-    # Stretched over an image of half the size first: the field is soft, and this is twice as fast.
+    # Warped at half the size first: the field is soft, and this is twice as fast.
     width, height = (camera.width + 1) // 2, (camera.height + 1) // 2
     half = np.array([(width / camera.width,), (height / camera.height,)])
     to_face = np.array([[_CELL, 0, _LEFT], [0, _CELL, _TOP]])
@@ -90,7 +90,7 @@ def shading(
     matrix = similarity[:, :2] @ to_face
     matrix[:, 2] += similarity[:, 2]
     matrix *= half
-    matrix[:, 2] += 0.5 * half[:, 0] - 0.5  # pixel centres lie at whole numbers in both sizes
+    matrix[:, 2] += 0.5 * half[:, 0] - 0.5  # pixel centres are at whole numbers in both sizes
     small = cv2.warpAffine(
         field, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
@@ -98,7 +98,7 @@ def shading(
 
 
 def _inside(shape: Shape, camera: Camera) -> np.ndarray:
-    """Mark the head's cells with 1: what is behind the head keeps its own light."""
+    """Mark the cells of the head with 1; the background keeps its own light."""
     cells = (camera.flatten(smooth(shape.head, 4, closed=True)) - (_LEFT, _TOP)) / _CELL
     mask = np.zeros((len(_YS), len(_XS)), np.uint8)
     cv2.fillPoly(mask, [np.round(cells * 16).astype(np.int32)], 255.0, cv2.LINE_AA, 4)
@@ -106,13 +106,13 @@ def _inside(shape: Shape, camera: Camera) -> np.ndarray:
 
 
 def _under_chin(shape: Shape) -> np.ndarray:
-    """Shadow that the head throws on the neck."""
+    """Return the shadow of the head on the neck."""
     below = np.exp(-0.5 * ((_YS - shape.chin - 8) / 9) ** 2)
     return -0.3 * np.outer(below, np.exp(-0.5 * (_XS / 34) ** 2))
 
 
 def _round() -> np.ndarray:
-    """Shadow towards the outline of the head, which turns away from the light there."""
+    """Return the shadow towards the outline of the head, where the surface turns away from the light."""
     radius = np.hypot(_XS / 70, (_YS[:, None] - 6) / 104)
     return -0.30 * np.exp(-(((radius - 1.02) / 0.2) ** 2))
 
@@ -129,7 +129,7 @@ def _out(point: np.ndarray) -> tuple[float, float]:
 
 
 def _anatomy(shape: Shape, side: int, subject: Subject) -> list[Spot]:
-    """Hollows and rises of one side that every face has."""
+    """Return the hollows and rises that every face has on one side."""
     eye_x = subject.eye_spacing
     brow_y = float(shape.brows[side, :, 1].mean())
     wing_x, wing_y = _out(shape.base[4 * side])
@@ -148,7 +148,7 @@ def _anatomy(shape: Shape, side: int, subject: Subject) -> list[Spot]:
 
 
 def _middle(shape: Shape, subject: Subject) -> list[Spot]:
-    """Hollows and rises of the middle of the face."""
+    """Return the hollows and rises of the middle of the face."""
     tip_y = float(shape.bridge[3, 1])
     top, low = float(shape.outer_lips[3, 1]), float(shape.outer_lips[9, 1])
     return [
@@ -163,7 +163,7 @@ def _middle(shape: Shape, subject: Subject) -> list[Spot]:
     ]
 
 
-# What each action unit raises and hollows on one side.
+# The rises and hollows that each action unit makes on one side.
 
 
 def _au1(shape: Shape, side: int) -> list[Spot]:

@@ -1,4 +1,4 @@
-"""One frame: a person, action units and a view become an image and its landmarks."""
+"""Draws one frame, an image with its landmarks, from a person, action units and a view."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from drml.synth.creases import au_marks, permanent_marks, press
+from drml.synth.creases import au_marks, draw_marks, permanent_marks
 from drml.synth.geometry import face_shape, strengths
 from drml.synth.identity import Subject, random_marks
 from drml.synth.paint import paint
@@ -17,7 +17,7 @@ from drml.synth.view import DEFAULT_WIDTH, Camera, View
 
 # Annotation noise of the landmarks: 0.3% of the face's width of 138 mm.
 _LANDMARK_NOISE = 0.003 * 138
-# A line takes more from blue and green than from red.
+# A line darkens blue and green more than red.
 _LINE_TINT = np.array((1.0, 0.95, 0.8))
 
 
@@ -35,24 +35,24 @@ def render(
     Parameters
     ----------
     subject : Subject
-        Who is drawn.
+        The person to draw.
     intensities : mapping of int to float, optional
-        Intensity per AU number, 0 to 5; an AU left out is absent.
+        AU number to intensity, 0 to 5; other AUs are absent.
     view : View, optional
-        Pose, light and noise; frontal and even by default.
+        Pose, light and noise; by default a frontal, evenly lit view.
     width : int
         Width of the image in pixels.
     height : int, optional
-        Its height; by default in the proportions of BP4D's 1040x1392.
+        Height of the image; by default in BP4D's proportions, 1040x1392.
     jaw : bool
-        Whether to give 66 landmarks: 17 of the jaw come before the 49.
+        Return 66 landmarks, with 17 of the jaw before the 49.
 
     Returns
     -------
     image : ndarray of shape (H, W, 3), uint8
         Blue, green, red.
     landmarks : ndarray of shape (49, 2) or (66, 2), float64
-        Pixel coordinates, x and y from 0.
+        x and y in pixels, counted from 0.
 
     Examples
     --------
@@ -69,7 +69,7 @@ def render(
     marks = permanent_marks(shape, subject)
     marks += random_marks(rng, count=view.stray, depth=0.3)
     marks += au_marks(shape, subject, e)
-    layer = press(marks, camera)
+    layer = draw_marks(marks, camera)
     lines = cv2.LUT(cv2.merge([layer] * 3), _line_factors())
     image = cv2.multiply(paint(shape, subject, view, camera), lines, scale=1 / 128)
     light = shading(shape, subject, e, view, camera)
@@ -86,7 +86,7 @@ def render(
 
 @lru_cache(maxsize=1)
 def _line_factors() -> np.ndarray:
-    """Factors per level of the lines' layer, in 128ths."""
+    """Return the factor of each level of the layer of lines, in 128ths."""
     level = (128 - np.arange(256.0)) / 128
     return np.round(128 * (1 - np.outer(level, _LINE_TINT)).clip(0.1, 1.9)).astype(np.uint8)[None]
 
@@ -104,7 +104,7 @@ def _noise_tile(height: int, width: int) -> np.ndarray:
 
 
 def _add_noise(image: np.ndarray, view: View) -> np.ndarray:
-    """Add sensor noise: a different cut of one fixed sheet in every frame, as drawing it anew is slow."""
+    """Add sensor noise: a different part of one fixed noise image for each frame, which is faster."""
     height, width = image.shape[:2]
     top, left = view.seed % 64, view.seed // 64 % 64
     sheet = _noise_tile(height, width)[top : top + height, left : left + width]

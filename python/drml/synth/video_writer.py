@@ -1,4 +1,4 @@
-"""Videos of Motion JPEG in AVI, which OpenCV reads and writes by itself; each is read back at once."""
+"""Writes AVI videos of Motion JPEG, which OpenCV supports without FFmpeg, and reads each back as a check."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _CODEC = "MJPG"
 
 
 def write_video(path: Path, images: Iterable[np.ndarray], size: tuple[int, int], rate: float) -> int:
-    """Write a video, and check that it can be read again.
+    """Write a video, and check that it can be read.
 
     Parameters
     ----------
     path : Path
         An .avi file to write.
     images : iterable of ndarray of uint8, shape (H, W, 3)
-        Blue, green, red.
+        The frames, BGR.
     size : tuple of int
-        W and H.
+        Width and height.
     rate : float
-        Frames a second.
+        Frames per second.
 
     Returns
     -------
@@ -40,12 +40,11 @@ def write_video(path: Path, images: Iterable[np.ndarray], size: tuple[int, int],
     Raises
     ------
     OSError
-        It cannot be written, or does not come back as it was (on a full disk, of which the writer says
-        nothing).
+        The file cannot be written, or differs when it is read: OpenCV does not report a full disk.
     """
-    # OpenCV's own writer: the same bytes on every machine, whatever FFmpeg it was built with.
+    # OpenCV's own writer gives the same bytes on every machine, whatever FFmpeg it was built with.
     backend, codec = cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter.fourcc(*_CODEC)
-    with path.open("wb"):  # the writer does not say why it cannot
+    with path.open("wb"):  # raises the reason if the file cannot be written, which OpenCV does not tell
         pass
     writer = cv2.VideoWriter(str(path), backend, codec, rate, size)
     if not writer.isOpened():

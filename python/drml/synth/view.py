@@ -1,4 +1,4 @@
-"""How a frame is taken: pose, light and camera, and the way from face millimetres to pixels."""
+"""Pose, light and camera of a frame, and the transform from face millimetres to pixels."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ LATENT = 16
 class View:
     """Pose, light and camera of one frame.
 
-    Angles in degrees, lengths in face millimetres. `seed` settles what is left to chance in the
-    frame: sensor noise, stray marks, annotation noise.
+    Angles are in degrees, lengths in face millimetres. `seed` determines the random parts of the frame:
+    sensor noise, stray marks and the noise of the landmarks.
     """
 
     roll: float = 0.0
@@ -42,19 +42,19 @@ class View:
 
     @classmethod
     def from_latent(cls, latent: np.ndarray, seed: int) -> View:
-        """Turn `LATENT` standard normal values into a view; smooth values make a smooth video.
+        """Turn `LATENT` standard normal values into a view; values that change smoothly make a smooth video.
 
         Parameters
         ----------
         latent : ndarray of shape (LATENT,)
             Standard normal values.
         seed : int
-            Seed of what is left to chance in the frame.
+            Seed of the random parts of the frame.
 
         Returns
         -------
         View
-            Its roll, yaw and pitch are within `POSE_LIMIT` degrees.
+            A view whose roll, yaw and pitch are within `POSE_LIMIT` degrees.
         """
         z = np.asarray(latent, float)
         bounded = np.tanh(z * 0.5)
@@ -83,7 +83,7 @@ class View:
         Parameters
         ----------
         rng : numpy.random.Generator
-            Source of chance.
+            Source of random numbers.
 
         Returns
         -------
@@ -93,7 +93,7 @@ class View:
 
 
 def image_height(width: int) -> int:
-    """Height of an image of this width, in BP4D's proportions."""
+    """Return the height of an image of this width, in BP4D's proportions."""
     return round(width * ASPECT)
 
 
@@ -107,12 +107,13 @@ class Camera:
     width : int
         Width of the image in pixels.
     height : int, optional
-        Its height; by default in BP4D's proportions. The face is as large as in BP4D's image of this height.
+        Height of the image; by default in BP4D's proportions. The face is as large as in a BP4D image of this
+        height.
 
     Attributes
     ----------
     portrait : float
-        Width of BP4D's image of this height.
+        Width of a BP4D image of this height.
     """
 
     def __init__(self, view: View, width: int, height: int | None = None) -> None:
@@ -133,7 +134,7 @@ class Camera:
         return self._matrix
 
     def flatten(self, points: np.ndarray) -> np.ndarray:
-        """Turn the head: shift points by their depth, as seen after yaw and pitch."""
+        """Turn the head by yaw and pitch: shift points according to their depth."""
         x, y = points[..., 0], points[..., 1]
         depth = 42 * np.sqrt(np.maximum(0.0, 1 - (x / 76) ** 2)) * (1 - 0.3 * ((y - 10) / 110) ** 2) - 28
         depth = depth + 15 * np.exp(-(x**2) / 160 - (y - 34) ** 2 / 280)
@@ -143,5 +144,5 @@ class Camera:
         return turned
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Pixel coordinates of points of the face, shape (..., 2)."""
+        """Return the pixel coordinates of points of the face, shape (..., 2)."""
         return self.flatten(points) @ self._matrix[:, :2].T + self._matrix[:, 2]
