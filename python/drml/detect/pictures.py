@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from drml.detect.drawing import Annotator
 from drml.detect.pipeline import DetectedFrame
 from drml.io.errors import UserError
-from drml.io.files import writing
+from drml.io.files import temporary_path, writing
 from drml.io.opencv import open_video
 
 __all__ = ["AlignedFaces", "AnnotatedVideo", "write_picture"]
@@ -77,7 +77,7 @@ class AnnotatedVideo:
         self.path = path
         self._fps = fps
         self._annotator = annotator
-        self._part = path.with_name(f"{path.stem}.partial{path.suffix}")
+        self._part = temporary_path(path)
         self._writer: Any = None
         self._shape: tuple[int, ...] = ()
         self._last: NDArray[np.uint8] | None = None

@@ -8,7 +8,6 @@ from typing import Any
 from drml.experiments.methods import METHODS, Method, NetFiles, NotAvailable, net_files
 from drml.experiments.settings import Settings
 from drml.io.errors import UserError
-from drml.io.files import making
 from drml.nets.prototxt import read_prototxt, write_prototxt
 
 __all__ = ["GRIDS_FOLDER", "SPARSITY_FOLDER", "files_of", "region_layers", "write_variant"]
@@ -75,7 +74,5 @@ def write_variant(files: NetFiles, method: Method, folder: Path) -> NetFiles:
         except UserError:  # missing, or half-written by a process that was killed
             same = False
         if not same:
-            folder.mkdir(parents=True, exist_ok=True)
-            with making(target, overwrite=True) as part:
-                write_prototxt(net, part)
+            write_prototxt(net, target)
     return NetFiles(files.solver, *written)

@@ -1,13 +1,13 @@
-"""The one exception that means: the user's input is at fault, and here is the way out."""
+"""The exceptions for faults in what the user gave."""
 
 
 class UserError(Exception):
-    """A fault in what the user gave: a file, an option, a data set.
+    """A fault in what the user gave: a file, an option or a data set.
 
-    The message names the file, the fault and the way out, on one line; the command line prints it
+    The message is one line that names the file, the fault and the way out. The command line prints it
     without a traceback and exits with status 1.
     """
 
 
 class UsageError(UserError):
-    """An option is wrong whatever the files hold; the command line exits with status 2."""
+    """An option that is wrong whatever the files contain; the command line exits with status 2."""

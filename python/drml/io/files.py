@@ -17,7 +17,7 @@ from typing import IO, Any
 
 from drml.io.errors import UserError
 
-__all__ = ["check_target", "digest", "making", "writing"]
+__all__ = ["check_target", "digest", "making", "temporary_path", "writing"]
 
 
 def digest(path: Path) -> str:
@@ -123,7 +123,7 @@ def making(path: str | Path, *, folder: bool = False, overwrite: bool = False) -
     path = Path(path)
     check_target(path, folder=folder, overwrite=overwrite)
     target = _follow(path)
-    part = _temporary(target, folder)
+    part = temporary_path(target, folder=folder)
     made = [parent for parent in target.parents if not parent.exists()]
     with contextlib.ExitStack() as stack:
         try:
@@ -183,8 +183,11 @@ def _follow(path: Path) -> Path:
     return path.resolve() if path.is_symlink() else path
 
 
-def _temporary(target: Path, folder: bool) -> Path:
-    """Return a new name beside `target`; a file keeps its suffix, from which some writers take the format."""
+def temporary_path(target: Path, *, folder: bool = False) -> Path:
+    """Return a new name beside `target`, for writers that cannot use `making`.
+
+    The name of a file keeps its suffix, from which some writers take the format.
+    """
     unique = f"partial-{secrets.token_hex(6)}"
     if folder:
         return target.with_name(f"{target.name[:40]}.{unique}")

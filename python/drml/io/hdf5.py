@@ -1,8 +1,8 @@
-"""HDF5 files of others: what is read of them lies in the file itself, is plain, and within a limit.
+"""Reads HDF5 files from strangers: only plain data sets that lie in the file itself and are within a limit.
 
-HDF5 can send a reader elsewhere: links into other files, values kept in files of any name, sets put together
-from other files. And a few bytes can stand for a set of any size. Neither occurs in landmarks or in Caffe's
-weights.
+HDF5 can lead a reader to other files: by links, by values that are stored in external files, and by virtual
+data sets. A few bytes can also describe a data set of any size. Landmarks and Caffe's weights need none of
+this.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["child", "is_hdf5", "read_set", "shape"]
 
 
 def is_hdf5(path: Path) -> bool:
-    """Whether a file is HDF5; a name that HDF5 cannot take is none."""
+    """Whether a file is HDF5; False as well for names that HDF5 cannot open."""
     try:
         return bool(h5py.is_hdf5(path))
     except ValueError:
@@ -28,14 +28,14 @@ def is_hdf5(path: Path) -> bool:
 
 
 def child(group: h5py.Group, name: str) -> Any:
-    """Return what a path in a group leads to, step by step, without leaving the file.
+    """Return the group or data set at a path in a group, without leaving the file.
 
     Raises
     ------
     KeyError
-        It is not there.
+        There is nothing at this path.
     ValueError
-        A step is a link, or leads to no group.
+        A part of the path is a link, or is not a group.
     """
     found: Any = group
     for part in name.split("/"):
@@ -51,18 +51,19 @@ def child(group: h5py.Group, name: str) -> Any:
 
 
 def shape(found: Any, limit: int = ARRAY_BYTES) -> tuple[int, ...]:
-    """Return the shape of a set that can be read; raise as `read_set`, which see."""
+    """Return the shape of a data set that can be read; errors are those of `read_set`."""
     _check_set(found, limit)
     return tuple(found.shape)
 
 
 def read_set(found: Any, limit: int = ARRAY_BYTES) -> NDArray[Any]:
-    """Read a whole set.
+    """Read a whole data set.
 
     Raises
     ------
     ValueError
-        It is no set, kept in another file, not of numbers (or references), or larger than `limit` bytes.
+        It is not a data set, is stored in another file, has values other than numbers or references, or is
+        larger than `limit` bytes.
     """
     _check_set(found, limit)
     return np.asarray(found[()])

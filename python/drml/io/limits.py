@@ -1,7 +1,7 @@
-"""How large what is read may be, and readers that keep to it: files may come from people one does not know.
+"""Limits on the size of everything that is read, and readers that enforce them.
 
-Each limit is far above what data and nets of this kind need; docs/limits_python.md says what is done. A
-file that is beyond one is refused before memory is taken for it.
+Files may come from strangers. A file beyond a limit is refused before memory is allocated for it. Each limit
+is far above what data and nets of this kind need; docs/limits_python.md describes how they are enforced.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from drml.io.errors import UserError
 
-if TYPE_CHECKING:  # every command imports this module, not every one NumPy
+if TYPE_CHECKING:  # every command imports this module, but not every command needs NumPy
     from numpy.typing import NDArray
 
 __all__ = [
@@ -43,59 +43,65 @@ __all__ = [
 ]
 
 LIST_BYTES = 256 << 20
-"""A CSV file or a log: manifests, lists of images, codes, label files."""
+"""Bytes of a CSV file or a log: manifests, lists of images, codes, label files."""
 
 JSON_BYTES = 64 << 20
-"""A JSON file: scores, summaries, settings."""
+"""Bytes of a JSON file: scores, summaries, settings."""
 
 PROTOTXT_BYTES = 64 << 20
-"""A prototxt; the authors' net of 64 branches has 120 kB."""
+"""Bytes of a prototxt; the authors' net with 64 branches has 120 kB."""
 
 PROTO_BYTES = 2**31 - 1
-"""A .caffemodel; what protobuf itself can read at most."""
+"""Bytes of a .caffemodel: the most that protobuf can read."""
 
 MEAN_BYTES = 256 << 20
-"""A mean image: 8192 x 8192 pixels of 32 bits."""
+"""Bytes of a mean image: 8192 x 8192 pixels of 32 bits."""
 
 MAT_BYTES = 512 << 20
-"""A landmark file of MATLAB's, and what its compressed parts may become."""
+"""Bytes of a MATLAB landmark file, and of its compressed parts when they are unpacked."""
 
 ARRAY_BYTES = 4 << 30
-"""The arrays of an .npz file, or one of an HDF5 file, when unpacked."""
+"""Bytes of all arrays of an .npz file, or of one array of an HDF5 file, when unpacked."""
 
 IMAGE_BYTES = 256 << 20
-"""An image file."""
+"""Bytes of an image file."""
 
 IMAGE_PIXELS = 100_000_000
-"""Pixels of an image or of a video's frame."""
+"""Pixels of an image or of a frame of a video."""
 
 IMAGE_SIDE = 16384
-"""Width or height of an image."""
+"""Pixels in the width or height of an image."""
 
 LABELS = 65_536
 """Labels of a record, columns of a list, AUs of a manifest."""
 
 VIDEO_FRAMES = 4_000_000
-"""Frames of a video whose frames are counted: 44 hours at 25 a second."""
+"""Frames of a video whose frames are counted: 44 hours at 25 frames per second."""
 
 VIDEO_REFUSED = 10_000
-"""Frames in a row that a decoder may refuse before the video counts as ended."""
+"""Consecutive frames that a decoder may refuse before the video counts as ended."""
 
 
 def check_file(path: str | Path, limit: int) -> None:
-    """Look at a file before it is opened.
+    """Check a file before it is opened.
+
+    Parameters
+    ----------
+    path : path
+    limit : int
+        The greatest size in bytes.
 
     Raises
     ------
     UserError
-        It has more than `limit` bytes, or is none that can be read to its end (a device, a pipe, a socket).
+        The file has more than `limit` bytes, or has no end that could be checked (a device, pipe or socket).
     OSError
-        It is not there.
+        The file does not exist.
     """
     found = Path(path).stat()
     if stat.S_ISREG(found.st_mode):
         _check_size(path, found.st_size, limit)
-    elif not stat.S_ISDIR(found.st_mode):  # of a folder, opening it says what it is
+    elif not stat.S_ISDIR(found.st_mode):  # opening a folder gives a clear error
         raise UserError(f"{path}: a pipe or device, not a file; write its content to a file first")
 
 
@@ -110,9 +116,9 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
     Raises
     ------
     UserError
-        As `check_file`.
+        As in `check_file`.
     OSError
-        It is not there, or cannot be read.
+        The file does not exist or cannot be read.
     """
     check_file(path, limit)
     return Path(path).read_bytes()
@@ -121,13 +127,13 @@ def read_bytes(path: str | Path, limit: int) -> bytes:
 def read_text(
     path: str | Path, limit: int = LIST_BYTES, encoding: str = "utf-8", errors: str = "strict"
 ) -> str:
-    """Read a whole text; raise as `read_bytes`, and UnicodeDecodeError."""
+    """Read a whole text file; errors are those of `read_bytes`, and UnicodeDecodeError."""
     return read_bytes(path, limit).decode(encoding, errors)
 
 
 @contextmanager
 def open_list(path: str | Path, encoding: str = "utf-8") -> Iterator[IO[str]]:
-    """Open a CSV file to be read row by row; raise as `check_file`."""
+    """Open a CSV file to be read row by row; errors are those of `check_file`."""
     check_file(path, LIST_BYTES)
     with Path(path).open(newline="", encoding=encoding) as file:
         yield file
@@ -139,11 +145,11 @@ def read_json(path: str | Path) -> Any:
     Raises
     ------
     UserError
-        As `check_file`.
+        As in `check_file`.
     OSError
-        It is not there, or cannot be read.
+        The file does not exist or cannot be read.
     ValueError
-        It is no JSON; also where it is nested too deeply, and where it is no text.
+        The file is not JSON, not text, or nested too deeply.
     """
     text = read_text(path, JSON_BYTES)
     try:
@@ -153,27 +159,38 @@ def read_json(path: str | Path) -> Any:
 
 
 def read_npz(path: str | Path, names: Sequence[str]) -> dict[str, NDArray[Any]]:
-    """Read arrays of an .npz file, none of them pickled.
+    """Read arrays of an .npz file. Pickled arrays are refused.
+
+    Parameters
+    ----------
+    path : path
+    names : sequence of str
+        The arrays to read.
+
+    Returns
+    -------
+    dict
+        The arrays by name.
 
     Raises
     ------
     UserError
-        It is beyond its limit, also where it is so only when unpacked.
+        The file is beyond its limit, as it is or when unpacked.
     OSError
-        It is not there, or cannot be read.
+        The file does not exist or cannot be read.
     ValueError
-        It is no such file, damaged, or without these arrays.
+        The file is not an .npz file, is damaged, or lacks one of the arrays.
     """
     check_file(path, ARRAY_BYTES)
     try:
         with zipfile.ZipFile(path) as archive:
             parts = {name: archive.getinfo(f"{name}.npy") for name in names}
-            # What an entry unpacks to is cut off at what the archive's directory says of it.
+            # An entry never unpacks to more than the size in the archive's directory.
             _check_size(path, sum(part.file_size for part in parts.values()), ARRAY_BYTES)
             return {name: _read_npy(archive, part) for name, part in parts.items()}
     except (UserError, OSError):
         raise
-    except Exception as error:  # zipfile, zlib and NumPy's reader raise many kinds
+    except Exception as error:  # zipfile, zlib and NumPy raise many kinds of errors
         raise ValueError(str(error) or type(error).__name__) from None
 
 
@@ -186,7 +203,7 @@ def _read_npy(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> NDArray[Any]:
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
         shape, _, dtype = head(file)
-        # NumPy takes the memory for the shape before it reads what fills it.
+        # NumPy allocates memory for the whole shape before it reads the values.
         if math.prod(shape) * dtype.itemsize > part.file_size:
             raise ValueError(f"{part.filename} is cut short")
     with archive.open(part) as file:

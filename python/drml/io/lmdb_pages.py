@@ -1,15 +1,19 @@
-"""Looks at every page of an LMDB file before the library maps it, which trusts what it reads there.
+"""Checks every page of an LMDB file before the LMDB library maps it.
 
-LMDB follows offsets and page numbers of a file without asking whether they lie inside it: a damaged or
-hostile database ends the process with SIGSEGV, SIGBUS or a failed assertion. `check_pages` walks the tree of
-records, level by level, and reads no page twice; what passes gives the library no place to go outside of the
+The library follows the offsets and page numbers in a file without checking that they lie inside it, so a
+damaged or hostile database ends the process with SIGSEGV, SIGBUS or a failed assertion. `check_pages` walks
+the tree of records level by level and reads no page twice. In a file that passes, no offset leads out of the
 file.
 
-The format is that of LMDB 0.9 on machines of 64 bits, little-endian: pages of a fixed size, each with a head
-of 16 bytes (its number, flags, and the borders of its free space), then 16-bit offsets to its nodes. A node
-is a head of 8 bytes (size or page number, flags, size of the key), the key, and a value, or the number of the
-page where a long value begins. Pages 0 and 1 hold one record each that says where the tree begins; that of
-the newer transaction counts.
+Reading a database in a child process first would be no substitute. A read out of bounds may hit mapped
+memory in the child but not in the parent, so a child that survives proves nothing. The child also costs more:
+0.3 s for a database of 23 MB, for which this check takes 2 ms; 0.85 s instead of 0.42 s for one of 705 MB.
+
+The format is that of LMDB 0.9 on 64-bit little-endian machines: pages of a fixed size, each with a header of
+16 bytes (its number, flags, and the borders of its free space), then 16-bit offsets of its nodes. A node is
+a header of 8 bytes (size or page number, flags, size of the key), the key, and the value or, if the value is
+long, the number of the page where it begins. Pages 0 and 1 are meta pages, which say where the tree begins;
+the one of the newer transaction counts.
 """
 
 from __future__ import annotations
@@ -24,18 +28,18 @@ from drml.io.errors import UserError
 __all__ = ["check_pages"]
 
 _MAGIC, _VERSION = 0xBEEFC0DE, 1
-_META = 152  # bytes of a meta page in use
+_META = 152  # used bytes of a meta page
 _HEAD = 16
 _BRANCH, _LEAF, _DIRTY = 0x01, 0x02, 0x10
-_LONG = 0x01  # a node whose value lies on pages of its own; other flags belong to databases inside
-_DEEPEST = 32  # levels that the library's cursors have room for
+_LONG = 0x01  # flag of a node whose value lies on pages of its own; other flags belong to nested databases
+_DEEPEST = 32  # the most levels that the library's cursors can follow
 _FIXED_MAP = 0x01
 _AGAIN = "copy or make it again"
 
 
 @dataclass(frozen=True)
 class _Meta:
-    """What a meta page says, as far as reading goes."""
+    """The fields of a meta page that matter for reading."""
 
     map_flags: int
     page_size: int
@@ -68,9 +72,10 @@ def check_pages(path: Path) -> int:
     Raises
     ------
     UserError
-        It is no LMDB, truncated, damaged, or not of the plain kind that Caffe and ``drml prepare`` write.
+        The file is not an LMDB, is truncated or damaged, or is not of the plain kind that Caffe and
+        ``drml prepare`` write.
     OSError
-        It cannot be read.
+        The file cannot be read.
     """
     with path.open("rb") as file:
         size = file.seek(0, 2)
@@ -87,7 +92,7 @@ def check_pages(path: Path) -> int:
                 )
             entries = _walk(path, data, meta)
     if entries != meta.entries:
-        raise UserError(f"{path}: damaged, {entries} records where {meta.entries} are told of; {_AGAIN}")
+        raise UserError(f"{path}: damaged, {entries} records where {meta.entries} are expected; {_AGAIN}")
     return entries
 
 
@@ -111,18 +116,18 @@ def _newest(path: Path, data: mmap.mmap, size: int) -> _Meta:
 
 
 def _walk(path: Path, data: mmap.mmap, meta: _Meta) -> int:
-    """Return the number of records; all levels but the last have branches alone, the last has leaves."""
+    """Return the number of records. The last level has only leaves, the levels above it only branches."""
     if meta.entries == 0 and meta.depth == 0:
         return 0
     if not 1 <= meta.depth <= _DEEPEST:
         raise UserError(f"{path}: damaged, a tree of {meta.depth} levels; {_AGAIN}")
-    level, seen, entries = [meta.root], {0, 1}, 0
+    level, visited, entries = [meta.root], {0, 1}, 0
     for depth in range(meta.depth, 0, -1):
         following: list[int] = []
         for page in level:
-            if page in seen or page > meta.last_page:
+            if page in visited or page > meta.last_page:
                 raise UserError(f"{path}: damaged, page {page} is out of place; {_AGAIN}")
-            seen.add(page)
+            visited.add(page)
             nodes = _nodes(path, data, page, meta, leaf=depth == 1)
             entries += len(nodes) if depth == 1 else 0
             following += nodes
@@ -131,13 +136,13 @@ def _walk(path: Path, data: mmap.mmap, meta: _Meta) -> int:
 
 
 def _nodes(path: Path, data: mmap.mmap, number: int, meta: _Meta, *, leaf: bool) -> list[int]:
-    """Check a page; return a branch's children, or a number for each record of a leaf."""
+    """Check a page; return the children of a branch, or one number for each record of a leaf."""
     size = meta.page_size
     page = data[number * size : (number + 1) * size]
-    told, _, flags, lower, upper = struct.unpack_from("<QHHHH", page)
+    own_number, _, flags, lower, upper = struct.unpack_from("<QHHHH", page)
     fault = UserError(f"{path}: damaged in page {number}; {_AGAIN}")
     count = (lower - _HEAD) // 2
-    if told != number or flags & ~_DIRTY != (_LEAF if leaf else _BRANCH):
+    if own_number != number or flags & ~_DIRTY != (_LEAF if leaf else _BRANCH):
         raise fault
     # The library asserts that a branch has two nodes.
     if not _HEAD <= lower <= upper <= size or lower % 2 or count < (1 if leaf else 2):

@@ -1,7 +1,7 @@
-"""Caffe's ``Datum`` and ``BlobProto`` messages without Caffe: data sets are prepared where it is not built.
+"""Caffe's ``Datum`` and ``BlobProto`` messages, for preparing data sets where Caffe is not built.
 
-The messages are declared in a descriptor pool of their own, so that they never meet the ones that
-``import caffe`` registers. A test compares both field by field.
+The messages are declared in a separate descriptor pool, so they do not conflict with those that
+``import caffe`` registers. A test compares the two field by field.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 
 _Field = descriptor_pb2.FieldDescriptorProto
 
-# name, number, type, repeated (packed where it can be)
+# name, number, type, repeated (and packed, if the type allows it)
 _DATUM = [
     ("channels", 1, _Field.TYPE_INT32, False),
     ("height", 2, _Field.TYPE_INT32, False),

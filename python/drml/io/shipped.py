@@ -1,6 +1,6 @@
-"""What comes with drml and is no Python: Caffe's programs, and the prototxts in ``models``.
+"""Finds the files of drml that are not Python: Caffe's programs and the prototxts in ``models``.
 
-They lie inside the installed packages, or, of a source tree, in its folders ``build`` and ``models``.
+An installed package contains them. In a source tree they are in the folders ``build`` and ``models``.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BUILD_FILE = "build.json"  # written by caffe_ext/caffe.cmake
 
 
 def find_shipped(path: str | Path) -> Path:
-    """Return `path` if it is there; else, of one that begins with ``models``, the one that comes with drml.
+    """Return `path` if it exists; otherwise, if it begins with ``models``, the file of this name in drml.
 
     Examples
     --------
@@ -40,13 +40,13 @@ def find_shipped(path: str | Path) -> Path:
 
 
 def _package() -> Path | None:
-    """Return the folder of pycaffe, without importing it."""
+    """Return the folder of pycaffe without importing it."""
     spec = importlib.util.find_spec("caffe")
     return None if spec is None or spec.origin is None else Path(spec.origin).resolve().parent
 
 
 def build_info() -> dict[str, str]:
-    """Return what the library was built with, by name; nothing where it is not built."""
+    """Return by name what the library was built with; an empty dictionary if it is not built."""
     package = _package()
     try:
         found = {} if package is None else json.loads((package / _BUILD_FILE).read_text(encoding="utf-8"))
@@ -56,18 +56,18 @@ def build_info() -> dict[str, str]:
 
 
 def find_program(name: str) -> Path | None:
-    """Return one of Caffe's programs, such as ``caffe``; None where it is not built or not installed."""
+    """Return the path of one of Caffe's programs, such as ``caffe``; None if it is not built or installed."""
     package = _package()
     if package is None:
         return None
-    for folder in (package / "bin", package.parents[1] / "bin"):  # of a wheel; of the build tree
+    for folder in (package / "bin", package.parents[1] / "bin"):  # in a wheel; in the build tree
         if os.access(found := folder / name, os.X_OK) and found.is_file():
             return found
     return None
 
 
 def run_program() -> None:
-    """Become the program of Caffe's whose name this was called by: the commands ``caffe`` and so on."""
+    """Run the Caffe program whose name this command has, such as ``caffe``, in place of this process."""
     name = Path(sys.argv[0]).name
     program = find_program(name)
     if program is None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.io.errors import UserError
+from drml.io.files import writing
 from drml.io.limits import PROTOTXT_BYTES, read_text
 from drml.nets.pycaffe import messages, new_message
 
@@ -86,8 +87,9 @@ def prototxt_text(message: Any) -> str:
 
 
 def write_prototxt(message: Any, path: str | Path) -> None:
-    """Write a message as a prototxt file."""
-    Path(path).write_text(prototxt_text(message), encoding="utf-8")
+    """Write a message as a prototxt file; it appears whole or not at all."""
+    with writing(path, encoding="utf-8") as file:
+        file.write(prototxt_text(message))
 
 
 @dataclass

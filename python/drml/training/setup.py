@@ -9,6 +9,7 @@ from typing import Any
 
 from drml.io.checks import check_whole
 from drml.io.errors import UserError
+from drml.io.files import writing
 from drml.io.limits import MEAN_BYTES, check_file
 from drml.nets.outputs import count_outputs, fit_outputs, set_label_count
 from drml.nets.preprocessing import MEAN_FILE, TRANSFORM_FILE, transform_to_json
@@ -183,7 +184,8 @@ def _write_transform(out: Path, net: Any) -> None:
         shutil.copyfile(transform.mean_file, out / MEAN_FILE)
         transform = replace(transform, mean_file=MEAN_FILE)
     text = transform_to_json(transform, aus=_aus_of_outputs(net))
-    (out / TRANSFORM_FILE).write_text(text, encoding="utf-8")
+    with writing(out / TRANSFORM_FILE, encoding="utf-8") as file:
+        file.write(text)
 
 
 def _aus_of_outputs(net: Any) -> tuple[int, ...]:
