@@ -228,9 +228,9 @@ string OneBefore(const string& path) {
 
 string NotWhole(const string& path, const string& fault) {
   const string before = OneBefore(path);
-  return path + " cannot be gone on from: " + fault + ". " +
-         (before.empty() ? "There is no whole snapshot before it; start anew, or give another."
-                         : "The one before it is whole: -snapshot " + before);
+  return path + ": training cannot be resumed from this snapshot: " + fault + ". " +
+         (before.empty() ? "No earlier snapshot is intact; start again, or name another snapshot."
+                         : "The newest intact one before it: -snapshot " + before);
 }
 
 void WriteSolverStateFile(const SolverState& state, const string& path) {

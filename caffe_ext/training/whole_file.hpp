@@ -22,8 +22,8 @@ namespace caffe_ext {
  * @param write writes all of it to the open file it is given, which is called path.partial so far
  *
  * The file is synced, renamed, and its folder synced. Throws FileError, and what write throws;
- * path is then as it was, and path.partial gone. What is no file, such as a pipe, is written to as
- * it stands.
+ * path then has its former content, and path.partial is removed. A path that is not a regular file,
+ * such as a pipe, is written to directly.
  */
 void WriteWhole(const std::string& path, const std::function<void(int)>& write);
 

@@ -171,7 +171,7 @@ TEST_F(SnapshotTest, TestEveryCutIsRefusedByName) {
     WriteFile(path, bytes.substr(0, size));
     SolverState state;
     const string fault = Fault([&] { caffe_ext::ReadSolverState(path, &state); });
-    ASSERT_EQ(fault.find(path + " cannot be gone on from: "), 0u) << size << ": " << fault;
+    ASSERT_EQ(fault.find(path + ": training cannot be resumed from this snapshot: "), 0u) << size << ": " << fault;
     ASSERT_NE(fault.find("-snapshot " + File(2, ".solverstate")), string::npos) << fault;
   }
   WriteFile(path, bytes + "x");
