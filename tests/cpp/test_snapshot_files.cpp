@@ -171,7 +171,8 @@ TEST_F(SnapshotTest, TestEveryCutIsRefusedByName) {
     WriteFile(path, bytes.substr(0, size));
     SolverState state;
     const string fault = Fault([&] { caffe_ext::ReadSolverState(path, &state); });
-    ASSERT_EQ(fault.find(path + ": training cannot be resumed from this snapshot: "), 0u) << size << ": " << fault;
+    ASSERT_EQ(fault.find(path + ": training cannot be resumed from this snapshot: "), 0u)
+        << size << ": " << fault;
     ASSERT_NE(fault.find("-snapshot " + File(2, ".solverstate")), string::npos) << fault;
   }
   WriteFile(path, bytes + "x");
@@ -205,7 +206,7 @@ TEST_F(SnapshotTest, TestDamagedWeights) {
   // The one before may have faults as well.
   boost::filesystem::remove(File(2, ".caffemodel"));
   fault = RestoreFault(File(4, ".solverstate"));
-  EXPECT_NE(fault.find("There is no whole snapshot before it"), string::npos) << fault;
+  EXPECT_NE(fault.find("No earlier snapshot is intact"), string::npos) << fault;
 }
 
 TEST_F(SnapshotTest, TestHdf5Faults) {
