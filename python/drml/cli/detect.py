@@ -53,10 +53,11 @@ def add(subparsers: Any) -> None:
 def _add_net(parser: Parser) -> None:
     """Add the options of the net."""
     net = parser.add_argument_group("net")
-    weights = net.add_mutually_exclusive_group(required=True)
-    add_option(weights, "--weights")
-    weights.add_argument(
-        "--onnx", type=Path, metavar="FILE", help="ONNX file of drml export-onnx, to run in ONNX Runtime"
+    add_option(
+        net,
+        "--weights",
+        "; or an .onnx file of drml export-onnx, which runs in ONNX Runtime and needs no --net",
+        required=True,
     )
     add_option(net, "--net", " (default: the one in the folder of the weights, or else that of models/drml)")
     add_option(net, "--mean", " (default: the one that the weights were trained with)")
@@ -72,10 +73,8 @@ def _add_net(parser: Parser) -> None:
     add_option(net, "--threshold")
 
     def check(args: argparse.Namespace) -> None:
-        if args.onnx is not None and args.net is not None:
-            parser.error("an ONNX file holds both net and weights: leave --net out")
-        if args.onnx is not None and args.onnx.suffix != ".onnx":
-            parser.error(f"{args.onnx}: not an .onnx file; give what drml export-onnx wrote")
+        if args.net is not None and args.weights.suffix == ".onnx":
+            parser.error(f"{args.weights}: an .onnx file contains the net; leave --net out")
 
     add_check(parser, check)
 
@@ -108,7 +107,7 @@ def run(args: argparse.Namespace) -> None:
     from drml.nets.trained import Net
 
     net = Net(
-        args.onnx or args.weights,
+        args.weights,
         net=args.net,
         mean=args.mean,
         scale=args.scale,
@@ -134,7 +133,7 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.json:
         about = {
-            "weights": str(args.onnx or args.weights),
+            "weights": str(args.weights),
             "net": net.name,
             "aus": list(detector.aus),
             "threshold": args.threshold,
