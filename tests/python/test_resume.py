@@ -181,7 +181,8 @@ def test_torn_snapshots_are_passed_over(solver, fold, tmp_path):
     )
     assert done.returncode == 1
     assert re.search(
-        r"tiny_iter_6.solverstate: training cannot be resumed from this snapshot: its weights .* bytes of \d+\."
+        r"tiny_iter_6.solverstate: training cannot be resumed from this snapshot: its weights .* bytes of"
+        r" \d+\."
         r" The newest intact one before it: -snapshot \S*/tiny_iter_4.solverstate\n$",
         done.stderr,
     )
