@@ -10,7 +10,7 @@ from scipy.special import expit
 
 from drml.io.errors import UserError
 from drml.nets.onnx_export import lrn, region
-from drml.nets.onnx_export.files import build
+from drml.nets.onnx_export.build import build_graph
 from drml.nets.onnx_export.graph import BATCH
 from drml.nets.onnx_export.layers import CONVERTERS
 from drml.nets.pycaffe import import_caffe
@@ -49,7 +49,7 @@ def make_net(tmp_path, layer, shape, prepare=fill):
 def export(deploy, net):
     """Export and check; return the graph, and what runs it: scores and probabilities, one row per input."""
     shape = tuple(net.blobs["data"].shape)[1:]
-    graph, _ = build(deploy, SimpleNamespace(net=net, input_shape=shape))
+    graph, _ = build_graph(deploy, SimpleNamespace(net=net, input_shape=shape))
     count = int(np.prod(net.blobs["it"].shape[1:]))
     outputs = [(name, [BATCH, count], "") for name in ("scores", "probabilities")]
     model = graph.model("one", [("data", [BATCH, *shape], "")], outputs)
