@@ -270,6 +270,41 @@ def test_the_plan_is_done_line_by_line_and_collected(
     assert "no settings.json in it" in capsys.readouterr().err
 
 
+def test_a_planned_unit_runs_with_the_data_moved(
+    setup: Setup, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = (setup.out / "fold1/lsvm/scores.json").read_text()
+    shutil.rmtree(setup.out / "fold1/lsvm")
+    assert cli.main(["experiment", "table2", *setup.arguments, "--methods", "lsvm", "--plan"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    (setup.folder / "data").rename(tmp_path / "moved")
+    planned = [*shlex.split(line)[1:], "-q"]
+    assert cli.main(planned) == 1
+    assert "if the data were moved, give their folder with --data" in capsys.readouterr().err
+    assert cli.main([*planned, "--data", str(tmp_path / "moved")]) == 0
+    after = json.loads((setup.out / "fold1/lsvm/scores.json").read_text())
+    assert after["pooled"] == json.loads(before)["pooled"]
+    # The whole experiment continues there, too, and finds that nothing is missing.
+    moved = {str(setup.settings.data): str(tmp_path / "moved")}
+    arguments = [moved.get(word, word) for word in setup.arguments]
+    assert cli.main(["experiment", "table2", *arguments, "--methods", *METHODS, "--plan"]) == 0
+    assert not capsys.readouterr().out
+
+
+def test_manifests_of_older_versions_list_the_same_records(setup: Setup) -> None:
+    manifest = setup.folder / "data/fold1/test.csv"
+    text = manifest.read_text()
+    old = text.replace(",Sequences", f",{setup.folder}/BP4D/Sequences")
+    assert old != text
+    manifest.write_text(old)
+    assert setup.settings.fold("alexnet", 1) == setup.folder / "large/fold1"
+    first, second, *rest = old.splitlines(keepends=True)
+    manifest.write_text("".join([first, *rest]))
+    with pytest.raises(UserError, match="does not list the records of"):
+        setup.settings.fold("alexnet", 1)
+    assert second not in manifest.read_text()
+
+
 def test_a_unit_killed_half_way_is_picked_up_with_the_same_result(setup: Setup) -> None:
     before = dict(np.load(setup.out / "fold1/drml/predictions.npz"))
     shutil.rmtree(setup.out / "fold1/drml")

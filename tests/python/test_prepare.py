@@ -23,6 +23,7 @@ from drml.data.prepare import Encoding, Sampling, prepare
 from drml.data.readers import bp4d
 from drml.data.readers.folds import BP4D_FOLDS
 from drml.data.verify import verify
+from drml.experiments.settings import data_digest
 from drml.io.errors import UserError
 from drml.synth import write_bp4d
 
@@ -122,13 +123,29 @@ def test_manifests_point_to_sources_and_say_what_was_coded(
         for position, row in enumerate(rows(out / f"fold2/{split}.csv")):
             record = records[row["key"][9:]]
             assert row["key"] == f"{position:08d}_{record.key}"
-            assert Path(row["source"]) == record.image
+            assert root / row["source"] == record.image
             assert (row["subject"], row["task"], int(row["frame"])) == (
                 record.subject,
                 record.task,
                 record.frame,
             )
             assert [int(row[f"AU{au}"]) for au in factory.BP4D_AUS] == record.labels.tolist()
+
+
+def test_manifests_and_the_digest_do_not_depend_on_where_the_data_are(
+    root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = copy(root, tmp_path / "mounted/set")
+    monkeypatch.chdir(tmp_path / "mounted")
+    # Once by an absolute path, once by one relative to the working directory.
+    out, other = prepared[0], tmp_path / "other"
+    summary = prepare("bp4d", "set", other, folds=(1,), sampling=Sampling(**FEW), **QUIET)
+    assert summary["root"] == str(elsewhere)
+    for split in SPLITS:
+        manifest = (other / f"fold1/{split}.csv").read_bytes()
+        assert manifest == (out / f"fold1/{split}.csv").read_bytes()
+        assert str(tmp_path).encode() not in manifest
+    assert data_digest(other / "fold1") == data_digest(out / "fold1")
 
 
 def test_faces_are_the_registered_sources(root: Path, prepared: tuple[Path, dict[str, Any]]) -> None:

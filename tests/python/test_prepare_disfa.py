@@ -130,7 +130,8 @@ def test_subjects_are_in_one_split_and_tested_once(prepared: tuple[Path, dict[st
 
 def test_manifests_name_the_place_in_the_video(root: Path, prepared: tuple[Path, dict[str, Any]]) -> None:
     row = rows(prepared[0] / "fold1/test.csv")[4]
-    video = root / "Videos_LeftCamera/LeftVideoSN001_comp.avi"
+    video = "Videos_LeftCamera/LeftVideoSN001_comp.avi"
+    assert (root / video).is_file()
     assert row["key"] == "00000004_SN001_0005" and row["source"] == f"{video}#4"
     assert (row["subject"], row["task"], row["frame"]) == ("SN001", "", "5")
 

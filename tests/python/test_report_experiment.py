@@ -13,7 +13,7 @@ import report_data as made
 from drml import cli
 from drml.data.labels import AU_NAMES
 from drml.evaluation.predictions import PredictionTable
-from drml.experiments import detection_table
+from drml.experiments import detection_table, drawing
 from drml.experiments.settings import Settings
 from drml.io.errors import UserError
 from drml.report import write_experiment_report
@@ -59,7 +59,7 @@ def test_page_stands_alone_and_names_all_parts(page):
     parts = ["averages", "table2", "grid", "table4", "bars", "curves", "training", "relations", "saliency"]
     assert list(page.sections) == [*parts, "faces", "setup"]
     assert page.text.index("Synthetic data.") < page.text.index("Methods")
-    assert "Table 2: <AU> detection" in page.text
+    assert "Table 2: <AU> detection, quick schedule cut to 5 iterations" in page.text
 
 
 def test_table_has_the_scores_of_all_methods(page):
@@ -306,3 +306,34 @@ def test_the_command(copy, capsys):
         with pytest.raises(SystemExit) as caught:
             cli.main(["report", str(out), *wrong])
         assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("data", ["drawn", "real"])
+def test_no_table_of_nets_is_without_its_schedule(finished, data, monkeypatch):
+    settings = Settings.of(finished)
+    if data == "real":
+        load = detection_table.load_predictions
+        monkeypatch.setattr(
+            detection_table,
+            "load_predictions",
+            lambda folder: dataclasses.replace(load(folder), synthetic=False),
+        )
+    title = "Table 2: AU detection on BP4D"
+    full = f"{title}, quick schedule cut to 5 iterations"
+    table = detection_table.collect("table2", title, finished, ("lsvm", "drml"), settings, {})
+    assert table is not None and table.synthetic == (data == "drawn")
+    assert table.title == table.to_dict()["title"] == full
+    assert table.to_markdown().startswith(f"# {full}\n")
+    table = detection_table.collect("table2", title, finished, ("lsvm",), settings, {})
+    assert table is not None and table.title == title  # no net, no schedule
+    assert drawing.heading(settings, data == "drawn").endswith("quick schedule cut to 5 iterations")
+    paper = dataclasses.replace(settings, scale="paper", max_iter=None)
+    assert detection_table.with_schedule(title, ["drml"], paper) == f"{title}, paper schedule"
+
+
+def test_a_table_of_an_older_version_gets_its_schedule_on_the_page(copy, tmp_path):
+    path = copy / "table2.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "title": "Table 2: on BP4D"}))
+    write_experiment_report(tmp_path / "page.html", [copy])
+    text = (tmp_path / "page.html").read_text()
+    assert "Table 2: on BP4D, quick schedule cut to 5 iterations" in text

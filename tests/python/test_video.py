@@ -148,8 +148,6 @@ def test_a_header_that_tells_of_too_few_frames_is_not_believed(
     assert [factory.number_in(reader.read(index)) for index in (3, 24, 30, 39)] == [4, 25, 31, 40]
 
 
-def test_a_frame_has_a_name_and_a_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    frame = VideoFrame(Path("a.avi"), 7)
-    assert str(frame) == "a.avi#7" and str(frame.absolute()) == f"{tmp_path / 'a.avi'}#7"
+def test_a_frame_has_a_name_and_a_place() -> None:
+    assert str(VideoFrame(Path("a.avi"), 7)) == "a.avi#7"
     assert np.array_equal(sorted([VideoFrame(Path("a"), 10), VideoFrame(Path("a"), 9)])[0].index, 9)

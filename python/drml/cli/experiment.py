@@ -66,11 +66,19 @@ def add(subparsers: Any) -> None:
         "unit",
         run_unit,
         "run one unit of an experiment, as --plan prints it",
-        "",
+        "The folder of the experiment records where data, models and nets are. If they are elsewhere on\n"
+        "this machine, name their folders; their contents must be the same.",
         "drml experiment unit build/paper fold1/drml",
     )
     unit.add_argument("out", type=Path, metavar="OUT", help="folder of the experiment")
     unit.add_argument("name", metavar="UNIT", help="name of the unit, such as fold1/drml")
+    add_option(unit, "--data", ": the whole folder, with its folds, if it was moved")
+    for option, what in (
+        ("--data-alexnet", "the data prepared with --size 256"),
+        ("--models", "folder of the nets' prototxts"),
+        ("--bp4d", "for table3: folder of table2"),
+    ):
+        unit.add_argument(option, type=Path, metavar="FOLDER", help=f"{what}, if it was moved")
     collect = add_command(
         kinds,
         "collect",
@@ -228,7 +236,8 @@ def run_unit(args: argparse.Namespace) -> None:
     """Run one unit."""
     from drml.experiments.runner import run_one
 
-    run_one(args.out, args.name, progress=not args.quiet)
+    places = {name: getattr(args, name) for name in ("data", "data_alexnet", "models", "bp4d")}
+    run_one(args.out, args.name, **places, progress=not args.quiet)
 
 
 def run_collect(args: argparse.Namespace) -> None:

@@ -89,7 +89,7 @@ def write_split(
         folder / f"{name}.csv",
         plan.scan.aus,
         (
-            Row(key, str(record.image.absolute()), record.subject, record.task, str(record.frame), tuple(row))
+            Row(key, plan.source_of(record), record.subject, record.task, str(record.frame), tuple(row))
             for key, record, row in zip(keys, records, labels.tolist(), strict=True)
         ),
     )

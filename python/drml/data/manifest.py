@@ -1,7 +1,9 @@
 """Manifests: the CSV file next to each prepared LMDB, with one row for each record.
 
 The columns are key, source, subject, task, frame, and one for each AU (``AU1``); labels are 1 (present),
--1 (absent) and 0 (unknown).
+-1 (absent) and 0 (unknown). The source is the image's path relative to the data set's folder, so that a
+manifest does not depend on where the data set is; for a frame of a video, ``#`` and its index follow.
+Manifests of older versions have absolute paths.
 """
 
 from __future__ import annotations

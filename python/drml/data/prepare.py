@@ -129,7 +129,11 @@ def prepare(
     }
     try:
         with making(out, folder=True, overwrite=overwrite) as part:
-            summary = {"kind": data_set, "root": str(root), "synthetic": _copy_synthetic_mark(root, part)}
+            summary = {
+                "kind": data_set,
+                "root": str(root.absolute()),
+                "synthetic": _copy_synthetic_mark(root, part),
+            }
             summary |= {"aus": list(scan.aus), "options": recorded, "versions": _versions()}
             summary |= _write(plan, part, jobs=jobs, max_broken=max_broken, progress=progress)
             summary["seconds"] = round(time.monotonic() - started, 1)

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from drml.experiments.table_rows import FIGURES, markdown_rows, table_rows
 from drml.io import machine
 from drml.io.files import writing
 
-__all__ = ["DetectionTable", "collect"]
+__all__ = ["DetectionTable", "collect", "with_schedule"]
 
 
 @dataclass(frozen=True)
@@ -155,6 +155,17 @@ class DetectionTable:
         return paths
 
 
+def with_schedule(title: str, methods: Iterable[str], settings: Settings) -> str:
+    """Add the schedule to a table's title if a net is among its methods.
+
+    A quick run must not be mistaken for the paper's. The linear methods are fitted in the same way with every
+    schedule.
+    """
+    if settings.schedule in title or not any(METHODS[method].net for method in methods):
+        return title
+    return f"{title}, {settings.schedule}"
+
+
 def collect(
     name: str,
     title: str,
@@ -170,7 +181,7 @@ def collect(
     Parameters
     ----------
     name, title : str
-        Of the table.
+        Of the table. The schedule is added to the title if the table has a net.
     out : Path
         The experiment's folder.
     methods : sequence of str
@@ -205,5 +216,6 @@ def collect(
             [float(results[fold]["seconds"]) for fold in folds],
             [line for fold in folds for line in results[fold]["protocol"]],
         )
+    title = with_schedule(title, columns, settings)
     unavailable = [note for method, note in notes.items() if method not in columns]
     return DetectionTable(name, title, columns, settings, unavailable, tuple(methods)) if columns else None

@@ -6,12 +6,18 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from drml.experiments.settings import Settings
 from drml.io.files import writing
 
-__all__ = ["COLOURS", "save"]
+__all__ = ["COLOURS", "heading", "save"]
 
 COLOURS = ("#1f5fa8", "#c8551b", "#2c7f4f", "#7a4b9d")
 """Colours of methods. They differ in greyscale and for readers who confuse red and green."""
+
+
+def heading(settings: Settings, synthetic: bool) -> str:
+    """Return the line above a picture: the schedule of its nets, and whether its faces are drawn."""
+    return ("SYNTHETIC DATA (drawn faces), " if synthetic else "") + settings.schedule
 
 
 def save(figure: Figure, out: Path, name: str) -> list[Path]:

@@ -102,7 +102,7 @@ class Figure4:
 
     def to_markdown(self) -> str:
         """Return the text for the terminal: the focus of each net and AU."""
-        lines = [f"# {TITLE}", ""]
+        lines = [f"# {TITLE}, {self.settings.schedule}", ""]
         if self.synthetic:
             lines += [f"**{SYNTHETIC}**", ""]
         titles = [METHODS[method].title for method in self.focus]
@@ -140,8 +140,7 @@ class Figure4:
                 else:
                     axis.set_xlabel(f"{self.focus[name][au]:.2f}", fontsize=7, labelpad=2)
             row[0].set_ylabel("" if name == "face" else METHODS[name].title, fontsize=9)
-        if self.synthetic:
-            figure.suptitle("SYNTHETIC DATA (drawn faces)", fontsize=9)
+        figure.suptitle(drawing.heading(self.settings, self.synthetic), fontsize=9)
         return figure
 
     def write(self, out: Path) -> list[Path]:

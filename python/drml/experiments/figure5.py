@@ -107,7 +107,7 @@ class Figure5:
 
     def to_markdown(self) -> str:
         """Return the text for the terminal: how far the nets' relations are from the labels'."""
-        lines = [f"# {TITLE}", ""]
+        lines = [f"# {TITLE}, {self.settings.schedule}", ""]
         if self.synthetic:
             lines += [f"**{SYNTHETIC}**", ""]
         lines += [
@@ -140,8 +140,7 @@ class Figure5:
                 distance = self.differences[name].frobenius
                 axis.set_title(f"({letter}) {METHODS[name].title}, distance {distance:.4f}")
         figure.colorbar(shown, ax=list(axes[1:]), shrink=0.8, label="correlation")
-        if self.synthetic:
-            figure.suptitle("SYNTHETIC DATA (drawn faces)", fontsize=10)
+        figure.suptitle(drawing.heading(self.settings, self.synthetic), fontsize=10)
         return figure
 
     def _draw_losses(self, axes: Axes) -> None:

@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from drml.experiments import fold_unit, protocol, table3, timing, units
 from drml.experiments.catalogue import EXPERIMENTS, Artifact, Experiment
@@ -146,10 +147,39 @@ def _check_folder(out: Path, experiment: Experiment) -> None:
         raise UserError(f"{out}: holds {held}; give another --out")
 
 
-def run_one(out: str | Path, name: str, *, progress: bool = True) -> None:
-    """Run one unit of an experiment's folder, such as ``fold1/drml``, as a line of the plan does."""
+def run_one(
+    out: str | Path,
+    name: str,
+    *,
+    data: str | Path | None = None,
+    data_alexnet: str | Path | None = None,
+    models: str | Path | None = None,
+    bp4d: str | Path | None = None,
+    progress: bool = True,
+) -> None:
+    """Run one unit of an experiment's folder, such as ``fold1/drml``, as a line of the plan does.
+
+    Parameters
+    ----------
+    out : path
+    name : str
+    data, data_alexnet, models, bp4d : path, optional
+        Where these folders are on this machine; by default where they were when the plan was made. Their
+        contents must be the same.
+    progress : bool
+
+    Raises
+    ------
+    UserError
+        There is no such unit, its data cannot be used or are other data than those of the plan, or it fails.
+    """
     out = Path(out).absolute()
-    units.run_unit(out, unit_of(out, Settings.of(out), name), progress=progress)
+    places = {"data": data, "data_alexnet": data_alexnet, "models": models, "bp4d": bp4d}
+    given: dict[str, Any] = {
+        key: str(Path(path).absolute()) for key, path in places.items() if path is not None
+    }
+    settings = dataclasses.replace(Settings.of(out), **given)
+    units.run_unit(out, unit_of(out, settings, name), progress=progress)
 
 
 def collect(out: str | Path) -> list[Artifact]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from dataclasses import dataclass
 from pathlib import Path
 
+from drml.data.manifest import Row, read_manifest
 from drml.experiments.methods import METHODS, NotAvailable
 from drml.experiments.units import write_json
 from drml.io.errors import UserError
@@ -21,6 +23,9 @@ SPLITS = ("train", "val", "test")
 
 # What may not change from one call to the next, with its name in messages.
 _FIXED = {"scale": "schedule", "seed": "seed", "max_iter": "max iter"}
+
+
+_NONE = Row("", "", "", "", "", ())
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,11 @@ class Settings:
     iterations: int | None = None
     batch: int | None = None
     bp4d: str | None = None
+
+    @property
+    def schedule(self) -> str:
+        """The schedule of the nets for titles and captions: ``quick schedule cut to 100 iterations``."""
+        return f"{self.scale} schedule" + (f" cut to {self.max_iter} iterations" if self.max_iter else "")
 
     def after(self, out: Path) -> Settings:
         """Return these settings, completed with those of an experiment's folder for all that is not given.
@@ -96,6 +106,10 @@ class Settings:
         if self.data is None:
             raise UserError(f"fold{fold}/{method}: no data to read; give them with --data")
         folder = Path(self.data) / f"fold{fold}"
+        if not folder.is_dir():
+            raise UserError(
+                f"{folder}: no such folder; if the data were moved, give their folder with --data"
+            )
         if "alexnet" not in (method, METHODS[method].model):
             return folder
         if self.data_alexnet is None:
@@ -106,11 +120,22 @@ class Settings:
         large = Path(self.data_alexnet) / f"fold{fold}"
         for split in SPLITS:
             ours, theirs = folder / f"{split}.csv", large / f"{split}.csv"
-            if not theirs.is_file() or theirs.read_bytes() != ours.read_bytes():
+            if not theirs.is_file() or not _same_records(ours, theirs):
                 raise UserError(
                     f"{theirs}: does not list the records of {ours}; prepare both with the same options"
                 )
         return large
+
+
+def _same_records(one: Path, other: Path) -> bool:
+    """Return whether two manifests list the same records, wherever their images were."""
+    if one.read_bytes() == other.read_bytes():
+        return True
+    first, second = read_manifest(one), read_manifest(other)
+    return first.aus == second.aus and all(
+        ours._replace(source="") == theirs._replace(source="")
+        for ours, theirs in itertools.zip_longest(first.rows.values(), second.rows.values(), fillvalue=_NONE)
+    )
 
 
 def folds_of(data: Path, wanted: tuple[int, ...] | None) -> list[int]:
@@ -130,7 +155,10 @@ def folds_of(data: Path, wanted: tuple[int, ...] | None) -> list[int]:
 def data_digest(fold: Path) -> str:
     """Return a digest of a prepared fold: of its manifests, its mean image and the sizes of its databases.
 
-    The mean image covers all training faces, so that it changes with their pixels and their size.
+    The mean image covers all training faces, so that it changes with their pixels and their size. Where the
+    fold or the data set is on the machine does not matter, since manifests have paths relative to the data
+    set's folder. A manifest of an older version has absolute paths: its digest stays the same if the prepared
+    data are moved, but not if they are prepared again from a data set elsewhere.
     """
     found = hashlib.sha256()
     for name in (*(f"{split}.csv" for split in SPLITS), "mean.binaryproto"):

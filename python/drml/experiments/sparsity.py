@@ -146,8 +146,7 @@ class Sparsity(detection_table.DetectionTable):
                 f"$\\lambda$ = {METHODS[method].sparsity:g}: {patches.mean_off():.0%} off", fontsize=10
             )
         figure.colorbar(shown, ax=list(axes), shrink=0.8, label="norm of the patch / largest norm")
-        if self.synthetic:
-            figure.suptitle("SYNTHETIC DATA (drawn faces)", fontsize=10)
+        figure.suptitle(drawing.heading(self.settings, self.synthetic), fontsize=10)
         return figure
 
     def write(self, out: Path) -> list[Path]:

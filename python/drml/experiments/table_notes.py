@@ -87,11 +87,7 @@ def table_notes(columns: Sequence[Column], scores: Sequence[ScoreTable], setting
         if aus:
             named = list_aus(aus)
             lines.append(f"-: {title} is undefined there ({named}); left out of Avg.")
-    lines.append(
-        f"F1-frame at a threshold of 0.5; {settings.scale} schedule"
-        + (f" cut to {settings.max_iter} iterations" if settings.max_iter else "")
-        + f", seed {settings.seed}."
-    )
+    lines.append(f"F1-frame at a threshold of 0.5; {settings.schedule}, seed {settings.seed}.")
     return lines
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup
@@ -12,6 +13,8 @@ from tqdm import tqdm
 
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import PredictionTable
+from drml.experiments.detection_table import with_schedule
+from drml.experiments.settings import Settings
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.report.curves import curves_section
@@ -95,6 +98,11 @@ def _head(experiments: Sequence[FinishedExperiment], synthetic: bool, method: st
     return render("experiment_head.html", folders=folders, synthetic=synthetic, experiments=shown)
 
 
+def _title_of(table: dict[str, Any]) -> str:
+    """Return a detection table's title with its schedule, which tables of older versions do not name."""
+    return with_schedule(table["title"], table["methods"], Settings(**table["settings"]))
+
+
 class _Chapter:
     """The sections of one folder. If the page has several folders, titles begin with the folder's name."""
 
@@ -118,9 +126,9 @@ class _Chapter:
             yield Section(*self.named("averages", "Methods"), averages(methods))
         for name in ("table2", "table3", "grid"):
             if (table := one.written(name)) is not None:
-                yield table_section(table, *self.named(name, table["title"]))
+                yield table_section(table, *self.named(name, _title_of(table)))
         if (table := one.written("sparsity")) is not None:
-            anchor, title = self.named("sparsity", table["title"])
+            anchor, title = self.named("sparsity", _title_of(table))
             section = table_section(table, anchor, title)
             yield Section(anchor, title, section.body + patches_figure(one, table))
         if (table := one.written("table4")) is not None:

@@ -40,10 +40,6 @@ class VideoFrame:
     video: Path
     index: int
 
-    def absolute(self) -> VideoFrame:
-        """Return the same frame with the absolute path of its video."""
-        return VideoFrame(self.video.absolute(), self.index)
-
     def __str__(self) -> str:
         return f"{self.video}#{self.index}"
 
