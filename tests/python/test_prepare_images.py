@@ -396,7 +396,7 @@ def test_numbers_that_do_not_agree_are_refused(solver: Path, three_aus: Path, tm
     deploy.write_text(deploy.read_text().replace('name: "fc10"', 'name: "last"'))
     with pytest.raises(
         UserError,
-        match=r"deploy.prototxt: layer 'last' makes the scores, but in the net that is trained layer 'fc10' does",
+        match=r"layer 'last' makes the scores, but in the net that is trained layer 'fc10' does",
     ):
         set_up(solver, tmp_path / "out", Changes(data=three_aus, new_output=True))
     assert not (tmp_path / "out").exists()
