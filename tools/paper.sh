@@ -44,6 +44,7 @@ experiment() { # experiment KIND ARGUMENTS...
   "$drml" experiment "$1" --complete "${@:2}"
 }
 on_bp4d=(--data "$data/bp4d" --data-alexnet "$data/bp4d_256" --out "$out/bp4d" "${training[@]}")
+experiment table2 "${on_bp4d[@]}" --methods apl # which table 3 also applies to DISFA
 experiment table2 "${on_bp4d[@]}"
 experiment table3 --data "$data/disfa" --data-alexnet "$data/disfa_256" --bp4d "$out/bp4d" --out "$out/disfa"
 experiment table4 --out "$out/time" "${timing[@]}"

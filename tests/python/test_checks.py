@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from drml.cli import values
-from drml.io import checks
+from drml.io import checks, machine
 from drml.io.errors import UsageError
 
 
@@ -54,3 +54,13 @@ def test_wrong_usage_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
         parser.parse_args(["--threshold", "2"])
     assert ended.value.code == 2
     assert "argument --threshold: 2.0: give a probability from 0 to 1\n" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("value", "threads"), [("4", 4), ("4,2", 4), (" 3 , 1", 3), ("", 0), ("many", 0), ("-1", 0), ("²", 0)]
+)
+def test_threads_of_openmp_may_be_a_list(value: str, threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", value)
+    assert machine.omp_threads() == threads
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert machine.omp_threads() == 0

@@ -24,12 +24,13 @@ from drml.experiments import fold_unit, predictions, runner, table3
 from drml.experiments.methods import TABLE3
 from drml.experiments.settings import Settings
 from drml.experiments.transfer import transfer
+from drml.io.errors import UserError
 from drml.synth import write_disfa
 from experiment_data import QUIET, write_data, write_models
 
 SHARED = (1, 2, 4, 6, 12)
 METHODS = ("apl", "alexnet", "drml")
-COLUMNS = ["apl", "alexnet_direct", "alexnet_fc7", "drml_direct", "drml_fc9"]
+COLUMNS = ["apl", "apl_direct", "alexnet_direct", "alexnet_fc7", "drml_direct", "drml_fc9"]
 
 
 class Setup:
@@ -62,7 +63,7 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> Setup:
         seed=3,
         max_iter=10,
     )
-    runner.run("table2", setup.bp4d, settings, methods=("alexnet", "drml"), progress=False)
+    runner.run("table2", setup.bp4d, settings, methods=("apl", "alexnet", "drml"), progress=False)
     for fold, f1 in ((1, 0.25), (2, 0.5)):  # so that the choice is known
         path = setup.bp4d / f"fold{fold}/drml/result.json"
         result = json.loads(path.read_text())
@@ -101,7 +102,7 @@ def test_methods_and_aus_are_those_of_the_paper(done: Setup) -> None:
         assert aus == list(SHARED if direct else DISFA_AUS)
         assert table["methods"][method]["not_scored"] == ([9, 25, 26] if direct else [])
         assert table["methods"][method]["folds"] == [1, 2]
-    assert table["methods"]["alexnet_fc7"]["title"] == "AlexNet (fc7)"
+    assert table["methods"]["alexnet_fc7"]["title"] == "AlexNet (fc7, DISFA)"
 
 
 def test_the_net_with_the_best_validation_is_used_as_it_is(done: Setup) -> None:
@@ -120,6 +121,38 @@ def test_the_net_with_the_best_validation_is_used_as_it_is(done: Setup) -> None:
     large = predictions.load_predictions(done.out / "fold1/alexnet_fc7")
     assert "disfa_large/fold1" in large.data and large.classifier is not None
     assert large.classifier["blob"] == "fc7"
+
+
+def test_the_linear_model_with_the_best_validation_is_used_as_it_is(done: Setup) -> None:
+    folders = {fold: done.bp4d / f"fold{fold}/apl/fit" for fold in (1, 2)}
+    chosen = {
+        fold: json.loads((folder / "fit.json").read_text())["chosen"] for fold, folder in folders.items()
+    }
+    f1 = {fold: np.mean(np.max(one["validation_f1"], axis=1)) for fold, one in chosen.items()}
+    best = max(f1, key=lambda fold: f1[fold])
+    model = np.load(folders[best] / "model.npz")
+    columns = [BP4D_AUS.index(au) for au in SHARED]
+    for fold in (1, 2):
+        used = json.loads((done.out / f"fold{fold}/apl_direct/result.json").read_text())["net"]
+        assert used["fold"] == best and used["validation_f1"] == pytest.approx(f1[best])
+        found = predictions.load_predictions(done.out / f"fold{fold}/apl_direct")
+        fitted = predictions.load_predictions(done.out / f"fold{fold}/apl")
+        assert found.aus == SHARED and found.keys == fitted.keys and found.synthetic
+        at = [DISFA_AUS.index(au) for au in SHARED]
+        np.testing.assert_array_equal(found.labels, fitted.labels[:, at])
+        X = np.load(done.out / f"features/fold{fold}/test_sift.npy").astype(np.float64)
+        decisions = X @ model["coef_"][columns].T + model["intercept_"][columns]
+        np.testing.assert_allclose(found.probabilities, 1 / (1 + np.exp(-decisions)), atol=1e-6)
+
+
+def test_a_linear_model_of_faces_of_another_size_is_refused(setup: Setup, tmp_path: Path) -> None:
+    bp4d = tmp_path / "bp4d"
+    shutil.copytree(setup.bp4d, bp4d, symlinks=True)
+    for path in bp4d.glob("fold*/apl/result.json"):
+        path.write_text(path.read_text().replace(f"{tiny.IMAGE} x {tiny.IMAGE} px", "99 x 99 px"))
+    settings = dataclasses.replace(Settings.of(setup.out), bp4d=str(bp4d))
+    with pytest.raises(UserError, match=r"faces of 24 x 24 px, but .* was fitted to faces of 99 x 99 px"):
+        table3.make_unit(setup.out, settings, "apl_direct", 1)
 
 
 def test_figures_are_what_scikit_learn_finds_on_the_shared_aus(done: Setup) -> None:
@@ -157,10 +190,13 @@ def test_the_page_says_what_the_reader_must_know(done: Setup) -> None:
     for part in (
         "# Table 3: AU detection on DISFA, quick schedule cut to 10 iterations",
         "**SYNTHETIC DATA: drawn faces.",
-        "| AU | APL | AlexNet (direct) | AlexNet (fc7) | DRML (direct) | DRML (fc9) | all positive",
+        "| AU | APL (DISFA) | APL (BP4D) | AlexNet (BP4D) | AlexNet (fc7, DISFA) |",
+        "| DRML (BP4D) | DRML (fc9, DISFA) | all positive",
         "## AP. Mean of the folds",
-        "- DRML (direct): the net has no output for AU9, AU25, AU26: -, left out of Avg.",
-        "- DRML (fc9): the net of fold 2 on BP4D (seed 3), whose validation F1 is the best, 0.500",
+        "- DRML (BP4D): the model has no output for AU9, AU25, AU26: -, left out of Avg.",
+        "- APL (BP4D): the model has no output for AU9, AU25, AU26: -, left out of Avg.",
+        f"- {table3.PROTOCOLS}",
+        "- DRML (fc9, DISFA): the net of fold 2 on BP4D (seed 3), whose validation F1 is the best, 0.500",
         "quick schedule cut to 10 iterations, seed 5",
         "- Labels: DISFA's intensities: from 3 on present (+1), less absent (-1), not coded unknown (0)",
         "per AU and video up to 800 with it and 1600 without",
@@ -169,7 +205,7 @@ def test_the_page_says_what_the_reader_must_know(done: Setup) -> None:
         assert part in text, part
     (line, *_) = [line for line in text.splitlines() if line.startswith("| 9 ")]
     cells = [cell.strip() for cell in line.strip("|").split("|")]
-    assert (cells[2], cells[4]) == ("-", "-") and "-" not in (cells[1], cells[3], cells[5], cells[6])
+    assert {cells[2], cells[3], cells[5]} == {"-"} and "-" not in (cells[1], cells[4], cells[6], cells[7])
 
 
 def test_a_second_call_redoes_nothing_and_the_plan_is_done(
@@ -257,6 +293,9 @@ def test_other_nets_on_other_folds_are_told(setup: Setup) -> None:
     path.write_text(json.dumps({**result, "net": {**result["net"], "fold": 1, "validation_f1": 0.25}}))
     (table,) = runner.collect(setup.out)
     text = table.to_markdown()
-    assert "- DRML (fc9): the net of fold 1 on BP4D" in text and "- DRML (fc9): the net of fold 2" in text
-    assert "- DRML (fc9): not the same net on all folds" in text
-    assert "DRML (direct): not the same net" not in text
+    assert (
+        "- DRML (fc9, DISFA): the net of fold 1 on BP4D" in text
+        and "- DRML (fc9, DISFA): the net of fold 2" in text
+    )
+    assert "- DRML (fc9, DISFA): not the same model on all folds" in text
+    assert "DRML (BP4D): not the same model" not in text

@@ -103,15 +103,16 @@ def _add_table3(kinds: Any) -> None:
     parser = _add_folds(
         kinds,
         "table3",
-        "AU detection on DISFA: LSVM, APL, and the best nets from BP4D",
-        "Of each net, the fold of table2 with the best validation F1 is applied to DISFA in two ways: with\n"
-        "its own outputs for the AUs of both data sets (drml_direct), and with a linear classifier per AU\n"
-        f"on its features (drml_fc9, alexnet_fc7). --methods drml stands for both.\n\n{_UNITS}",
+        "AU detection on DISFA: LSVM, APL and nets, fitted there and as they come from BP4D",
+        "Each method has two columns. As it comes from BP4D, the fold of table2 with the best validation F1\n"
+        "is applied to the AUs of both data sets (drml_direct, lsvm_direct). Fitted on DISFA, LSVM and APL\n"
+        "use SIFT (lsvm), and a linear classifier per AU uses the features of a net from BP4D (drml_fc9,\n"
+        f"alexnet_fc7). --methods drml stands for both of its columns.\n\n{_UNITS}",
         "drml experiment table3 --data data/disfa --bp4d build/paper --out build/disfa",
     )
     parser.set_defaults(schedule="quick", max_iter=None)
     parser.add_argument(
-        "--bp4d", type=Path, required=True, metavar="FOLDER", help="folder of table2, which has the nets"
+        "--bp4d", type=Path, required=True, metavar="FOLDER", help="folder of table2, which has the models"
     )
 
 

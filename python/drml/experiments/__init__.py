@@ -4,7 +4,8 @@
   unit computes. All units of an experiment's folder share its `settings`.
 * `methods` lists the methods of the tables; `nets` finds a net's prototxts or writes variants of them.
 * `fold_unit` trains or fits one method on one fold and scores it; `predictions` keeps what it predicts.
-  `table3` uses the nets of another experiment's folder on other data; `timing` times one net.
+  `table3` uses the models of another experiment's folder, which `bp4d_models` finds, on other data;
+  `timing` times one net.
 * `baseline` runs LSVM, APL or JPML on a fold, with features from `sift` and pictures from `patch_maps`;
   `transfer` fits a linear classifier on a net's features.
 * `detection_table` (with `table_rows` and `table_notes`), `table4`, `sparsity`, `figure4` and `figure5` make

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
-import os
 import shlex
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,18 @@ from drml.experiments.predictions import save_predictions
 from drml.experiments.settings import SPLITS, Settings, data_digest
 from drml.experiments.sift import SIFT_WINDOW, sift_features
 from drml.experiments.units import Unit, Workspace
+from drml.io import machine
 from drml.io.figures import json_value
 from drml.io.files import digest
 from drml.nets import snapshots
 from drml.training.folder import FINAL_STEM, rename_in_solver
 from drml.training.train import AUTO, train
 
-__all__ = ["TRAIN_FOLDER", "make_unit"]
+__all__ = ["FIT_FOLDER", "FIT_MODEL", "TRAIN_FOLDER", "cache_features", "make_unit"]
 
 TRAIN_FOLDER = "train"
-_FIT_FOLDER = "fit"
+FIT_FOLDER = "fit"
+FIT_MODEL = "model.npz"
 
 
 def make_unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
@@ -80,23 +82,32 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
     )
 
 
+def cache_features(data: Path, features: Path, splits: Iterable[str], *, progress: bool = True) -> Path:
+    """Compute the SIFT features of a fold's splits unless they are cached; return the folder of the cache.
+
+    The methods share the features: the first one computes them, and the others wait.
+    """
+    kept = features / data.name
+    kept.mkdir(parents=True, exist_ok=True)
+    with (kept / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for split in splits:
+            lmdb = data / f"{split}_lmdb"
+            sift_features(lmdb, folder=kept, jobs=machine.omp_threads(), progress=progress)
+    return kept
+
+
 def _baseline(
     workspace: Workspace, method: str, data: Path, settings: Settings, features: Path
 ) -> dict[str, Any]:
     protocol.check(data.parent, [int(data.name[4:])])
-    threads = int(os.environ.get("OMP_NUM_THREADS", "0"))
-    kept = features / data.name
-    kept.mkdir(parents=True, exist_ok=True)
-    # The methods share the features: the first one computes them, and the others wait.
-    with (kept / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        for split in SPLITS:
-            sift_features(data / f"{split}_lmdb", folder=kept, jobs=threads, progress=workspace.progress)
+    threads = machine.omp_threads()
+    kept = cache_features(data, features, SPLITS, progress=workspace.progress)
     workspace.log(f"fits {method}")
     found = run_baseline(
         method,
         data,
-        workspace.folder / _FIT_FOLDER,
+        workspace.folder / FIT_FOLDER,
         features=kept,
         seed=settings.seed,
         jobs=threads,
@@ -104,8 +115,8 @@ def _baseline(
         overwrite=True,
     )
     test = found.folds[0]
-    (workspace.folder / _FIT_FOLDER / "scores.json").unlink()  # the unit writes its own
-    model = str(workspace.final / _FIT_FOLDER / "model.npz")
+    (workspace.folder / FIT_FOLDER / "scores.json").unlink()  # the unit writes its own
+    model = str(workspace.final / FIT_FOLDER / FIT_MODEL)
     return save_predictions(workspace, method, dataclasses.replace(test, weights=model), data)
 
 

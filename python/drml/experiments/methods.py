@@ -47,9 +47,9 @@ class Method:
     sparsity : float
         ``group_sparsity`` of the region layers in training; 0 for none.
     transfer : str
-        How a net that was trained on another data set is used: `DIRECT` takes its own outputs for the AUs
-        that both data sets have; the name of a blob fits a linear classifier per AU on that blob. `model` is
-        then the method that was trained. "" for a method that is trained on the data themselves.
+        How a model of another data set is used: `DIRECT` takes its own outputs for the AUs that both data
+        sets have; for a net, the name of a blob fits a linear classifier per AU on that blob. `model` is then
+        the method that was trained. "" for a method that is trained on the data themselves.
     """
 
     name: str
@@ -68,6 +68,8 @@ class Method:
         return f"lambda {self.sparsity:g}" if self.sparsity else ""
 
 
+_LINEAR = {"lsvm": "LSVM", "apl": "APL", "jpml": "JPML"}
+
 # Titles, and the layer before the outputs, whose features `transfer` uses.
 _NETS = {
     "alexnet": ("AlexNet", "fc7"),
@@ -85,9 +87,7 @@ _LAMBDAS = ("1e-2", "3e-2", "1e-1")
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method("lsvm", "LSVM"),
-        Method("apl", "APL"),
-        Method("jpml", "JPML"),
+        *(Method(name, title) for name, title in _LINEAR.items()),
         *(Method(net, title, net=True) for net, (title, _) in _NETS.items()),
         *(
             Method(f"drml_{grid}x{grid}", f"DRML {grid}x{grid}", net=True, model="drml", grid=grid)
@@ -100,17 +100,24 @@ METHODS: dict[str, Method] = {
             for text in _LAMBDAS
         ),
         *(
-            Method(f"{net}_{transfer}", f"{title} ({transfer})", net=True, model=net, transfer=transfer)
+            Method(f"{name}_{DIRECT}", f"{title} (BP4D)", model=name, transfer=DIRECT)
+            for name, title in _LINEAR.items()
+        ),
+        *(
+            Method(f"{net}_{transfer}", f"{title} ({where})", net=True, model=net, transfer=transfer)
             for net, (title, blob) in _NETS.items()
-            for transfer in (DIRECT, blob)
+            for transfer, where in ((DIRECT, "BP4D"), (blob, f"{blob}, DISFA"))
         ),
     )
 }
 
 TRANSFERRED: dict[str, tuple[str, ...]] = {
-    net: tuple(one.name for one in METHODS.values() if one.transfer and one.model == net) for net in _NETS
+    **{name: (name, f"{name}_{DIRECT}") for name in _LINEAR},
+    **{
+        net: tuple(one.name for one in METHODS.values() if one.transfer and one.model == net) for net in _NETS
+    },
 }
-"""For each net, the methods that use it on other data than it was trained on."""
+"""For each method of table 2, those of table 3: fitted on DISFA, and used as it comes from BP4D."""
 
 GRIDS = ("drml_5x5", "drml_6x6", "drml_7x7", "drml", "drml_9x9", "drml_10x10")
 """The grids that the paper compares; 8x8 is the model's own."""

@@ -1,53 +1,55 @@
-"""Table 3: on DISFA, the linear methods fitted there, and the best net of each kind from BP4D.
+"""Table 3: on DISFA, methods fitted there and models that come from BP4D, for nets and linear methods alike.
 
-Each net is that of the BP4D fold with the highest F1 on its validation set. It is not trained any further. It
-is used in two ways, each of which is a method: its outputs for the AUs that both data sets have, and its
-features with a linear classifier per AU (`drml.experiments.transfer`).
+A method has two columns, which say where its classifiers come from:
+
+* BP4D: LSVM, APL and the nets as they were fitted on BP4D, for the AUs that both data sets have.
+* DISFA: linear classifiers fitted on DISFA's training subjects: LSVM and APL on SIFT, and an LSVM on the
+  features of a net from BP4D (`drml.experiments.transfer`).
+
+The model from BP4D is that of the fold with the highest F1 on its validation set. It is not trained further.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
+import re
 import shlex
+import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from scipy.special import expit
+
+from drml.data.labels import list_aus
 from drml.evaluation import scoring
+from drml.evaluation.predictions import Predictions
 from drml.experiments import detection_table, protocol, units
-from drml.experiments.fold_unit import TRAIN_FOLDER
-from drml.experiments.methods import DIRECT, METHODS, TRANSFERRED, NotAvailable
+from drml.experiments.baseline import ESTIMATORS
+from drml.experiments.bp4d_models import Source, best_model, weights_digest
+from drml.experiments.fold_unit import cache_features
+from drml.experiments.methods import DIRECT, METHODS, TRANSFERRED
 from drml.experiments.nets import files_of
 from drml.experiments.predictions import load_predictions, save_predictions
 from drml.experiments.settings import Settings, data_digest
+from drml.experiments.sift import SIFT_WINDOW, sift_features
 from drml.experiments.transfer import transfer
 from drml.experiments.units import Unit, Workspace
 from drml.io.errors import UsageError, UserError
 from drml.io.files import digest
-from drml.training.folder import FINAL_STEM
 
-__all__ = ["chosen_methods", "make", "make_unit", "with_trainings"]
+__all__ = ["PROTOCOLS", "chosen_methods", "make", "make_unit", "with_trainings"]
 
 NAME = "table3"
 TITLE = "Table 3: AU detection on DISFA"
 
-
-@dataclass(frozen=True)
-class _Source:
-    """The net that is used: a finished unit of another experiment's folder."""
-
-    folder: Path
-    fold: int
-    validation_f1: float
-    synthetic: bool
-    config: dict[str, Any]
-
-    @property
-    def weights(self) -> Path:
-        return self.folder / TRAIN_FOLDER / FINAL_STEM
+PROTOCOLS = (
+    "(BP4D): trained or fitted on BP4D and used as it is, on the AUs that both data sets have. (DISFA):"
+    " linear classifiers fitted on DISFA's training subjects: of LSVM, APL and JPML on SIFT; of a net on the"
+    " features of the layer that is named, which were learned on BP4D."
+)
+"""What the columns' titles mean."""
 
 
 def with_trainings(out: Path, settings: Settings) -> Settings:
@@ -59,7 +61,7 @@ def with_trainings(out: Path, settings: Settings) -> Settings:
         The experiment does not exist, or is the one in `out`.
     """
     if settings.bp4d is None:
-        raise UserError(f"{NAME}: no nets to use; give the folder of table2 with --bp4d")
+        raise UserError(f"{NAME}: no models to use; give the folder of table2 with --bp4d")
     there = Path(settings.bp4d)
     if there.resolve() == out.resolve():
         raise UsageError(f"{out}: is both --bp4d and --out; give another --out for the units on DISFA")
@@ -70,49 +72,34 @@ def with_trainings(out: Path, settings: Settings) -> Settings:
 
 
 def chosen_methods(methods: Sequence[str]) -> tuple[str, ...]:
-    """Replace each net by the two methods that use it."""
+    """Replace each method by its two columns: as it comes from BP4D, and fitted on DISFA."""
     return tuple(one for method in methods for one in TRANSFERRED.get(method, (method,)))
 
 
-def _best(settings: Settings, method: str) -> _Source:
-    """Return the net with the highest F1 on its own validation set."""
-    net = METHODS[method].model
-    if settings.bp4d is None:
-        raise NotAvailable(f"{method}: not available, it uses a net from BP4D; see drml experiment {NAME}")
-    there = Path(settings.bp4d)
-    found = []
-    for path in sorted(there.glob(f"fold[1-9]/{net}")):
-        result = units.read_result(there, f"{path.parent.name}/{net}")
-        f1 = None if result is None else result["validation"]["f1"]
-        if result is not None and f1 is not None:
-            config = units.read_config(there, f"{path.parent.name}/{net}")
-            found.append(_Source(path, int(path.parent.name[4:]), f1, bool(result["synthetic"]), config))
-    if not found:
-        raise NotAvailable(f"{method}: not available, no unit of {net} is finished in {there}")
-    return max(found, key=lambda one: (one.validation_f1, -one.fold))
-
-
-@functools.cache
-def _digest(path: Path, changed: int) -> str:
-    """Compute the digest of weights once per process, not for each fold: they have up to 560 MB."""
-    return digest(path)
-
-
 def make_unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
-    """Return the unit that uses a net from BP4D on a fold of other data.
+    """Return the unit that uses a model from BP4D on a fold of other data.
 
     Raises
     ------
     UserError
-        The net is not available, or the data cannot be used.
+        The model is not available, or the data cannot be used.
     """
-    source = _best(settings, method)
+    source = best_model(settings, method)
     data = settings.fold(method, fold)
-    deploy = files_of(out, settings, method).deploy
-    if source.config.get(deploy.name) != digest(deploy):
-        raise UserError(f"{deploy}: not what {source.folder} was made with; give its models with --models")
     if not source.weights.is_file():
         raise UserError(f"{source.weights}: missing; remove {source.folder}, and do it again")
+    if METHODS[method].net:
+        deploy = files_of(out, settings, method).deploy
+        if source.config.get(deploy.name) != digest(deploy):
+            raise UserError(
+                f"{deploy}: not what {source.folder} was made with; give its models with --models"
+            )
+        config: dict[str, Any] = {deploy.name: digest(deploy)}
+        work = partial(_net, method=method, data=data, source=source, deploy=deploy)
+    else:
+        config = {"sift_window": SIFT_WINDOW}
+        _check_features(source, data)
+        work = partial(_linear, method=method, data=data, source=source, features=out / "features")
     name = f"fold{fold}/{method}"
     return Unit(
         name=name,
@@ -122,19 +109,42 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
             "fold": fold,
             "seed": settings.seed,
             "net_fold": source.fold,
-            "net_weights": _digest(source.weights, source.weights.stat().st_mtime_ns),
-            deploy.name: digest(deploy),
+            "net_weights": weights_digest(source.weights),
+            **config,
             "data_digest": data_digest(data),
         },
         notes={
             "command": shlex.join(["drml", "experiment", "unit", str(out), name]),
             "settings": dataclasses.asdict(settings),
         },
-        work=partial(_work, method=method, data=data, source=source, deploy=deploy),
+        work=work,
     )
 
 
-def _work(workspace: Workspace, method: str, data: Path, source: _Source, deploy: Path) -> dict[str, Any]:
+def _check_features(source: Source, data: Path) -> None:
+    """Check that a linear model was fitted to the features that it will be used on."""
+    window = source.config.get("sift_window")
+    if window != SIFT_WINDOW:
+        raise UserError(
+            f"{source.folder}: fitted to SIFT windows of {window} px, not {SIFT_WINDOW:g}; remove it, and do"
+            " it again"
+        )
+    there, here = _face_size(source.result["protocol"]), _face_size(protocol.describe(data.parent))
+    if there and here and there != here:
+        raise UserError(
+            f"{data}: faces of {here} px, but {source.folder} was fitted to faces of {there} px; prepare both"
+            " data sets with the same --size"
+        )
+
+
+def _face_size(lines: Sequence[str]) -> str | None:
+    """Return the size of the faces that a protocol names, such as ``200 x 200``."""
+    found = re.search(r"\b([0-9]+ x [0-9]+) px", " ".join(lines))
+    return found[1] if found else None
+
+
+def _net(workspace: Workspace, method: str, data: Path, source: Source, deploy: Path) -> dict[str, Any]:
+    """Use a net: its outputs, or its features with a linear classifier."""
     protocol.check(data.parent, [int(data.name[4:])])
     way = METHODS[method].transfer
     workspace.log(f"uses {source.weights} ({way})")
@@ -149,10 +159,47 @@ def _work(workspace: Workspace, method: str, data: Path, source: _Source, deploy
             deploy, source.weights, data.parent, blob=way, folds=[fold], progress=workspace.progress
         )
         test = found.folds[0]
-    # A net that was trained on drawn faces says as little about real ones.
+    return _save(workspace, str(deploy), test, data, source)
+
+
+def _linear(workspace: Workspace, method: str, data: Path, source: Source, features: Path) -> dict[str, Any]:
+    """Use a linear model: its decisions on the SIFT features of the test faces."""
+    protocol.check(data.parent, [int(data.name[4:])])
+    workspace.log(f"uses {source.weights} ({DIRECT})")
+    kept = cache_features(data, features, ["test"], progress=workspace.progress)
+    found = sift_features(data / "test_lmdb", folder=kept, progress=workspace.progress)
+    start = time.perf_counter()
+    model = ESTIMATORS[METHODS[method].model].load(source.weights)
+    probabilities = expit(model.decision_function(found.X))
+    aus = load_predictions(source.folder).aus
+    shared = tuple(au for au in aus if au in found.aus)
+    if not shared:
+        raise UserError(f"{data}: has none of the AUs of {source.folder} ({list_aus(aus)})")
+    others = {
+        "net": tuple(au for au in aus if au not in shared),
+        "data": tuple(au for au in found.aus if au not in shared),
+    }
+    test = Predictions(
+        weights=str(source.weights),
+        data=str(data / "test_lmdb"),
+        aus=shared,
+        keys=found.keys,
+        labels=found.Y[:, [found.aus.index(au) for au in shared]],
+        probabilities=probabilities[:, [aus.index(au) for au in shared]],
+        subjects=found.subjects or None,
+        synthetic=found.synthetic,
+        input={"features": f"SIFT at 49 landmarks, window {SIFT_WINDOW:g} px"},
+        seconds=time.perf_counter() - start,
+        not_scored={side: some for side, some in others.items() if some},
+    )
+    return _save(workspace, METHODS[method].model, test, data, source)
+
+
+def _save(workspace: Workspace, model: str, test: Predictions, data: Path, source: Source) -> dict[str, Any]:
+    # A model that was fitted to drawn faces says as little about real ones.
     test = dataclasses.replace(test, synthetic=test.synthetic or source.synthetic)
     return {
-        **save_predictions(workspace, str(deploy), test, data),
+        **save_predictions(workspace, model, test, data),
         "net": {
             "unit": str(source.folder),
             "fold": source.fold,
@@ -165,28 +212,38 @@ def _work(workspace: Workspace, method: str, data: Path, source: _Source, deploy
 def make(
     out: Path, methods: Sequence[str], settings: Settings, unavailable: Mapping[str, str]
 ) -> detection_table.DetectionTable | None:
-    """Make the table from finished units, with notes on the nets that were used; None if none is finished."""
+    """Make the table from finished units, with notes on the models that were used; None if none is finished.
+
+    The titles of its columns say where the classifiers come from.
+    """
     table = detection_table.collect(NAME, TITLE, out, chosen_methods(methods), settings, unavailable)
     if table is None:
         return None
-    notes = []
-    for method, column in table.columns.items():
-        # Folds that ran before all of BP4D's were finished may have used another net.
-        nets = set()
+    columns = {
+        method: column
+        if METHODS[method].transfer
+        else dataclasses.replace(column, title=f"{column.title} (DISFA)")
+        for method, column in table.columns.items()
+    }
+    notes = [PROTOCOLS]
+    for method, column in columns.items():
+        # Folds that ran before all of BP4D's were finished may have used another model.
+        folds = set()
         for fold in column.folds:
             net = (units.read_result(out, f"fold{fold}/{method}") or {}).get("net")
             if net:
-                nets.add(net["fold"])
+                folds.add(net["fold"])
                 f1, seed = net["validation_f1"], net["seed"]
+                kind = "net" if METHODS[method].net else "model"
                 said = (
-                    f"{column.title}: the net of fold {net['fold']} on BP4D (seed {seed}), whose validation"
-                    f" F1 is the best, {f1:.3f}; not trained on DISFA"
+                    f"{column.title}: the {kind} of fold {net['fold']} on BP4D (seed {seed}), whose"
+                    f" validation F1 is the best, {f1:.3f}; not trained on DISFA"
                 )
                 if said not in notes:
                     notes.append(said)
-        if len(nets) > 1:
+        if len(folds) > 1:
             notes.append(
-                f"{column.title}: not the same net on all folds; remove its units and run them again with the"
-                " best one."
+                f"{column.title}: not the same model on all folds; remove its units and run them again with"
+                " the best one."
             )
-    return dataclasses.replace(table, notes=[*notes, *table.notes])
+    return dataclasses.replace(table, columns=columns, notes=[*notes, *table.notes])

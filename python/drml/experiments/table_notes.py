@@ -76,7 +76,7 @@ def table_notes(columns: Sequence[Column], scores: Sequence[ScoreTable], setting
             others = list_aus(column.not_scored)
             shared = list_aus(column.result.folds[0].aus)
             lines.append(
-                f"{column.title}: the net has no output for {others}: -, left out of Avg., which is"
+                f"{column.title}: the model has no output for {others}: -, left out of Avg., which is"
                 f" that of {shared}; compare it with the row of that average alone."
             )
     lines += _one_sided(columns)

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-__all__ = ["cores", "cpu", "describe", "system", "versions"]
+__all__ = ["cores", "cpu", "describe", "omp_threads", "system", "versions"]
 
 _PACKAGES = ("drml", "numpy", "opencv-python", "scikit-learn", "lmdb", "protobuf", "h5py")
 
@@ -27,6 +27,15 @@ def cpu() -> str:
 def cores() -> int:
     """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def omp_threads() -> int:
+    """Return the number of threads that ``OMP_NUM_THREADS`` asks for; 0 if it does not ask for any.
+
+    OpenMP allows a list such as ``4,2``, with a number for each level of nesting. Ours is the first level.
+    """
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isascii() and first.isdigit() else 0
 
 
 def system() -> str:
