@@ -11,6 +11,7 @@ import pytest
 import tiny_net as tiny
 from drml import cli
 from drml.cli.arguments import OPTIONS
+from drml.cli.output import print_json
 from drml.io.errors import UserError
 
 
@@ -114,7 +115,10 @@ def test_version(capsys):
         ["score", "--net", "m", "--weights", "w", "--data", "d", "--batch", "none"],
         ["score", "--net", "m", "--weights", "w", "--data", "d", "--scale", "nan"],
         ["train", "--solver", "s", "--out", "o", "--max-iter", "0"],
+        ["train", "--solver", "s", "--out", "o", "--gpu", "x"],
         ["score", "w"],
+        ["score", "w", "d", "--out", "o", "--predictions", "./o"],
+        ["convert", "n", "--to", "region", "--weights", "w", "--out", "o", "--out-weights", "o"],
         ["score", "w", "d", "--weights", "w"],
         ["score", "w", "d", "--data", "d"],
         ["score", "--weights", "a", "b", "--data", "c"],
@@ -403,6 +407,34 @@ def test_train_reports_its_weights(tmp_path, capsys):
     assert os.path.exists(figures["weights"])  # noqa: PTH110 - a string out of JSON
     assert cli.main(arguments) == 1
     assert "holds an earlier training" in capsys.readouterr().err
+
+
+def test_figures_that_are_undefined_are_null_in_json(capsys):
+    print_json({"loss": float("nan"), "test": {"loss": float("inf")}, "f1": {"AU1": 0.5}})
+    assert json.loads(capsys.readouterr().out) == {"loss": None, "test": {"loss": None}, "f1": {"AU1": 0.5}}
+
+
+def test_a_training_does_not_replace_the_solver_that_it_reads(tmp_path, capsys):
+    solver = tiny.write_solver(tmp_path)
+    files = (solver, tmp_path / "train_val.prototxt")
+    before = [path.read_bytes() for path in files]
+    for option in ([], ["--overwrite"], ["--resume", "auto"]):
+        assert cli.main(["train", "--solver", str(solver), "--out", str(tmp_path), *option]) == 1
+        assert "holds the solver itself" in capsys.readouterr().err
+    assert [path.read_bytes() for path in files] == before
+
+
+def test_a_file_in_the_place_of_a_folder_and_the_reverse_are_named(tmp_path, capsys):
+    solver = tiny.write_solver(tmp_path)
+    assert cli.main(["train", "--solver", str(tmp_path), "--out", str(tmp_path / "out")]) == 1
+    assert "this is a folder; give the SolverParameter in it" in capsys.readouterr().err
+    assert cli.main(["train", "--solver", str(solver), "--out", str(solver)]) == 1
+    assert "there is a file of this name; choose another folder" in capsys.readouterr().err
+
+
+def test_a_list_of_images_that_is_missing_is_named(tmp_path, capsys):
+    assert cli.main(["prepare", "images", str(tmp_path / "none.csv"), str(tmp_path / "out")]) == 1
+    assert "none.csv: no such file; give a CSV file" in capsys.readouterr().err
 
 
 def test_synth_replaces_only_what_is_synthetic(tmp_path, capsys):

@@ -95,7 +95,7 @@ def test_a_reader_and_a_row_are_enough_for_the_command_line(
         (["toy", "--only", "eve"], "only 'eve': choose one of ann, bob, cat, dan"),
         (["toy", "--folds", "3"], "fold 3: there are 2 folds"),
         (["toy", "--folds", "x"], "argument --folds: invalid list of folds value"),
-        (["bp4d", "--strict"], "--strict is only for toy"),
+        (["bp4d", "--strict"], "--strict applies only to toy"),
         (["bp4d", "--positives", "-1"], "positives -1: give 0 or more"),
         (["bp4d", "--size", "8"], "--size: 8: give 16 or more"),
         (["bp4d", "--max-broken", "2"], "share of broken images 2.0"),

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from drml.io.errors import UsageError
 from drml.io.files import check_target
 
 if TYPE_CHECKING:
@@ -16,8 +17,10 @@ __all__ = ["check_files", "note", "print_json", "print_result", "write_figures"]
 
 
 def print_json(value: Any) -> None:
-    """Print a value as JSON."""
-    print(json.dumps(value, indent=2, allow_nan=False, default=str))
+    """Print a value as JSON; figures that are undefined become null."""
+    from drml.io.figures import json_value
+
+    print(json.dumps(json_value(value), indent=2, allow_nan=False, default=str))
 
 
 def note(args: argparse.Namespace, text: str) -> None:
@@ -49,6 +52,8 @@ def print_result(args: argparse.Namespace, result: Evaluation) -> None:
 
 def check_files(args: argparse.Namespace, *paths: Path | None) -> None:
     """Check before the work that each file can be written; without ``--overwrite``, none may exist."""
-    for path in paths:
-        if path is not None:
-            check_target(path, overwrite=args.overwrite)
+    written = [path for path in paths if path is not None]
+    for path in written:
+        check_target(path, overwrite=args.overwrite)
+    if len({path.resolve() for path in written}) < len(written):
+        raise UsageError(f"{written[0]}: two outputs have this name; give each a file of its own")

@@ -134,7 +134,7 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
     for name in _given(args):
         option, kinds = _reader_options()[name]
         if args.kind not in kinds:
-            parser.error(f"{option.flag} is only for {_listed(kinds)}")
+            parser.error(f"{option.flag} applies only to {_listed(kinds)}")
     try:
         data_set.check_options(_given(args))
         check_max_broken(args.max_broken)

@@ -8,7 +8,7 @@ from typing import Any
 
 from drml.cli.arguments import add_command, add_option
 from drml.cli.output import note, print_json
-from drml.cli.values import integer
+from drml.cli.values import gpus, integer
 from drml.io.shipped import find_shipped
 
 
@@ -65,7 +65,7 @@ def add(subparsers: Any) -> None:
         "--caffe", type=Path, metavar="PROGRAM", help="caffe program (default: the one that make built)"
     )
     parser.add_argument(
-        "--gpu", metavar="IDS", help="train on these GPUs: 0, or 0,1, or all (default: on the CPU)"
+        "--gpu", type=gpus, metavar="IDS", help="train on these GPUs: 0, or 0,1, or all (default: on the CPU)"
     )
     add_option(parser, "--overwrite")
     add_option(parser, "--seed", " (default: the solver's)", default=None)
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> None:
                 "iterations": training.iterations,
                 "loss": training.loss,
                 "test": training.test,
-                "f1": {name: None if value != value else value for name, value in training.f1.items()},
+                "f1": training.f1,
                 "predicts_base_rates": training.predicts_base_rates,
                 "seconds": round(training.seconds, 3),
             }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -10,7 +11,7 @@ from drml.data.labels import parse_aus
 from drml.io.checks import check_factor, check_positive, check_probability, check_share, check_whole
 from drml.io.errors import UserError
 
-__all__ = ["au_list", "factor", "folds", "integer", "positive", "probability", "share"]
+__all__ = ["au_list", "factor", "folds", "gpus", "integer", "positive", "probability", "share"]
 
 
 @contextmanager
@@ -61,8 +62,15 @@ def folds(text: str) -> tuple[int, ...]:
     """Read numbers of folds, such as 1,3."""
     chosen = tuple(int(word) for word in text.replace(",", " ").split())
     if not chosen or min(chosen) < 1 or len(set(chosen)) != len(chosen):
-        raise argparse.ArgumentTypeError(f"'{text}' names no folds; give numbers from 1 up, each once")
+        raise argparse.ArgumentTypeError(f"'{text}' is no list of folds; give each number once, such as 1,3")
     return chosen
+
+
+def gpus(text: str) -> str:
+    """Read numbers of GPUs, such as 0,1, or ``all``."""
+    if text != "all" and not re.fullmatch(r"[0-9]+(,[0-9]+)*", text):
+        raise argparse.ArgumentTypeError(f"'{text}': give the numbers of GPUs, such as 0 or 0,1, or all")
+    return text
 
 
 def au_list(text: str) -> tuple[int, ...]:

@@ -50,6 +50,8 @@ def read_prototxt(path: str | Path, kind: str = "NetParameter") -> Any:
         text_format.Parse(read_text(path, PROTOTXT_BYTES), message)
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; expected a {kind} in prototxt form") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: this is a folder; give the {kind} in it, a prototxt file") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file; expected a {kind} in prototxt form") from None
     except text_format.ParseError as error:

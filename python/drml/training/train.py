@@ -27,6 +27,7 @@ from typing import Any
 from tqdm import tqdm
 
 from drml.io.errors import UserError
+from drml.io.files import check_target
 from drml.nets import snapshots
 from drml.nets.prototxt import batch_size, read_prototxt
 from drml.nets.trained_files import find_weights
@@ -162,7 +163,11 @@ def train(
     """
     out = Path(out).absolute()
     program = find_caffe(caffe)
+    check_target(out, folder=True, overwrite=True)
     start = _choose_start(out, weights, snapshot, overwrite)
+    if start.snapshot is None and not start.clear and Path(solver).resolve().parent == out.resolve():
+        # A training writes its own solver and nets, often under the same names: the originals would be lost.
+        raise UserError(f"{out}: holds the solver itself, whose files would be replaced; give another folder")
     changes = Changes(
         data=data, net=net, seed=seed, max_iter=max_iter, num_aus=num_aus, new_output=new_output
     )

@@ -97,6 +97,8 @@ def read(
                         where = f"{path}: line {reader.line_num}"
                         raise UserError(f"{where}: {len(cells)} values, the header has {len(header)}")
                     rows.append((reader.line_num, [cell.strip() for cell in cells]))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file; give a CSV file that lists images and their labels") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a list of images ({error})") from None
     if not rows:
