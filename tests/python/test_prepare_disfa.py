@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
+import multiprocessing
 import shlex
 import shutil
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -189,6 +191,9 @@ def test_a_video_that_lost_frames_stops_the_run(spoilt: Path, tmp_path: Path) ->
     for jobs in (1, 2):
         with pytest.raises(UserError, match=r"LeftVideoSN002_comp\.avi: \d+ frames can be decoded, its head"):
             prepare("disfa", spoilt, tmp_path / "o", max_broken=1, jobs=jobs, progress=False)
+        # Nobody works on, and no thread is left that could hang the process at its end.
+        assert not multiprocessing.active_children()
+        assert not [one for one in threading.enumerate() if "ExecutorManager" in type(one).__name__]
     assert not (tmp_path / "o").exists() and not (tmp_path / "o.partial").exists()
 
 

@@ -248,10 +248,10 @@ def _results(tasks: Sequence[Task], jobs: int) -> Generator[_TaskResult]:
     # One pool for each process: all tasks of a video go to the same process, in their order, which so decodes
     # the video once, from front to back.
     pools = [WorkerPool(1, initializer=_start_worker) for _ in range(jobs)]
+    waiting: dict[concurrent.futures.Future[_TaskResult], int] = {}
     try:
         groups = _by_video(tasks)
         own: list[list[Task]] = [[] for _ in pools]  # the rest of each pool's video, last task first
-        waiting: dict[concurrent.futures.Future[_TaskResult], int] = {}
         load = [0] * jobs
         while True:
             # In rounds, so that no process idles while another gets its third task.
@@ -272,10 +272,12 @@ def _results(tasks: Sequence[Task], jobs: int) -> Generator[_TaskResult]:
     except concurrent.futures.process.BrokenProcessPool:
         raise UserError(WORKER_ENDED) from None
     finally:
+        # A pool must be waited for in its first shutdown: a later one does not wait, and an executor that is
+        # collected while its thread still runs can deadlock that thread (CPython 3.11).
+        for future in waiting:
+            future.cancel()
         for pool in pools:
-            pool.shutdown(wait=False, cancel_futures=True)
-        for pool in pools:
-            pool.shutdown(wait=True)
+            pool.shutdown(wait=True, cancel_futures=True)
 
 
 def _by_video(tasks: Sequence[Task]) -> Iterator[list[Task]]:
