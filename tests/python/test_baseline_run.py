@@ -223,8 +223,7 @@ def check_written(out: Path, fold: Path, patches: bool) -> dict[str, Any]:
         figures = scores["pooled"]["aus"][column]
         assert figures["au"] == au
         values = np.array([float(row[f"p_AU{au}"]) for row in rows])
-        clear = np.abs(values - 0.5) > 1e-6  # the file has six digits
-        if clear.all() and figures["f1"] is not None:
+        if figures["f1"] is not None:
             assert figures["f1"] == pytest.approx(metrics.f1_frame(labels[:, column], values))
     if patches:
         assert {path.name for path in (out / "patches").iterdir()} == {f"AU{au}.png" for au in manifest.aus}

@@ -252,6 +252,25 @@ def test_a_region_becomes_branches_that_compute_the_same_and_back(tmp_path, regi
 
 
 @pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("rule", ["include", "exclude"])
+def test_rules_survive_both_directions(rule):
+    net = text_format.Parse(
+        region_net("grid_h: 2 grid_w: 2", more=f'{rule} {{ stage: "a" }}'), caffe_pb2.NetParameter()
+    )
+    (piece,) = to_branches(net)
+    layers = {layer.name: layer for layer in net.layer}
+    assert all(getattr(layers[name], rule)[0].stage == ["a"] for name in piece.names)
+    to_region(net)
+    (region,) = [layer for layer in net.layer if layer.type == "Region"]
+    assert [list(one.stage) for one in getattr(region, rule)] == [["a"]]
+    assert len(region.include) + len(region.exclude) == 1
+    to_branches(net)
+    getattr(next(layer for layer in net.layer if layer.type == "Splice"), rule)[0].stage[:] = ["b"]
+    with pytest.raises(UserError, match=f"{rule} rules differ"):
+        to_region(net)
+
+
+@pytest.mark.usefixtures("in_process")
 def test_rates_fillers_and_rules_move_along(tmp_path):
     more = (
         "param { lr_mult: 1 decay_mult: 1 } param { lr_mult: 2 decay_mult: 0 } "

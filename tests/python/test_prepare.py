@@ -311,7 +311,10 @@ def test_too_many_broken_images_stop_the_run(root: Path, tmp_path: Path) -> None
     with pytest.raises(UserError, match=r"0001\.jpg: the image has zero bytes; \d of 96 images are broken"):
         prepare("bp4d", broken, tmp_path / "o", **QUIET)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["BP4D"]
-    assert len(prepare("bp4d", broken, tmp_path / "o", max_broken=0.5, **QUIET)["broken"]) == 5
+    with pytest.raises(UserError, match=r"more than a share of 0\.004: repair the data set"):
+        prepare("bp4d", broken, tmp_path / "o", max_broken=0.004, **QUIET)
+    # The limit itself is allowed.
+    assert len(prepare("bp4d", broken, tmp_path / "o", max_broken=5 / 96, **QUIET)["broken"]) == 5
 
 
 def test_a_split_without_images_names_fold_and_reason(root: Path, tmp_path: Path) -> None:

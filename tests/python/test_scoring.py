@@ -14,8 +14,8 @@ from drml.data.labels import parse_aus
 from drml.data.lmdb import read_mean, write_lmdb, write_mean
 from drml.data.manifest import read_manifest
 from drml.evaluation import scoring
-from drml.evaluation.predictions import write_predictions
-from drml.evaluation.results import write_scores
+from drml.evaluation.predictions import Predictions, read_predictions, write_predictions
+from drml.evaluation.results import evaluate_folds, write_scores
 from drml.evaluation.score_table import evaluate, mean_of_folds, pool
 from drml.io.errors import UserError
 from drml.io.files import writing
@@ -286,6 +286,25 @@ def test_files_hold_every_figure(setup, tmp_path):
     assert list(rows[0]) == ["key", "p_AU1", "p_AU2", "p_AU4", "y_AU1", "y_AU2", "y_AU4"]
     assert [float(row["p_AU2"]) for row in rows] == pytest.approx(expected[:, 1].tolist(), abs=1e-5)
     assert [int(row["y_AU4"]) for row in rows] == labels[:, 2].tolist()
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_the_file_tells_apart_what_the_scores_tell_apart(tmp_path, kind):
+    rng = np.random.default_rng(0)
+    # Closer to each other than six digits show, at both ends and at the threshold.
+    values = rng.permutation(
+        np.concatenate([start + np.arange(40) * 3e-7 for start in (0, 0.499995, 0.99998)])
+    )
+    values = values[:, np.newaxis].astype(kind)
+    labels = np.where(rng.random(values.shape) < 0.5, 1, -1).astype(np.int8)
+    keys = [f"{number:08d}" for number in range(len(values))]
+    fold = Predictions("w", "d", (1,), keys, labels, values, None, False, {}, 0.0)
+    write_predictions(tmp_path / "p.csv", [fold])
+    found = read_predictions(tmp_path / "p.csv")
+    np.testing.assert_array_equal(found.probabilities.astype(kind), values)
+    pooled = evaluate_folds("net", [fold]).pooled
+    (row,) = evaluate(found.labels, found.probabilities, aus=(1,)).rows
+    assert (row.f1, row.auc, row.ap) == (pooled.rows[0].f1, pooled.rows[0].auc, pooled.rows[0].ap)
 
 
 def test_nothing_half_written_stays(tmp_path):

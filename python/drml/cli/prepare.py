@@ -46,7 +46,8 @@ def add(subparsers: Any) -> None:
         type=float,
         default=0.05,
         metavar="SHARE",
-        help="fail if more than this share of the images cannot be read (default: 0.05)",
+        help="fail if more than this share, 0 to 1, of the images that the folds need cannot be read or has"
+        " landmarks outside of the image (default: 0.05)",
     )
     parser.add_argument(
         "--exclude",

@@ -76,8 +76,8 @@ def prepare(
     exclude : path-like, optional, keyword-only
         CSV file of frames to leave out (see `drml.data.readers.exclude`).
     max_broken : float, keyword-only
-        Images that cannot be read are skipped and named; if they are more than this share of all, the
-        preparation fails.
+        Broken images, which cannot be read or have landmarks outside of them, are skipped and named. If they
+        are more than this share of the images that the folds need, the preparation fails; 0 to 1.
     jobs : int, keyword-only
         Number of processes; 0 takes one for each core. The result does not depend on it.
     progress : bool, keyword-only

@@ -69,7 +69,11 @@ class Encoding:
 
 
 def check_max_broken(share: float) -> None:
-    """Raise `UsageError` if the tolerated share of broken images is not in [0, 1]."""
+    """Raise `UsageError` if the largest share of broken images is not in [0, 1].
+
+    It is the share of the images that the folds need, of which a broken one cannot be read or has landmarks
+    outside of it. 0 allows none, 1 any number.
+    """
     check_share(share, "share of broken images", all_of_it=True)
 
 
@@ -183,7 +187,7 @@ def register_all(
     jobs : int, keyword-only
         Number of processes; 0 takes one for each core. The result does not depend on it.
     max_broken : float, keyword-only
-        Fail if more than this share of all images is broken.
+        Fail if more than this share of the tasks' images is broken, 0 to 1.
     progress : bool, keyword-only
         Show a progress bar.
 
@@ -206,7 +210,8 @@ def register_all(
                 first = faces.broken[0]
                 raise UserError(
                     f"{first.image}: {first.fault}; {len(faces.broken)} of {wanted} images are broken so far,"
-                    f" more than {max_broken:.0%}: repair the data set, or allow more with --max-broken"
+                    f" more than a share of {max_broken:g}: repair the data set, or allow more with"
+                    " --max-broken"
                 )
             bar.update(len(result.faces) + len(result.broken))
     faces.broken.sort()

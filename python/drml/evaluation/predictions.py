@@ -84,6 +84,9 @@ def separation_of(predictions: Predictions) -> Separation:
 def write_predictions(path: str | Path, folds: Sequence[Predictions]) -> None:
     """Write predictions as CSV: the key, then per AU the probability ``p_AU1`` and the label ``y_AU1``.
 
+    Probabilities have as many digits as it takes to tell them apart, so that figures computed from the file
+    are those of ``scores.json``.
+
     Parameters
     ----------
     path : path
@@ -102,7 +105,7 @@ def write_predictions(path: str | Path, folds: Sequence[Predictions]) -> None:
         writer.writerow(_header(aus))
         for fold in folds:
             for key, probability, label in zip(fold.keys, fold.probabilities, fold.labels, strict=True):
-                writer.writerow([key, *(f"{value:.6f}" for value in probability), *label.tolist()])
+                writer.writerow([key, *map(str, probability), *label.tolist()])
 
 
 @dataclass(frozen=True)

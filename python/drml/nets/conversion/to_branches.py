@@ -101,6 +101,7 @@ class _Builder:
     def _add(self, names: list[str], name: str, kind: str, bottoms: list[str], tops: list[str]) -> Any:
         layer = type(self.region)(name=name, type=kind, bottom=bottoms, top=tops)
         layer.include.extend(self.region.include)
+        layer.exclude.extend(self.region.exclude)
         names.append(name)
         self.layers.append(layer)
         return layer

@@ -60,8 +60,11 @@ def _replace_branches(net: Any, name: str, size: int | None) -> Branches:
     rows, columns = _grid(branches, splice, map_shape(net, bottom, size=size))
 
     region = type(splice)(name=last.name, type="Region", bottom=[bottom], top=[last.top[0]])
-    _common([list(map(str, layer.include)) for layer in (splice, last, *boxes)], splice, "include rules")
+    layers = (splice, last, *boxes)
+    _common([list(map(str, layer.include)) for layer in layers], splice, "include rules")
+    _common([list(map(str, layer.exclude)) for layer in layers], splice, "exclude rules")
     region.include.extend(splice.include)
+    region.exclude.extend(splice.exclude)
     region.region_param.grid_h, region.region_param.grid_w = rows, columns
     _set_convolution(region, branches, splice)
     _set_norm(region, branches, splice)
