@@ -194,9 +194,11 @@ def test_a_training_that_goes_on_adds_to_the_table(solver, fold, tmp_path):
 
 
 def test_a_net_that_does_not_count_leaves_no_table(fold, tmp_path):
-    (tmp_path / "f1.csv").write_text("of an earlier training")
-    done = train(tiny.write_solver(tmp_path), tmp_path, data=fold, max_iter=1, progress=False)
-    assert done.f1 == {} and not (tmp_path / "f1.csv").exists()
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "f1.csv").write_text("of an earlier training")
+    done = train(tiny.write_solver(tmp_path), out, data=fold, max_iter=1, progress=False)
+    assert done.f1 == {} and not (out / "f1.csv").exists()
 
 
 def test_aus_are_named_by_the_manifest(solver, fold, tmp_path):
