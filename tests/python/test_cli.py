@@ -125,6 +125,8 @@ def test_version(capsys):
         ["score", "w", "d", "--scale", "0"],
         ["score", "w", "d", "--aus", "1,x"],
         ["score", "w", "d", "--threshold", "1.5"],
+        ["score", "w", "d", "--threshold", "best"],
+        ["score", "w", "d", "--bootstrap", "-1"],
         ["features", "w", "d"],
         ["export-onnx", "w", "--out", "o", "--mean", "m", "--no-mean"],
         ["saliency", "w", "--out", "o"],
@@ -294,10 +296,25 @@ def test_score_prints_a_table_and_writes_files(setup, tmp_path, capsys):
     assert cli.main(["score", *net, "--data", str(fold / "test_lmdb"), *files]) == 0
     captured = capsys.readouterr()
     assert "SYNTHETIC DATA" in captured.out
-    assert "Avg." in captured.out
+    assert "Avg." in captured.out and "F1-frame (95% CI)" in captured.out
     assert "10/10" in captured.err, "no progress bar"
     assert json.loads(out.read_text())["frames"] == 10
     assert len(predictions.read_text().splitlines()) == 11
+
+
+def test_score_chooses_thresholds_on_validation(setup, capsys):
+    net, fold = setup
+    given = ["score", "-q", *net, "--data", str(fold), "--threshold", "validation", "--bootstrap", "0"]
+    assert cli.main(given) == 1
+    assert "--val-share" in capsys.readouterr().err
+    tiny.write_data(fold.parent, count=12, seed=3, split="val", mean=False)
+    assert cli.main(given) == 0
+    text = capsys.readouterr().out
+    assert "F1 at 0.5  F1 at threshold" in text and "CI" not in text
+    assert cli.main([*given, "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert list(figures["chosen_thresholds"]["folds"][0]["thresholds"]) == ["1", "2", "4"]
+    assert figures["threshold"] == 0.5 and figures["options"]["threshold"] == "validation"
 
 
 def test_a_training_and_a_fold_are_enough(tmp_path, capsys):

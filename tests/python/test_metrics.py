@@ -6,13 +6,20 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    matthews_corrcoef,
+    roc_auc_score,
+)
 from sklearn.metrics import precision_recall_curve as sklearn_pr
 from sklearn.metrics import roc_curve as sklearn_roc
 
 from drml.data.labels import BP4D_BASE_RATES
 from drml.evaluation import metrics
-from drml.evaluation.score_table import evaluate, mean_of_folds, pool
+from drml.evaluation.folds import mean_of_folds, pool
+from drml.evaluation.score_table import evaluate
 
 # Few distinct values, so that ties are common; some exactly at the threshold.
 SCORES = st.one_of(st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0]), st.floats(0, 1))
@@ -20,16 +27,20 @@ FRAMES = st.lists(st.tuples(st.sampled_from([-1, 0, 1]), SCORES), max_size=40)
 
 
 def by_definition(frames):
-    """Return F1, ROC-AUC and AP of the known frames, counted one by one; by our rules where undefined."""
+    """Return the five figures of the known frames, counted one by one; by our rules where undefined."""
     present = [score for label, score in frames if label == 1]
     absent = [score for label, score in frames if label == -1]
     if not present and not absent:
-        return math.nan, math.nan, math.nan
+        return (math.nan,) * 5
     hits = sum(score >= 0.5 for score in present)
-    wrong = sum(score >= 0.5 for score in absent) + len(present) - hits
-    f1 = 2 * hits / (2 * hits + wrong) if hits else 0.0
+    alarms, misses = sum(score >= 0.5 for score in absent), len(present) - hits
+    rejected = len(absent) - alarms
+    f1 = 2 * hits / (2 * hits + alarms + misses) if hits else 0.0
+    accuracy = (hits + rejected) / (len(present) + len(absent))
     if not present or not absent:
-        return f1, math.nan, math.nan
+        return f1, math.nan, math.nan, accuracy, math.nan
+    spread = (hits + alarms) * len(present) * len(absent) * (rejected + misses)
+    mcc = (hits * rejected - alarms * misses) / math.sqrt(spread) if spread else 0.0
     wins = sum((p > a) + 0.5 * (p == a) for p in present for a in absent)
     precision_sum, found_before = 0.0, 0
     for threshold in sorted({*present, *absent}, reverse=True):
@@ -37,29 +48,36 @@ def by_definition(frames):
         predicted = found + sum(score >= threshold for score in absent)
         precision_sum += (found - found_before) * found / predicted
         found_before = found
-    return f1, wins / (len(present) * len(absent)), precision_sum / len(present)
+    return f1, wins / (len(present) * len(absent)), precision_sum / len(present), accuracy, mcc
 
 
 def by_scikit_learn(frames):
     """Return the same from scikit-learn, which is not asked where a figure is undefined."""
     known = [(label > 0, score) for label, score in frames if label]
     if not known:
-        return math.nan, math.nan, math.nan
+        return (math.nan,) * 5
     truth = np.array([label for label, _ in known])
     scores = np.array([score for _, score in known])
     f1 = f1_score(truth, scores >= 0.5, zero_division=0)
+    accuracy = accuracy_score(truth, scores >= 0.5)
     if truth.all() or not truth.any():
-        return f1, math.nan, math.nan
-    return f1, roc_auc_score(truth, scores), average_precision_score(truth, scores)
+        return f1, math.nan, math.nan, accuracy, math.nan
+    auc, ap = roc_auc_score(truth, scores), average_precision_score(truth, scores)
+    return f1, auc, ap, accuracy, matthews_corrcoef(truth, scores >= 0.5)
 
 
 def check(frames, oracle=by_definition):
     labels = [label for label, _ in frames]
     scores = [score for _, score in frames]
-    ours = metrics.f1_frame(labels, scores), metrics.roc_auc(labels, scores)
-    np.testing.assert_allclose(
-        (*ours, metrics.average_precision(labels, scores)), oracle(frames), rtol=1e-9, atol=1e-12
+    figures = (
+        metrics.f1_frame,
+        metrics.roc_auc,
+        metrics.average_precision,
+        metrics.accuracy,
+        metrics.mcc,
     )
+    ours = [figure(labels, scores) for figure in figures]
+    np.testing.assert_allclose(ours, oracle(frames), rtol=1e-9, atol=1e-12)
 
 
 @settings(deadline=None, max_examples=60)
@@ -129,7 +147,9 @@ def test_one_class_has_no_auc_and_no_ap(labels, f1):
     scores = [0.9, 0.1][: len(labels)]
     assert math.isnan(metrics.roc_auc(labels, scores))
     assert math.isnan(metrics.average_precision(labels, scores))
+    assert math.isnan(metrics.mcc(labels, scores))
     assert metrics.f1_frame(labels, scores) == pytest.approx(f1, nan_ok=True)
+    assert math.isnan(metrics.accuracy(labels, scores)) == (not any(labels))
 
 
 def test_nothing_to_find_and_nothing_found_is_zero():
@@ -168,6 +188,7 @@ def test_evaluate_scores_each_column_by_itself():
             metrics.roc_auc(y, p),
             metrics.average_precision(y, p),
         )
+        assert (row.accuracy, row.mcc) == (metrics.accuracy(y, p), metrics.mcc(y, p))
         assert row.known == (y != 0).sum()
         assert row.positives == (y == 1).sum()
         assert row.base_rate == row.positives / row.known
@@ -178,7 +199,13 @@ def test_evaluate_scores_each_column_by_itself():
 def test_average_leaves_out_what_is_undefined_and_says_so():
     labels = np.array([[1, -1, 0], [-1, -1, 0]])
     scores = evaluate(labels, [[0.9, 0.1, 0.5], [0.1, 0.1, 0.5]], aus=(1, 2, 4))
-    assert scores.undefined == {"f1": [4], "auc": [2, 4], "ap": [2, 4]}
+    assert scores.undefined == {
+        "f1": [4],
+        "auc": [2, 4],
+        "ap": [2, 4],
+        "accuracy": [4],
+        "mcc": [2, 4],
+    }
     assert scores.average("auc") == 1
     assert scores.average("f1") == 0.5
     plain = scores.to_dict()
@@ -194,6 +221,8 @@ def test_trivial_row_is_the_all_positive_prediction():
         assert row.trivial_f1 == pytest.approx(metrics.f1_frame(labels[:, column], ones))
         assert row.trivial_auc == metrics.roc_auc(labels[:, column], ones)
         assert row.trivial_ap == pytest.approx(metrics.average_precision(labels[:, column], ones))
+        assert row.trivial_accuracy == pytest.approx(metrics.accuracy(labels[:, column], ones))
+        assert row.trivial_mcc == metrics.mcc(labels[:, column], ones) == 0
 
 
 def test_trivial_f1_of_bp4d_is_47_9():
@@ -233,15 +262,16 @@ def test_a_table_is_printed_and_given_to_pandas():
     table = evaluate([[1, -1, 0], [-1, -1, 0]], [[0.9, 0.1, 0.5], [0.1, 0.1, 0.5]], aus=(12, 2, 99))
     assert repr(table) == str(table)
     text = str(table).splitlines()
-    assert text[2].split() == ["12", "Lip", "corner", "puller", "2", "0.500", "1.000", "1.000", "1.000"]
-    assert text[4].split() == ["99", "0", "-", "-", "-", "-"]
+    assert text[2].split() == ["12", "Lip", "corner", "puller", "2", "0.500", *(["1.000"] * 5)]
+    assert text[4].split() == ["99", "0", *"------"]
     assert text[-1] == (
-        "- AP undefined for AU2, AU99 (present and absent frames not both there); left out of Avg."
+        "- ROC-AUC, AP, MCC undefined for AU2, AU99 (present and absent frames not both there);"
+        " left out of Avg."
     )
     frame = table.to_frame()
     assert list(frame.index) == ["AU12", "AU2", "AU99", "Avg.", "all positive (trivial)"]
-    assert list(frame.columns) == ["frames", "positives", "base_rate", "f1", "auc", "ap"]
-    assert frame.loc["AU12"].tolist() == [2, 1, 0.5, 1, 1, 1]
+    assert list(frame.columns) == ["frames", "positives", "base_rate", *metrics.FIGURES]
+    assert frame.loc["AU12"].tolist() == [2, 1, 0.5, 1, 1, 1, 1, 1]
     assert frame["frames"].tolist()[:3] == [2, 2, 0] and frame["frames"].isna().tolist()[3:] == [True, True]
     assert math.isnan(frame.loc["AU2", "auc"]) and math.isnan(frame.loc["AU99", "base_rate"])
     for row, prefix in (("Avg.", ""), ("all positive (trivial)", "trivial_")):
@@ -262,7 +292,7 @@ def test_without_aus_the_columns_are_named():
 
 
 @pytest.mark.parametrize("threshold", [0.2, 0.5, 0.9])
-def test_f1_depends_on_the_threshold_alone(threshold):
+def test_auc_and_ap_do_not_depend_on_the_threshold(threshold):
     labels, probabilities = random_test(7)
     plain, changed = (evaluate(labels, probabilities, aus=(1, 2, 4), threshold=t) for t in (0.5, threshold))
     for row, other in zip(plain.rows, changed.rows, strict=True):
@@ -272,3 +302,19 @@ def test_f1_depends_on_the_threshold_alone(threshold):
         hits = np.sum(predicted[:, column] & (labels[:, column] == 1))
         guesses = np.sum(predicted[:, column] & (labels[:, column] != 0))
         assert row.f1 == pytest.approx(2 * hits / (guesses + np.sum(labels[:, column] == 1)))
+
+
+def test_each_au_or_frame_may_have_a_threshold_of_its_own():
+    labels, probabilities = random_test(8)
+    limits = np.array([0.2, 0.5, 0.9])
+    table = evaluate(labels, probabilities, aus=(1, 2, 4), threshold=limits)
+    for column, row in enumerate(table.rows):
+        y, p = labels[:, column], probabilities[:, column]
+        alone = evaluate(y[:, None], p[:, None], aus=(row.au,), threshold=float(limits[column]))
+        assert alone.rows[0] == row
+    folds = [(labels[:80], probabilities[:80]), (labels[80:], probabilities[80:])]
+    pooled = pool(folds, aus=(1, 2, 4), threshold=[limits, 0.3])
+    of_frames = np.vstack([np.tile(limits, (80, 1)), np.full((120, 3), 0.3)])
+    predicted = (probabilities >= of_frames).astype(float)
+    for row, other in zip(pooled.rows, evaluate(labels, predicted, aus=(1, 2, 4)).rows, strict=True):
+        assert (row.f1, row.accuracy, row.mcc) == (other.f1, other.accuracy, other.mcc)

@@ -13,10 +13,11 @@ import tiny_net as tiny
 from drml.data.labels import parse_aus
 from drml.data.lmdb import read_mean, write_lmdb, write_mean
 from drml.data.manifest import read_manifest
-from drml.evaluation import scoring
+from drml.evaluation import choose_thresholds, scoring
+from drml.evaluation.folds import mean_of_folds, pool
 from drml.evaluation.predictions import Predictions, read_predictions, write_predictions
 from drml.evaluation.results import evaluate_folds, write_scores
-from drml.evaluation.score_table import evaluate, mean_of_folds, pool
+from drml.evaluation.score_table import evaluate
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.nets import preprocessing
@@ -34,8 +35,8 @@ def setup(tmp_path):
     return deploy, weights, fold, labels, expected
 
 
-def run(deploy, weights, data, **options):
-    return scoring.score(deploy, weights, data, progress=False, probe=False, **options)
+def run(deploy, weights, data, *, bootstrap=0, **options):
+    return scoring.score(deploy, weights, data, bootstrap=bootstrap, progress=False, probe=False, **options)
 
 
 def test_scores_are_those_of_the_probabilities(setup):
@@ -237,6 +238,55 @@ def test_folds_are_pooled_and_averaged(setup, tmp_path):
         run(deploy, [weights, weights], [fold / "test_lmdb", other / "test_lmdb"])
 
 
+# --- confidence intervals, thresholds chosen on validation -----------------------------------------------
+
+
+def test_intervals_draw_the_subjects_of_the_manifest(setup):
+    deploy, weights, fold, labels, _ = setup
+    result = run(deploy, weights, fold, bootstrap=40, seed=3)
+    subjects = [f"F{1 + index % 2:03d}" for index in range(10)]
+    assert result.folds[0].subject_ids == subjects
+    expected = evaluate(
+        labels, result.folds[0].probabilities, aus=tiny.AUS, subjects=subjects, bootstrap=40, seed=3
+    )
+    assert str(result.pooled.intervals) == str(expected.intervals)
+    assert result.options["bootstrap"] == "40" and result.options["seed"] == "3"
+    usual = scoring.score(deploy, weights, fold, progress=False, probe=False)
+    assert usual.pooled.intervals.draws == 1000 and usual.options["bootstrap"] is None
+
+
+def test_without_a_manifest_there_are_no_intervals(setup):
+    deploy, weights, fold, _, _ = setup
+    (fold / "test.csv").unlink()
+    result = run(deploy, weights, fold, aus=tiny.AUS, bootstrap=40)
+    assert result.pooled.intervals is None
+    assert f"No confidence intervals: no manifest names the subjects of {fold}" in result.to_text()
+
+
+def test_thresholds_are_chosen_on_the_validation_split_of_the_fold(setup):
+    deploy, weights, fold, labels, _ = setup
+    tiny.write_data(fold.parent, count=12, seed=3, split="val", mean=False)
+    validation = run(deploy, weights, fold / "val_lmdb").folds[0]
+    limits = choose_thresholds(validation.labels, validation.probabilities)
+    for data in (fold, fold / "test_lmdb", fold / "test.csv"):
+        result = run(deploy, weights, data, threshold="validation")
+        assert result.chosen.by_fold == (tuple(limits.tolist()),)
+        probabilities = result.folds[0].probabilities
+        assert result.pooled == evaluate(labels, probabilities, aus=tiny.AUS)
+        assert result.chosen.pooled == evaluate(labels, probabilities, aus=tiny.AUS, threshold=limits)
+        assert result.threshold == 0.5 and result.options["threshold"] == "validation"
+    with pytest.raises(UserError, match=r"val_lmdb: is the validation split, .* score the test split"):
+        run(deploy, weights, fold / "val_lmdb", threshold="validation")
+    with pytest.raises(UserError, match="threshold 'best': give a probability from 0 to 1, or 'validation'"):
+        run(deploy, weights, fold, threshold="best")
+
+
+def test_thresholds_need_a_validation_split(setup):
+    deploy, weights, fold, _, _ = setup
+    with pytest.raises(UserError, match=r"there is no .*val_lmdb, on which .* --val-share"):
+        run(deploy, weights, fold, threshold="validation")
+
+
 # --- what is printed and written ------------------------------------------------------------------------
 
 
@@ -253,12 +303,13 @@ def test_table_has_every_au_average_trivial_row_and_dashes(tmp_path):
     lines = result.to_text().splitlines()
     for au, row in zip(tiny.AUS, result.pooled.rows, strict=True):
         line = next(line for line in lines if re.match(rf"\s*{au}  [A-Z]", line))
-        assert line.split()[-1] == ("-" if au in one_class else f"{row.ap:.3f}")
-        assert line.split()[-3] == f"{row.f1:.3f}"
+        expected = [getattr(row, figure) for figure in ("f1", "auc", "ap", "accuracy", "mcc")]
+        assert line.split()[-5:] == ["-" if np.isnan(value) else f"{value:.3f}" for value in expected]
+        assert (line.split()[-3] == "-") == (au in one_class)
     assert any(line.startswith("Avg.") for line in lines)
     trivial = next(line for line in lines if line.startswith("all positive"))
-    assert trivial.split()[-3] == f"{result.pooled.average('trivial_f1'):.3f}"
-    note = next(line for line in lines if line.startswith("- ROC-AUC undefined"))
+    assert trivial.split()[-5] == f"{result.pooled.average('trivial_f1'):.3f}"
+    note = next(line for line in lines if line.startswith("- ROC-AUC, AP, MCC undefined"))
     assert ", ".join(f"AU{au}" for au in one_class) in note
     assert "SYNTHETIC" not in result.to_text()
 

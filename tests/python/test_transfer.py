@@ -18,8 +18,8 @@ from drml.data.labels import BP4D_AUS, DISFA_AUS
 from drml.data.lmdb import write_lmdb
 from drml.data.manifest import Row, write_manifest
 from drml.evaluation import metrics, scoring
+from drml.evaluation.folds import mean_of_folds, pool
 from drml.evaluation.results import write_scores
-from drml.evaluation.score_table import mean_of_folds, pool
 from drml.experiments.transfer import _SOLVING, CS, _standardise, transfer
 from drml.io.errors import UserError
 from drml.report.origin import _commands

@@ -117,7 +117,7 @@ def add_option(to: Any, name: str, more: str = "", **settings: Any) -> None:
         settings.update(action="store_true", default=False)
     else:
         settings.setdefault("metavar", option.metavar)
-        settings["type"] = option.type
+        settings.setdefault("type", option.type)
     flags = ("-q", name) if name == "--quiet" else (name,)
     to.add_argument(*flags, help=option.meaning + more, **settings)
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from drml.cli.arguments import add_command, add_figures, add_net, add_option
 from drml.cli.output import check_files, write_figures
+from drml.cli.values import integer, threshold
 from drml.io.errors import UserError
 
 
@@ -16,13 +17,17 @@ def add(subparsers: Any) -> None:
         subparsers,
         "score",
         run,
-        "compute F1-frame, ROC-AUC and AP of each AU",
+        "compute F1-frame, ROC-AUC, AP, accuracy and MCC of each AU",
         "Runs a trained net on the test split of DATA and prints a table with a row for each AU and their\n"
         "average. The last row has the scores of predicting every AU in every frame.\n\n"
+        "F1-frame and ROC-AUC have 95% confidence intervals by bootstrap over subjects. With --threshold\n"
+        "validation, a second table compares F1 at 0.5 with F1 at a threshold for each AU that gives the\n"
+        "best F1 on the validation split of the fold.\n\n"
         "Several --weights and --data are the folds of one experiment: the command prints the figures\n"
         "pooled over all folds, and the mean of the folds.",
         "drml score build/fold2 data/drml/fold2\n"
         "drml score build/fold2 data/drml/fold2 --out scores.json --predictions predictions.csv\n"
+        "drml score build/fold2 data/drml/fold2 --threshold validation --bootstrap 10000\n"
         "drml score --weights build/fold1 build/fold2 --data data/drml/fold1 data/drml/fold2",
     )
     add_net(parser, data=": a fold, whose test split is scored, or one split", several=True)
@@ -32,7 +37,21 @@ def add(subparsers: Any) -> None:
         "; those of the net's outputs (default: the AUs that it was trained on, or else those of the data)."
         " Only AUs that the data have as well are scored",
     )
-    add_option(parser, "--threshold")
+    add_option(
+        parser,
+        "--threshold",
+        "; or 'validation', to choose one for each AU on the validation split of the fold",
+        type=threshold,
+        metavar="P|validation",
+    )
+    parser.add_argument(
+        "--bootstrap",
+        type=integer(0),
+        default=1000,
+        metavar="N",
+        help="draws of subjects for the confidence intervals; 0 means no intervals (default: 1000)",
+    )
+    add_option(parser, "--seed", " that draw the subjects")
     add_option(parser, "--batch")
     add_figures(parser)
 
@@ -61,6 +80,8 @@ def run(args: argparse.Namespace) -> None:
         batch=args.batch,
         aus=args.aus or first.training_aus(),
         threshold=args.threshold,
+        bootstrap=args.bootstrap,
+        seed=args.seed,
         progress=not args.quiet,
     )
     write_figures(args, result)

@@ -11,7 +11,17 @@ from drml.data.labels import parse_aus
 from drml.io.checks import check_factor, check_positive, check_probability, check_share, check_whole
 from drml.io.errors import UserError
 
-__all__ = ["au_list", "factor", "folds", "gpus", "integer", "positive", "probability", "share"]
+__all__ = [
+    "au_list",
+    "factor",
+    "folds",
+    "gpus",
+    "integer",
+    "positive",
+    "probability",
+    "share",
+    "threshold",
+]
 
 
 @contextmanager
@@ -44,6 +54,11 @@ def probability(text: str) -> float:
     """Read a number from 0 to 1."""
     with _wrong_usage():
         return check_probability(float(text))
+
+
+def threshold(text: str) -> float | str:
+    """Read a number from 0 to 1, or the word validation."""
+    return text if text == "validation" else probability(text)
 
 
 def factor(text: str) -> float:
@@ -80,5 +95,5 @@ def au_list(text: str) -> tuple[int, ...]:
 
 
 # What argparse calls them where they refuse a text.
-share.__name__ = probability.__name__ = factor.__name__ = positive.__name__ = "number"
+share.__name__ = probability.__name__ = threshold.__name__ = factor.__name__ = positive.__name__ = "number"
 folds.__name__ = "list of folds"

@@ -1,11 +1,12 @@
-"""F1-frame, ROC-AUC and average precision of one AU, by scikit-learn, where some labels are unknown.
+"""F1-frame, ROC-AUC, average precision, accuracy and MCC of one AU, where some labels are unknown.
 
-Labels are 1 (present), -1 (absent) and 0 (unknown). Frames with an unknown label are left out. A figure that
-cannot be computed is NaN:
+scikit-learn computes them. Labels are 1 (present), -1 (absent) and 0 (unknown). Frames with an unknown label
+are left out. A figure that cannot be computed is NaN:
 
-* ROC-AUC and average precision need a present and an absent frame;
-* F1 needs a frame with a known label. It is 0 if nothing was found (no true positive), even if there was
-  nothing to find, as with scikit-learn's ``zero_division=0``.
+* ROC-AUC, average precision and MCC need a present and an absent frame. MCC is 0 if all frames are predicted
+  alike.
+* F1 and accuracy need a frame with a known label. F1 is 0 if nothing was found (no true positive), even if
+  there was nothing to find, as with scikit-learn's ``zero_division=0``.
 """
 
 from __future__ import annotations
@@ -24,15 +25,17 @@ __all__ = [
     "PRESENT",
     "THRESHOLD",
     "UNKNOWN",
+    "accuracy",
     "average_precision",
     "f1_frame",
+    "mcc",
     "precision_recall_curve",
     "roc_auc",
     "roc_curve",
 ]
 
 THRESHOLD = 0.5
-FIGURES = ("f1", "auc", "ap")
+FIGURES = ("f1", "auc", "ap", "accuracy", "mcc")
 
 _Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -60,7 +63,16 @@ def _both_classes(present: NDArray[np.bool_]) -> bool:
     return bool(present.any() and not present.all())
 
 
-def f1_frame(labels: ArrayLike, probabilities: ArrayLike, threshold: float = THRESHOLD) -> float:
+def _predicted(
+    labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return, for the frames with a known label, whether the AU is present, and whether it is predicted."""
+    present, values = _known(labels, probabilities)
+    limits = np.broadcast_to(np.asarray(threshold, np.float64), np.shape(labels))
+    return present, values >= limits[np.asarray(labels) != UNKNOWN]
+
+
+def f1_frame(labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike = THRESHOLD) -> float:
     """Compute the harmonic mean of precision and recall over the frames with a known label.
 
     Parameters
@@ -69,7 +81,8 @@ def f1_frame(labels: ArrayLike, probabilities: ArrayLike, threshold: float = THR
         1 present, -1 absent, 0 unknown.
     probabilities : array_like of shape (N,)
         A frame is predicted present if its probability is at least `threshold`.
-    threshold : float
+    threshold : float or array_like of shape (N,)
+        One for all frames, or one for each frame.
 
     Returns
     -------
@@ -87,10 +100,57 @@ def f1_frame(labels: ArrayLike, probabilities: ArrayLike, threshold: float = THR
     >>> f1_frame([1, 1, -1, 0], [0.9, 0.2, 0.6, 0.9])
     0.5
     """
-    present, values = _known(labels, probabilities)
+    present, predicted = _predicted(labels, probabilities, threshold)
     if not present.size:
         return math.nan
-    return float(sklearn.metrics.f1_score(present, values >= threshold, zero_division=0))
+    return float(sklearn.metrics.f1_score(present, predicted, zero_division=0))
+
+
+def accuracy(labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike = THRESHOLD) -> float:
+    """Compute the share of the frames with a known label that are predicted correctly.
+
+    Parameters
+    ----------
+    labels, probabilities, threshold
+        As in `f1_frame`.
+
+    Returns
+    -------
+    float
+        NaN without a known label.
+
+    Examples
+    --------
+    >>> accuracy([1, 1, -1, -1, 0], [0.9, 0.2, 0.1, 0.3, 0.9])
+    0.75
+    """
+    present, predicted = _predicted(labels, probabilities, threshold)
+    return float(sklearn.metrics.accuracy_score(present, predicted)) if present.size else math.nan
+
+
+def mcc(labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike = THRESHOLD) -> float:
+    """Compute the Matthews correlation coefficient of labels and predictions.
+
+    Parameters
+    ----------
+    labels, probabilities, threshold
+        As in `f1_frame`.
+
+    Returns
+    -------
+    float
+        1 if all predictions are correct, -1 if all are wrong, 0 if they are all alike; NaN unless both
+        classes are present.
+
+    Examples
+    --------
+    >>> round(mcc([1, 1, -1, -1, 0], [0.9, 0.2, 0.1, 0.3, 0.9]), 3)
+    0.577
+    """
+    present, predicted = _predicted(labels, probabilities, threshold)
+    if not _both_classes(present):
+        return math.nan
+    return float(sklearn.metrics.matthews_corrcoef(present, predicted))
 
 
 def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:

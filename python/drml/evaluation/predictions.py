@@ -47,6 +47,8 @@ class Predictions:
         ``"net"`` and ``"data"``: the AUs that only one of the two has.
     classifier : dict or None
         The classifier that was fitted to the net's features, if the probabilities are not the net's own.
+    subject_ids : list of N str or None
+        The subject of each record, if a manifest names them all.
     """
 
     weights: str
@@ -61,6 +63,7 @@ class Predictions:
     seconds: float
     not_scored: dict[str, tuple[int, ...]] = field(default_factory=dict)
     classifier: dict[str, Any] | None = None
+    subject_ids: list[str] | None = None
 
 
 def separation_of(predictions: Predictions) -> Separation:

@@ -9,10 +9,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from numpy.typing import ArrayLike
+
 from drml.data.labels import list_aus
+from drml.evaluation.folds import mean_of_folds, pool
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions, separation_of
-from drml.evaluation.score_table import ScoreTable, evaluate, mean_of_folds, pool
+from drml.evaluation.score_table import ScoreTable, evaluate
+from drml.evaluation.thresholds import ChosenThresholds, choose_thresholds
 from drml.io.figures import json_value
 from drml.io.files import writing
 from drml.nets.preprocessing import describe_preprocessing
@@ -43,6 +47,10 @@ class Evaluation:
         None for those that were not.
     command : list of str or None
         The command that repeats the evaluation, unless that is ``drml score``.
+    chosen : ChosenThresholds or None
+        The scores at thresholds that were chosen on validation splits, if they were asked for.
+    interval_note : str
+        Why there are no confidence intervals although they were asked for; otherwise empty.
     """
 
     model: str
@@ -53,6 +61,8 @@ class Evaluation:
     threshold: float = THRESHOLD
     options: dict[str, str | None] = field(default_factory=dict)
     command: list[str] | None = None
+    chosen: ChosenThresholds | None = None
+    interval_note: str = ""
 
     @property
     def synthetic(self) -> bool:
@@ -89,6 +99,7 @@ class Evaluation:
             "frames": sum(len(fold.keys) for fold in self.folds),
             "pooled": self.pooled.to_dict(),
             "mean_of_folds": self.mean.to_dict() if self.mean else None,
+            **({"chosen_thresholds": self.chosen.to_dict()} if self.chosen else {}),
             "predicts_base_rates": len(self.at_base_rates) == len(self.folds),
             "folds": [
                 _fold_to_dict(*one)
@@ -99,11 +110,19 @@ class Evaluation:
     def to_text(self) -> str:
         """Return the tables that ``drml score`` prints."""
         lines = [line for fold in self.folds for line in _describe(fold)]
+        chosen = self.chosen
         if self.mean is None:
-            lines += ["", str(self.pooled)]
+            parts = [("", self.pooled, chosen and chosen.pooled)]
         else:
-            lines += ["", f"Pooled over {len(self.folds)} folds", str(self.pooled)]
-            lines += ["", f"Mean of {len(self.folds)} folds", str(self.mean)]
+            count = len(self.folds)
+            parts = [(f"Pooled over {count} folds", self.pooled, chosen and chosen.pooled)]
+            parts += [(f"Mean of {count} folds", self.mean, chosen and chosen.mean)]
+        for title, table, at_chosen in parts:
+            lines += ["", *([title] if title else []), str(table)]
+            if chosen and at_chosen:
+                lines += ["", f"{title or 'Test set'}, with thresholds chosen for the best F1 on validation"]
+                lines += [chosen.to_text(table, at_chosen)]
+        lines += [self.interval_note] if self.interval_note else []
         lines += ["", *remarks] if (remarks := self.remarks()) else []
         return "\n".join(lines) + "\n"
 
@@ -149,6 +168,9 @@ def evaluate_folds(
     threshold: float = THRESHOLD,
     options: dict[str, str | None] | None = None,
     command: list[str] | None = None,
+    validation: Sequence[Predictions] | None = None,
+    bootstrap: int = 0,
+    seed: int = 0,
 ) -> Evaluation:
     """Score predictions for one or more test sets with the same AUs.
 
@@ -160,18 +182,53 @@ def evaluate_folds(
         One per test set.
     threshold, options, command
         As in `Evaluation`.
+    validation : sequence of Predictions, optional
+        Predictions for the validation split of each fold. On them, thresholds are chosen, with which the
+        test sets are scored as well.
+    bootstrap, seed : int
+        As in `drml.evaluation.evaluate`, for the pooled scores.
 
     Returns
     -------
     Evaluation
     """
-    fold_scores = [
-        evaluate(fold.labels, fold.probabilities, aus=fold.aus, threshold=threshold) for fold in folds
-    ]
-    pairs = [(fold.labels, fold.probabilities) for fold in folds]
-    pooled = pool(pairs, aus=folds[0].aus, threshold=threshold)
-    mean = mean_of_folds(fold_scores) if len(folds) > 1 else None
-    return Evaluation(model, list(folds), fold_scores, pooled, mean, threshold, options or {}, command)
+    subjects, note = _subjects_of(folds) if bootstrap else (None, "")
+
+    def score(by_fold: Sequence[ArrayLike]) -> tuple[list[ScoreTable], ScoreTable, ScoreTable | None]:
+        each = [
+            evaluate(fold.labels, fold.probabilities, aus=fold.aus, threshold=one)
+            for fold, one in zip(folds, by_fold, strict=True)
+        ]
+        pooled = pool(
+            [(fold.labels, fold.probabilities) for fold in folds],
+            aus=folds[0].aus,
+            threshold=by_fold,
+            subjects=subjects,
+            bootstrap=bootstrap,
+            seed=seed,
+        )
+        return each, pooled, mean_of_folds(each) if len(folds) > 1 else None
+
+    fold_scores, pooled, mean = score([threshold] * len(folds))
+    chosen = None
+    if validation is not None:
+        thresholds = [choose_thresholds(one.labels, one.probabilities) for one in validation]
+        chosen = ChosenThresholds(tuple(tuple(one.tolist()) for one in thresholds), *score(thresholds))
+    return Evaluation(
+        model, list(folds), fold_scores, pooled, mean, threshold, options or {}, command, chosen, note
+    )
+
+
+def _subjects_of(folds: Sequence[Predictions]) -> tuple[list[str] | None, str]:
+    """Return the subjects of all frames, or None and why there can be no confidence intervals."""
+    subjects: list[str] = []
+    for fold in folds:
+        if fold.subject_ids is None:
+            return None, f"- No confidence intervals: no manifest names the subjects of {fold.data}."
+        subjects += fold.subject_ids
+    if len(set(subjects)) < 2:
+        return None, "- No confidence intervals: they need frames of at least two subjects."
+    return subjects, ""
 
 
 def write_scores(path: str | Path, result: Evaluation) -> None:

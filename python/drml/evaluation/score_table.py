@@ -1,4 +1,4 @@
-"""The scores of several AUs: a row per AU, their averages, and the same over several folds."""
+"""The scores of several AUs: a row per AU, and their averages."""
 
 from __future__ import annotations
 
@@ -8,52 +8,25 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from drml.data.labels import AU_NAMES, PRESENT, UNKNOWN
-from drml.evaluation.metrics import FIGURES, THRESHOLD, average_precision, f1_frame, roc_auc
+from drml.data.labels import AU_NAMES
+from drml.evaluation.au_score import AVERAGED, TITLES, AuScore, score_au
+from drml.evaluation.bootstrap import DRAWS, INTERVAL_FIGURES, INTERVAL_TITLE, Intervals, find_intervals
+from drml.evaluation.metrics import FIGURES, THRESHOLD
+from drml.evaluation.text_table import figure_cell, format_table, interval_cell
 from drml.io.figures import json_value, mean_of_defined
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["AuScore", "ScoreTable", "evaluate", "mean_of_folds", "pool"]
+__all__ = ["AuScore", "ScoreTable", "evaluate"]
 
-_AVERAGED = ("base_rate", "f1", "auc", "ap", "trivial_f1", "trivial_auc", "trivial_ap")
-_TITLES = {"f1": "F1-frame", "auc": "ROC-AUC", "ap": "AP"}
 _TRIVIAL = "all positive (trivial)"
-
-
-@dataclass(frozen=True)
-class AuScore:
-    """The figures of one AU.
-
-    Attributes
-    ----------
-    au : int
-        Number of the AU, or of the column (from 0) if the AUs were not given.
-    known : int
-        Frames with a known label.
-    positives : int
-        Frames in which the AU is present.
-    base_rate : float
-        `positives` / `known`; NaN without a known label.
-    f1, auc, ap : float
-        F1-frame, area under the ROC curve, average precision: 0 to 1; NaN where undefined.
-    trivial_f1, trivial_auc, trivial_ap : float
-        The same for predicting "present" with equal confidence everywhere; undefined where the figure is.
-    """
-
-    au: int
-    known: int
-    positives: int
-    base_rate: float
-    f1: float
-    auc: float
-    ap: float
-    trivial_f1: float
-    trivial_auc: float
-    trivial_ap: float
+_NO_LABEL = "no frame with a known label"
+_ONE_CLASS = "present and absent frames not both there"
+_REASONS = {"f1": _NO_LABEL, "auc": _ONE_CLASS, "ap": _ONE_CLASS, "accuracy": _NO_LABEL, "mcc": _ONE_CLASS}
+"""Why a figure may be undefined."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -66,10 +39,18 @@ class ScoreTable:
         One per AU, in the order of the columns.
     named : bool
         Whether the AUs were given; otherwise rows are named by their columns.
+    intervals : Intervals or None
+        Confidence intervals of F1-frame and ROC-AUC, if they were asked for.
     """
 
     rows: tuple[AuScore, ...]
     named: bool = True
+    intervals: Intervals | None = None
+
+    @property
+    def aus(self) -> tuple[int, ...]:
+        """The AUs of the rows."""
+        return tuple(row.au for row in self.rows)
 
     def average(self, figure: str) -> float:
         """Return the mean of a figure, named as in `AuScore`, over the AUs where it is defined; else NaN."""
@@ -91,12 +72,13 @@ class ScoreTable:
                     "au": row.au,
                     "known": row.known,
                     "positives": row.positives,
-                    **{name: json_value(getattr(row, name)) for name in _AVERAGED},
+                    **{name: json_value(getattr(row, name)) for name in AVERAGED},
                 }
                 for row in self.rows
             ],
-            "average": {name: json_value(self.average(name)) for name in _AVERAGED},
+            "average": {name: json_value(self.average(name)) for name in AVERAGED},
             "left_out_of_average": self.undefined,
+            **({"intervals": self.intervals.to_dict(self.aus)} if self.intervals else {}),
         }
 
     def to_frame(self) -> pd.DataFrame:
@@ -106,8 +88,9 @@ class ScoreTable:
         -------
         pandas.DataFrame
             A row per AU (``AU1``, ...), then ``Avg.`` and ``all positive (trivial)``; columns ``frames``
-            (with a known label), ``positives``, ``base_rate``, ``f1``, ``auc`` and ``ap``. What is undefined,
-            and the counts of the last two rows, are missing values.
+            (with a known label), ``positives``, ``base_rate``, ``f1``, ``auc``, ``ap``, ``accuracy`` and
+            ``mcc``; with confidence intervals also ``f1_low``, ``f1_high``, ``auc_low`` and ``auc_high``.
+            What is undefined, and the counts of the last two rows, are missing values.
 
         Examples
         --------
@@ -125,34 +108,49 @@ class ScoreTable:
         rows.append([None, None, *map(self.average, ("base_rate", *(f"trivial_{one}" for one in FIGURES)))])
         names = [*(self._name(row.au) for row in self.rows), "Avg.", _TRIVIAL]
         frame = pd.DataFrame(rows, names, ["frames", "positives", *figures])
+        if self.intervals:
+            for figure in INTERVAL_FIGURES:
+                ends = [*self.intervals.by_au[figure], self.intervals.average[figure]]
+                frame[f"{figure}_low"] = [*(one.low for one in ends), math.nan]
+                frame[f"{figure}_high"] = [*(one.high for one in ends), math.nan]
         return frame.astype({"frames": "Int64", "positives": "Int64"})
 
     def to_text(self) -> str:
         """Return the table that ``drml score`` prints, without a line break at its end."""
-        head = f"{'AU':<26}{'frames':>8}{'base rate':>11}{'F1-frame':>10}{'ROC-AUC':>9}{'AP':>8}"
-
-        def line(name: str, frames: str, *values: float) -> str:
-            rate, f1, auc, ap = ("-" if math.isnan(value) else f"{value:.3f}" for value in values)
-            return f"{name:<26}{frames:>8}{rate:>11}{f1:>10}{auc:>9}{ap:>8}"
-
-        lines = [head, "-" * len(head)]
-        for row in self.rows:
-            name = f"{row.au:>2}  {AU_NAMES.get(row.au, '')}" if self.named else self._name(row.au)
-            lines.append(line(name, str(row.known), row.base_rate, row.f1, row.auc, row.ap))
-        average = self.average
-        lines.append("-" * len(head))
-        lines.append(line("Avg.", "", average("base_rate"), *map(average, FIGURES)))
-        trivial = [average(f"trivial_{figure}") for figure in FIGURES]
-        lines.append(line(_TRIVIAL, "", average("base_rate"), *trivial))
+        figures = ("base_rate", *FIGURES)
+        head = ["AU", "frames", "base rate"]
+        for figure in FIGURES:
+            with_interval = self.intervals and figure in INTERVAL_FIGURES
+            head.append(TITLES[figure] + (INTERVAL_TITLE if with_interval else ""))
+        rows = [
+            [self.title(row.au), str(row.known), *(self.cell(figure, column) for figure in figures)]
+            for column, row in enumerate(self.rows)
+        ]
+        rows.append(["Avg.", "", *map(self.cell, figures)])
+        rows.append([_TRIVIAL, "", *map(self.cell, ("base_rate", *(f"trivial_{one}" for one in FIGURES)))])
+        # With intervals, the narrow gap keeps the table within 100 columns.
+        lines = [format_table(head, rows, totals=2, gap=1 if self.intervals else 2)]
+        grouped: dict[tuple[str, tuple[int, ...]], list[str]] = {}
         for figure, aus in self.undefined.items():
-            reason = (
-                "no frame with a known label"
-                if figure == "f1"
-                else "present and absent frames not both there"
-            )
-            names = ", ".join(map(self._name, aus))
-            lines.append(f"- {_TITLES[figure]} undefined for {names} ({reason}); left out of Avg.")
+            grouped.setdefault((_REASONS[figure], tuple(aus)), []).append(TITLES[figure])
+        for (reason, left_out), titles in grouped.items():
+            names = ", ".join(map(self._name, left_out))
+            lines.append(f"- {', '.join(titles)} undefined for {names} ({reason}); left out of Avg.")
+        if self.intervals:
+            lines.append(f"- {self.intervals.to_text()}")
         return "\n".join(lines)
+
+    def cell(self, figure: str, column: int | None = None) -> str:
+        """Return a figure of an AU, or of the average, as tables show it: with its interval if it has one."""
+        value = self.average(figure) if column is None else getattr(self.rows[column], figure)
+        if self.intervals is None or figure not in INTERVAL_FIGURES:
+            return figure_cell(value)
+        by_au, average = self.intervals.by_au[figure], self.intervals.average[figure]
+        return interval_cell(value, average if column is None else by_au[column])
+
+    def title(self, au: int) -> str:
+        """Return how the first column of a table names an AU."""
+        return f"{au:>2}  {AU_NAMES.get(au, '')}".rstrip() if self.named else self._name(au)
 
     def __repr__(self) -> str:
         return self.to_text()
@@ -162,7 +160,14 @@ class ScoreTable:
 
 
 def evaluate(
-    y: ArrayLike, scores: ArrayLike, *, aus: Sequence[int] | None = None, threshold: float = THRESHOLD
+    y: ArrayLike,
+    scores: ArrayLike,
+    *,
+    aus: Sequence[int] | None = None,
+    threshold: ArrayLike = THRESHOLD,
+    subjects: ArrayLike | None = None,
+    bootstrap: int = DRAWS,
+    seed: int = 0,
 ) -> ScoreTable:
     """Score the predictions of several AUs.
 
@@ -175,35 +180,50 @@ def evaluate(
         Probabilities from 0 to 1, or any finite scores that are larger for present AUs.
     aus : sequence of K int, optional
         The AU of each column; without it, the rows of the table are named by their columns.
-    threshold : float
-        A frame is predicted present if its score is at least this. Only F1-frame depends on it.
+    threshold : float or array_like of shape (K,) or (N, K)
+        A frame is predicted present if its score is at least this: one threshold for all AUs, one for each
+        AU, or one for each frame and AU. F1-frame, accuracy and MCC depend on it.
+    subjects : array_like of shape (N,), optional
+        The subject of each frame. With it, the table has 95% confidence intervals of F1-frame and ROC-AUC,
+        for each AU and the average, by bootstrap over subjects.
+    bootstrap : int
+        Number of draws; 0 for no confidence intervals.
+    seed : int
+        Seed of the draws.
 
     Returns
     -------
     ScoreTable
-        F1-frame, ROC-AUC and average precision by AU and averaged. Figures that cannot be computed are NaN
-        and left out of the averages.
+        F1-frame, ROC-AUC, average precision, accuracy and MCC by AU and averaged. Figures that cannot be
+        computed are NaN and left out of the averages.
 
     Raises
     ------
     ValueError
-        The shapes do not agree, a label is none of -1, 0, 1, or a score is not finite.
+        The shapes do not agree, a label is none of -1, 0, 1, a score is not finite, or there are fewer than
+        two subjects.
 
     Examples
     --------
     >>> table = evaluate([[1, 1], [-1, 1]], [[0.8, 0.8], [0.3, 0.1]], aus=(1, 2))
     >>> table.rows[0].auc, table.undefined
-    (1.0, {'auc': [2], 'ap': [2]})
+    (1.0, {'auc': [2], 'ap': [2], 'mcc': [2]})
     >>> print(table)
-    AU                          frames  base rate  F1-frame  ROC-AUC      AP
-    ------------------------------------------------------------------------
-     1  Inner brow raiser            2      0.500     1.000    1.000   1.000
-     2  Outer brow raiser            2      1.000     0.667        -       -
-    ------------------------------------------------------------------------
-    Avg.                                    0.750     0.833    1.000   1.000
-    all positive (trivial)                  0.750     0.833    0.500   0.500
-    - ROC-AUC undefined for AU2 (present and absent frames not both there); left out of Avg.
-    - AP undefined for AU2 (present and absent frames not both there); left out of Avg.
+    AU                      frames  base rate  F1-frame  ROC-AUC     AP  accuracy    MCC
+    ------------------------------------------------------------------------------------
+     1  Inner brow raiser        2      0.500     1.000    1.000  1.000     1.000  1.000
+     2  Outer brow raiser        2      1.000     0.667        -      -     0.500      -
+    ------------------------------------------------------------------------------------
+    Avg.                                0.750     0.833    1.000  1.000     0.750  1.000
+    all positive (trivial)              0.750     0.833    0.500  0.500     0.750  0.000
+    - ROC-AUC, AP, MCC undefined for AU2 (present and absent frames not both there); left out of Avg.
+
+    With the subjects of the frames, F1-frame and ROC-AUC have confidence intervals:
+
+    >>> labels, probabilities = [[1], [-1], [1], [-1]], [[0.8], [0.3], [0.9], [0.7]]
+    >>> table = evaluate(labels, probabilities, aus=(12,), subjects=["F001", "F001", "M002", "M002"])
+    >>> table.to_frame().loc["AU12", ["f1", "f1_low", "f1_high"]].round(3).tolist()
+    [0.8, 0.667, 1.0]
     """
     labels, values = np.asarray(y), np.asarray(scores)
     columns = labels.shape[-1] if aus is None and labels.ndim == 2 else len(aus or ())
@@ -212,95 +232,15 @@ def evaluate(
             f"expected labels and scores of shape (N, {columns if labels.ndim == 2 or aus else 'K'}),"
             f" got {labels.shape} and {values.shape}"
         )
+    thresholds = np.broadcast_to(np.asarray(threshold, np.float64), labels.shape)
     table = ScoreTable((), named=aus is not None)
     rows = []
     for column, au in enumerate(range(columns) if aus is None else aus):
         try:
-            rows.append(_score_au(int(au), labels[:, column], values[:, column], threshold))
+            rows.append(score_au(int(au), labels[:, column], values[:, column], thresholds[:, column]))
         except ValueError as error:
             raise ValueError(f"{table._name(au)}: {error}") from None
-    return ScoreTable(tuple(rows), named=table.named)
-
-
-def _score_au(au: int, labels: NDArray[Any], scores: NDArray[Any], threshold: float) -> AuScore:
-    known = int(np.count_nonzero(labels != UNKNOWN))
-    positives = int(np.count_nonzero(labels == PRESENT))
-    base_rate = positives / known if known else math.nan
-    auc = roc_auc(labels, scores)
-    ap = average_precision(labels, scores)
-    return AuScore(
-        au=au,
-        known=known,
-        positives=positives,
-        base_rate=base_rate,
-        f1=f1_frame(labels, scores, threshold),
-        auc=auc,
-        ap=ap,
-        trivial_f1=2 * base_rate / (1 + base_rate),
-        trivial_auc=math.nan if math.isnan(auc) else 0.5,
-        trivial_ap=math.nan if math.isnan(ap) else base_rate,
-    )
-
-
-def pool(
-    folds: Sequence[tuple[ArrayLike, ArrayLike]], *, aus: Sequence[int], threshold: float = THRESHOLD
-) -> ScoreTable:
-    """Score the test frames of all folds as one test.
-
-    Parameters
-    ----------
-    folds : sequence of (labels, scores)
-        One pair per fold, as `evaluate` takes them.
-    aus : sequence of K int
-    threshold : float
-
-    Returns
-    -------
-    ScoreTable
-    """
-    labels = np.concatenate([np.asarray(fold[0]) for fold in folds])
-    scores = np.concatenate([np.asarray(fold[1]) for fold in folds])
-    return evaluate(labels, scores, aus=aus, threshold=threshold)
-
-
-def mean_of_folds(folds: Sequence[ScoreTable]) -> ScoreTable:
-    """Average each AU's figures over the folds in which they are defined; counts are added up.
-
-    Parameters
-    ----------
-    folds : sequence of ScoreTable
-        At least one, of the same AUs.
-
-    Returns
-    -------
-    ScoreTable
-
-    Raises
-    ------
-    ValueError
-        There is no fold, or the folds do not score the same AUs.
-
-    Examples
-    --------
-    >>> one = evaluate([[1], [-1]], [[0.8], [0.3]], aus=(1,))
-    >>> two = evaluate([[1], [-1]], [[0.3], [0.8]], aus=(1,))
-    >>> mean_of_folds([one, two]).rows[0].auc
-    0.5
-    """
-    if not folds:
-        raise ValueError("no fold to average")
-    aus = [row.au for row in folds[0].rows]
-    if any([row.au for row in fold.rows] != aus for fold in folds):
-        raise ValueError("the folds do not score the same AUs")
-    return ScoreTable(
-        tuple(
-            AuScore(
-                au=rows[0].au,
-                known=sum(row.known for row in rows),
-                positives=sum(row.positives for row in rows),
-                **{name: mean_of_defined([getattr(row, name) for row in rows]) for name in _AVERAGED},
-            )
-            for rows in zip(*(fold.rows for fold in folds), strict=True)
-        ),
-        named=folds[0].named,
-    )
+    intervals = None
+    if subjects is not None and bootstrap:
+        intervals = find_intervals(labels, values, subjects, threshold=thresholds, draws=bootstrap, seed=seed)
+    return ScoreTable(tuple(rows), table.named, intervals)

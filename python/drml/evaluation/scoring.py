@@ -1,4 +1,4 @@
-"""Runs a trained net over prepared data and scores it: F1-frame, ROC-AUC and AP per AU.
+"""Runs a trained net over prepared data and scores it: F1-frame, ROC-AUC, AP, accuracy and MCC per AU.
 
 `drml.data.split` says what prepared data are, and `drml.nets.preprocessing` how an image becomes the net's
 input.
@@ -8,101 +8,27 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml.data.labels import BP4D_AUS, DISFA_AUS, list_aus
-from drml.data.split import VERIFY, Split, open_split
+from drml.data.labels import list_aus
+from drml.data.manifest import LMDB_SUFFIX
+from drml.data.split import Split, open_split
+from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions
 from drml.evaluation.results import Evaluation, evaluate_folds
-from drml.io.checks import check_probability
+from drml.evaluation.shared_aus import SharedAus, aus_of, shared_aus
+from drml.evaluation.thresholds import VALIDATION
+from drml.io.checks import check_probability, check_whole
 from drml.io.errors import UserError
 from drml.nets.net import PROBABILITIES, CaffeNet
 from drml.nets.preprocessing import find_preprocessing
 
 __all__ = ["aus_of", "predict", "score"]
-
-
-def aus_of(data: Split, count: int, net_aus: Sequence[int] | None = None) -> tuple[int, ...]:
-    """Return the AUs of the data's labels.
-
-    Parameters
-    ----------
-    data : Split
-    count : int
-        Labels of each record.
-    net_aus : sequence of int, optional
-        The AUs of a net's outputs.
-
-    Returns
-    -------
-    tuple of int
-        Those of the manifest. Without a manifest: `net_aus` if there are as many, else BP4D's for 12 labels
-        and DISFA's for 8.
-
-    Raises
-    ------
-    UserError
-        The manifest and the labels do not agree, or the AUs are not known.
-    """
-    if data.manifest is not None:
-        if len(data.manifest.aus) != count:
-            raise UserError(
-                f"{data.manifest.path}: {len(data.manifest.aus)} AUs, but {data.lmdb} has {count}; {VERIFY}"
-            )
-        return data.manifest.aus
-    for known in (net_aus, BP4D_AUS, DISFA_AUS):
-        if known is not None and len(known) == count:
-            return tuple(known)
-    raise UserError(
-        f"{data.lmdb}: the AUs of its {count} labels are not known; name them with --aus, or put the manifest"
-        " that drml prepare wrote next to it"
-    )
-
-
-@dataclass(frozen=True)
-class _Shared:
-    """The AUs that a net and data share, their columns in outputs and labels, and the other AUs."""
-
-    aus: tuple[int, ...]
-    outputs: list[int]
-    columns: list[int]
-    others: dict[str, tuple[int, ...]]
-
-
-def _shared_aus(
-    deploy: str | Path, outputs: int, net_aus: Sequence[int] | None, data: Split, labels: int
-) -> _Shared:
-    if net_aus is not None and len(net_aus) != outputs:
-        raise UserError(f"{deploy}: {outputs} outputs, but {len(net_aus)} AUs given ({list_aus(net_aus)})")
-    data_aus = aus_of(data, labels, net_aus)
-    if net_aus is None:
-        if outputs != len(data_aus):
-            raise UserError(
-                f"{deploy}: {outputs} outputs, but {data.name} has {len(data_aus)} AUs"
-                f" ({list_aus(data_aus)}); name the AUs of the outputs with --aus to score the shared ones"
-            )
-        net_aus = data_aus
-    shared = tuple(au for au in net_aus if au in data_aus)
-    if not shared:
-        raise UserError(
-            f"{data.name}: has none of the net's AUs ({list_aus(net_aus)}), only {list_aus(data_aus)}"
-        )
-    others = {
-        "net": tuple(au for au in net_aus if au not in shared),
-        "data": tuple(au for au in data_aus if au not in shared),
-    }
-    return _Shared(
-        shared,
-        [list(net_aus).index(au) for au in shared],
-        [data_aus.index(au) for au in shared],
-        {side: aus for side, aus in others.items() if aus},
-    )
 
 
 def predict(
@@ -142,12 +68,12 @@ def predict(
     keys: list[str] = []
     labels: list[NDArray[np.int8]] = []
     probabilities: list[NDArray[np.float32]] = []
-    shared: _Shared | None = None
+    shared: SharedAus | None = None
     with tqdm(total=source.size, desc=str(data), unit="img", disable=not progress) as bar:
         for some_keys, images, some_labels in source.batches(batch):
             output = net.forward(images, [PROBABILITIES])[PROBABILITIES].reshape(len(images), -1)
             if shared is None:  # at the first batch, so that a mismatch is reported before the long work
-                shared = _shared_aus(deploy, output.shape[1], aus, source, some_labels.shape[1])
+                shared = shared_aus(deploy, output.shape[1], aus, source, some_labels.shape[1])
             wrong = ~(output >= 0) | ~(output <= 1)
             if wrong.any():
                 row, column = np.argwhere(wrong)[0]
@@ -169,11 +95,36 @@ def predict(
         labels=np.concatenate(labels),
         probabilities=np.concatenate(probabilities),
         subjects=source.count_subjects(keys),
+        subject_ids=_subject_ids(source, keys),
         synthetic=source.synthetic,
         input=settings.to_dict(),
         seconds=time.perf_counter() - start,
         not_scored=shared.others,
     )
+
+
+def _subject_ids(source: Split, keys: Sequence[str]) -> list[str] | None:
+    """Return the subject of each record; None if the manifest does not name them all."""
+    rows = source.manifest.rows if source.manifest else {}
+    subjects = [rows[key].subject if key in rows else "" for key in keys]
+    return subjects if all(subjects) else None
+
+
+def _validation_split(data: str | Path) -> Path:
+    """Return the validation split of the fold that contains a split."""
+    scored = open_split(data).lmdb
+    found = scored.with_name(f"val{LMDB_SUFFIX}")
+    if found == scored:
+        raise UserError(
+            f"{data}: is the validation split, on which the thresholds would be chosen; score the test split,"
+            " or give a probability as the threshold"
+        )
+    if not found.is_dir():
+        raise UserError(
+            f"{data}: there is no {found}, on which to choose the thresholds; give a probability as the"
+            " threshold, or prepare the data with a validation split (drml prepare --val-share)"
+        )
+    return found
 
 
 def score(
@@ -185,7 +136,9 @@ def score(
     scale: float | None = None,
     batch: int = 32,
     aus: Sequence[int] | None = None,
-    threshold: float = THRESHOLD,
+    threshold: float | str = THRESHOLD,
+    bootstrap: int = DRAWS,
+    seed: int = 0,
     progress: bool = True,
     probe: bool = True,
 ) -> Evaluation:
@@ -208,8 +161,15 @@ def score(
     aus : sequence of int, optional
         The AUs of the net's outputs; by default those of the data. AUs that only the net or only the data
         have are not scored.
-    threshold : float
-        For F1-frame: a probability, 0 to 1.
+    threshold : float or "validation"
+        For F1-frame, accuracy and MCC: a probability, 0 to 1. With ``"validation"``, the test sets are
+        scored at 0.5 and, in addition, at thresholds for each AU that give the best F1 on the validation
+        split of the fold.
+    bootstrap : int
+        Draws for the confidence intervals, as in `drml.evaluation.evaluate`; 0 for none. There are none if
+        no manifest names the subjects.
+    seed : int
+        Seed of the draws.
     progress : bool
         Show a progress bar.
     probe : bool
@@ -230,11 +190,20 @@ def score(
         raise UserError(
             f"{len(all_weights)} weights files for {len(all_data)} data sets; give one of each per fold"
         )
-    check_probability(threshold, "threshold")
-    folds = []
-    for one_weights, one_data in zip(all_weights, all_data, strict=True):
-        folds.append(
-            predict(
+    at = THRESHOLD
+    validation: list[Path] | None = None
+    if threshold == VALIDATION:
+        validation = [_validation_split(one) for one in all_data]
+    elif isinstance(threshold, str):
+        raise UserError(f"threshold '{threshold}': give a probability from 0 to 1, or '{VALIDATION}'")
+    else:
+        at = check_probability(threshold, "threshold")
+    check_whole(bootstrap, 0, "bootstrap")
+
+    def predict_all(splits: Sequence[str | Path]) -> list[Predictions]:
+        folds: list[Predictions] = []
+        for one_weights, one_data in zip(all_weights, splits, strict=True):
+            found = predict(
                 deploy,
                 one_weights,
                 one_data,
@@ -245,16 +214,36 @@ def score(
                 progress=progress,
                 probe=probe,
             )
-        )
-        if folds[-1].aus != folds[0].aus:
-            raise UserError(
-                f"{one_data}: AUs ({list_aus(folds[-1].aus)}) differ from those of {all_data[0]}"
-                f" ({list_aus(folds[0].aus)})"
-            )
+            folds.append(found)
+            _check_aus(found, folds[0])
+        return folds
+
+    folds = predict_all(all_data)
+    held_out = None
+    if validation is not None:
+        held_out = predict_all(validation)
+        _check_aus(held_out[0], folds[0])
     options = {
         "mean": None if mean is None else str(mean),
         "scale": None if scale is None else repr(scale),
         "aus": None if aus is None else ",".join(map(str, aus)),
-        "threshold": None if threshold == THRESHOLD else repr(threshold),
+        "threshold": None if threshold == THRESHOLD else str(threshold),
+        "bootstrap": None if bootstrap == DRAWS else str(bootstrap),
+        "seed": None if seed == 0 else str(seed),
     }
-    return evaluate_folds(str(deploy), folds, threshold=threshold, options=options)
+    return evaluate_folds(
+        str(deploy),
+        folds,
+        threshold=at,
+        options=options,
+        validation=held_out,
+        bootstrap=bootstrap,
+        seed=seed,
+    )
+
+
+def _check_aus(one: Predictions, first: Predictions) -> None:
+    if one.aus != first.aus:
+        raise UserError(
+            f"{one.data}: AUs ({list_aus(one.aus)}) differ from those of {first.data} ({list_aus(first.aus)})"
+        )

@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from drml.evaluation.folds import pool
 from drml.evaluation.predictions import Predictions, PredictionTable, separation_of
-from drml.evaluation.score_table import ScoreTable, pool
+from drml.evaluation.score_table import ScoreTable
 from drml.experiments import units
 from drml.experiments.fold_unit import TRAIN_FOLDER
 from drml.experiments.methods import METHODS

@@ -61,7 +61,8 @@ def _score_table(caption: str, scores: dict[str, Any]) -> tuple[Markup, list[tup
     trivial = (decimals(average[f"trivial_{name}"]) for name in FIGURES)
     rows.append([TRIVIAL, "", decimals(average["base_rate"]), *trivial])
     table = render_table(caption, ["AU", "frames", "base rate", *FIGURES.values()], rows, totals=2)
-    return table, [(FIGURES[name], aus) for name, aus in scores["left_out_of_average"].items()]
+    left_out = scores["left_out_of_average"]
+    return table, [(title, left_out[name]) for name, title in FIGURES.items() if name in left_out]
 
 
 def _warnings(scores: dict[str, Any]) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from drml.evaluation.score_table import AuScore
+from drml.evaluation.au_score import AuScore
 from drml.experiments.methods import METHODS
 from drml.experiments.table_notes import SYNTHETIC, base_rates_note
 from drml.experiments.table_rows import FIGURES, TRIVIAL
