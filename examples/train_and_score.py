@@ -15,7 +15,7 @@ def main(solver: str, fold: str, out: str, iterations: str = "400") -> None:
 
     X, y, subjects = drml.load_split(fold)  # test split: images, labels (1, -1, or 0 if unknown), subjects
     net = drml.Net(out)  # its AUs, mean image and scale are those of the training
-    table = drml.evaluate(y, net(X), aus=net.aus)
+    table = drml.evaluate(y, net(X), aus=net.aus, subjects=subjects)
     print(f"{len(X)} faces of {len(set(subjects))} subjects")
     print(table)
 

@@ -60,7 +60,9 @@ def test_the_lines_of_the_page_work(
     names: dict[str, object] = {}
     exec(code, names)  # noqa: S102 - the page's own lines
     table, scores, X, y = (names[name] for name in ("table", "scores", "X", "y"))
+    subjects = names["subjects"]
     assert len(table) == 1 and set(table.AU12_c) <= {0, 1}
     assert str(scores) in capsys.readouterr().out
     net = drml.Net("build/fold2")
-    assert net.aus == aus and str(scores) == str(drml.evaluate(y, net(X), aus=aus))
+    assert net.aus == aus
+    assert str(scores) == str(drml.evaluate(y, net(X), aus=aus, subjects=subjects))

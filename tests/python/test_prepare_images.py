@@ -149,7 +149,7 @@ def test_bad_headers_are_told(tmp_path: Path, header: str, said: str) -> None:
 
 def test_bad_files_are_told(tmp_path: Path) -> None:
     path = tmp_path / "faces.csv"
-    with pytest.raises(UserError, match="cannot be read as a list of images"):
+    with pytest.raises(UserError, match="no such file; give a CSV file that lists images"):
         listed.read(path)
     path.write_text("path,AU1\n")
     with pytest.raises(UserError, match="no image after the header"):
