@@ -93,12 +93,12 @@ def test_it_takes_the_images_of_load_split(folder: Path, tmp_path: Path) -> None
 
 def test_it_scores_as_drml_score_does(folder: Path, tmp_path: Path) -> None:
     fold = tiny.write_data(tmp_path, count=12)[0]
-    X, y, _ = load_split(fold)
+    X, y, subjects = load_split(fold)
     net = Net(folder)
     files = find_trained(folder)
     result = scoring.score(files.net, files.weights, fold, progress=False)
     expected = result.pooled.to_dict()
-    found = evaluate(y, net(X), aus=net.aus).to_dict()
+    found = evaluate(y, net(X), aus=net.aus, subjects=subjects).to_dict()
     assert json.dumps(found) == json.dumps(expected)
 
 
