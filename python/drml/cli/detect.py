@@ -73,7 +73,11 @@ def _add_net(parser: Parser) -> None:
     add_option(net, "--threshold")
 
     def check(args: argparse.Namespace) -> None:
-        if args.net is not None and args.weights.suffix == ".onnx":
+        if args.net is None:
+            return
+        from drml.nets.trained_files import is_onnx
+
+        if is_onnx(args.weights):
             parser.error(f"{args.weights}: an .onnx file contains the net; leave --net out")
 
     add_check(parser, check)
