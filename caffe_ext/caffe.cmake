@@ -14,6 +14,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/proto/overlay.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/engines/hooks.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/training/hooks.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/limits/hooks.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/recipe/hooks.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/parallel/hooks.cmake")
 caffe_write_patched()
 
@@ -186,6 +187,7 @@ set(CAFFE_TRAINING_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/training/whole_file.cpp")
 caffe_add_objects(caffe_training ${CAFFE_TRAINING_SOURCES})
 caffe_add_objects(caffe_limits ${CAFFE_LIMITS_SOURCES})
+caffe_add_objects(caffe_recipe "${CMAKE_CURRENT_LIST_DIR}/recipe/recipe.cpp")
 
 # --- The tools: caffe, extract_features, compute_image_mean, convert_imageset, upgrade_*.
 add_custom_target(caffe_tools)

@@ -30,6 +30,11 @@ caffe_substitute(src/caffe/proto/caffe.proto
   // Whether training ends, after a snapshot for a look at it, when the loss is NaN or infinite.
   optional bool stop_at_nonfinite_loss = 1000 [default = true];
 ")
+caffe_substitute(src/caffe/proto/caffe.proto
+  "  optional string name = 1; // consider giving the network a name"
+  "  optional string name = 1; // consider giving the network a name
+  // What must be known of the net to use it.
+  optional Recipe recipe = 1000;")
 file(READ "${CMAKE_CURRENT_LIST_DIR}/messages.proto" _messages)
 caffe_append(src/caffe/proto/caffe.proto "${_messages}")
 set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${CMAKE_CURRENT_LIST_DIR}/messages.proto")
