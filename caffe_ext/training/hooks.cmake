@@ -137,6 +137,18 @@ caffe_substitute(src/caffe/solver.cpp
           Snapshot();"
   "        if (SolverAction::SNAPSHOT == request) {
           TrySnapshot();")
+# A test pass begins at the first record, and test_iter: 0 stands for all of them (training/test_pass.hpp).
+caffe_include(src/caffe/solver.cpp caffe/solver.hpp training/test_pass.hpp)
+caffe_substitute(src/caffe/solver.cpp
+  "  for (int i = 0; i < param_.test_iter(test_net_id); ++i) {"
+  "  const int test_iter = caffe_ext::BeginTestPass(*test_net, param_.test_iter(test_net_id));
+  for (int i = 0; i < test_iter; ++i) {")
+caffe_substitute(src/caffe/solver.cpp
+  "    loss /= param_.test_iter(test_net_id);"
+  "    loss /= test_iter;")
+caffe_substitute(src/caffe/solver.cpp
+  "test_score[i] / param_.test_iter(test_net_id);"
+  "test_score[i] / test_iter;")
 caffe_substitute(src/caffe/solver.cpp
   "void Solver<Dtype>::TestAll() {"
   "void Solver<Dtype>::TestAll() {

@@ -20,6 +20,10 @@ class Resumable {
   virtual bool SaveState(LayerState* state) const = 0;
   /// The next forward pass gives the batch behind that place. Returns why it cannot, or "".
   virtual std::string RestoreState(const LayerState& state) = 0;
+  /// Goes back to the first record, from where batches do not cross the end of an epoch: its last
+  /// one is shorter if need be. Returns the batches of an epoch; 0, and nothing is done, where this
+  /// type of layer does not know how many records there are.
+  virtual int BeginPass() { return 0; }
 };
 
 }  // namespace caffe

@@ -159,6 +159,7 @@ BaseMultiLabelDataLayer<Dtype>::BaseMultiLabelDataLayer(const LayerParameter& pa
     : BasePrefetchingDataLayer<Dtype>(param),
       data_param_(data_param),
       position_(0),
+      in_passes_(false),
       seed_(0),
       transform_seed_(0),
       num_labels_(data_param.num_labels()) {
@@ -317,6 +318,23 @@ string BaseMultiLabelDataLayer<Dtype>::RestoreReading(const LayerState& state) {
 }
 
 template <typename Dtype>
+int BaseMultiLabelDataLayer<Dtype>::BeginPass() {
+  LayerState state;
+  this->SaveState(&state);
+  if (!in_passes_ || state.position() != 0) {
+    // What was read ahead is dropped. No thread reads between these two calls, nor in the second
+    // before the position is set.
+    this->StopInternalThread();
+    in_passes_ = true;
+    state.set_position(0);
+    const string fault = this->RestoreState(state);
+    CHECK(fault.empty()) << Title() << ": " << fault;
+  }
+  const size_t batch_size = data_param_.batch_size();
+  return static_cast<int>((order_->size() + batch_size - 1) / batch_size);
+}
+
+template <typename Dtype>
 string BaseMultiLabelDataLayer<Dtype>::Read(size_t record, Worker* worker) const {
   const caffe_ext::LabelledImage& sample = worker->sample;
   std::ostringstream fault(records_->Read(record, &worker->sample), std::ios::ate);
@@ -360,7 +378,18 @@ string BaseMultiLabelDataLayer<Dtype>::Load(uint64_t position, size_t record, Wo
 
 template <typename Dtype>
 void BaseMultiLabelDataLayer<Dtype>::load_batch(Batch<Dtype>* batch) {
-  const size_t items = batch->data_.shape(0);
+  size_t items = data_param_.batch_size();
+  if (in_passes_) {
+    items = std::min<size_t>(items, order_->size() - position_);
+  }
+  if (batch->data_.shape(0) != static_cast<int>(items)) {
+    vector<int> shape = batch->data_.shape();
+    shape[0] = static_cast<int>(items);
+    batch->data_.Reshape(shape);
+    shape = batch->label_.shape();
+    shape[0] = static_cast<int>(items);
+    batch->label_.Reshape(shape);
+  }
   const size_t image_size = batch->data_.count(1);
   // Taken here, as asking for them changes the blobs' state.
   Dtype* data = batch->data_.mutable_cpu_data();
@@ -389,6 +418,9 @@ void BaseMultiLabelDataLayer<Dtype>::load_batch(Batch<Dtype>* batch) {
     }
   }
   position_ += items;
+  if (in_passes_ && position_ == order_->size()) {
+    position_ = 0;  // every pass is the same, its crops and mirrors included
+  }
 }
 
 #ifdef CPU_ONLY

@@ -67,6 +67,15 @@ def test_counts_come_back_from_the_means():
     assert found == [Counts(10, 1, rows, True), Figure(10, "test", "loss (net 1)", 0.5)]
 
 
+def test_a_pass_over_all_of_the_data_has_as_many_batches_as_caffe_says():
+    rows = ((12, 3, 0, 5), (1, 0, 1, 18))
+    lines = [line.replace("test_iter: 7", "test_iter: 0") for line in log_of([rows], 7)]
+    assert not [found for found in read(lines) if isinstance(found, Counts)]
+    at = next(index for index, line in enumerate(lines) if "Testing net" in line)
+    lines.insert(at + 1, HEAD + "    Test pass: 7 batches")
+    assert read(lines)[0] == Counts(10, 0, rows, True)
+
+
 def test_every_count_below_the_limit_is_exact():
     counts = np.arange(EXACT)
     for batches in (1, 7, 1536, 97_999):

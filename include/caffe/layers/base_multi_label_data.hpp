@@ -35,6 +35,9 @@ namespace caffe {
  * random_seed gives the same batches whatever the number of threads. A snapshot keeps both, so that
  * training which goes on from it sees the images that it would have seen.
  *
+ * A solver's test passes begin at the first record each (BeginPass). In them, an epoch's last batch
+ * has only the records that are left, so that `test_iter: 0` tests on each record once.
+ *
  * A fault in a record stops the run with a message that names it.
  *
  * A layer that inherits from this calls StopInternalThread in its destructor: the thread's virtual
@@ -47,6 +50,7 @@ class BaseMultiLabelDataLayer : public BasePrefetchingDataLayer<Dtype> {
   BaseMultiLabelDataLayer(const LayerParameter& param, const MultiLabelDataParameter& data_param);
   virtual ~BaseMultiLabelDataLayer();
   virtual void DataLayerSetUp(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
+  virtual int BeginPass();
 
   virtual inline int ExactNumBottomBlobs() const { return 0; }
   virtual inline int ExactNumTopBlobs() const { return 2; }
@@ -85,8 +89,10 @@ class BaseMultiLabelDataLayer : public BasePrefetchingDataLayer<Dtype> {
   shared_ptr<caffe_ext::RecordOrder> order_;
   shared_ptr<caffe_ext::WorkerPool> pool_;
   vector<shared_ptr<Worker> > workers_;
-  /// Of the next image to load, counted from the start of the run.
+  /// Of the next image to load, counted from the start of the run or pass.
   uint64_t position_;
+  /// Whether batches end with the epoch; see BeginPass.
+  bool in_passes_;
   uint64_t seed_;
   /// Stream of the crops and mirrors.
   uint64_t transform_seed_;

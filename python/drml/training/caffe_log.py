@@ -27,6 +27,7 @@ _OUTPUT = re.compile(r"\]\s+(Test|Train) net output #\d+: (\S+) = " + _NUMBER)
 _SNAPSHOT = re.compile(r"\] Snapshotting to (?:binary proto|HDF5) file (.*\.caffemodel(?:\.h5)?)$")
 # Lines of the solver and the nets, which caffe prints as it reads them.
 _SOLVER = re.compile(r"\] Initializing solver from parameters:")
+_TEST_PASS = re.compile(r"\] {5}Test pass: ([0-9]{1,12}) batches$")
 _TEST_ITER = re.compile(r"^test_iter: ([0-9]{1,12})$")
 _TYPE = re.compile(r'^  type: "(\w+)"$')
 _TOP = re.compile(r'^  top: "(.+)"$')
@@ -156,6 +157,9 @@ class LogReader:
             self._test_iters, self._tops = [], {}
         elif match := _TEST_ITER.match(line):
             self._test_iters.append(int(match[1]))
+        elif (match := _TEST_PASS.search(line)) and self._test_net < len(self._test_iters):
+            # test_iter: 0 stands for all of the data; caffe prints how many batches these are.
+            self._test_iters[self._test_net] = int(match[1])
         elif match := _TYPE.match(line):
             self._next_top = 0 if match[1] == "MultiLabelCounts" else None
         elif self._next_top is not None and (match := _TOP.match(line)):
