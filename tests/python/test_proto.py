@@ -28,6 +28,7 @@ OURS = {
     *("RegionParameter", "MultiLabelDataParameter", "MultiLabelLossParameter", "MultiLabelCountsParameter"),
     *("BoxParameter", "SpliceParameter", "BatchParameter"),
     *("LayerState", "RankState", "ResumeState"),
+    *("Recipe", "InputRecipe", "RegistrationRecipe", "DataRecipe", "TrainingRecipe"),
 }
 
 NET = """
@@ -146,13 +147,18 @@ def test_netspec_writes_our_layers(net):
     assert written == net
 
 
-@pytest.mark.parametrize("name", ["Datum", "BlobProto"])
+@pytest.mark.parametrize("name", messages.Recipe.DESCRIPTOR.file.message_types_by_name)
 def test_messages_without_caffe_are_caffes(name):
+    ours = messages.Recipe.DESCRIPTOR.file.message_types_by_name[name]
     theirs = caffe_pb2.DESCRIPTOR.message_types_by_name[name]
-    for field in getattr(messages, name).DESCRIPTOR.fields:
+    for field in ours.fields:
         other = theirs.fields_by_name[field.name]
-        for what in ("number", "type", "is_packed", "is_repeated"):
-            assert getattr(field, what) == getattr(other, what), (field.name, what)
+        for what in ("number", "type", "is_packed", "is_repeated", "default_value"):
+            if what != "default_value" or field.type != field.TYPE_MESSAGE:
+                assert getattr(field, what) == getattr(other, what), (field.name, what)
+        assert getattr(field.message_type, "name", "") == getattr(other.message_type, "name", "")
+    if name.endswith("Recipe"):
+        assert len(ours.fields) == len(theirs.fields)
 
 
 def test_datum_passes_between_both():

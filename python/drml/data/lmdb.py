@@ -15,7 +15,7 @@ from drml.io.errors import UserError
 from drml.io.files import making, writing
 from drml.io.limits import LABELS, MEAN_BYTES, read_bytes
 from drml.io.lmdb_pages import check_pages
-from drml.io.messages import BlobProto, Datum
+from drml.io.messages import BlobProto, Datum, array_of_blob, blob_of_array
 
 __all__ = ["Item", "check_lmdb", "read_lmdb", "read_mean", "write_lmdb", "write_mean"]
 
@@ -220,8 +220,7 @@ def write_mean(path: Path | str, mean: np.ndarray) -> None:
     mean = np.asarray(mean, np.float32)
     if mean.ndim != 3:
         raise ValueError(f"a mean image has three axes (C, H, W), not {mean.shape}")
-    blob = BlobProto(num=1, channels=mean.shape[0], height=mean.shape[1], width=mean.shape[2])
-    blob.data.extend(mean.ravel().tolist())
+    blob = blob_of_array(mean)
     try:
         with writing(path, "wb") as file:
             file.write(blob.SerializeToString())
@@ -248,7 +247,7 @@ def read_mean(path: Path | str) -> np.ndarray:
         raise UserError(f"{path}: the mean image cannot be read ({error.strerror})") from None
     except DecodeError:
         raise UserError(f"{path}: not a mean image (not a BlobProto)") from None
-    shape = (blob.channels, blob.height, blob.width)
-    if blob.num != 1 or len(blob.data) != np.prod(shape) or not len(blob.data):
-        raise UserError(f"{path}: not a mean image ({len(blob.data)} values for {blob.num} x {shape})")
-    return np.array(blob.data, np.float32).reshape(shape)
+    try:
+        return array_of_blob(blob)
+    except ValueError as error:
+        raise UserError(f"{path}: not a mean image ({error})") from None
