@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import signal
@@ -16,12 +17,15 @@ import pytest
 from PIL import Image
 
 import bp4d_factory as factory
+import drml
 from drml.data import registration
 from drml.data.landmark_files import read_landmarks
 from drml.data.lmdb import read_lmdb, read_mean
 from drml.data.prepare import Encoding, Sampling, prepare
 from drml.data.readers import bp4d
 from drml.data.readers.folds import BP4D_FOLDS
+from drml.data.readers.kinds import DATA_SETS
+from drml.data.recipe import TrainingRecipe, read_data_recipe
 from drml.data.verify import verify
 from drml.experiments.settings import data_digest
 from drml.io.errors import UserError
@@ -74,7 +78,7 @@ def test_the_folder_holds_what_is_promised(prepared: tuple[Path, dict[str, Any]]
     names = sorted(str(path.relative_to(out)) for path in out.rglob("*"))
     expected = ["summary.json"]
     for fold in (1, 2, 3):
-        expected += [f"fold{fold}", f"fold{fold}/mean.binaryproto"]
+        expected += [f"fold{fold}", f"fold{fold}/mean.binaryproto", f"fold{fold}/recipe.prototxt"]
         for split in SPLITS:
             expected += [
                 f"fold{fold}/{split}.csv",
@@ -146,6 +150,22 @@ def test_manifests_and_the_digest_do_not_depend_on_where_the_data_are(
         assert manifest == (out / f"fold1/{split}.csv").read_bytes()
         assert str(tmp_path).encode() not in manifest
     assert data_digest(other / "fold1") == data_digest(out / "fold1")
+    assert read_data_recipe(other / "fold1") == read_data_recipe(out / "fold1")
+
+
+def test_the_recipe_describes_the_data(prepared: tuple[Path, dict[str, Any]]) -> None:
+    out, summary = prepared
+    recipe = read_data_recipe(out / "fold2/train_lmdb")
+    assert recipe is not None
+    assert recipe.au == factory.BP4D_AUS and recipe.labels == DATA_SETS["bp4d"].describe_labels({})
+    assert recipe.input.face_size == summary["options"]["size"] and recipe.input.channels == "BGR"
+    assert recipe.registration.points == "49 landmarks" and len(recipe.registration.target) == 98
+    assert (recipe.data.name, recipe.data.split) == ("BP4D", "fold 2 of 3")
+    assert recipe.data.digest == hashlib.sha256((out / "fold2/train.csv").read_bytes()).hexdigest()
+    assert recipe.data.records == summary["folds"]["2"]["train"]["images"]
+    assert recipe.data.sampling is not None
+    assert recipe.program[0] == f"drml {drml.__version__} (data)"
+    assert recipe.training == TrainingRecipe() and recipe.threshold == ()
 
 
 def test_faces_are_the_registered_sources(root: Path, prepared: tuple[Path, dict[str, Any]]) -> None:
@@ -266,6 +286,8 @@ def test_a_synthetic_set_stays_marked(root: Path, tmp_path: Path) -> None:
     summary = prepare("bp4d", marked, tmp_path / "o", folds=(1,), **QUIET)
     assert summary["synthetic"] is True
     assert (tmp_path / "o/synthetic.json").read_text() == '{"seed": 3}\n'
+    recipe = read_data_recipe(tmp_path / "o/fold1")
+    assert recipe is not None and recipe.data.name == "BP4D, synthetic"
 
 
 def test_conversions_and_skips_are_counted_and_said(

@@ -74,7 +74,7 @@ def test_the_folder_holds_what_it_holds_for_bp4d(prepared: tuple[Path, dict[str,
     names = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
     expected = ["summary.json"]
     for fold in (1, 2, 3):
-        expected += [f"fold{fold}/mean.binaryproto"]
+        expected += [f"fold{fold}/mean.binaryproto", f"fold{fold}/recipe.prototxt"]
         expected += [f"fold{fold}/{split}.csv" for split in SPLITS]
         expected += [f"fold{fold}/{split}_lmdb/data.mdb" for split in SPLITS]
         expected += [f"fold{fold}/{split}_landmarks.npz" for split in SPLITS]

@@ -20,10 +20,12 @@ import numpy as np
 
 import drml
 from drml.data.face_store import FaceStore
+from drml.data.fold_recipe import fold_recipe
 from drml.data.fold_writer import write_fold
 from drml.data.plan import Plan, make_plan
 from drml.data.readers.exclude import exclude as exclude_frames
 from drml.data.readers.kinds import find_data_set
+from drml.data.recipe import write_data_recipe
 from drml.data.register_faces import Encoding, check_max_broken, register_all
 from drml.data.sampling import Sampling
 from drml.data.split import SYNTHETIC_FILE
@@ -55,7 +57,8 @@ def prepare(
 
     ``OUT/fold1`` then has ``train_lmdb``, ``val_lmdb`` and ``test_lmdb``, a manifest and the landmarks of
     each (``test.csv``, ``test_landmarks.npz``), and the mean image of the training split
-    (``mean.binaryproto``).
+    (``mean.binaryproto``). ``recipe.prototxt`` describes the data; Caffe stores it in the weights of the nets
+    that are trained on them (`drml.data.recipe`).
 
     Parameters
     ----------
@@ -136,6 +139,18 @@ def prepare(
             }
             summary |= {"aus": list(scan.aus), "options": recorded, "versions": _versions()}
             summary |= _write(plan, part, jobs=jobs, max_broken=max_broken, progress=progress)
+            for fold, splits in summary["folds"].items():
+                folder = part / f"fold{fold}"
+                recipe = fold_recipe(
+                    plan,
+                    source,
+                    options,
+                    int(fold),
+                    folder,
+                    records=splits["train"]["images"],
+                    synthetic=summary["synthetic"],
+                )
+                write_data_recipe(folder, recipe)
             summary["seconds"] = round(time.monotonic() - started, 1)
             (part / _SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     except OSError as error:

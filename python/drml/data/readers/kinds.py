@@ -78,7 +78,10 @@ class DataSet:
     options : tuple of Option
         The options of the reader.
     coding : str
-        What the labels mean, for captions of tables; ``{name}`` stands for the value of an option.
+        What the labels mean, for captions of tables and recipes; ``{name}`` stands for the value of an
+        option.
+    title : str
+        Name of the data set, for readers.
     """
 
     reader: Callable[..., Scan]
@@ -88,6 +91,7 @@ class DataSet:
     negatives: int | None = None
     options: tuple[Option, ...] = ()
     coding: str = "as the data set's reader gives them"
+    title: str = "own data"
 
     @property
     def fold_numbers(self) -> tuple[int, ...]:
@@ -172,6 +176,7 @@ DATA_SETS: dict[str, DataSet] = {
         positives=100,
         negatives=200,
         coding="BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
+        title="BP4D",
     ),
     # One video for each subject, where BP4D has eight: eight times as many frames of each.
     "disfa": DataSet(
@@ -205,6 +210,7 @@ DATA_SETS: dict[str, DataSet] = {
         ),
         coding="DISFA's intensities: from {intensity} on present (+1), less absent (-1),"
         " not coded unknown (0)",
+        title="DISFA",
     ),
     "images": DataSet(
         _reader("listed"),
@@ -225,6 +231,7 @@ DATA_SETS: dict[str, DataSet] = {
             ),
         ),
         coding="the list's, notation '{labels}', as present (+1), absent (-1), unknown (0)",
+        title="own images",
     ),
 }
 """Name -> data set. The name is the KIND of ``drml prepare KIND ROOT OUT``."""
