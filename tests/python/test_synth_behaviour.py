@@ -12,9 +12,9 @@ from drml.synth.behaviour import (
     CORRELATION,
     RATES,
     TASK_SHIFTS,
+    clear_intensities,
     smooth_noise,
     thresholds,
-    video_intensities,
 )
 
 
@@ -26,7 +26,7 @@ def intensities(tasks: int = 8) -> np.ndarray:
     people = []
     for _ in range(41):
         habit = rng.normal(size=15)
-        people.append([video_intensities(rng, habit, task, 24, limits) for task in range(tasks)])
+        people.append([clear_intensities(rng, habit, task, 24, limits) for task in range(tasks)])
     return np.array(people)
 
 
@@ -107,3 +107,14 @@ def test_videos_are_smooth() -> None:
     noise = smooth_noise(np.random.default_rng(0), 4000, 2, 0.85)
     assert noise.std() == pytest.approx(1, abs=0.1)
     assert np.corrcoef(noise[1:, 0], noise[:-1, 0])[0, 1] == pytest.approx(0.85, abs=0.05)
+
+
+def test_noise_from_a_window_is_standard_and_smoother() -> None:
+    noise = smooth_noise(np.random.default_rng(0), 6000, 2, window=2.0)
+    assert noise.shape == (6000, 2)
+    assert noise.std() == pytest.approx(1, abs=0.06)
+    # The correlation of a Gaussian window's output after d frames is exp(-d^2 / (4 window^2)).
+    for frames in (1, 4):
+        expected = np.exp(-(frames**2) / 16)
+        measured = np.corrcoef(noise[frames:, 0], noise[:-frames, 0])[0, 1]
+        assert measured == pytest.approx(expected, abs=0.06)

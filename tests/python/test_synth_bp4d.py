@@ -33,7 +33,14 @@ FOLDS = (
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SynthSummary]:
     out = tmp_path_factory.mktemp("synth") / "bp4d"
-    return out, write_bp4d(out, subjects=3, tasks=2, frames=40, size=72, seed=5, jobs=1, progress=False)
+    return out, write_bp4d(out, subjects=3, tasks=2, frames=40, size=72, seed=6, jobs=1, progress=False)
+
+
+@pytest.fixture(scope="module")
+def clean(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SynthSummary]:
+    out = tmp_path_factory.mktemp("synth") / "clean"
+    options = {"subjects": 3, "tasks": 2, "frames": 10, "size": 72, "seed": 5}
+    return out, write_bp4d(out, **options, clean=True, jobs=1, progress=False)
 
 
 def tree(root: Path) -> dict[str, bytes]:
@@ -131,8 +138,14 @@ def test_it_says_that_it_is_synthetic(made: tuple[Path, SynthSummary]) -> None:
     out, summary = made
     note = json.loads((out / "synthetic.json").read_text())
     assert note["synthetic"] is True
-    assert note["options"] == {"subjects": 3, "tasks": 2, "frames": 40, "size": 72, "seed": 5}
+    assert note["options"] == {"subjects": 3, "tasks": 2, "frames": 40, "size": 72, "seed": 6}
     assert note["summary"]["images"] == summary.images
+    with (out / "synthetic_intensities.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == summary.frames
+
+
+def test_codes_of_the_clear_cut_set_follow_the_intensities(clean: tuple[Path, SynthSummary]) -> None:
+    out, summary = clean
     with (out / "synthetic_intensities.csv").open(newline="") as file:
         table = list(csv.DictReader(file))
     assert len(table) == summary.frames

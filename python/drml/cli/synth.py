@@ -41,7 +41,14 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--frames", type=integer(1), metavar="N", help="frames per video (default: 24; disfa: 120)"
     )
-    only(parser, "layout", "bp4d", ("tasks",))
+    parser.add_argument(
+        "--clean",
+        action="store_true",
+        default=None,
+        help="draw AUs that are clearly present or absent, codes without errors and exact landmarks (default:"
+        " graded intensities, a coder who errs near the border of presence, and a tracker's landmarks)",
+    )
+    only(parser, "layout", "bp4d", ("tasks", "clean"))
     parser.add_argument(
         "--width", type=integer(64), metavar="PIXELS", help="width of the images (default: 260; disfa: 464)"
     )
@@ -61,6 +68,8 @@ def run(args: argparse.Namespace) -> None:
         for name in ("subjects", "tasks", "frames")
         if getattr(args, name) is not None
     }
+    if args.clean:
+        options["clean"] = True
     if args.width is not None:
         options["size"] = args.width
     summary = write(

@@ -2,8 +2,9 @@
 
 `render` draws one frame from three things: a `Subject` (the person, determined by a seed and a name), the
 intensities 0 to 5 of the 15 action units, and a `View` (pose, light, camera, noise). `write_bp4d` draws
-videos of subjects whose action units are as frequent and as correlated as in BP4D; `write_disfa` draws longer
-videos, from two cameras, with intensities.
+videos of subjects whose action units are as frequent and as correlated as in BP4D, with graded intensities,
+codes of a coder who can err near the border of presence, and a tracker's landmarks; `write_disfa` draws
+longer videos, from two cameras, with intensities.
 
 The modules, in the order in which a frame is made:
 
@@ -12,7 +13,8 @@ The modules, in the order in which a frame is made:
 - `geometry`: positions of the features, and how action units move them; the 49 landmarks;
 - `paint`: flat colours; `relief`: soft light and shadow; `creases`: lines of the skin;
 - `render`: combines these three, and adds tone, blur and noise;
-- `behaviour`: action units over a video;
+- `behaviour`: when action units are present over a video; `events`: how strong they are;
+- `coders`: what two coders make of a video; `tracker`: the errors of its landmarks;
 - `bp4d_writer`, `disfa_writer`: write the folders, with `folder`, `mat_writer` and `video_writer`.
 
 Each action unit has its own entry in `geometry`, `relief` and `creases`, where needed, and stays in its own

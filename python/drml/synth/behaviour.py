@@ -6,7 +6,9 @@ and the further above, the stronger. Tasks shift the values (`TASK_SHIFTS`), and
 solved such that the rates over all tasks in use equal `RATES`.
 
 A video in DISFA's layout goes through all tasks, as DISFA's subjects watched one clip after the other. Its
-intensities rise gradually (`watching_intensities`); in BP4D's layout, AUs are clearly present or absent.
+intensities rise gradually (`watching_intensities`). In BP4D's layout intensities are graded as well
+(`drml.synth.events`), except in the clear-cut set, where AUs are clearly present or absent
+(`clear_intensities`).
 """
 
 from __future__ import annotations
@@ -93,7 +95,8 @@ MAX_TASKS = len(_TASKS)
 _HABIT, _VIDEO, _MOMENT = 0.05, 0.15, 0.80
 _PERSISTENCE = 0.85
 
-# A present unit has at least this intensity; an absent one may have a trace below _TRACE.
+# In the clear-cut set, a present unit has at least this intensity; an absent one may have a trace below
+# _TRACE.
 _ONSET = 2.0
 _TRACE = 0.6
 # With gradual intensities: the intensity at the threshold, and how far below it the unit vanishes.
@@ -164,23 +167,45 @@ def _solve(rate: Callable[[float], float], target: float) -> float:
     return 0.5 * (low + high)
 
 
-def smooth_noise(rng: np.random.Generator, frames: int, size: int, persistence: float) -> np.ndarray:
-    """Draw standard normal values that change smoothly over time (first-order autoregression).
+def smooth_noise(
+    rng: np.random.Generator, frames: int, size: int, persistence: float = 0.0, window: float = 0.0
+) -> np.ndarray:
+    """Draw standard normal values that change smoothly over time.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of random numbers.
+    frames : int
+        Number of frames.
+    size : int
+        Number of values a frame, which are independent of one another.
+    persistence : float
+        Correlation of a value with the next frame's, of a first-order autoregression.
+    window : float
+        Instead of `persistence`, the standard deviation in frames of a Gaussian window over white noise: the
+        values then have no sudden turns.
 
     Returns
     -------
     ndarray of shape (frames, size)
     """
+    if window:
+        reach = int(np.ceil(4 * window))
+        weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / window) ** 2)
+        weights /= np.linalg.norm(weights)
+        white = rng.normal(size=(frames + 2 * reach, size))
+        return np.lib.stride_tricks.sliding_window_view(white, len(weights), axis=0) @ weights
     steps = rng.normal(size=(frames, size))
     for t in range(1, frames):
         steps[t] = persistence * steps[t - 1] + np.sqrt(1 - persistence**2) * steps[t]
     return steps
 
 
-def video_intensities(
+def clear_intensities(
     rng: np.random.Generator, habit: np.ndarray, task: int, frames: int, limits: np.ndarray
 ) -> np.ndarray:
-    """Draw the intensities of all action units over one video.
+    """Draw the intensities of all action units over one video of the clear-cut set.
 
     Parameters
     ----------
@@ -215,7 +240,7 @@ def watching_intensities(
     Parameters
     ----------
     rng, habit, limits
-        As in `video_intensities`.
+        As in `clear_intensities`.
     frames : int
         Length of the video.
 
@@ -234,9 +259,35 @@ def _above(
     rng: np.random.Generator, habit: np.ndarray, shifts: np.ndarray, frames: int, limits: np.ndarray
 ) -> np.ndarray:
     """Return how far the hidden values are above their limits, shape (frames, 15)."""
-    size = len(ALL_AUS)
-    hidden = np.sqrt(_HABIT) * habit + np.sqrt(_VIDEO) * rng.normal(size=size)
-    hidden = hidden + np.sqrt(_MOMENT) * smooth_noise(rng, frames, size, _PERSISTENCE)
+    video = rng.normal(size=len(ALL_AUS))
+    moments = smooth_noise(rng, frames, len(ALL_AUS), _PERSISTENCE)
+    return above_thresholds(habit, video, moments, shifts, limits)
+
+
+def above_thresholds(
+    habit: np.ndarray, video: np.ndarray, moments: np.ndarray, shifts: np.ndarray, limits: np.ndarray
+) -> np.ndarray:
+    """Return how far the hidden values of all action units are above their thresholds over one video.
+
+    Parameters
+    ----------
+    habit : ndarray of shape (15,)
+        Standard normal values of this person, which are the same in all videos.
+    video : ndarray of shape (15,)
+        Standard normal values of this video.
+    moments : ndarray of shape (frames, 15)
+        Standard normal values that change from frame to frame.
+    shifts : ndarray of shape (15,) or (frames, 15)
+        What the task adds to the hidden values.
+    limits : ndarray of shape (15,)
+        The `thresholds`.
+
+    Returns
+    -------
+    ndarray of shape (frames, 15)
+        Above 0 where the AU is present.
+    """
+    hidden = np.sqrt(_HABIT) * habit + np.sqrt(_VIDEO) * video + np.sqrt(_MOMENT) * moments
     above = hidden @ np.linalg.cholesky(CORRELATION).T + shifts - limits
     parted = above[:, ALL_AUS.index(25)] > 0
     for au in EXCLUDED_BY_25:

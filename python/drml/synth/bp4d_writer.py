@@ -7,8 +7,12 @@
     OUT/2DFeatures/F001_T1.mat           fit/pred: 49 points a frame, index = frame - 1
     OUT/synthetic.json                   not in BP4D: marks the data as synthetic, and records the options
     OUT/synthetic_intensities.csv        not in BP4D: the drawn intensities
+    OUT/synthetic_second_coder.csv       not in BP4D: what a second coder makes of the same frames
 
-As in the real data set, some codes are 9, and some coded frames have no image or no landmarks.
+As in the real data set, some codes are 9, and some coded frames have no image or no landmarks; AU_OCC holds
+one coder's codes, and the landmarks are a tracker's. In the clear-cut set (``clean=True``) every AU is
+clearly present or absent, the codes follow the drawn intensities without an error, and the landmarks are a
+careful annotator's.
 """
 
 from __future__ import annotations
@@ -23,11 +27,21 @@ from tqdm import tqdm
 
 from drml.data.labels import ALL_AUS
 from drml.io.checks import check_whole
-from drml.synth.behaviour import MAX_TASKS, as_mapping, habit, thresholds, video_intensities, video_views
-from drml.synth.folder import SynthSummary, pick_names, run_units, write_folder, write_intensities
+from drml.synth.behaviour import MAX_TASKS, as_mapping, clear_intensities, habit, thresholds, video_views
+from drml.synth.coders import agreement, draw_codes
+from drml.synth.events import graded_intensities, level_shares
+from drml.synth.folder import (
+    SynthSummary,
+    pick_names,
+    run_units,
+    write_codes,
+    write_folder,
+    write_intensities,
+)
 from drml.synth.identity import Subject
 from drml.synth.mat_writer import write_fit
 from drml.synth.render import render
+from drml.synth.tracker import landmark_errors
 from drml.synth.view import DEFAULT_WIDTH, image_height
 
 # The subjects of the three folds that are in use with BP4D, women and men mixed, so that a few subjects
@@ -57,6 +71,7 @@ class _Video:
     width: int
     seed: int
     limits: np.ndarray
+    clean: bool
 
     @property
     def name(self) -> str:
@@ -69,6 +84,7 @@ class _Written:
 
     video: _Video
     codes: np.ndarray
+    judged: np.ndarray  # (coders, frames, AUs): before codes were lost
     intensities: np.ndarray
     start: int
     images: int
@@ -83,6 +99,7 @@ def write_bp4d(
     frames: int = 24,
     size: int = DEFAULT_WIDTH,
     seed: int = 0,
+    clean: bool = False,
     jobs: int = 0,
     progress: bool = True,
     overwrite: bool = False,
@@ -105,6 +122,9 @@ def write_bp4d(
         Width of the images in pixels; the height follows from BP4D's 1040x1392.
     seed : int
         The same seed gives the same bytes.
+    clean : bool
+        Draw the clear-cut set: no intensity near the border of presence, no coder who errs, and landmarks as
+        a careful annotator sets them.
     jobs : int
         Number of processes; 0 takes one per core. The result does not depend on it.
     progress : bool
@@ -123,6 +143,8 @@ def write_bp4d(
     """
     out = Path(out).resolve()
     options = {"subjects": subjects, "tasks": tasks, "frames": frames, "size": size, "seed": seed}
+    if clean:
+        options["clean"] = True
     check_whole(subjects, 1, "subjects", high=MAX_SUBJECTS)
     check_whole(tasks, 1, "tasks", high=MAX_TASKS)
     check_whole(frames, 1, "frames", high=9999 - _LATEST_START)
@@ -147,7 +169,16 @@ def subject_names(count: int) -> list[str]:
 def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progress: bool) -> SynthSummary:
     limits = thresholds(options["tasks"])
     videos = [
-        _Video(root, name, task, options["frames"], options["size"], options["seed"], limits)
+        _Video(
+            root,
+            name,
+            task,
+            options["frames"],
+            options["size"],
+            options["seed"],
+            limits,
+            clean=bool(options.get("clean")),
+        )
         for name in subject_names(options["subjects"])
         for task in range(options["tasks"])
     ]
@@ -167,6 +198,17 @@ def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progre
             for offset, row in enumerate(one.intensities)
         ),
     )
+    agreed: dict[int, float] = {}
+    if not options.get("clean"):
+        write_codes(
+            root / "synthetic_second_coder.csv",
+            (
+                (one.video.subject, f"T{one.video.task + 1}", one.start + offset, row)
+                for one in results
+                for offset, row in enumerate(one.judged[1])
+            ),
+        )
+        agreed = _kappas(np.concatenate([one.judged for one in results], axis=1))
     codes = np.concatenate([one.codes for one in results])
     known = np.maximum((codes != 9).sum(0), 1)
     return SynthSummary(
@@ -180,7 +222,18 @@ def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progre
         size=(options["size"], image_height(options["size"])),
         seed=options["seed"],
         rates={au: round(float(r), 4) for au, r in zip(ALL_AUS, (codes == 1).sum(0) / known, strict=True)},
+        levels={
+            level: round(share, 4)
+            for level, share in level_shares(np.concatenate([one.intensities for one in results])).items()
+        },
+        kappas=agreed,
     )
+
+
+def _kappas(judged: np.ndarray) -> dict[int, float]:
+    """Return the agreement of both coders on each AU; AUs without both codes are left out."""
+    values = zip(ALL_AUS, agreement(*judged), strict=True)
+    return {au: round(float(value), 4) for au, value in values if np.isfinite(value)}
 
 
 def _write_video(video: _Video) -> _Written:
@@ -188,10 +241,17 @@ def _write_video(video: _Video) -> _Written:
     subject = Subject.draw(video.subject, video.seed)
     own = habit(video.seed, video.subject)
     rng = np.random.default_rng([video.seed, *video.name.encode()])
-    intensities = video_intensities(rng, own, video.task, video.frames, video.limits)
+    draw = clear_intensities if video.clean else graded_intensities
+    intensities = draw(rng, own, video.task, video.frames, video.limits)
     views = video_views(rng, video.frames)
     start = int(rng.integers(2, _LATEST_START))
-    codes = np.where(intensities >= 1, 1, 0)
+    if video.clean:
+        judged = np.where(intensities >= 1, 1, 0)[None]
+        errors = [None] * video.frames
+    else:
+        judged = draw_codes(rng, intensities)
+        errors = list(landmark_errors(rng, video.frames))
+    codes = judged[0].copy()
     codes[rng.random(codes.shape) < _NO_CELL] = 9
     codes[rng.random(video.frames) < _NO_CODES] = 9
     has_image = rng.random(video.frames) >= _NO_IMAGE
@@ -201,7 +261,8 @@ def _write_video(video: _Video) -> _Written:
     folder.mkdir(parents=True)
     fits: dict[int, np.ndarray] = {}
     for t in range(video.frames):
-        image, points = render(subject, as_mapping(intensities[t]), views[t], width=video.width)
+        aus = as_mapping(intensities[t])
+        image, points = render(subject, aus, views[t], width=video.width, landmark_errors=errors[t])
         if has_image[t]:
             (folder / f"{start + t:04d}.jpg").write_bytes(cv2.imencode(".jpg", image, _JPEG)[1].tobytes())
         if has_landmarks[t]:
@@ -211,4 +272,4 @@ def _write_video(video: _Video) -> _Written:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([0, *ALL_AUS])
         table.writerows([start + t, *row] for t, row in enumerate(codes.tolist()))
-    return _Written(video, codes, intensities, start, int(has_image.sum()), len(fits))
+    return _Written(video, codes, judged, intensities, start, int(has_image.sum()), len(fits))

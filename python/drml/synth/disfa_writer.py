@@ -179,7 +179,14 @@ def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progre
         size=size,
         seed=options["seed"],
         rates={au: round(float(rate), 4) for au, rate in zip(ALL_AUS, present.mean(0), strict=True)},
+        levels=_level_shares(np.concatenate([_levels(one.intensities) for one in results])),
     )
+
+
+def _level_shares(levels: np.ndarray) -> dict[str, float]:
+    """Return the share of each FACS intensity, A to E or 1 to 5, among all but 0."""
+    counts = np.bincount(levels.ravel(), minlength=6)[1:]
+    return {name: round(float(n) / max(1, counts.sum()), 4) for name, n in zip("ABCDE", counts, strict=True)}
 
 
 def _levels(intensities: np.ndarray) -> np.ndarray:

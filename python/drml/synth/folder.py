@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,7 +21,15 @@ from drml.data.labels import ALL_AUS
 from drml.io.errors import UserError
 from drml.io.files import making
 
-__all__ = ["NOTE", "SynthSummary", "pick_names", "run_units", "write_folder", "write_intensities"]
+__all__ = [
+    "NOTE",
+    "SynthSummary",
+    "pick_names",
+    "run_units",
+    "write_codes",
+    "write_folder",
+    "write_intensities",
+]
 
 NOTE = "synthetic.json"
 
@@ -49,6 +57,10 @@ class SynthSummary:
         The seed of the data set.
     rates : dict of int to float
         For each AU, the share of the known codes that are present.
+    levels : dict of str to float
+        Among the drawn intensities with which AUs are present, the share of each FACS intensity, A to E.
+    kappas : dict of int to float
+        For each AU, Cohen's kappa of the two coders; empty where there is only one.
     """
 
     out: str
@@ -61,6 +73,8 @@ class SynthSummary:
     size: tuple[int, int]
     seed: int
     rates: dict[int, float]
+    levels: dict[str, float]
+    kappas: dict[int, float] = field(default_factory=dict)
 
 
 def pick_names(folds: Sequence[Sequence[str]], count: int) -> list[str]:
@@ -134,11 +148,22 @@ def _write_note(root: Path, what: str, more: dict[str, object]) -> None:
 
 def write_intensities(root: Path, rows: Iterable[tuple[str, str, int, np.ndarray]]) -> None:
     """Write the drawn intensities: rows of subject, task, frame and 15 intensities."""
-    with (root / "synthetic_intensities.csv").open("w", newline="") as file:
+    _write_rows(root / "synthetic_intensities.csv", rows, lambda value: f"{value:.2f}")
+
+
+def write_codes(path: Path, rows: Iterable[tuple[str, str, int, np.ndarray]]) -> None:
+    """Write a coder's codes: rows of subject, task, frame and 15 codes, 1 present and 0 absent."""
+    _write_rows(path, rows, lambda value: str(int(value)))
+
+
+def _write_rows(
+    path: Path, rows: Iterable[tuple[str, str, int, np.ndarray]], text: Callable[[float], str]
+) -> None:
+    with path.open("w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["subject", "task", "frame", *(f"AU{au}" for au in ALL_AUS)])
         for subject, task, frame, row in rows:
-            table.writerow([subject, task, frame, *(f"{value:.2f}" for value in row)])
+            table.writerow([subject, task, frame, *map(text, row)])
 
 
 def run_units(write: Callable[[Unit], Result], units: Sequence[Unit], jobs: int) -> Iterator[Result]:

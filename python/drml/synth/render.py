@@ -29,6 +29,7 @@ def render(
     width: int = DEFAULT_WIDTH,
     height: int | None = None,
     jaw: bool = False,
+    landmark_errors: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw one face.
 
@@ -46,6 +47,8 @@ def render(
         Height of the image; by default in BP4D's proportions, 1040x1392.
     jaw : bool
         Return 66 landmarks, with 17 of the jaw before the 49.
+    landmark_errors : ndarray of shape (49, 2), optional
+        Errors of the 49 landmarks in face millimetres; by default those of a careful annotator are drawn.
 
     Returns
     -------
@@ -78,7 +81,8 @@ def render(
     image = cv2.GaussianBlur(image, (0, 0), max(0.3, view.blur * camera.portrait / DEFAULT_WIDTH))
     image = _add_noise(image, view)
 
-    points = shape.landmarks() + rng.normal(0, _LANDMARK_NOISE, (49, 2))
+    errors = rng.normal(0, _LANDMARK_NOISE, (49, 2)) if landmark_errors is None else landmark_errors
+    points = shape.landmarks() + errors
     if jaw:
         points = np.concatenate([shape.jaw() + rng.normal(0, _LANDMARK_NOISE, (17, 2)), points])
     return image, camera.project(points)
