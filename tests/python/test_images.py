@@ -10,6 +10,7 @@ from PIL import Image
 import bp4d_factory as factory
 from drml.data.readers.images import load_bgr
 from drml.io.errors import UserError
+from drml.io.image_headers import is_cut_image
 
 BGR = factory.picture("image")
 RGB = Image.fromarray(BGR[:, :, ::-1])
@@ -94,8 +95,8 @@ def test_broken_files_are_refused_by_name(tmp_path: Path, capfd: pytest.CaptureF
         jpeg[:20]: "truncated",
         b"\xff\xd8": "truncated",
         b"\xff\xd8" + b"\x00" * 100: "truncated",
-        png[: len(png) // 2]: "cannot be decoded",
-        png[:30]: "cannot be decoded",
+        png[: len(png) // 2]: "the PNG is truncated",
+        png[:30]: "the PNG is truncated",
         b"just words, no picture": "cannot be decoded",
         bytes(1000): "cannot be decoded",
     }
@@ -113,3 +114,24 @@ def test_missing_files_and_folders(tmp_path: Path) -> None:
         load_bgr(tmp_path / "none.jpg")
     with pytest.raises(UserError, match="cannot be read"):
         load_bgr(tmp_path)
+
+
+def _camera_jpeg(image: np.ndarray) -> bytes:
+    """A JPEG whose header holds a small one, as cameras write them."""
+    jpeg, small = (bytes(cv2.imencode(".jpg", size)[1]) for size in (image, image[::4, ::4]))
+    body = b"Exif\0\0" + small
+    return jpeg[:2] + b"\xff\xe1" + (len(body) + 2).to_bytes(2, "big") + body + jpeg[2:]
+
+
+def test_truncated_images_are_seen_and_what_follows_the_end_is_not() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (64, 48, 3), np.uint8)
+    jpeg, png, bmp = (bytes(cv2.imencode(kind, image)[1]) for kind in (".jpg", ".png", ".bmp"))
+    progressive = bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1])[1])
+    camera = _camera_jpeg(image)
+    assert not any(is_cut_image(whole) for whole in (jpeg, png, bmp, progressive, camera, b"", b"no image"))
+    for whole in (jpeg, png, progressive, camera):
+        assert not is_cut_image(whole + b"a maker's data")
+        assert not is_cut_image(whole + camera[:3000])  # as of an MPO
+        for share in (0.01, 0.3, 0.6, 0.9):
+            assert is_cut_image(whole[: max(10, int(len(whole) * share))]), share
+        assert is_cut_image(whole[:-1])

@@ -30,7 +30,7 @@ from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 from drml.data.lmdb import check_lmdb, read_lmdb
 from drml.data.manifest import LMDB_SUFFIX, Manifest, manifest_path, read_manifest
 from drml.io.errors import UserError
-from drml.io.image_headers import is_cut_jpeg
+from drml.io.image_headers import is_cut_image
 from drml.io.opencv import decode_image
 
 __all__ = [
@@ -151,7 +151,7 @@ def _labels(values: Sequence[int], where: str) -> NDArray[np.int8]:
 def _decode(data: bytes, where: str) -> NDArray[np.uint8]:
     """Decode an image to BGR as the `MultiLabelData` layer does; error messages begin with `where`."""
     try:
-        image = None if is_cut_jpeg(data) else decode_image(data)
+        image = None if is_cut_image(data) else decode_image(data)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     if image is None:

@@ -13,11 +13,12 @@ from PIL import Image
 from drml.io.errors import UserError
 from drml.io.limits import IMAGE_PIXELS, IMAGE_SIDE
 
-__all__ = ["check_pixels", "image_size", "is_cut_jpeg", "jpeg_components"]
+__all__ = ["check_pixels", "image_size", "is_cut_image", "jpeg_components"]
 
 _JPEG = b"\xff\xd8"
 _PNG = b"\x89PNG"
 _PAM = b"P7"
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # of a JPEG: one that begins a segment, or the end
 _JPEG_2000 = b"\xff\x4f\xff\x51"  # where a code stream begins, bare or inside of a .jp2 file
 
 # The formats of OpenCV's that Pillow knows too. OpenCV also reads PAM, which is parsed here, and Radiance
@@ -116,12 +117,39 @@ def _code_stream_size(data: bytes) -> tuple[int, int]:
     return width, height
 
 
-def is_cut_jpeg(data: bytes) -> bool:
-    """Whether the data are a truncated JPEG: OpenCV may fill the rest with grey without an error."""
-    if data[:2] != _JPEG:
-        return False
-    scan = _jpeg_header(data).scan
-    return not scan or data.find(b"\xff\xd9", scan) < 0
+def is_cut_image(data: bytes) -> bool:
+    """Whether the data are a truncated JPEG or PNG: OpenCV may fill the rest with grey without an error.
+
+    A JPEG's end marker comes behind its last scan: a thumbnail in its header has one of its own, which is not
+    asked. A PNG ends with the chunk IEND. What follows the end (a second picture of an MPO, a maker's data)
+    does not count.
+    """
+    if data[:2] == _JPEG:
+        return _is_cut_jpeg(data)
+    return data[:8] == _PNG + b"\r\n\x1a\n" and _is_cut_png(data)
+
+
+def _is_cut_jpeg(data: bytes) -> bool:
+    scanned = False
+    at = 2
+    # From marker to marker. Coded data hold none: their byte FF is followed by 00, or by a restart.
+    while (found := _MARKER.search(data, at)) is not None:
+        marker, at = data[found.end() - 1], found.end()
+        if marker == 0xD9:
+            return not scanned
+        scanned = scanned or marker == 0xDA
+        at += max(2, int.from_bytes(data[at : at + 2], "big"))
+    return True
+
+
+def _is_cut_png(data: bytes) -> bool:
+    at = 8
+    while at + 12 <= len(data):  # length, type and checksum of a chunk
+        end = at + 12 + int.from_bytes(data[at : at + 4], "big")
+        if end <= len(data) and data[at + 4 : at + 8] == b"IEND":
+            return False
+        at = end
+    return True
 
 
 def jpeg_components(data: bytes) -> int:
@@ -130,12 +158,11 @@ def jpeg_components(data: bytes) -> int:
 
 
 class _JpegHeader(NamedTuple):
-    """What a JPEG's segments say; `scan` is where the scan data begin (0: never)."""
+    """What a JPEG's segments say."""
 
     components: int
     width: int
     height: int
-    scan: int
 
 
 def _jpeg_header(data: bytes) -> _JpegHeader:
@@ -144,7 +171,7 @@ def _jpeg_header(data: bytes) -> _JpegHeader:
     at = 2
     while at + 4 <= len(data):
         if data[at] != 0xFF:
-            return _JpegHeader(components, width, height, 0)
+            return _JpegHeader(components, width, height)
         marker = data[at + 1]
         if marker == 0xFF:  # fill byte
             at += 1
@@ -158,7 +185,7 @@ def _jpeg_header(data: bytes) -> _JpegHeader:
             components = data[at + 9]
             height = max(height, int.from_bytes(data[at + 5 : at + 7], "big"))
             width = max(width, int.from_bytes(data[at + 7 : at + 9], "big"))
-        at += 2 + length
         if marker == 0xDA:
-            return _JpegHeader(components, width, height, min(at, len(data)))
-    return _JpegHeader(components, width, height, 0)
+            break
+        at += 2 + length
+    return _JpegHeader(components, width, height)

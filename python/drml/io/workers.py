@@ -8,7 +8,9 @@ that `multiprocessing` spawns first imports the script that was started: without
 
 from __future__ import annotations
 
+import multiprocessing
 import multiprocessing.context
+import os
 import sys
 import threading
 import types
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 
-__all__ = ["WORKER_ENDED", "WorkerPool"]
+__all__ = ["WORKER_ENDED", "WorkerPool", "end_with_parent"]
 
 WORKER_ENDED = (
     "a worker process ended unexpectedly (killed, perhaps for want of memory); try fewer jobs with --jobs"
@@ -62,4 +64,25 @@ class WorkerPool(ProcessPoolExecutor):
     """
 
     def __init__(self, jobs: int, *, initializer: Callable[[], object] | None = None) -> None:
-        super().__init__(jobs, mp_context=_Context(), initializer=initializer)
+        super().__init__(jobs, mp_context=_Context(), initializer=_begin, initargs=(initializer,))
+
+
+def end_with_parent() -> None:
+    """Let this worker end when the process that started it is gone, killed perhaps.
+
+    Nobody else would end it, and it keeps the output of that process open.
+    """
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent:
+        parent.join()
+        os._exit(1)
+
+
+def _begin(initializer: Callable[[], object] | None) -> None:
+    end_with_parent()
+    if initializer:
+        initializer()

@@ -20,6 +20,7 @@ import numpy as np
 from drml.data.labels import ALL_AUS
 from drml.io.errors import UserError
 from drml.io.files import making
+from drml.io.workers import end_with_parent
 
 __all__ = [
     "NOTE",
@@ -192,3 +193,4 @@ def _init_worker() -> None:
     # Ctrl-C reaches every process of the terminal; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with_parent()

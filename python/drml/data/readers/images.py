@@ -11,7 +11,7 @@ import numpy as np
 from drml.data.readers.video import VideoFrame, VideoReader
 from drml.io import limits
 from drml.io.errors import UserError
-from drml.io.image_headers import is_cut_jpeg, jpeg_components
+from drml.io.image_headers import is_cut_image, jpeg_components
 from drml.io.opencv import decode_image
 
 __all__ = ["ImageReader", "decode_bgr", "load_bgr", "numbered"]
@@ -127,8 +127,8 @@ def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
     """Decode the bytes of an image file as :func:`load_bgr` does; messages do not name the file."""
     if not data:
         raise UserError("the image has zero bytes")
-    if is_cut_jpeg(data):
-        raise UserError("the JPEG is truncated")
+    if is_cut_image(data):
+        raise UserError("the JPEG is truncated" if data[:2] == b"\xff\xd8" else "the PNG is truncated")
     image = decode_image(data, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise UserError(
