@@ -158,6 +158,7 @@ set(CAFFE_ENGINE_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/engines/blocked_tensor.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/factory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/im2col.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/isa.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/large_memory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/sgd.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/switch.cpp")
@@ -171,12 +172,12 @@ if(ONEDNN_FOUND)
     "${CMAKE_CURRENT_LIST_DIR}/engines/onednn.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/pooling.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/region.cpp"
-    "${CMAKE_CURRENT_LIST_DIR}/engines/region_passes.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/relu.cpp")
   target_compile_definitions(caffe_settings INTERFACE USE_ONEDNN)
   target_include_directories(caffe_settings SYSTEM INTERFACE "${ONEDNN_INCLUDE_DIR}")
   target_link_libraries(caffe_settings INTERFACE "${ONEDNN_LIBRARY}")
 endif()
+include("${CMAKE_CURRENT_LIST_DIR}/kernels.cmake")
 
 # Exact resume, whole files, and the watch over the loss.
 set(CAFFE_TRAINING_SOURCES

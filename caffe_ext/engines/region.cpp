@@ -257,9 +257,9 @@ void EngineRegion::Normalize(int g, int first, int images, const Maps& maps,
   float* source = work->source.Get(size_t(images) * blocks * block_ * patch.area());
   for (int k = 0; k < blocks; ++k) {
     const int c = k * block_;
-    caffe_ext::NormalizePatch(block_, Maps::In(maps.bottom, patch, k, first, images),
-                              &work->mean[c], &work->slope[c], &work->shift[c],
-                              Local(source, patch, block_, blocks, k, images));
+    Passes().normalize(block_, Maps::In(maps.bottom, patch, k, first, images), &work->mean[c],
+                       &work->slope[c], &work->shift[c],
+                       Local(source, patch, block_, blocks, k, images));
   }
 }
 
@@ -270,8 +270,8 @@ void EngineRegion::ForwardPatch(int g, const Maps& maps, Workspace* work) {
   if (UsesBatchStatistics()) {
     const int at = geometry_.channel_offset(g);
     for (int k = 0; k < in_blocks; ++k) {
-      caffe_ext::MeasurePatch(block_, Maps::In(maps.bottom, patch, k, 0, geometry_.num),
-                              &work->mean[k * block_], &work->variance[k * block_]);
+      Passes().measure(block_, Maps::In(maps.bottom, patch, k, 0, geometry_.num),
+                       &work->mean[k * block_], &work->variance[k * block_]);
     }
     for (int c = 0; c < geometry_.channels; ++c) {
       mean_.mutable_cpu_data()[at + c] = work->mean[c];
@@ -313,9 +313,9 @@ void EngineRegion::ForwardPatch(int g, const Maps& maps, Workspace* work) {
           Local<const float>(target, patch, block_, out_blocks, k, images);
       const PatchRows top = Maps::Out(maps.top, patch, k, first, images);
       if (identity_) {
-        AddPatch(block_, Maps::In(maps.bottom, patch, k, first, images), result, top);
+        Passes().add(block_, Maps::In(maps.bottom, patch, k, first, images), result, top);
       } else {
-        CopyPatch(block_, result, top);
+        Passes().copy(block_, result, top);
       }
     }
   }
@@ -391,10 +391,10 @@ void EngineRegion::SetBottomDiff(int g, const Maps& maps, Workspace* work) const
     if (identity_) {
       top_diff = Maps::In(maps.top_diff, patch, k, 0, num);
     }
-    FinishDiff(block_, Maps::In(maps.bottom, patch, k, 0, num),
-               Local<const float>(work->diff.Get(0), patch, block_, blocks, k, num), top_diff,
-               &work->mean[c], &work->slope[c], &work->diff_mean[c], &work->diff_slope[c],
-               Maps::Out(maps.bottom_diff, patch, k, 0, num));
+    Passes().finish_diff(block_, Maps::In(maps.bottom, patch, k, 0, num),
+                         Local<const float>(work->diff.Get(0), patch, block_, blocks, k, num),
+                         top_diff, &work->mean[c], &work->slope[c], &work->diff_mean[c],
+                         &work->diff_slope[c], Maps::Out(maps.bottom_diff, patch, k, 0, num));
   }
 }
 
@@ -416,8 +416,8 @@ void EngineRegion::BackwardPatch(int g, const Maps& maps, Workspace* work) {
     const Kernel& kernel = KernelOf(patch, images);
     float* target = work->target.Get(size_t(images) * out_blocks * block_ * patch.area());
     for (int k = 0; k < out_blocks; ++k) {
-      CopyPatch(block_, Maps::In(maps.top_diff, patch, k, first, images),
-                Local(target, patch, block_, out_blocks, k, images));
+      Passes().copy(block_, Maps::In(maps.top_diff, patch, k, first, images),
+                    Local(target, patch, block_, out_blocks, k, images));
     }
     const memory top_diff = onednn::Memory(kernel.target, target);
     Normalize(g, first, images, maps, work);
@@ -456,11 +456,11 @@ void EngineRegion::BackwardPatch(int g, const Maps& maps, Workspace* work) {
                                     {DNNL_ARG_SCRATCHPAD, work->Scratchpad(kernel.data_desc)}});
       for (int k = 0; k < in_blocks; ++k) {
         const int c = k * block_;
-        MaskDiff(block_, Maps::In(maps.bottom, patch, k, first, images),
-                 Local<const float>(work->source.Get(0), patch, block_, in_blocks, k, images),
-                 &work->mean[c], &work->inv_std[c],
-                 Local(group_diff, patch, block_, in_blocks, k, images), &work->sum[c],
-                 &work->dot[c]);
+        Passes().mask_diff(
+            block_, Maps::In(maps.bottom, patch, k, first, images),
+            Local<const float>(work->source.Get(0), patch, block_, in_blocks, k, images),
+            &work->mean[c], &work->inv_std[c],
+            Local(group_diff, patch, block_, in_blocks, k, images), &work->sum[c], &work->dot[c]);
       }
     }
   }

@@ -1,11 +1,10 @@
+// The passes over one patch of the Region layer: see engines/region_passes.hpp.
 #include "engines/region_passes.hpp"
 
-#include <algorithm>
-
-#include "engines/clones.hpp"
+#include "engines/kernels/vector.hpp"
 
 namespace caffe_ext {
-
+namespace CAFFE_EXT_ISA {
 namespace {
 
 // Each row is summed in float, B lanes wide, and the rows in double: a row is too short for the
@@ -60,7 +59,8 @@ CAFFE_EXT_INLINE void Measure(const ConstPatchRows& x, float* mean, float* varia
   for (int c = 0; c < B; ++c) {
     const double offset = sum[c] / values;
     mean[c] = shift[c] + offset;
-    variance[c] = std::max(0., square[c] / values - offset * offset);
+    const double square_mean = square[c] / values - offset * offset;
+    variance[c] = square_mean > 0 ? square_mean : 0;
   }
 }
 
@@ -74,7 +74,8 @@ CAFFE_EXT_INLINE void Normalize(const ConstPatchRows& x, const float* mean, cons
       FetchAhead<0>(B, x, n, y);
       for (int i = 0; i < x.width; ++i) {
         for (int c = 0; c < B; ++c) {
-          to[i * B + c] = std::max(0.f, (from[i * B + c] - mean[c]) * slope[c] + shift[c]);
+          const float y = (from[i * B + c] - mean[c]) * slope[c] + shift[c];
+          to[i * B + c] = y > 0 ? y : 0;
         }
       }
     }
@@ -139,20 +140,15 @@ CAFFE_EXT_INLINE void Finish(const ConstPatchRows& x, const ConstPatchRows& d,
   }
 }
 
-}  // namespace
-
-CAFFE_EXT_CLONES
 void MeasurePatch(int block, const ConstPatchRows& x, float* mean, float* variance) {
   block == 16 ? Measure<16>(x, mean, variance) : Measure<8>(x, mean, variance);
 }
 
-CAFFE_EXT_CLONES
 void NormalizePatch(int block, const ConstPatchRows& x, const float* mean, const float* slope,
                     const float* shift, const PatchRows& z) {
   block == 16 ? Normalize<16>(x, mean, slope, shift, z) : Normalize<8>(x, mean, slope, shift, z);
 }
 
-CAFFE_EXT_CLONES
 void AddPatch(int block, const ConstPatchRows& x, const ConstPatchRows& o, const PatchRows& y) {
   for (int n = 0; n < x.images; ++n) {
     for (int row = 0; row < x.height; ++row) {
@@ -170,19 +166,18 @@ void CopyPatch(int block, const ConstPatchRows& x, const PatchRows& y) {
     for (int row = 0; row < x.height; ++row) {
       const float* from = x.row(n, row);
       FetchAhead<0>(block, x, n, row);
-      std::copy(from, from + x.width * block, y.row(n, row));
+      float* to = y.row(n, row);
+      for (int i = 0; i < x.width * block; ++i) to[i] = from[i];
     }
   }
 }
 
-CAFFE_EXT_CLONES
 void MaskDiff(int block, const ConstPatchRows& x, const ConstPatchRows& z, const float* mean,
               const float* inv_std, const PatchRows& d, double* sum, double* dot) {
   block == 16 ? Mask<16>(x, z, mean, inv_std, d, sum, dot)
               : Mask<8>(x, z, mean, inv_std, d, sum, dot);
 }
 
-CAFFE_EXT_CLONES
 void FinishDiff(int block, const ConstPatchRows& x, const ConstPatchRows& d,
                 const ConstPatchRows& t, const float* mean, const float* slope,
                 const float* diff_mean, const float* diff_slope, const PatchRows& dx) {
@@ -190,4 +185,10 @@ void FinishDiff(int block, const ConstPatchRows& x, const ConstPatchRows& d,
               : Finish<8>(x, d, t, mean, slope, diff_mean, diff_slope, dx);
 }
 
+}  // namespace
+
+const RegionPasses region_passes = {MeasurePatch, NormalizePatch, AddPatch,
+                                    CopyPatch,    MaskDiff,       FinishDiff};
+
+}  // namespace CAFFE_EXT_ISA
 }  // namespace caffe_ext

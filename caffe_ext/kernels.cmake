@@ -1,0 +1,22 @@
+# The engine's kernels, compiled once per instruction set and chosen at run time: engines/isa.hpp tells how to add one.
+set(CAFFE_KERNELS
+  "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/region_passes.cpp")
+
+# What engines/isa.cpp asks the processor for.
+set(_v3_flags -mavx2 -mfma -mbmi -mbmi2)
+set(_v4_flags ${_v3_flags} -mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl -mprefer-vector-width=512)
+
+# caffe_add_kernels(SET LANES FLAG...): all kernels for one set.
+function(caffe_add_kernels set lanes)
+  caffe_add_objects(caffe_kernels_${set} ${CAFFE_KERNELS})
+  target_compile_options(caffe_kernels_${set} PRIVATE ${ARGN})
+  target_compile_definitions(caffe_kernels_${set} PRIVATE CAFFE_EXT_ISA=${set} CAFFE_EXT_LANES=${lanes})
+  set_target_properties(caffe_kernels_${set} PROPERTIES CXX_STANDARD 17)
+endfunction()
+
+# Vectors wider than a register are never passed from function to function.
+caffe_add_kernels(generic 8 -Wno-psabi)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64|amd64)$")
+  caffe_add_kernels(v3 8 ${_v3_flags})
+  caffe_add_kernels(v4 16 ${_v4_flags})
+endif()
