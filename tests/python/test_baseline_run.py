@@ -18,10 +18,10 @@ from drml.data import registration
 from drml.data.landmark_files import read_landmarks
 from drml.data.lmdb import read_lmdb
 from drml.data.manifest import read_manifest
-from drml.data.prepare import prepare
+from drml.data.prepare import Sampling, prepare
 from drml.evaluation import metrics
 from drml.experiments import sift as sift_module
-from drml.experiments.baseline import run_baseline
+from drml.experiments.baseline import ESTIMATORS, run_baseline
 from drml.experiments.patch_maps import draw_map, write_maps
 from drml.experiments.sift import sift, sift_features
 from drml.io.errors import UserError
@@ -267,6 +267,35 @@ def test_the_command_from_fold_to_scores(
     write_report(tmp_path / "r.html", scores_json=out / "scores.json", predictions=out / "predictions.csv")
     page = (tmp_path / "r.html").read_text()
     assert "drml baseline lsvm --data" in page and "features: SIFT" in page
+
+
+def test_kept_labels_do_not_change_the_fit(prepared: Path, tmp_path: Path) -> None:
+    """Each AU is fitted to the labels drawn for it, whether the data keep the others or not."""
+    models: dict[tuple[str, str], Any] = {}
+    for unsampled in ("mask", "keep"):
+        sampling = Sampling(positives=2, negatives=2, unsampled=unsampled)
+        root = prepared.parents[1] / "BP4D"
+        prepare("bp4d", root, tmp_path / unsampled, folds=(1,), sampling=sampling, **QUIET)
+        fold = tmp_path / unsampled / "fold1"
+        options: dict[str, Any] = {
+            "lsvm": {"Cs": (0.01, 0.1)},
+            "apl": {"lambdas": 1e-2},
+            "jpml": {"alphas": 1e-2, "betas1": 1e-3, "betas2": 1e-3, "max_outer": 2},
+        }
+        for method, params in options.items():
+            out = tmp_path / f"{method}_{unsampled}"
+            run_baseline(method, fold, out, tol=1e-2, **params, **QUIET)
+            models[method, unsampled] = ESTIMATORS[method].load(out / "model.npz")
+            note = json.loads((out / "fit.json").read_text())
+            summary = json.loads((tmp_path / unsampled / "summary.json").read_text())
+            drawn = summary["folds"]["1"]["train"]["sampling"]
+            for au, count in note["labels"].items():
+                for kind in ("positives", "negatives"):
+                    assert count[kind] == drawn[kind][au]["drawn"] <= 2 * 2 * 6
+        assert drawn["labels"]["share"] < 0.8
+    for method in options:
+        np.testing.assert_array_equal(models[method, "mask"].coef_, models[method, "keep"].coef_)
+        np.testing.assert_array_equal(models[method, "mask"].intercept_, models[method, "keep"].intercept_)
 
 
 def test_jpml_tells_its_objective(fold: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -114,7 +114,9 @@ def test_the_page_says_what_the_reader_must_know(done: Setup) -> None:
         "seed 3",
         "quick schedule",
         "- Labels: BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
-        "per AU and video up to 100 with it and 200 without; validation, test: all",
+        "for each AU and video, up to 100 with it and up to 200 without it; labels of AUs for which a frame"
+        " was not drawn are unknown. Validation, test: all.",
+        "- Drawn for training: ",
         "pixels: mean image taken off, times 0.02",
         "features: SIFT",
     ):

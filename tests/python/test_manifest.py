@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from drml.data.manifest import Row, manifest_path, read_manifest, write_manifest
+from drml.data.manifest import Row, manifest_path, read_aus, read_manifest, write_manifest
 from drml.io.errors import UserError
 
 ROWS = [
@@ -24,6 +24,27 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert list(manifest.rows.items()) == [(row.key, row) for row in ROWS]
 
 
+def test_the_labels_that_were_drawn_are_known_also_where_all_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "train.csv"
+    rows = [
+        Row("0_a", "a.jpg", "F001", "T1", "7", (1, -1), (12,)),
+        Row("1_b", "b.jpg", "F001", "T1", "3", (1, 0), (4,)),
+        Row("2_c", "c.jpg", "F001", "T1", "4", (1, 1), (4, 12)),
+        Row("3_d", "d.jpg", "F001", "T1", "5", (1, 1), ()),
+    ]
+    write_manifest(path, (4, 12), rows, with_draw=True)
+    assert path.read_text().splitlines()[0] == "key,source,subject,task,frame,AU4,AU12,drawn"
+    manifest = read_manifest(path)
+    assert manifest.aus == read_aus(path) == (4, 12)
+    assert list(manifest.rows.values()) == rows
+    assert manifest.drawn_labels(manifest.rows).tolist() == [[0, -1], [1, 0], [1, 1], [0, 0]]
+    assert manifest.drawn_labels(["2_c"]).tolist() == [[1, 1]]
+    assert manifest.drawn_labels([]).shape == (0, 2)
+    # Without the column, all known labels were drawn.
+    write_manifest(path, (4, 12), ROWS)
+    assert read_manifest(path).drawn_labels([row.key for row in ROWS]).tolist() == [[1, -1], [0, 1]]
+
+
 def test_it_lies_beside_its_lmdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert manifest_path(Path("fold1/val_lmdb")) == Path("fold1/val.csv")
     (tmp_path / "test_lmdb").mkdir()
@@ -32,6 +53,7 @@ def test_it_lies_beside_its_lmdb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 HEADER = "key,source,subject,task,frame,AU1\n"
+DRAWN = HEADER.replace("AU1", "AU1,drawn")
 
 
 @pytest.mark.parametrize(
@@ -46,6 +68,11 @@ HEADER = "key,source,subject,task,frame,AU1\n"
         (HEADER + "a,b,c,d,1,1\na,b,c,d,1\n", "line 3: 5 values, the header has 6"),
         (HEADER + "a,b,c,d,1,9\n", "line 2: '9' for AU1; labels are -1, 0 and 1"),
         (HEADER + "a,b,c,d,1,\n", "line 2: '' for AU1"),
+        ("key,source,subject,task,frame,drawn\n", "not a manifest"),
+        (HEADER.replace("AU1", "drawn,AU1"), "not a manifest"),
+        (DRAWN + "a,b,c,d,1,1\n", "line 2: 6 values, the header has 7"),
+        (DRAWN + "a,b,c,d,1,1,2\n", "line 2: '2' in the column drawn; give AUs whose label is known"),
+        (DRAWN + "a,b,c,d,1,0,1\n", "line 2: '1' in the column drawn"),
     ],
 )
 def test_faults_of_manifests(tmp_path: Path, text: str, said: str) -> None:

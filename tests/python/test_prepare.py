@@ -18,17 +18,23 @@ from PIL import Image
 
 import bp4d_factory as factory
 import drml
+from drml import cli
 from drml.data import registration
 from drml.data.landmark_files import read_landmarks
 from drml.data.lmdb import read_lmdb, read_mean
+from drml.data.manifest import read_manifest
 from drml.data.prepare import Encoding, Sampling, prepare
 from drml.data.readers import bp4d
 from drml.data.readers.folds import BP4D_FOLDS
 from drml.data.readers.kinds import DATA_SETS
 from drml.data.recipe import TrainingRecipe, read_data_recipe
+from drml.data.split import load_split
 from drml.data.verify import verify
+from drml.experiments.protocol import describe
 from drml.experiments.settings import data_digest
 from drml.io.errors import UserError
+from drml.report.data import data_section
+from drml.report.origin import _commands
 from drml.synth import write_bp4d
 
 QUIET: dict[str, Any] = {"jobs": 1, "progress": False}
@@ -46,7 +52,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("out") / "drml"
-    return out, prepare("bp4d", root, out, sampling=Sampling(**FEW), **QUIET)
+    return out, prepare("bp4d", root, out, sampling=Sampling(**FEW, unsampled="keep"), **QUIET)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -143,7 +149,7 @@ def test_manifests_and_the_digest_do_not_depend_on_where_the_data_are(
     monkeypatch.chdir(tmp_path / "mounted")
     # Once by an absolute path, once by one relative to the working directory.
     out, other = prepared[0], tmp_path / "other"
-    summary = prepare("bp4d", "set", other, folds=(1,), sampling=Sampling(**FEW), **QUIET)
+    summary = prepare("bp4d", "set", other, folds=(1,), sampling=Sampling(**FEW, unsampled="keep"), **QUIET)
     assert summary["root"] == str(elsewhere)
     for split in SPLITS:
         manifest = (other / f"fold1/{split}.csv").read_bytes()
@@ -163,7 +169,12 @@ def test_the_recipe_describes_the_data(prepared: tuple[Path, dict[str, Any]]) ->
     assert (recipe.data.name, recipe.data.split) == ("BP4D", "fold 2 of 3")
     assert recipe.data.digest == hashlib.sha256((out / "fold2/train.csv").read_bytes()).hexdigest()
     assert recipe.data.records == summary["folds"]["2"]["train"]["images"]
-    assert recipe.data.sampling is not None
+    drawn = summary["folds"]["2"]["train"]["sampling"]
+    assert recipe.data.sampling == (
+        "for each AU and video, up to 1 with it and up to 0 without it; labels of AUs for which a frame was"
+        f" not drawn are kept; seed 0; drawn: {drawn['frames']['drawn']} of {drawn['frames']['of']} frames,"
+        f" {drawn['labels']['drawn']} of {drawn['labels']['of']} labels"
+    )
     assert recipe.program[0] == f"drml {drml.__version__} (data)"
     assert recipe.training == TrainingRecipe() and recipe.threshold == ()
 
@@ -218,7 +229,9 @@ def test_the_mean_image_is_that_of_the_training_set(prepared: tuple[Path, dict[s
 
 def test_processes_change_nothing(root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path) -> None:
     out, summary = prepared
-    again = prepare("bp4d", root, tmp_path / "o", jobs=2, progress=False, sampling=Sampling(**FEW))
+    again = prepare(
+        "bp4d", root, tmp_path / "o", jobs=2, progress=False, sampling=Sampling(**FEW, unsampled="keep")
+    )
     assert contents(tmp_path / "o") == contents(out)
     for file in (*out.glob("fold*/mean.binaryproto"), *out.glob("fold*/*_landmarks.npz")):
         assert (tmp_path / "o" / file.relative_to(out)).read_bytes() == file.read_bytes()
@@ -229,18 +242,20 @@ def test_the_seed_changes_samples_and_order(
     root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
     out, _ = prepared
-    prepare("bp4d", root, tmp_path / "o", folds=(2,), sampling=Sampling(**FEW, seed=5), **QUIET)
+    prepare(
+        "bp4d", root, tmp_path / "o", folds=(2,), sampling=Sampling(**FEW, seed=5, unsampled="keep"), **QUIET
+    )
     assert [path.name for path in (tmp_path / "o").glob("fold*")] == ["fold2"]
     one, other = contents(out), contents(tmp_path / "o")
     assert one["fold2/train_lmdb"] != other["fold2/train_lmdb"]
     assert one["fold2/test_lmdb"] == other["fold2/test_lmdb"]
 
 
-def test_unsampled_labels_can_be_masked(
+def test_labels_that_were_not_drawn_are_unknown_unless_they_are_kept(
     root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
-    out, _ = prepared
-    prepare("bp4d", root, tmp_path / "o", folds=(1,), sampling=Sampling(**FEW, unsampled="mask"), **QUIET)
+    out, summary = prepared
+    made = prepare("bp4d", root, tmp_path / "o", folds=(1,), sampling=Sampling(**FEW), **QUIET)
     kept, masked = contents(out), contents(tmp_path / "o")
     assert kept["fold1/test_lmdb"] == masked["fold1/test_lmdb"]
     assert kept["fold1/val_lmdb"] == masked["fold1/val_lmdb"]
@@ -253,7 +268,74 @@ def test_unsampled_labels_can_be_masked(
         (key[9:16], value) for key, _, labels in masked["fold1/train_lmdb"] for value in labels[:1]
     )
     assert all(count == 1 and value == 1 for (_, value), count in by_video.items() if value)
-    assert verify(tmp_path / "o/fold1/train_lmdb")["records"] == len(pairs)
+    # The counts are those of the labels that are left, wherever they are counted.
+    counted = verify(tmp_path / "o/fold1/train_lmdb")
+    assert counted["records"] == len(pairs)
+    train = made["folds"]["1"]["train"]
+    _, labels, _ = load_split(tmp_path / "o/fold1", "train")
+    for column, au in enumerate(factory.BP4D_AUS):
+        known = np.count_nonzero(labels[:, column])
+        assert counted["present"][f"AU{au}"] == train["known"][f"AU{au}"] == known
+        assert train["sampling"]["positives"][f"AU{au}"]["drawn"] == known
+        assert train["sampling"]["negatives"][f"AU{au}"]["drawn"] == 0
+    assert train["sampling"]["labels"]["drawn"] == np.count_nonzero(labels)
+    assert train["sampling"]["frames"]["drawn"] == len(labels)
+    assert train["sampling"]["frames"]["of"] == 2 * FRAMES * len(train["subjects"])
+    # The kept labels come with the record of the draw, which is the same.
+    assert train["sampling"] == summary["folds"]["1"]["train"]["sampling"]
+    kept_rows, masked_rows = (read_manifest(folder / "fold1/train.csv") for folder in (out, tmp_path / "o"))
+    np.testing.assert_array_equal(kept_rows.drawn_labels(kept_rows.rows), labels)
+    np.testing.assert_array_equal(masked_rows.drawn_labels(masked_rows.rows), labels)
+    assert verify(out / "fold1/train_lmdb")["records"] == len(pairs)
+    header = (out / "fold1/test.csv").read_text().splitlines()[0]
+    assert "drawn" not in header and "drawn" not in (tmp_path / "o/fold1/train.csv").read_text()
+
+
+def test_all_frames_and_labels_train_if_nothing_is_sampled(root: Path, tmp_path: Path) -> None:
+    arguments = ["prepare", "bp4d", str(root), str(tmp_path / "o"), "--folds", "1", "--all-frames", "-q"]
+    assert cli.main([*arguments, "--jobs", "1"]) == 0
+    summary = json.loads((tmp_path / "o/summary.json").read_text())
+    train = summary["folds"]["1"]["train"]
+    records = {record.key: record for record in bp4d.read(root).records}
+    for key, _, labels in read_lmdb(tmp_path / "o/fold1/train_lmdb"):
+        assert list(labels) == records[key[9:]].labels.tolist()
+    assert train["images"] == train["sampling"]["frames"]["of"] == 2 * FRAMES * len(train["subjects"])
+    assert train["sampling"]["labels"]["share"] == 1
+    assert "drawn" not in (tmp_path / "o/fold1/train.csv").read_text()
+    assert describe(tmp_path / "o")[2].startswith("Training frames: all frames. Validation, test: all.")
+    command = _commands({"model": "m", "folds": [], "options": {}}, summary, None, "o")[0]
+    assert " --all-frames" in command and "--positives" not in command
+    with pytest.raises(SystemExit):
+        cli.main([*arguments, "--overwrite", "--positives", "5"])
+
+
+def test_captions_and_reports_say_what_was_drawn(
+    root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    out, summary = prepared
+    lines = describe(out)
+    assert lines[2].startswith(
+        "Training frames: for each AU and video, up to 1 with it and up to 0 without it; labels of AUs for"
+        " which a frame was not drawn are kept. Validation, test: all."
+    )
+    found = [fold["train"]["sampling"] for fold in summary["folds"].values()]
+    drawn, of = (sum(one["labels"][name] for one in found) for name in ("drawn", "of"))
+    assert f" frames and {drawn:,} of {of:,} ({round(100 * drawn / of)}%) labels." in lines[3]
+    with_au, of = (sum(one["positives"]["AU12"][name] for one in found) for name in ("drawn", "of"))
+    assert f"AU12 {round(100 * with_au / of)}/0," in lines[4]
+    page = data_section(summary).body
+    assert (
+        "labels of AUs for which a frame was not drawn are kept" in page
+        and "Labels drawn for training, fold 1" in page
+    )
+    one = found[0]["positives"]["AU12"]
+    assert f"{one['drawn']} of {one['of']}" in page
+    # Data of an older version, whose manifests do not have the draw.
+    for fold in summary["folds"].values():
+        fold["train"] = {name: value for name, value in fold["train"].items() if name != "sampling"}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    assert "did not record which labels were drawn" in describe(tmp_path)[3]
+    assert "Labels drawn for training" not in data_section(summary).body
 
 
 def test_png_other_sizes_aus_and_no_validation(root: Path, tmp_path: Path) -> None:
@@ -393,7 +475,7 @@ def test_the_data_set_itself_is_never_replaced(root: Path) -> None:
         ({"folds": (1, 1)}, "each once"),
         ({"folds": (4,)}, "fold 4: there are 3 folds"),
         ({"format": "gif"}, "'gif': choose one of jpg, png"),
-        ({"unsampled": "drop"}, "'drop': choose one of keep, mask"),
+        ({"unsampled": "drop"}, "'drop': choose one of mask, keep"),
         ({"positives": -1}, "positives -1: give 0 or more"),
         ({"positives": 0, "negatives": 0}, "there would be no training frames"),
         ({"size": 3}, "size of the faces 3: give 16 to 4096"),
@@ -432,6 +514,8 @@ FULL = """
 import importlib, resource, sys
 from drml.data import prepare
 from drml.io.errors import UserError
+from drml.report.data import data_section
+from drml.report.origin import _commands
 module = importlib.import_module(f"drml.data.{sys.argv[3]}")
 stage = getattr(module, sys.argv[4])
 def full(*args, **options):

@@ -43,7 +43,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def prepared(root: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     out = tmp_path_factory.mktemp("out") / "disfa"
-    return out, prepare("disfa", root, out, sampling=Sampling(positives=2, negatives=1), **QUIET)
+    sampling = Sampling(positives=2, negatives=1, unsampled="keep")
+    return out, prepare("disfa", root, out, sampling=sampling, **QUIET)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -109,7 +110,7 @@ def test_processes_and_sampled_frames_change_nothing(
         folds=(2,),
         jobs=3,
         progress=False,
-        sampling=Sampling(positives=2, negatives=1),
+        sampling=Sampling(positives=2, negatives=1, unsampled="keep"),
     )
     assert again["images"] < summary["images"]
     for name in ("train", "val", "test"):
@@ -139,14 +140,14 @@ def test_manifests_name_the_place_in_the_video(root: Path, prepared: tuple[Path,
 
 
 def test_sampling_is_the_papers_and_of_training_data_alone(root: Path, tmp_path: Path) -> None:
-    summary = prepare("disfa", root, tmp_path / "o", folds=(1,), sampling=Sampling(unsampled="mask"), **QUIET)
+    summary = prepare("disfa", root, tmp_path / "o", folds=(1,), **QUIET)
     assert (summary["options"]["positives"], summary["options"]["negatives"]) == (800, 1600)
     few = prepare(
         "disfa",
         root,
         tmp_path / "few",
         folds=(1,),
-        sampling=Sampling(positives=1, negatives=2, unsampled="mask"),
+        sampling=Sampling(positives=1, negatives=2),
         **QUIET,
     )
     for split in ("val", "test"):

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drml.data.sampling import draw, draw_video, training_labels
+from drml.data.labels import BP4D_AUS
+from drml.data.sampling import (
+    Sampling,
+    count_drawn,
+    describe_sampling,
+    draw,
+    draw_video,
+    training_labels,
+)
 from drml.io.errors import UserError
 
 
@@ -73,14 +82,71 @@ def test_every_frame_is_as_likely() -> None:
     assert np.abs(hits - 200).max() < 61
 
 
-def test_labels_not_drawn_for_stay_or_become_unknown() -> None:
+def test_labels_not_drawn_for_become_unknown_or_stay() -> None:
     labels = np.array([[1, -1], [0, 1]], np.int8)
     drawn = np.array([[True, False], [False, True]])
-    assert training_labels(labels, drawn).tolist() == labels.tolist()
-    masked = training_labels(labels, drawn, "mask")
-    assert masked.tolist() == [[1, 0], [0, 1]] and masked.dtype == np.int8
-    with pytest.raises(UserError, match="'forget': choose one of keep, mask"):
+    assert training_labels(labels, drawn, "keep").tolist() == labels.tolist()
+    for masked in (training_labels(labels, drawn), training_labels(labels, drawn, "mask")):
+        assert masked.tolist() == [[1, 0], [0, 1]] and masked.dtype == np.int8
+    with pytest.raises(UserError, match="'forget': choose one of mask, keep"):
         training_labels(labels, drawn, "forget")
+
+
+def test_long_videos_are_sampled_label_by_label() -> None:
+    """Twelve AUs draw nearly every frame of BP4D's videos; what is sampled are the labels."""
+    rng = np.random.default_rng(0)
+    rates = np.linspace(0.05, 0.6, len(BP4D_AUS))
+    videos, frames = np.repeat(["F001_T1", "F001_T2"], 447), np.tile(np.arange(447), 2)
+    labels = np.where(rng.random((2 * 447, len(BP4D_AUS))) < rates, 1, -1).astype(np.int8)
+    labels[rng.random(labels.shape) < 0.02] = 0
+    drawn = draw(videos.tolist(), frames.tolist(), labels, BP4D_AUS)
+    masked = training_labels(labels, drawn)
+    found = count_drawn(labels, drawn, BP4D_AUS)
+    for column, au in enumerate(BP4D_AUS):
+        for kind, value, most in (("positives", 1, 100), ("negatives", -1, 200)):
+            there = [(labels[videos == video, column] == value).sum() for video in ("F001_T1", "F001_T2")]
+            expected = sum(min(most, count) for count in there)
+            assert (masked[:, column] == value).sum() == expected
+            assert found[kind][f"AU{au}"] == {
+                "drawn": expected,
+                "of": sum(there),
+                "share": round(expected / sum(there), 4),
+            }
+    # Nothing unknown was drawn, and what was not drawn is unknown.
+    assert not (drawn & (labels == 0)).any()
+    np.testing.assert_array_equal(masked != 0, drawn)
+    assert found["labels"]["drawn"] == (masked != 0).sum() and found["labels"]["of"] == (labels != 0).sum()
+    assert found["frames"]["share"] > 0.99 and found["labels"]["share"] < 0.65
+
+
+def test_nothing_to_draw_from_has_no_share() -> None:
+    found = count_drawn(np.zeros((3, 1), np.int8), np.zeros((3, 1), bool), (7,))
+    assert found["positives"]["AU7"] == found["labels"] == {"drawn": 0, "of": 0, "share": None}
+    assert found["frames"] == {"drawn": 0, "of": 3, "share": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"positives": 5, "unsampled": "mask"},
+            "for each AU and video, up to 5 with it and all without it; labels",
+        ),
+        (
+            {"positives": 5, "negatives": 9, "unsampled": "keep"},
+            "labels of AUs for which a frame was not drawn are kept",
+        ),
+        ({"positives": None, "negatives": None, "unsampled": "mask"}, "all frames"),
+        ({"positives": 5, "negatives": 9, "all_frames": True}, "all frames"),
+    ],
+)
+def test_sampling_in_words(options: dict[str, Any], said: str) -> None:
+    assert said in describe_sampling(options)
+
+
+def test_all_frames_and_numbers_of_frames_contradict_each_other() -> None:
+    with pytest.raises(UserError, match="negatives 9: nothing is sampled with all_frames"):
+        Sampling(negatives=9, all_frames=True)
 
 
 def test_negative_counts_are_refused() -> None:

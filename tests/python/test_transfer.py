@@ -16,7 +16,7 @@ import tiny_net as tiny
 from drml import cli
 from drml.data.labels import BP4D_AUS, DISFA_AUS
 from drml.data.lmdb import write_lmdb
-from drml.data.manifest import Row, write_manifest
+from drml.data.manifest import Row, read_manifest, write_manifest
 from drml.evaluation import metrics, scoring
 from drml.evaluation.folds import mean_of_folds, pool
 from drml.evaluation.results import write_scores
@@ -66,6 +66,18 @@ class Fold:
             write_manifest(self.folder / f"{name}.csv", DISFA_AUS, rows)
             self.features[name], self.labels[name] = features, labels
 
+    def sample(self, share: float) -> None:
+        """Record in the training manifest that only some of the labels were sampled."""
+        path = self.folder / "train.csv"
+        rows, labels = list(read_manifest(path).rows.values()), self.labels["train"]
+        drawn = (np.random.default_rng(7).random(labels.shape) < share) & (labels != 0)
+        kept = [
+            row._replace(drawn=tuple(np.array(DISFA_AUS)[some].tolist()))
+            for row, some in zip(rows, drawn, strict=True)
+        ]
+        write_manifest(path, DISFA_AUS, kept, with_draw=True)
+        self.labels["train"] = np.where(drawn, labels, 0)
+
 
 @pytest.fixture
 def setup(tmp_path: Path) -> tuple[Path, Path, Path, list[Fold]]:
@@ -98,8 +110,11 @@ def by_hand(fold: Fold, column: int) -> tuple[float, np.ndarray]:
     return -c, machine.decision_function(data["test"])
 
 
-def test_it_is_what_scikit_learn_gives_by_hand(setup: tuple) -> None:
+@pytest.mark.parametrize("share", [1.0, 0.7])
+def test_it_is_what_scikit_learn_gives_by_hand(setup: tuple, share: float) -> None:
     deploy, weights, data, folds = setup
+    for fold in folds:
+        fold.sample(share)
     result = transfer(deploy, weights, data, **QUIET)
     assert [Path(fold.data) for fold in result.folds] == [data / f"fold{n}" / "test_lmdb" for n in (1, 2)]
     for fold, predictions in zip(folds, result.folds, strict=True):

@@ -82,10 +82,15 @@ def _add_sampling(parser: Parser) -> None:
         )
     group.add_argument(
         "--unsampled",
-        choices=["keep", "mask"],
-        default="keep",
-        help="how to treat the labels of AUs for which a frame was not sampled: keep them (default) or mark"
-        " them unknown (mask)",
+        choices=["mask", "keep"],
+        default="mask",
+        help="how to treat the labels of AUs for which a frame was not sampled: mark them unknown (mask,"
+        " default) or keep them",
+    )
+    group.add_argument(
+        "--all-frames",
+        action="store_true",
+        help="do not sample: train with every frame that has a label, and with all its labels",
     )
     add_option(group, "--seed")
 
@@ -155,6 +160,7 @@ def _sampling_and_encoding(args: argparse.Namespace) -> tuple[Any, Any]:
         positives=args.positives,
         negatives=args.negatives,
         unsampled=args.unsampled,
+        all_frames=args.all_frames,
         seed=args.seed,
     )
     return sampling, Encoding(format=args.encoding, size=args.size)

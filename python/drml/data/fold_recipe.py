@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from drml.data import registration
 from drml.data.plan import Plan
 from drml.data.readers.kinds import DataSet
 from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe
-from drml.data.sampling import Sampling
+from drml.data.sampling import describe_sampling
 from drml.io.files import digest
 
 __all__ = ["fold_recipe"]
@@ -26,7 +27,7 @@ def fold_recipe(
     fold: int,
     folder: Path,
     *,
-    records: int,
+    train: Mapping[str, Any],
     synthetic: bool = False,
 ) -> Recipe:
     """Return the recipe of a fold that has just been written.
@@ -41,8 +42,8 @@ def fold_recipe(
         Number of the fold.
     folder : Path
         The fold's folder, with the manifest of the training split, whose digest stands for the data.
-    records : int, keyword-only
-        Number of training records.
+    train : mapping, keyword-only
+        What ``summary.json`` has of the training split.
     synthetic : bool, keyword-only
         Whether the faces are drawn.
     """
@@ -55,8 +56,8 @@ def fold_recipe(
             name=f"{source.title}, synthetic" if synthetic else source.title,
             split=f"fold {fold} of {len(source.fold_numbers)}",
             digest=digest(folder / "train.csv"),
-            records=records,
-            sampling=_describe_sampling(plan.sampling),
+            records=train["images"],
+            sampling=_describe_sampling(plan, train["sampling"]),
         ),
         program=(f"drml {drml.__version__} (data)", f"OpenCV {cv2.__version__}"),
     )
@@ -69,16 +70,10 @@ def _registration(plan: Plan) -> RegistrationRecipe:
     return RegistrationRecipe(points="49 landmarks", target=tuple(map(float, target.ravel())))
 
 
-def _describe_sampling(sampling: Sampling) -> str:
-    """Say which training frames and labels were drawn."""
-    if sampling.positives is None and sampling.negatives is None:
-        return "every training frame"
-    counts = [
-        f"{'all' if count is None else f'up to {count}'} {which}"
-        for count, which in ((sampling.positives, "with it"), (sampling.negatives, "without it"))
-    ]
-    others = "unknown" if sampling.unsampled == "mask" else "kept"
-    return (
-        f"for each AU and video, {counts[0]} and {counts[1]}; labels of AUs for which a frame was not"
-        f" sampled are {others}; seed {sampling.seed}"
+def _describe_sampling(plan: Plan, drawn: Mapping[str, Any]) -> str:
+    """Say how training frames were sampled, and which share of the frames and labels was drawn."""
+    frames, labels = (
+        f"{drawn[name]['drawn']} of {drawn[name]['of']} {name}" for name in ("frames", "labels")
     )
+    how = describe_sampling(dataclasses.asdict(plan.sampling))
+    return f"{how}; seed {plan.sampling.seed}; drawn: {frames}, {labels}"

@@ -17,7 +17,7 @@ from drml.data.lmdb import write_lmdb, write_mean
 from drml.data.manifest import Row, write_manifest
 from drml.data.plan import Plan
 from drml.data.readers import Record
-from drml.data.sampling import training_labels
+from drml.data.sampling import count_drawn, training_labels
 from drml.io.errors import UserError
 
 __all__ = ["write_fold", "write_split"]
@@ -31,7 +31,8 @@ def write_fold(
     Returns
     -------
     dict
-        Split -> its number of images, subjects, videos, known labels and base rates.
+        Split -> its number of images, subjects, videos, known labels and base rates; for the training split
+        also how many frames and labels were drawn.
 
     Raises
     ------
@@ -59,7 +60,21 @@ def write_fold(
         write_split(plan, faces, folder, name, chosen, labels, progress=progress)
         records = [plan.records[index] for index in chosen]
         summary[name] = _describe(subjects, records, labels, plan.scan.aus)
+        if name == "train":
+            summary[name]["sampling"] = _count_drawn(plan, subjects, chosen)
     return summary
+
+
+def _count_drawn(plan: Plan, subjects: Sequence[str], chosen: Sequence[int]) -> dict[str, Any]:
+    """Count the drawn frames and labels among those of the training subjects.
+
+    A frame that was drawn but whose image is broken counts as not drawn.
+    """
+    among, usable = set(subjects), set(chosen)
+    indices = [index for index, record in enumerate(plan.records) if record.subject in among]
+    labels = np.stack([plan.records[index].labels for index in indices])
+    drawn = plan.drawn[indices] & np.array([[index in usable] for index in indices])
+    return count_drawn(labels, drawn, plan.scan.aus)
 
 
 def _records_of(plan: Plan, split: str, subjects: Sequence[str], faces: FaceStore) -> list[int]:
@@ -85,14 +100,18 @@ def write_split(
     """Write a split's database, manifest and landmarks: the records `chosen`, in this order."""
     records = [plan.records[index] for index in chosen]
     keys = [f"{position:08d}_{record.key}" for position, record in enumerate(records)]
-    write_manifest(
-        folder / f"{name}.csv",
-        plan.scan.aus,
-        (
-            Row(key, plan.source_of(record), record.subject, record.task, str(record.frame), tuple(row))
-            for key, record, row in zip(keys, records, labels.tolist(), strict=True)
-        ),
-    )
+    # With masked labels, those that are known are those that were drawn.
+    with_draw = name == "train" and plan.sampling.unsampled == "keep" and not plan.sampling.all_frames
+    aus = np.array(plan.scan.aus)
+
+    def rows() -> Iterator[Row]:
+        for key, index, row in zip(keys, chosen, labels.tolist(), strict=True):
+            record = plan.records[index]
+            drawn = tuple(aus[plan.drawn[index]].tolist()) if with_draw else None
+            source = plan.source_of(record)
+            yield Row(key, source, record.subject, record.task, str(record.frame), tuple(row), drawn)
+
+    write_manifest(folder / f"{name}.csv", plan.scan.aus, rows(), with_draw=with_draw)
 
     def items() -> Iterator[tuple[str, bytes, list[int]]]:
         title = f"{folder.name} {name}"

@@ -4,6 +4,10 @@ The columns are key, source, subject, task, frame, and one for each AU (``AU1``)
 -1 (absent) and 0 (unknown). The source is the image's path relative to the data set's folder, so that a
 manifest does not depend on where the data set is; for a frame of a video, ``#`` and its index follow.
 Manifests of older versions have absolute paths.
+
+If the labels of AUs for which a training frame was not sampled were kept (``--unsampled keep``), a last
+column ``drawn`` lists the AUs for which the frame was sampled, such as ``1 12``. Without this column, every
+label that is known was sampled.
 """
 
 from __future__ import annotations
@@ -16,6 +20,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN, is_au
 from drml.io.errors import UserError
@@ -35,11 +42,15 @@ __all__ = [
 LMDB_SUFFIX = "_lmdb"
 
 _FIXED = ["key", "source", "subject", "task", "frame"]
+_DRAWN = "drawn"
 _LABELS = {str(value): value for value in (PRESENT, ABSENT, UNKNOWN)}
 
 
 class Row(NamedTuple):
-    """One record: its key, image, subject, task, frame, and K labels in {-1, 0, 1}."""
+    """One record: its key, image, subject, task, frame, and K labels in {-1, 0, 1}.
+
+    `drawn` lists the AUs for which the frame was sampled; it is None if these are all whose label is known.
+    """
 
     key: str
     source: str
@@ -47,6 +58,7 @@ class Row(NamedTuple):
     task: str
     frame: str
     labels: tuple[int, ...]
+    drawn: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +69,26 @@ class Manifest:
     aus: tuple[int, ...]
     rows: dict[str, Row]
 
+    def drawn_labels(self, keys: Iterable[str]) -> NDArray[np.int8]:
+        """Return the labels that were sampled, to which the linear methods are fitted.
+
+        Parameters
+        ----------
+        keys : iterable of str
+            The keys of N records that the manifest lists.
+
+        Returns
+        -------
+        ndarray of int8, shape (N, K)
+            1, -1 or 0. A label is also 0 if the frame was not sampled for its AU.
+        """
+        rows = [self.rows[key] for key in keys]
+        labels = np.array([row.labels for row in rows], np.int8).reshape(len(rows), len(self.aus))
+        for at, row in enumerate(rows):
+            if row.drawn is not None:
+                labels[at, [au not in row.drawn for au in self.aus]] = UNKNOWN
+        return labels
+
 
 def manifest_path(lmdb: Path) -> Path:
     """Return the path of an LMDB's manifest, which may not exist: ``fold1/test.csv`` for ``test_lmdb``."""
@@ -65,8 +97,10 @@ def manifest_path(lmdb: Path) -> Path:
     return lmdb.with_name(manifest.name) if lmdb.name else manifest
 
 
-def write_manifest(path: str | Path, aus: Sequence[int], rows: Iterable[Row]) -> None:
-    """Write a manifest.
+def write_manifest(
+    path: str | Path, aus: Sequence[int], rows: Iterable[Row], *, with_draw: bool = False
+) -> None:
+    """Write a manifest; `with_draw` adds the column of the AUs for which each frame was sampled.
 
     Raises
     ------
@@ -75,8 +109,10 @@ def write_manifest(path: str | Path, aus: Sequence[int], rows: Iterable[Row]) ->
     """
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_FIXED, *(f"AU{au}" for au in aus)])
-        writer.writerows([*row[:5], *row.labels] for row in rows)
+        writer.writerow([*_FIXED, *(f"AU{au}" for au in aus), *([_DRAWN] if with_draw else [])])
+        for row in rows:
+            drawn = [" ".join(map(str, row.drawn or ()))] if with_draw else []
+            writer.writerow([*row[: len(_FIXED)], *row.labels, *drawn])
 
 
 def read_manifest(path: str | Path) -> Manifest:
@@ -100,6 +136,7 @@ def read_manifest(path: str | Path) -> Manifest:
             task=sys.intern(row.task),
             frame=sys.intern(row.frame),
             labels=known.setdefault(row.labels, row.labels),
+            drawn=None if row.drawn is None else known.setdefault(row.drawn, row.drawn),
         )
     return Manifest(path, aus, rows)
 
@@ -123,9 +160,9 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
     with _reading(path), open_list(path) as file:
         reader = csv.reader(file)
         header = next(reader, [])
-        _aus(path, header)
+        aus = _aus(path, header)
         for cells in reader:
-            yield reader.line_num, _row(f"{path}: line {reader.line_num}", header, cells)
+            yield reader.line_num, _row(f"{path}: line {reader.line_num}", header, aus, cells)
 
 
 @contextlib.contextmanager
@@ -153,7 +190,7 @@ def read_aus(path: str | Path) -> tuple[int, ...]:
 
 
 def _aus(path: Path, header: list[str]) -> tuple[int, ...]:
-    names = header[len(_FIXED) :]
+    names = header[len(_FIXED) : -1 if header[-1:] == [_DRAWN] else None]
     good = len(names) <= LABELS and all(name.startswith("AU") and is_au(name[2:]) for name in names)
     if header[: len(_FIXED)] != _FIXED or not names or not good:
         raise UserError(f"{path}: not a manifest; its header is {','.join(_FIXED)},AU1,...")
@@ -163,13 +200,26 @@ def _aus(path: Path, header: list[str]) -> tuple[int, ...]:
     return aus
 
 
-def _row(where: str, header: list[str], cells: list[str]) -> Row:
+def _row(where: str, header: list[str], aus: tuple[int, ...], cells: list[str]) -> Row:
     if len(cells) != len(header):
         raise UserError(f"{where}: {len(cells)} values, the header has {len(header)}")
     labels = []
-    for name, cell in zip(header[len(_FIXED) :], cells[len(_FIXED) :], strict=True):
+    for au, cell in zip(aus, cells[len(_FIXED) :], strict=False):
         if cell not in _LABELS:
-            raise UserError(f"{where}: {cell!r} for {name}; labels are -1, 0 and 1")
+            raise UserError(f"{where}: {cell!r} for AU{au}; labels are -1, 0 and 1")
         labels.append(_LABELS[cell])
+    drawn = _drawn(where, dict(zip(aus, labels, strict=True)), cells[-1]) if header[-1] == _DRAWN else None
     key, source, subject, task, frame = cells[: len(_FIXED)]
-    return Row(key, source, subject, task, frame, tuple(labels))
+    return Row(key, source, subject, task, frame, tuple(labels), drawn)
+
+
+def _drawn(where: str, labels: dict[int, int], text: str) -> tuple[int, ...]:
+    """Read the AUs for which a frame was sampled; their labels must be known."""
+    known = {str(au): au for au, label in labels.items() if label != UNKNOWN}
+    names = text.split()
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"{where}: {name!r} in the column {_DRAWN}; give AUs whose label is known, or none"
+            )
+    return tuple(known[name] for name in names)

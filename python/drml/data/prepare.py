@@ -94,7 +94,9 @@ def prepare(
     -------
     dict
         The contents of ``OUT/summary.json``: AUs, options, counts of skipped frames by reason, and for each
-        fold and split the number of images, the subjects and the base rates.
+        fold and split the number of images, the subjects and the base rates. The training split also has
+        ``sampling``: how many frames and labels were drawn, of how many
+        (`drml.data.sampling.count_drawn`).
 
     Raises
     ------
@@ -104,9 +106,9 @@ def prepare(
     Examples
     --------
     >>> summary = prepare("disfa", "/data/DISFA", "data/disfa", intensity=2)  # doctest: +SKIP
-    >>> masked, large = Sampling(unsampled="mask"), Encoding(size=256)
+    >>> everything, large = Sampling(all_frames=True), Encoding(size=256)
     >>> summary = prepare(
-    ...     "bp4d", "/data/BP4D", "data/drml", sampling=masked, encoding=large
+    ...     "bp4d", "/data/BP4D", "data/drml", sampling=everything, encoding=large
     ... )  # doctest: +SKIP
     """
     source = find_data_set(data_set)
@@ -147,7 +149,7 @@ def prepare(
                     options,
                     int(fold),
                     folder,
-                    records=splits["train"]["images"],
+                    train=splits["train"],
                     synthetic=summary["synthetic"],
                 )
                 write_data_recipe(folder, recipe)
@@ -162,6 +164,8 @@ def prepare(
 
 def _with_defaults(sampling: Sampling, positives: int | None, negatives: int | None) -> Sampling:
     """Fill in the data set's numbers of training frames."""
+    if sampling.all_frames:
+        return sampling
     return dataclasses.replace(
         sampling,
         positives=positives if sampling.positives is None else sampling.positives,

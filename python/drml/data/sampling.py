@@ -1,13 +1,16 @@
 """Sampling of training frames: for each AU and video, a number of frames with the AU and one without.
 
-Only the training split is sampled; the validation and test splits keep every frame.
+A frame that is sampled for one AU is not thereby sampled for the others: by default, its labels of those AUs
+become unknown in the training split. Only the training split is sampled; the validation and test splits keep
+every frame and every label.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +19,18 @@ from drml.data.readers.folds import check_val_share
 from drml.io.checks import check_whole
 from drml.io.errors import UserError
 
-__all__ = ["Sampling", "draw", "draw_video", "training_labels"]
+__all__ = [
+    "UNSAMPLED",
+    "Sampling",
+    "count_drawn",
+    "describe_sampling",
+    "draw",
+    "draw_video",
+    "training_labels",
+]
 
-_UNSAMPLED = ("keep", "mask")
+UNSAMPLED = ("mask", "keep")
+"""How to treat the labels of AUs for which a frame was not sampled; the first is the default."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,8 +44,11 @@ class Sampling:
     positives, negatives : int, optional
         Number of training frames with and without each AU, for each AU and video; by default the data set's
         (see `drml.data.readers.kinds.DATA_SETS`), for a list of your own images all.
-    unsampled : {"keep", "mask"}
-        How to treat the labels of AUs for which a frame was not sampled: keep them or make them unknown.
+    unsampled : {"mask", "keep"}
+        How to treat the labels of AUs for which a frame was not sampled: make them unknown, as the paper's
+        loss expects it, or keep them. The linear methods are fitted to the sampled labels in both cases.
+    all_frames : bool
+        Do not sample: train with every frame that has a label, and with all its labels.
     seed : int
         Determines the validation subjects, the sampled frames, the order of the training split, and the folds
         of a data set that has none of its own.
@@ -45,14 +60,15 @@ class Sampling:
 
     Examples
     --------
-    >>> Sampling(positives=10, negatives=20, unsampled="mask").val_share
-    0.2
+    >>> Sampling(positives=10, negatives=20).unsampled
+    'mask'
     """
 
     val_share: float = 0.2
     positives: int | None = None
     negatives: int | None = None
-    unsampled: str = "keep"
+    unsampled: str = UNSAMPLED[0]
+    all_frames: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -60,10 +76,16 @@ class Sampling:
         for name, count in (("positives", self.positives), ("negatives", self.negatives)):
             if count is not None:
                 check_whole(count, 0, name)
+            if count is not None and self.all_frames:
+                raise UserError(f"{name} {count}: nothing is sampled with all_frames; give one of the two")
         if self.positives == self.negatives == 0:
             raise UserError("positives 0 and negatives 0: there would be no training frames")
-        if self.unsampled not in _UNSAMPLED:
-            raise UserError(f"unsampled {self.unsampled!r}: choose one of {', '.join(_UNSAMPLED)}")
+        _check_unsampled(self.unsampled)
+
+
+def _check_unsampled(unsampled: str) -> None:
+    if unsampled not in UNSAMPLED:
+        raise UserError(f"unsampled {unsampled!r}: choose one of {', '.join(UNSAMPLED)}")
 
 
 def draw_video(
@@ -154,18 +176,94 @@ def draw(
     return drawn
 
 
-def training_labels(labels: np.ndarray, drawn: np.ndarray, unsampled: str = "keep") -> np.ndarray:
+def training_labels(labels: np.ndarray, drawn: np.ndarray, unsampled: str = UNSAMPLED[0]) -> np.ndarray:
     """Return the labels to train with.
 
     Parameters
     ----------
     labels, drawn : ndarray, shape (N, K)
         The labels of the training frames, and for which AUs each was drawn.
-    unsampled : {"keep", "mask"}
-        Keep the labels of AUs for which a frame was not drawn, or make them unknown.
+    unsampled : {"mask", "keep"}
+        Make the labels of AUs for which a frame was not drawn unknown, or keep them.
+
+    Returns
+    -------
+    ndarray, shape (N, K)
+        Of the type of `labels`.
+
+    Examples
+    --------
+    >>> training_labels(np.array([[1, -1]], np.int8), np.array([[True, False]]))
+    array([[1, 0]], dtype=int8)
     """
-    if unsampled == "keep":
-        return labels
-    if unsampled == "mask":
-        return np.where(drawn, labels, UNKNOWN).astype(labels.dtype)
-    raise UserError(f"unsampled {unsampled!r}: choose one of {', '.join(_UNSAMPLED)}")
+    _check_unsampled(unsampled)
+    return np.where(drawn, labels, UNKNOWN).astype(labels.dtype) if unsampled == "mask" else labels
+
+
+def count_drawn(labels: np.ndarray, drawn: np.ndarray, aus: Sequence[int]) -> dict[str, Any]:
+    """Count the frames and labels that were drawn, as ``summary.json`` records them.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (N, K)
+        The labels of all frames of the training subjects.
+    drawn : ndarray of bool, shape (N, K)
+        Which frame was drawn for which AU.
+    aus : sequence of int
+        The K AUs.
+
+    Returns
+    -------
+    dict
+        ``frames`` and ``labels``, and for each AU ``positives`` and ``negatives``. Each is a dictionary of
+        ``drawn``, ``of`` and ``share``, which is None if there are none to draw from.
+
+    Examples
+    --------
+    >>> count_drawn(np.array([[1], [1], [-1]]), np.array([[True], [False], [True]]), [12])["positives"]
+    {'AU12': {'drawn': 1, 'of': 2, 'share': 0.5}}
+    """
+
+    def count(of: np.ndarray, among: np.ndarray) -> dict[str, Any]:
+        some, whole = int((of & among).sum()), int(of.sum())
+        return {"drawn": some, "of": whole, "share": round(some / whole, 4) if whole else None}
+
+    def by_au(value: int) -> dict[str, Any]:
+        there = np.asarray(labels == value)
+        return {f"AU{au}": count(there[:, at], drawn[:, at]) for at, au in enumerate(aus)}
+
+    return {
+        "frames": count(np.ones(len(labels), bool), np.asarray(drawn.any(axis=1))),
+        "labels": count(labels != UNKNOWN, drawn),
+        "positives": by_au(PRESENT),
+        "negatives": by_au(ABSENT),
+    }
+
+
+def describe_sampling(options: Mapping[str, Any]) -> str:
+    """Say in words how training frames were sampled.
+
+    Parameters
+    ----------
+    options : mapping
+        ``positives``, ``negatives``, ``unsampled`` and ``all_frames`` as ``summary.json`` has them; those
+        that are missing count as None.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> describe_sampling({"positives": 9, "unsampled": "mask"}).split("; ")[0]
+    'for each AU and video, up to 9 with it and all without it'
+    """
+    positives, negatives = options.get("positives"), options.get("negatives")
+    if options.get("all_frames") or (positives is None and negatives is None):
+        return "all frames"
+    counts = ("all" if count is None else f"up to {count}" for count in (positives, negatives))
+    others = "unknown" if options.get("unsampled") == "mask" else "kept"
+    return (
+        f"for each AU and video, {' with it and '.join(counts)} without it;"
+        f" labels of AUs for which a frame was not drawn are {others}"
+    )

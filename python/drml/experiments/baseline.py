@@ -19,6 +19,7 @@ from drml.baselines.base import LinearDetector
 from drml.baselines.jpml import JPML
 from drml.baselines.lsvm import LSVM
 from drml.baselines.patches import PatchDetector
+from drml.data.labels import ABSENT, PRESENT
 from drml.evaluation.predictions import Predictions, write_predictions
 from drml.evaluation.results import Evaluation, evaluate_folds, write_scores
 from drml.experiments.patch_maps import write_maps
@@ -50,9 +51,10 @@ def run_baseline(
 ) -> Evaluation:
     """Fit a baseline, score it and write a folder with the results.
 
-    The folder has ``scores.json`` and ``predictions.csv`` as ``drml score`` writes them, ``model.npz``,
-    ``fit.json`` (parameters, the candidates that validation chose, iterations, seconds), and for APL and JPML
-    ``patches/AU1.png``, ... It appears when it is complete.
+    Each AU is fitted to the labels that were sampled for it, also if the data were prepared with
+    ``--unsampled keep``. The folder has ``scores.json`` and ``predictions.csv`` as ``drml score`` writes
+    them, ``model.npz``, ``fit.json`` (parameters, labels, the candidates that validation chose, iterations,
+    seconds), and for APL and JPML ``patches/AU1.png``, ... It appears when it is complete.
 
     Parameters
     ----------
@@ -177,8 +179,17 @@ def _describe(
         "params": json_value(model.get_params()),
         "aus": list(data["train"].aus),
         "frames": {split: len(features.keys) for split, features in data.items()},
+        "labels": _count_labels(data["train"]),
         "chosen": json_value(chosen),
         "seconds": round(seconds, 3),
+    }
+
+
+def _count_labels(train: Features) -> dict[str, dict[str, int]]:
+    """Count the labels to which each AU was fitted."""
+    counts = zip(train.aus, (train.Y == PRESENT).sum(axis=0), (train.Y == ABSENT).sum(axis=0), strict=True)
+    return {
+        f"AU{au}": {"positives": int(with_it), "negatives": int(without)} for au, with_it, without in counts
     }
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from drml.data.manifest import Manifest, read_manifest
 from drml.data.readers.kinds import DATA_SETS
 from drml.data.readers.listed import NO_SUBJECTS
+from drml.data.sampling import describe_sampling
 from drml.experiments.settings import SPLITS
 from drml.io.errors import UserError
 from drml.io.limits import read_json
@@ -18,6 +19,10 @@ __all__ = ["check", "describe"]
 
 _SUMMARY_FILE = "summary.json"
 
+_NOT_RECORDED = (
+    "An older version prepared the data and did not record which labels were drawn: linear methods are fitted"
+    " to all labels of these frames. Prepare the data again to fit them to those drawn for their AU."
+)
 _OTHER_CODING = "as the reader of the data set gave them"
 
 
@@ -108,15 +113,60 @@ def describe(data: str | Path) -> list[str]:
         mixed = NO_SUBJECTS in summary.get("incomplete", {})
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{data / _SUMMARY_FILE}: {_DAMAGED}") from None
-    size, positives, negatives = (options.get(name) for name in ("size", "positives", "negatives"))
-    drawn = f"per AU and video up to {positives} with it and {negatives} without"
-    if options.get("unsampled") == "mask":
-        drawn += ", labels of AUs that a frame was not drawn for masked"
+    size = options.get("size")
     apart = "No subject is in two of these, nor tested twice."
     if mixed:
         apart = f"{NO_SUBJECTS[0].upper()}{NO_SUBJECTS[1:]}."
     return [
         f"Labels: {coding}; unknown labels are in no figure.",
         f"Faces: 49 landmarks brought to a reference shape by a similarity transform, {size} x {size} px.",
-        f"Training frames: {drawn}; validation, test: all. {apart}",
+        f"Training frames: {describe_sampling(options)}. Validation, test: all. {apart}",
+        *_describe_shares(data, summary),
     ]
+
+
+def _describe_shares(data: Path, summary: dict[str, Any]) -> list[str]:
+    """Say which share of the training frames and labels was drawn, in all folds together."""
+    try:
+        found = [fold["train"].get("sampling") for fold in summary.get("folds", {}).values()]
+        if not found or None in found:
+            sampled = not describe_sampling(summary["options"]).startswith("all frames")
+            kept = sampled and summary["options"].get("unsampled") == "keep"
+            return [_NOT_RECORDED] if kept else []
+        frames, labels = (_Share.of_folds(one[name] for one in found) for name in ("frames", "labels"))
+        aus = ", ".join(
+            f"{au} {_Share.of_folds(one['positives'][au] for one in found).percent}"
+            f"/{_Share.of_folds(one['negatives'][au] for one in found).percent}"
+            for au in found[0]["positives"]
+        )
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise UserError(f"{data / _SUMMARY_FILE}: {_DAMAGED}") from None
+    lines = [f"Drawn for training: {frames} frames and {labels} labels."]
+    if labels.drawn < labels.of:
+        lines.append(
+            f"Labels drawn with/without the AU, in %: {aus}. LSVM, APL and JPML are fitted to these."
+        )
+    return lines
+
+
+class _Share(NamedTuple):
+    """How many frames or labels were drawn, and of how many."""
+
+    drawn: int
+    of: int
+
+    @classmethod
+    def of_folds(cls, counts: Iterable[dict[str, Any]]) -> _Share:
+        """Add up the counts of the folds, as ``summary.json`` has them."""
+        pairs = [(int(one["drawn"]), int(one["of"])) for one in counts]
+        return cls(sum(drawn for drawn, _ in pairs), sum(of for _, of in pairs))
+
+    @property
+    def percent(self) -> str:
+        """The share as a whole number of per cent, which is 100 only if all were drawn."""
+        if not self.of:
+            return "-"
+        return str(min(round(100 * self.drawn / self.of), 99) if self.drawn < self.of else 100)
+
+    def __str__(self) -> str:
+        return f"{self.drawn:,} of {self.of:,}" + (f" ({self.percent}%)" if self.of else "")

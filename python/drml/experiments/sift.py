@@ -58,7 +58,7 @@ class Features:
     X : ndarray of float32, shape (N, 6272)
         Memory-mapped, read only.
     Y : ndarray of int8, shape (N, K)
-        1, -1 or 0.
+        1, -1 or 0; in the training split only the labels that were sampled, whatever the data keep.
     keys : list of str
         N keys of the LMDB, in its order.
     aus : tuple of int
@@ -173,9 +173,8 @@ def sift_features(
         X = _reuse(path, origin)
         if X is None:
             raise OSError(None, "the features that were just written cannot be read", str(path))
-    rows = data.manifest.rows
-    Y = np.array([rows[key].labels for key in keys], np.int8)
-    subjects = len({rows[key].subject for key in keys})
+    subjects = len({row.subject for row in data.manifest.rows.values()})
+    Y = data.manifest.drawn_labels(keys)
     return Features(path, X, Y, keys, data.manifest.aus, subjects, data.synthetic)
 
 

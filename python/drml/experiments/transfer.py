@@ -2,8 +2,8 @@
 
 The paper applies the best model from BP4D to DISFA, whose AUs include three for which that model has no
 output. The features of the net are not tied to its AUs: for each fold, a linear support vector machine per AU
-is fitted to the net's features of the training subjects, and scored on the test subjects. The net is not
-trained further.
+is fitted to the net's features of the training subjects, and scored on the test subjects. Each machine is
+fitted to the labels that were sampled for its AU. The net is not trained further.
 """
 
 from __future__ import annotations
@@ -178,10 +178,12 @@ def _fold(
         if split.aus != test.aus:
             raise UserError(f"{split.source.name}: other AUs than in {test.source.name}; {VERIFY}")
     _standardise([train.features, val.features, test.features])
+    manifest = train.source.manifest
+    sampled = train.labels if manifest is None else manifest.drawn_labels(train.keys)
     model = LSVM(Cs=cs, aus=test.aus, **_SOLVING)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        model.fit(train.features, train.labels, validation=(val.features, val.labels))
+        model.fit(train.features, sampled, validation=(val.features, val.labels))
     return Predictions(
         weights=weights,
         data=str(test.source.name),

@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from drml.data.sampling import describe_sampling
 from drml.io.errors import UserError
 from drml.report.formatting import decimals, duration
 from drml.report.rendering import Section, render, render_table
@@ -41,7 +42,13 @@ def data_section(summary: dict[str, Any]) -> Section:
         frames=summary["frames"],
         disjoint=all(_are_disjoint(splits.values()) for splits in folds.values()),
         folds=tables,
-        base_rates=render_table(f"Share of frames with the AU, fold {first}", ["AU", *splits], rates),
+        base_rates=render_table(
+            f"Share of frames with the AU among those with a known label, fold {first}",
+            ["AU", *splits],
+            rates,
+        ),
+        sampling=describe_sampling(summary["options"]),
+        drawn=_drawn(f"Labels drawn for training, fold {first}", splits["train"].get("sampling")),
         skipped=_reasons("Frames skipped", summary["skipped"]),
         incomplete=_reasons("Frames kept with an unknown label", summary.get("incomplete", {})),
         subjects=[
@@ -51,6 +58,21 @@ def data_section(summary: dict[str, Any]) -> Section:
         ],
     )
     return Section("data", "Data", body)
+
+
+def _drawn(caption: str, found: dict[str, Any] | None) -> Markup | str:
+    """Return a table of the labels that were drawn; empty if none were left out, or if it is not known."""
+    if not found or found["labels"]["drawn"] == found["labels"]["of"]:
+        return ""
+
+    def cells(count: dict[str, Any]) -> list[str]:
+        return [f"{count['drawn']} of {count['of']}", decimals(count["share"])]
+
+    positives, negatives = found["positives"], found["negatives"]
+    rows = [[au, *cells(positives[au]), *cells(negatives[au])] for au in positives]
+    rows.append(["all labels", *cells(found["labels"]), "", ""])
+    rows.append(["frames", *cells(found["frames"]), "", ""])
+    return render_table(caption, ["AU", "with the AU", "share", "without", "share"], rows, totals=2)
 
 
 def _reasons(caption: str, counts: dict[str, int]) -> Markup | str:

@@ -14,7 +14,17 @@ from drml.report.rendering import Section, render
 from drml.training.folder import SOLVER_FILE
 
 # Options of drml prepare as its summary names them, except for those of the data set's reader.
-_OPTIONS = ("seed", "val_share", "positives", "negatives", "unsampled", "encoding", "size", "exclude")
+_OPTIONS = (
+    "seed",
+    "val_share",
+    "positives",
+    "negatives",
+    "unsampled",
+    "all_frames",
+    "encoding",
+    "size",
+    "exclude",
+)
 
 
 def _commands(
