@@ -64,14 +64,15 @@ def write_prepared(folder: Path) -> Path:
     return fold.parent
 
 
-def draw(method: str, fold: int, data: Path) -> Predictions:
+def draw(method: str, fold: int, data: Path, split: str = "test") -> Predictions:
     """Draw labels, the same for all methods, and what a method says of them."""
     frames = _FRAMES[fold]
-    labels = tiny.draw_labels(frames, 0 if fold == 1 else 7, AUS).astype(np.int8)
-    if fold == 2:
+    seed = (0 if fold == 1 else 7) + (0 if split == "test" else 20)
+    labels = tiny.draw_labels(frames, seed, AUS).astype(np.int8)
+    if fold == 2 and split == "test":
         column = labels[:, AUS.index(NOT_IN_FOLD_2)]
         column[column > 0] = -1
-    rng = np.random.default_rng(sum(map(ord, method)) + fold)
+    rng = np.random.default_rng(sum(map(ord, method)) + fold + (0 if split == "test" else 20))
     noise = rng.standard_normal(labels.shape)
     probabilities = (1 / (1 + np.exp(-2 * (_SKILL[method] * 4 * labels + noise)))).astype(np.float32)
     keys = [f"{index:08d}_F{1 + index % 2:03d}_T1_{index:04d}" for index in range(frames)]
@@ -80,8 +81,11 @@ def draw(method: str, fold: int, data: Path) -> Predictions:
         if METHODS[method].net
         else {"features": "SIFT"}
     )
-    place = str(data / f"fold{fold}" / "test_lmdb")
-    return Predictions("w", place, AUS, keys, labels, probabilities, 2, True, settings, 1.0)
+    place = str(data / f"fold{fold}" / f"{split}_lmdb")
+    subjects = [f"F{fold}{1 + index % 2:02d}" for index in range(frames)]
+    return Predictions(
+        "w", place, AUS, keys, labels, probabilities, 2, True, settings, 1.0, subject_ids=subjects
+    )
 
 
 def write_unit(out: Path, method: str, fold: int, data: Path) -> None:
@@ -90,8 +94,10 @@ def write_unit(out: Path, method: str, fold: int, data: Path) -> None:
     if METHODS[method].net:
         write_loss(folder / "train", seed=fold)
     folder.mkdir(parents=True, exist_ok=True)
-    test = draw(method, fold, data)
-    kept = save_predictions(units.Workspace(folder, folder, False), method, test, data / f"fold{fold}")
+    test, held_out = (draw(method, fold, data, split) for split in ("test", "val"))
+    kept = save_predictions(
+        units.Workspace(folder, folder, False), method, test, data / f"fold{fold}", validation=held_out
+    )
     about = {
         "machine": machine.system(),
         "versions": machine.versions(),

@@ -18,8 +18,10 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
 
+import tiny_net as tiny
 from drml import cli
 from drml.data.labels import BP4D_AUS
+from drml.data.lmdb import read_lmdb, write_lmdb
 from drml.evaluation.relations import compare, relations
 from drml.experiments import fold_unit, predictions, runner, units
 from drml.experiments.settings import Settings
@@ -94,13 +96,124 @@ def test_the_table_holds_what_scikit_learn_finds(done: Setup) -> None:
         assert table["methods"][method]["folds"] == [1, 2]
     assert table["settings"]["seed"] == 3 and table["versions"]["numpy"] == np.__version__
     rows = list(csv.DictReader((done.out / "table2.csv").open()))
-    assert len(rows) == 2 * 3 * (len(BP4D_AUS) + 1) * (len(METHODS) + 1)
+    assert len(rows) == 2 * 8 * (len(BP4D_AUS) + 1) * (len(METHODS) + 1)
     (one,) = [
         row
         for row in rows
         if (row["over"], row["figure"], row["au"], row["method"]) == ("pooled", "f1", "Avg.", "drml")
     ]
     assert float(one["value"]) == pytest.approx(table["pooled"]["drml"]["average"]["f1"], abs=1e-6)
+    interval = table["pooled"]["drml"]["intervals"]["average"]["f1"]
+    assert [float(one[end]) for end in ("low", "high")] == pytest.approx(
+        [interval["low"], interval["high"]], abs=1e-6
+    )
+
+
+def best_threshold(truth: np.ndarray, values: np.ndarray) -> float:
+    """Try every value and 0.5; of equals the one nearest to 0.5, then the lower."""
+    found = {one: f1_score(truth, values >= one, zero_division=0) for one in {0.5, *values.tolist()}}
+    return min(found, key=lambda one: (-found[one], abs(one - 0.5), one)) if truth.any() else 0.5
+
+
+def test_thresholds_of_every_method_come_from_its_validation_faces(done: Setup) -> None:
+    table = json.loads((done.out / "table2.json").read_text())
+    assert list(table["pooled_chosen"]) == list(table["mean_of_folds_chosen"]) == list(METHODS)
+    for method in METHODS:
+        f1 = np.empty((2, len(BP4D_AUS)))
+        for fold in (1, 2):
+            held_out, test = (
+                np.load(done.out / f"fold{fold}" / method / f"{name}.npz")
+                for name in ("validation", "predictions")
+            )
+            for column, au in enumerate(BP4D_AUS):
+                known = held_out["labels"][:, column] != 0
+                threshold = best_threshold(
+                    held_out["labels"][known, column] > 0,
+                    held_out["probabilities"][known, column].astype(np.float64),
+                )
+                assert table["methods"][method]["thresholds"]["3"][str(fold)][str(au)] == threshold
+                known = test["labels"][:, column] != 0
+                truth, values = test["labels"][known, column] > 0, test["probabilities"][known, column]
+                f1[fold - 1, column] = f1_score(truth, values >= threshold, zero_division=0)
+        average = table["mean_of_folds_chosen"][method]["average"]["f1"]
+        assert average == pytest.approx(f1.mean())
+        scores = json.loads((done.out / "fold1" / method / "scores.json").read_text())
+        found = scores["chosen_thresholds"]["pooled"]["average"]["f1"]
+        assert found == pytest.approx(f1[0].mean())
+
+
+def flip_labels(fold: Path) -> None:
+    """Swap present and absent in the labels of a fold's test faces."""
+    rows = list(csv.reader((fold / "test.csv").open()))
+    swap = {"1": "-1", "-1": "1"}
+    with (fold / "test.csv").open("w", newline="") as file:
+        swapped = [[*row[:5], *(swap.get(one, one) for one in row[5:])] for row in rows[1:]]
+        csv.writer(file, lineterminator="\n").writerows([rows[0], *swapped])
+    items = [(one.key, one.image, [-label for label in one.labels]) for one in read_lmdb(fold / "test_lmdb")]
+    shutil.rmtree(fold / "test_lmdb")
+    write_lmdb(fold / "test_lmdb", items, shape=(3, tiny.IMAGE, tiny.IMAGE))
+
+
+@pytest.mark.parametrize("method", ["lsvm", "drml"])
+def test_test_labels_change_no_choice(setup: Setup, method: str) -> None:
+    """With other labels of the test faces, thresholds, C and weights stay the same, and the scores do not."""
+    out = setup.out
+    fitted = "fit/model.npz" if method == "lsvm" else "validation.npz"
+    before = {name: dict(np.load(out / f"fold1/{method}/{name}")) for name in ("validation.npz", fitted)}
+    test = np.load(out / f"fold1/{method}/predictions.npz")
+    chosen = json.loads((out / "table2.json").read_text())["methods"][method]["thresholds"]["3"]["1"]
+    flip_labels(setup.folder / "data/fold1")
+    shutil.rmtree(out)
+    runner.run("table2", out, setup.settings, methods=(method,), folds=(1,), progress=False)
+    for name, arrays in before.items():
+        after = dict(np.load(out / f"fold1/{method}/{name}"))
+        for key in set(arrays) - {"about"}:
+            np.testing.assert_array_equal(after[key], arrays[key], err_msg=f"{name} {key}")
+    table = json.loads((out / "table2.json").read_text())
+    assert table["methods"][method]["thresholds"]["3"]["1"] == chosen
+    after = np.load(out / f"fold1/{method}/predictions.npz")
+    np.testing.assert_array_equal(after["probabilities"], test["probabilities"])
+    np.testing.assert_array_equal(after["labels"], -test["labels"])
+
+
+def test_nets_of_several_seeds_have_a_mean_and_a_deviation(
+    setup: Setup, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["experiment", "table2", *setup.arguments, "--methods", "lsvm", "drml"]
+    settings = setup.out / "settings.json"
+    settings.write_text(json.dumps({**json.loads(settings.read_text()), "data": setup.settings.data}))
+    assert cli.main([*base, "--seeds", "3", "--plan"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    names = [f"fold{fold}/drml_seed{seed}" for fold in (1, 2) for seed in (4, 5)]
+    assert [line.split()[-1] for line in lines] == names
+    # One seed is not finished yet.
+    for line in lines[:3]:
+        assert cli.main([*shlex.split(line)[1:], "-q"]) == 0
+    assert cli.main(["experiment", "collect", str(setup.out), "--json"]) == 0
+    (table, *_) = json.loads(capsys.readouterr().out)
+    assert table["methods"]["drml"]["seeds"] == [3, 4]
+    assert "drml: seed 5 is not finished on fold 2" in table["notes"]
+    assert cli.main([*base, "--seeds", "3", "--json"]) == 0
+    table = json.loads(capsys.readouterr().out)
+    assert table["methods"]["drml"]["seeds"] == [3, 4, 5] and table["methods"]["lsvm"]["seeds"] == [3]
+    units_of = ("drml", "drml_seed4", "drml_seed5")
+    found = [figures_by_hand(setup.out, name, (1, 2)) for name in units_of]
+    weights = {(setup.out / f"fold1/{name}/train/final.caffemodel").read_bytes() for name in units_of}
+    assert len(weights) == 3
+    for figure in ("f1", "auc", "ap"):
+        values = [one[figure] for one in found]
+        scores = table["pooled"]["drml"]
+        assert scores["average"][figure] == pytest.approx(np.mean(values))
+        assert scores["standard_deviation"]["average"][figure] == pytest.approx(np.std(values, ddof=1))
+    text = (setup.out / "table2.md").read_text()
+    mean, deviation = np.mean([one["auc"] for one in found]), np.std([one["auc"] for one in found], ddof=1)
+    assert f"{mean:.3f} ± {deviation:.3f}" in text
+    assert "DRML: mean ± standard deviation (n - 1) over the seeds 3, 4, 5" in text
+    # A call that says nothing of seeds keeps them.
+    assert cli.main([*base, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["methods"]["drml"]["seeds"] == [3, 4, 5]
+    assert cli.main(["experiment", "unit", str(setup.out), "fold1/drml_seed9", "-q"]) == 1
+    assert "not one of the seeds of this experiment" in capsys.readouterr().err
 
 
 def test_the_page_says_what_the_reader_must_know(done: Setup) -> None:
@@ -108,8 +221,11 @@ def test_the_page_says_what_the_reader_must_know(done: Setup) -> None:
     for part in (
         "**SYNTHETIC DATA: drawn faces.",
         "| AU | LSVM | AlexNet | DRML | all positive (trivial) |",
-        "## F1-frame. Pooled over the folds",
+        "## F1-frame at 0.5. Pooled over the folds",
+        "## F1-frame at thresholds chosen on validation. Pooled over the folds",
         "## ROC-AUC. Mean of the folds",
+        "## Avg. of each fold",
+        "95% confidence intervals by bootstrap over the test subjects",
         "12 Lip corner puller",
         "seed 3",
         "quick schedule",

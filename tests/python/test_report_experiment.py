@@ -7,7 +7,13 @@ import shutil
 
 import numpy as np
 import pytest
-from sklearn.metrics import average_precision_score, f1_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    f1_score,
+    matthews_corrcoef,
+    roc_auc_score,
+)
 
 import report_data as made
 from drml import cli
@@ -62,18 +68,48 @@ def test_page_stands_alone_and_names_all_parts(page):
     assert "Table 2: <AU> detection, quick schedule cut to 5 iterations" in page.text
 
 
+ORDER = ("auc", "f1", "f1_chosen", "ap", "accuracy", "accuracy_chosen", "mcc", "mcc_chosen")
+"""The figures of a detection table, in the order in which the page shows them."""
+
+
+def by_trying_all(truth, values):
+    """Return whether each validation frame's AU is predicted at the threshold with the best F1, found naively."""
+    candidates = sorted({0.5, *values.astype(float)})
+    best = max(f1_score(truth, values >= one, zero_division=0) for one in candidates)
+    equal = [one for one in candidates if f1_score(truth, values >= one, zero_division=0) > best - 1e-12]
+    return min(equal, key=lambda one: (abs(one - 0.5), one))
+
+
+def predicted_as_chosen(method, column):
+    """Return truth and predictions of an AU's test frames, with each fold's threshold."""
+    truths, predictions = [], []
+    for fold in (1, 2):
+        held_out, test = (made.draw(method, fold, made.Path("data"), split) for split in ("val", "test"))
+        known = held_out.labels[:, column] != 0
+        threshold = by_trying_all(
+            held_out.labels[known, column] > 0, held_out.probabilities[known, column].astype(float)
+        )
+        known = test.labels[:, column] != 0
+        truths.append(test.labels[known, column] > 0)
+        predictions.append(test.probabilities[known, column] >= threshold)
+    return np.concatenate(truths), np.concatenate(predictions)
+
+
 def test_table_has_the_scores_of_all_methods(page):
     rows = page.rows_of("table2")
     assert rows[0] == ["AU", *TITLES, "all positive (trivial)"]
     scored = {
-        "f1": lambda truth, values: f1_score(truth, values >= 0.5, zero_division=0),
         "auc": roc_auc_score,
+        "f1": lambda truth, values: f1_score(truth, values >= 0.5, zero_division=0),
         "ap": average_precision_score,
+        "accuracy": lambda truth, values: accuracy_score(truth, values >= 0.5),
+        "mcc": lambda truth, values: matthews_corrcoef(truth, values >= 0.5),
     }
     length = len(made.AUS) + 2
-    for part, score in enumerate(scored.values()):
+    for name, score in scored.items():
+        part = ORDER.index(name)
         table = rows[part * length : (part + 1) * length]
-        shown = {row[0]: row[1:] for row in table}
+        shown = {row[0]: [text.split(" ")[0] for text in row[1:]] for row in table}
         columns = []
         for method, title in zip(("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml"), TITLES, strict=True):
             labels, values = pooled(method)
@@ -86,7 +122,18 @@ def test_table_has_the_scores_of_all_methods(page):
             columns.append(np.mean(column))
         assert shown["Avg."][:-1] == [f"{value:.3f}" for value in columns]
     best = [a for tag, a in page.of("table2") if tag == "td" and a.get("class") == "best"]
-    assert len(best) >= 2 * 3 * (len(made.AUS) + 1), "of the pooled rows and of the folds' means"
+    assert len(best) >= 2 * len(ORDER) * (len(made.AUS) + 1), "of the pooled rows and of the folds' means"
+
+
+def test_table_has_the_scores_at_thresholds_chosen_on_validation(page):
+    rows, length = page.rows_of("table2"), len(made.AUS) + 2
+    for name, score in (("f1", f1_score), ("accuracy", accuracy_score), ("mcc", matthews_corrcoef)):
+        part = ORDER.index(f"{name}_chosen")
+        for column in (0, 5, 11):
+            row = rows[part * length : (part + 1) * length][1 + column]
+            for at, method in enumerate(("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")):
+                expected = score(*predicted_as_chosen(method, column))
+                assert row[1 + at].split(" ")[0] == f"{expected:.3f}", (name, column, method)
 
 
 def test_table_is_that_of_the_json(page, finished):
@@ -94,26 +141,36 @@ def test_table_is_that_of_the_json(page, finished):
     rows = page.rows_of("table2")
     length = len(made.AUS) + 2
     for part, name in enumerate(("pooled", "mean_of_folds")):
-        for at, figure in enumerate(("f1", "auc", "ap")):
-            shown = rows[(3 * part + at) * length :][1:length]
+        for at, figure in enumerate(ORDER):
+            source = table[name + ("_chosen" if figure.endswith("_chosen") else "")]
+            attribute = figure.removesuffix("_chosen")
+            shown = rows[(len(ORDER) * part + at) * length :][1:length]
             for row, text in enumerate(shown[:-1]):
-                values = [one["aus"][row][figure] for one in table[name].values()]
-                assert text[1:-1] == ["-" if v is None else f"{v:.3f}" for v in values]
-            assert shown[-1][1:-1] == [f"{one['average'][figure]:.3f}" for one in table[name].values()]
+                values = [one["aus"][row][attribute] for one in source.values()]
+                found = [one.split(" ")[0] for one in text[1:-1]]
+                assert found == ["-" if v is None else f"{v:.3f}" for v in values]
+            found = [one.split(" ")[0] for one in shown[-1][1:-1]]
+            assert found == [f"{one['average'][attribute]:.3f}" for one in source.values()]
     assert "not both classes of AU24" in page.sections["table2"]
+    interval = table["pooled"]["drml"]["intervals"]["average"]["auc"]
+    drml = rows[length - 1][6]
+    assert drml.endswith(f" ({interval['low']:.2f}-{interval['high']:.2f})")
+    of_folds = [row for row in rows if row[:2] == ["DRML", "2"]]
+    (scores,) = (table["methods"]["drml"]["fold_scores"]["2"][name] for name in ["chosen"])
+    assert of_folds[0][4].startswith(f"{scores['average']['f1']:.3f} (")
 
 
 def test_bars_and_averages_tell_the_same(page):
     told = [attributes["aria-label"] for tag, attributes in page.of("bars") if tag == "svg"]
-    assert len(told) == 3 * len(made.AUS)
+    assert len(told) == 4 * len(made.AUS)
     truth, values = pooled("jpml")
     au1 = f1_score(truth[truth[:, 0] != 0, 0] > 0, values[truth[:, 0] != 0, 0] >= 0.5)
-    assert f"JPML {au1:.2f} (all positive" in told[0]
+    assert f"JPML {au1:.2f} (all positive" in told[len(made.AUS)]
     assert told[0].startswith("AU 1 Inner brow raiser: LSVM")
     rows = page.rows_of("averages")
     table = {row[0]: row[1:] for row in page.rows_of("table2")[: len(made.AUS) + 2]}
-    assert [row[1] for row in rows[1:]] == table["Avg."][:-1]
-    assert rows[1][4:] == ["160", "1, 2", "123 s", "12"]
+    assert [row[1] for row in rows[1:]] == [text.split(" ")[0] for text in table["Avg."][:-1]]
+    assert rows[1][1 + len(ORDER) :] == ["160", "1, 2", "123 s", "12"]
 
 
 def test_curves_show_every_method_apart(page):
@@ -151,8 +208,8 @@ def test_losses_of_all_nets_and_folds(page):
 def test_a_method_that_has_not_learned_is_noted(copy, monkeypatch):
     as_drawn = made.draw
 
-    def draw(method, fold, data):
-        found = as_drawn(method, fold, data)
+    def draw(method, fold, data, split="test"):
+        found = as_drawn(method, fold, data, split)
         return dataclasses.replace(found, probabilities=0.3 + 0.005 * found.probabilities)
 
     monkeypatch.setattr(made, "draw", draw)
@@ -314,7 +371,7 @@ def test_no_table_of_nets_is_without_its_schedule(finished, data, monkeypatch):
     if data == "real":
         load = detection_table.load_predictions
         monkeypatch.setattr(
-            detection_table,
+            table_column,
             "load_predictions",
             lambda folder: dataclasses.replace(load(folder), synthetic=False),
         )

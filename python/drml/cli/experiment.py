@@ -95,6 +95,13 @@ def _add_units(kinds: Any, name: str, summary: str, example: str) -> Parser:
     parser = _add_folds(kinds, name, summary, _UNITS, example)
     _add_schedule(parser)
     add_option(parser, "--max-iter", " of each net (default: the solver's)")
+    parser.add_argument(
+        "--seeds",
+        type=integer(1),
+        metavar="N",
+        help="train each net N times, with the seeds SEED, SEED + 1, ..., and give mean and standard"
+        " deviation in the tables (default: 1)",
+    )
     parser.set_defaults(bp4d=None)
     return parser
 
@@ -110,7 +117,7 @@ def _add_table3(kinds: Any) -> None:
         f"alexnet_fc7). --methods drml stands for both of its columns.\n\n{_UNITS}",
         "drml experiment table3 --data data/disfa --bp4d build/paper --out build/disfa",
     )
-    parser.set_defaults(schedule="quick", max_iter=None)
+    parser.set_defaults(schedule="quick", max_iter=None, seeds=None)
     parser.add_argument(
         "--bp4d", type=Path, required=True, metavar="FOLDER", help="folder of table2, which has the models"
     )
@@ -142,7 +149,9 @@ def _add_table4(kinds: Any) -> None:
         "drml experiment table4 --out build/paper --trials 3 --iterations 10 --batch 16",
     )
     _add_schedule(parser)
-    parser.set_defaults(data=None, data_alexnet=None, max_iter=None, folds=None, seed=0, bp4d=None)
+    parser.set_defaults(
+        data=None, data_alexnet=None, max_iter=None, folds=None, seed=0, seeds=None, bp4d=None
+    )
     parser.add_argument(
         "--trials", type=integer(1), metavar="N", help="number of trials (default: 3; paper: 20)"
     )
@@ -211,6 +220,7 @@ def run(args: argparse.Namespace) -> None:
         iterations=args.iterations,
         batch=args.batch,
         bp4d=absolute(args.bp4d),
+        seeds=args.seeds,
     )
     found = run_experiment(
         args.experiment,

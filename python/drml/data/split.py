@@ -91,6 +91,12 @@ class Split:
         rows = self.manifest.rows if self.manifest else {}
         return len({rows[key].subject for key in keys if key in rows}) or None
 
+    def subjects_of(self, keys: Sequence[str]) -> list[str] | None:
+        """Return the subject of each of these records; None if the manifest does not name them all."""
+        rows = self.manifest.rows if self.manifest else {}
+        subjects = [rows[key].subject if key in rows else "" for key in keys]
+        return subjects if all(subjects) else None
+
     def records(self) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.int8]]]:
         """Read the records one by one, in the order of their keys.
 

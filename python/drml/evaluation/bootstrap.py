@@ -24,7 +24,15 @@ from numpy.typing import ArrayLike, NDArray
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 from drml.io.figures import json_value
 
-__all__ = ["DRAWS", "INTERVAL_FIGURES", "INTERVAL_TITLE", "Interval", "Intervals", "find_intervals"]
+__all__ = [
+    "CONFIDENCE",
+    "DRAWS",
+    "INTERVAL_FIGURES",
+    "INTERVAL_TITLE",
+    "Interval",
+    "Intervals",
+    "find_intervals",
+]
 
 DRAWS = 1000
 INTERVAL_FIGURES = ("f1", "auc")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,14 @@ from drml.io.files import writing
 from drml.io.limits import LABELS, open_list
 from drml.training.base_rates import Separation, spreads
 
-__all__ = ["PredictionTable", "Predictions", "read_predictions", "separation_of", "write_predictions"]
+__all__ = [
+    "PredictionTable",
+    "Predictions",
+    "read_predictions",
+    "select_aus",
+    "separation_of",
+    "write_predictions",
+]
 
 
 @dataclass(frozen=True)
@@ -82,6 +90,17 @@ def separation_of(predictions: Predictions) -> Separation:
     columns = range(len(predictions.aus))
     aucs = tuple(metrics.roc_auc(labels[:, column], values[:, column]) for column in columns)
     return Separation(aucs, spreads(labels, values))
+
+
+def select_aus(predictions: Predictions, aus: Sequence[int]) -> Predictions:
+    """Return the predictions for some of their AUs, in the given order."""
+    columns = [predictions.aus.index(au) for au in aus]
+    return dataclasses.replace(
+        predictions,
+        aus=tuple(aus),
+        labels=predictions.labels[:, columns],
+        probabilities=predictions.probabilities[:, columns],
+    )
 
 
 def write_predictions(path: str | Path, folds: Sequence[Predictions]) -> None:

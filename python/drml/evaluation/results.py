@@ -12,10 +12,13 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from drml.data.labels import list_aus
+from drml.evaluation.au_score import TITLES
+from drml.evaluation.bootstrap import INTERVAL_FIGURES, INTERVAL_TITLE
 from drml.evaluation.folds import mean_of_folds, pool
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions, separation_of
 from drml.evaluation.score_table import ScoreTable, evaluate
+from drml.evaluation.text_table import format_table
 from drml.evaluation.thresholds import ChosenThresholds, choose_thresholds
 from drml.io.figures import json_value
 from drml.io.files import writing
@@ -51,6 +54,8 @@ class Evaluation:
         The scores at thresholds that were chosen on validation splits, if they were asked for.
     interval_note : str
         Why there are no confidence intervals although they were asked for; otherwise empty.
+    validation : list of Predictions or None
+        The predictions for the validation split of each fold, on which the thresholds were chosen.
     """
 
     model: str
@@ -63,6 +68,7 @@ class Evaluation:
     command: list[str] | None = None
     chosen: ChosenThresholds | None = None
     interval_note: str = ""
+    validation: list[Predictions] | None = None
 
     @property
     def synthetic(self) -> bool:
@@ -122,9 +128,29 @@ class Evaluation:
             if chosen and at_chosen:
                 lines += ["", f"{title or 'Test set'}, with thresholds chosen for the best F1 on validation"]
                 lines += [chosen.to_text(table, at_chosen)]
+        if self.mean is not None:
+            lines += ["", "Avg. of each fold", self._folds_to_text()]
         lines += [self.interval_note] if self.interval_note else []
         lines += ["", *remarks] if (remarks := self.remarks()) else []
         return "\n".join(lines) + "\n"
+
+    def _folds_to_text(self) -> str:
+        """Return a table with the averages of each fold, at both thresholds if some were chosen."""
+        tables = [("", self.fold_scores)]
+        if self.chosen:
+            tables.append((" at chosen thresholds", self.chosen.fold_scores))
+        columns = [("auc", *tables[0]), *(("f1", *table) for table in tables), ("ap", *tables[0])]
+        columns += [(figure, *tables[0]) for figure in ("accuracy", "mcc")]
+        with_intervals = any(scores.intervals for scores in self.fold_scores)
+        head = ["fold", "frames"]
+        for figure, more, _ in columns:
+            interval = INTERVAL_TITLE if with_intervals and figure in INTERVAL_FIGURES else ""
+            head.append(TITLES[figure] + more + interval)
+        rows = [
+            [fold.data, str(len(fold.keys)), *(scores[index].cell(figure) for figure, _, scores in columns)]
+            for index, fold in enumerate(self.folds)
+        ]
+        return format_table(head, rows, totals=0)
 
 
 def _fold_to_dict(fold: Predictions, scores: ScoreTable, separation: Separation) -> dict[str, Any]:
@@ -186,7 +212,7 @@ def evaluate_folds(
         Predictions for the validation split of each fold. On them, thresholds are chosen, with which the
         test sets are scored as well.
     bootstrap, seed : int
-        As in `drml.evaluation.evaluate`, for the pooled scores.
+        As in `drml.evaluation.evaluate`, for the pooled scores and for those of each fold.
 
     Returns
     -------
@@ -196,9 +222,19 @@ def evaluate_folds(
 
     def score(by_fold: Sequence[ArrayLike]) -> tuple[list[ScoreTable], ScoreTable, ScoreTable | None]:
         each = [
-            evaluate(fold.labels, fold.probabilities, aus=fold.aus, threshold=one)
+            evaluate(
+                fold.labels,
+                fold.probabilities,
+                aus=fold.aus,
+                threshold=one,
+                subjects=_subjects_of([fold])[0] if bootstrap else None,
+                bootstrap=bootstrap,
+                seed=seed,
+            )
             for fold, one in zip(folds, by_fold, strict=True)
         ]
+        if len(folds) == 1:
+            return each, each[0], None
         pooled = pool(
             [(fold.labels, fold.probabilities) for fold in folds],
             aus=folds[0].aus,
@@ -207,7 +243,7 @@ def evaluate_folds(
             bootstrap=bootstrap,
             seed=seed,
         )
-        return each, pooled, mean_of_folds(each) if len(folds) > 1 else None
+        return each, pooled, mean_of_folds(each)
 
     fold_scores, pooled, mean = score([threshold] * len(folds))
     chosen = None
@@ -215,7 +251,17 @@ def evaluate_folds(
         thresholds = [choose_thresholds(one.labels, one.probabilities) for one in validation]
         chosen = ChosenThresholds(tuple(tuple(one.tolist()) for one in thresholds), *score(thresholds))
     return Evaluation(
-        model, list(folds), fold_scores, pooled, mean, threshold, options or {}, command, chosen, note
+        model,
+        list(folds),
+        fold_scores,
+        pooled,
+        mean,
+        threshold,
+        options or {},
+        command,
+        chosen,
+        note,
+        None if validation is None else list(validation),
     )
 
 

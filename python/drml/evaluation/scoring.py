@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from drml.data.labels import list_aus
 from drml.data.manifest import LMDB_SUFFIX
-from drml.data.split import Split, open_split
+from drml.data.split import open_split
 from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions
@@ -95,19 +95,12 @@ def predict(
         labels=np.concatenate(labels),
         probabilities=np.concatenate(probabilities),
         subjects=source.count_subjects(keys),
-        subject_ids=_subject_ids(source, keys),
+        subject_ids=source.subjects_of(keys),
         synthetic=source.synthetic,
         input=settings.to_dict(),
         seconds=time.perf_counter() - start,
         not_scored=shared.others,
     )
-
-
-def _subject_ids(source: Split, keys: Sequence[str]) -> list[str] | None:
-    """Return the subject of each record; None if the manifest does not name them all."""
-    rows = source.manifest.rows if source.manifest else {}
-    subjects = [rows[key].subject if key in rows else "" for key in keys]
-    return subjects if all(subjects) else None
 
 
 def _validation_split(data: str | Path) -> Path:

@@ -20,6 +20,7 @@ from drml.baselines.jpml import JPML
 from drml.baselines.lsvm import LSVM
 from drml.baselines.patches import PatchDetector
 from drml.data.labels import ABSENT, PRESENT
+from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.predictions import Predictions, write_predictions
 from drml.evaluation.results import Evaluation, evaluate_folds, write_scores
 from drml.experiments.patch_maps import write_maps
@@ -83,8 +84,9 @@ def run_baseline(
     Returns
     -------
     Evaluation
-        Its probabilities are sigmoid(decision), so that a decision of 0 is a probability of 0.5. Those of the
-        LSVM are not calibrated, since its decisions are not log-odds.
+        With the thresholds that validation chose, and confidence intervals. Its probabilities are
+        sigmoid(decision), so that a decision of 0, at which the methods themselves decide, is a probability
+        of 0.5. Those of the LSVM are not calibrated, since its decisions are not log-odds.
 
     Raises
     ------
@@ -115,21 +117,17 @@ def run_baseline(
             progress=report,
         )
     fitted = time.perf_counter()
-    test = data["test"]
-    probabilities = expit(model.decision_function(test.X))
-    predictions = Predictions(
-        weights=str(out / "model.npz"),
-        data=str(fold / "test_lmdb"),
-        aus=aus,
-        keys=test.keys,
-        labels=test.Y,
-        probabilities=probabilities,
-        subjects=test.subjects or None,
-        synthetic=test.synthetic,
-        input={"features": f"SIFT at 49 landmarks, window {window:g} px"},
-        seconds=time.perf_counter() - fitted,
+    held_out, test = (
+        _predict(model, data[split], weights=out / "model.npz", lmdb=fold / f"{split}_lmdb", window=window)
+        for split in ("val", "test")
     )
-    result = evaluate_folds(method, [predictions], command=list(command) if command else None)
+    result = evaluate_folds(
+        method,
+        [test],
+        command=list(command) if command else None,
+        validation=[held_out],
+        bootstrap=DRAWS,
+    )
     with making(out, folder=True, overwrite=overwrite) as partial:
         write_scores(partial / "scores.json", result)
         write_predictions(partial / "predictions.csv", result.folds)
@@ -140,6 +138,26 @@ def run_baseline(
         if isinstance(model, PatchDetector):
             write_maps(partial / "patches", model.patch_importance_, aus, seed=seed)
     return result
+
+
+def _predict(
+    model: LinearDetector, features: Features, *, weights: Path, lmdb: Path, window: float
+) -> Predictions:
+    start = time.perf_counter()
+    probabilities = expit(model.decision_function(features.X))
+    return Predictions(
+        weights=str(weights),
+        data=str(lmdb),
+        aus=features.aus,
+        keys=features.keys,
+        labels=features.Y,
+        probabilities=probabilities,
+        subjects=features.subjects or None,
+        synthetic=features.synthetic,
+        input={"features": f"SIFT at 49 landmarks, window {window:g} px"},
+        seconds=time.perf_counter() - start,
+        subject_ids=features.subject_ids,
+    )
 
 
 def _check(fold: Path, out: Path, overwrite: bool) -> None:

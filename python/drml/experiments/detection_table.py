@@ -6,19 +6,18 @@ import csv
 import dataclasses
 import io
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drml.evaluation.results import evaluate_folds
 from drml.evaluation.score_table import ScoreTable
 from drml.experiments import units
 from drml.experiments.methods import METHODS
-from drml.experiments.predictions import load_predictions
 from drml.experiments.settings import Settings
-from drml.experiments.table_notes import SYNTHETIC, Column, table_notes
-from drml.experiments.table_rows import FIGURES, markdown_rows, table_rows
+from drml.experiments.table_column import MEAN, POOLED, Column, read_column
+from drml.experiments.table_notes import SYNTHETIC, table_notes
+from drml.experiments.table_rows import CSV_COLUMNS, FIGURES, fold_rows, markdown_rows, spread_of, table_rows
 from drml.io import machine
 from drml.io.files import writing
 
@@ -41,6 +40,8 @@ class DetectionTable:
         More lines below the table, such as methods that are not available.
     wanted : tuple of str
         The methods that the table should have.
+    missing : tuple of str
+        Further seeds that are not finished.
     """
 
     name: str
@@ -49,36 +50,59 @@ class DetectionTable:
     settings: Settings
     notes: list[str]
     wanted: tuple[str, ...]
+    missing: tuple[str, ...]
 
     @property
     def synthetic(self) -> bool:
         """Whether any of the data are drawn."""
         return any(column.result.synthetic for column in self.columns.values())
 
-    def parts(self) -> list[tuple[str, str, dict[str, ScoreTable]]]:
-        """Return name, title and scores by method: pooled and, for several folds, as their mean."""
-        pooled = {method: column.result.pooled for method, column in self.columns.items()}
-        means = {method: column.result.mean for method, column in self.columns.items()}
-        several = {method: mean for method, mean in means.items() if mean is not None}
-        found = [("pooled", "Pooled over the folds" if several else "One fold", pooled)]
-        if several:
-            found.append(("mean_of_folds", "Mean of the folds", several))
-        return found
+    def parts(self) -> list[tuple[str, str]]:
+        """Return name and title of the parts: pooled and, for several folds, as their mean."""
+        several = any(column.scores(MEAN) is not None for column in self.columns.values())
+        found = [(POOLED, "Pooled over the folds" if several else "One fold")]
+        return [*found, (MEAN, "Mean of the folds")] if several else found
+
+    def scores(self, part: str, *, chosen: bool = False) -> dict[str, ScoreTable]:
+        """Return the scores of a part by method, without those that have none."""
+        found = {name: column.scores(part, chosen=chosen) for name, column in self.columns.items()}
+        return {name: scores for name, scores in found.items() if scores is not None}
+
+    def tables(self) -> Iterator[tuple[str, str, str, dict[str, ScoreTable]]]:
+        """Yield name and title of a part, name of a figure, and the scores that have it, by method."""
+        for part, title in self.parts():
+            for name, figure in FIGURES.items():
+                scores = self.scores(part, chosen=figure.chosen)
+                if scores:
+                    yield part, title, name, scores
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as plain values, for JSON."""
+        """Return everything as plain values, for JSON.
+
+        The parts with thresholds that were chosen on validation have names that end in ``_chosen``.
+        """
+        parts = {
+            part + ("_chosen" if chosen else ""): {
+                name: scores.to_dict() for name, scores in self.scores(part, chosen=chosen).items()
+            }
+            for part, _ in self.parts()
+            for chosen in (False, True)
+        }
         return {
             "table": self.name,
             "title": self.title,
             "synthetic": self.synthetic,
-            **{name: {m: s.to_dict() for m, s in scores.items()} for name, _, scores in self.parts()},
+            **parts,
             "methods": {
                 method: {
                     "title": column.title,
                     "folds": column.folds,
+                    "seeds": list(column.results),
                     "seconds": column.seconds,
                     "not_scored": list(column.not_scored),
                     "predicts_base_rates": column.at_base_rates,
+                    "thresholds": column.thresholds(),
+                    "fold_scores": self._fold_scores(column),
                 }
                 for method, column in self.columns.items()
             },
@@ -87,62 +111,78 @@ class DetectionTable:
             **machine.describe(),
         }
 
+    def _fold_scores(self, column: Column) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for index, fold in enumerate(column.folds):
+            tables = {
+                name: column.fold_scores(index, chosen=chosen)
+                for name, chosen in (("fixed", False), ("chosen", True))
+            }
+            found[str(fold)] = {name: one.to_dict() for name, one in tables.items() if one is not None}
+        return found
+
     def gaps(self) -> list[str]:
         """Name the missing methods, folds and cells. An AU for which a net has no output is not missing."""
         found = [f"{method}: no fold is finished" for method in self.wanted if method not in self.columns]
         every = {fold for column in self.columns.values() for fold in column.folds}
         for method, column in self.columns.items():
             found += [f"{method}: fold {fold} is not finished" for fold in sorted(every - {*column.folds})]
-        for over, _, scores in self.parts():
-            for figure in FIGURES:
-                for name, values in self.rows(scores, figure):
-                    for method, value in values.items():
-                        silent = self.columns[method].not_scored if method in self.columns else ()
-                        if math.isnan(value) and name not in map(str, silent):
-                            found.append(f"{method}: {over} {figure} of AU {name}")
-        return found
+            if column.scores(POOLED, chosen=True) is None:
+                found.append(f"{method}: no thresholds chosen on validation")
+        for over, _, figure, scores in self.tables():
+            for name, values in self.rows(scores, figure):
+                for method, value in values.items():
+                    silent = self.columns[method].not_scored if method in self.columns else ()
+                    if math.isnan(value) and name not in map(str, silent):
+                        found.append(f"{method}: {over} {figure} of AU {name}")
+        return [*found, *self.missing]
 
     def all_notes(self) -> list[str]:
         """Return the lines below the table."""
-        scores = [one for _, _, by_method in self.parts() for one in by_method.values()]
+        scores = [one for part, _ in self.parts() for one in self.scores(part).values()]
         return [*table_notes(list(self.columns.values()), scores, self.settings), *self.notes]
 
     def rows(self, scores: Mapping[str, ScoreTable], figure: str) -> list[tuple[str, dict[str, float]]]:
         """Return the rows of one figure, as `drml.experiments.table_rows.table_rows` describes them."""
-        return table_rows(scores, figure, {method: self.columns[method].not_scored for method in scores})
+        attribute = FIGURES[figure].attribute
+        return table_rows(scores, attribute, {method: self.columns[method].not_scored for method in scores})
 
     def to_markdown(self) -> str:
         """Return the tables and the notes below them."""
         lines = [f"# {self.title}", ""]
         if self.synthetic:
             lines += [f"**{SYNTHETIC}**", ""]
-        for _, title, scores in self.parts():
-            for figure, name in FIGURES.items():
-                lines += [f"## {name}. {title}", "", *self._markdown(scores, figure), ""]
+        for _, title, figure, scores in self.tables():
+            attribute = FIGURES[figure].attribute
+            titles = [self.columns[method].title for method in scores]
+            rows = markdown_rows(titles, scores, attribute, self.rows(scores, figure))
+            lines += [f"## {FIGURES[figure].title}. {title}", "", *rows, ""]
+        lines += fold_rows(self.columns.values())
         lines += self.sections()
         lines += [f"- {note}" for note in self.all_notes() if note != SYNTHETIC]
         found = ", ".join(f"{name} {number}" for name, number in machine.versions().items())
         return "\n".join([*lines, f"- {machine.system()}; {found}", ""])
-
-    def _markdown(self, scores: Mapping[str, ScoreTable], figure: str) -> list[str]:
-        titles = [self.columns[method].title for method in scores]
-        return markdown_rows(titles, self.rows(scores, figure))
 
     def sections(self) -> list[str]:
         """Return lines of Markdown between the figures and the notes; subclasses add them here."""
         return []
 
     def to_csv(self) -> str:
-        """Return CSV text with one line per value: over, figure, au, method, value."""
+        """Return CSV text with one line per value.
+
+        Its columns are over, figure, au, method, value, low and high (the confidence interval), deviation
+        (over seeds).
+        """
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["over", "figure", "au", "method", "value"])
-        for over, _, scores in self.parts():
-            for figure in FIGURES:
-                for name, values in self.rows(scores, figure):
-                    for method, value in values.items():
-                        text = "" if math.isnan(value) else f"{value:.6f}"
-                        writer.writerow([over, figure, name, method, text])
+        writer.writerow(CSV_COLUMNS)
+        for over, _, figure, scores in self.tables():
+            attribute = FIGURES[figure].attribute
+            for name, values in self.rows(scores, figure):
+                for method, value in values.items():
+                    around = spread_of(scores.get(method), attribute, name)
+                    texts = ("" if math.isnan(one) else f"{one:.6f}" for one in (value, *around))
+                    writer.writerow([over, figure, name, method, *texts])
         return file.getvalue()
 
     def write(self, out: Path) -> list[Path]:
@@ -205,17 +245,16 @@ def collect(
             if result is not None:
                 finished.setdefault(method, {})[int(path.parent.name[4:])] = result
     shared = set.intersection(*(set(results) for results in finished.values())) if finished else set()
-    columns = {}
+    columns, missing = {}, []
     for method, results in finished.items():
         folds = sorted(shared if shared_folds and shared else results)
-        predictions = [load_predictions(out / f"fold{fold}" / method) for fold in folds]
-        columns[method] = Column(
-            METHODS[method].title,
-            evaluate_folds(method, predictions),
-            folds,
-            [float(results[fold]["seconds"]) for fold in folds],
-            [line for fold in folds for line in results[fold]["protocol"]],
-        )
+        column, lacking = read_column(out, method, folds, results, settings)
+        columns[method] = column
+        missing += lacking
     title = with_schedule(title, columns, settings)
     unavailable = [note for method, note in notes.items() if method not in columns]
-    return DetectionTable(name, title, columns, settings, unavailable, tuple(methods)) if columns else None
+    if not columns:
+        return None
+    return DetectionTable(
+        name, title, columns, settings, [*missing, *unavailable], tuple(methods), tuple(missing)
+    )

@@ -12,17 +12,15 @@ from typing import Any
 
 from drml.evaluation import scoring
 from drml.evaluation.predictions import Predictions
-from drml.evaluation.score_table import evaluate
 from drml.experiments import protocol
 from drml.experiments.baseline import run_baseline
-from drml.experiments.methods import METHODS, NetFiles
+from drml.experiments.methods import METHODS, NetFiles, seed_name
 from drml.experiments.nets import files_of
 from drml.experiments.predictions import save_predictions
 from drml.experiments.settings import SPLITS, Settings, data_digest
 from drml.experiments.sift import SIFT_WINDOW, sift_features
 from drml.experiments.units import Unit, Workspace
 from drml.io import machine
-from drml.io.figures import json_value
 from drml.io.files import digest
 from drml.nets import snapshots
 from drml.training.folder import FINAL_STEM, rename_in_solver
@@ -35,7 +33,7 @@ FIT_FOLDER = "fit"
 FIT_MODEL = "model.npz"
 
 
-def make_unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
+def make_unit(out: Path, settings: Settings, method: str, fold: int, *, seed: int | None = None) -> Unit:
     """Return the unit that trains or fits a method on a fold and scores it.
 
     Parameters
@@ -46,6 +44,8 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
     method : str
         One of `METHODS` that is not used on other data than it was trained on.
     fold : int
+    seed : int, optional
+        Another seed than the experiment's, for a further training of a net.
 
     Returns
     -------
@@ -57,7 +57,9 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
         The method is not available here, or the data cannot be used.
     """
     data = settings.fold(method, fold)
-    config: dict[str, Any] = {"method": method, "fold": fold, "seed": settings.seed}
+    name = f"fold{fold}/{method if seed is None else seed_name(method, seed)}"
+    seed = settings.seed if seed is None else seed
+    config: dict[str, Any] = {"method": method, "fold": fold, "seed": seed}
     if METHODS[method].net:
         files = files_of(out, settings, method)
         config |= {
@@ -65,11 +67,10 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
             "max_iter": settings.max_iter,
             **{path.name: digest(path) for path in (files.solver, files.train_val, files.deploy)},
         }
-        work = partial(_network, data=data, settings=settings, files=files)
+        work = partial(_network, data=data, settings=settings, seed=seed, files=files)
     else:
         config["sift_window"] = SIFT_WINDOW
         work = partial(_baseline, method=method, data=data, settings=settings, features=out / "features")
-    name = f"fold{fold}/{method}"
     return Unit(
         name=name,
         kind=method,
@@ -114,13 +115,18 @@ def _baseline(
         progress=workspace.progress,
         overwrite=True,
     )
-    test = found.folds[0]
+    assert found.validation is not None
     (workspace.folder / FIT_FOLDER / "scores.json").unlink()  # the unit writes its own
     model = str(workspace.final / FIT_FOLDER / FIT_MODEL)
-    return save_predictions(workspace, method, dataclasses.replace(test, weights=model), data)
+    held_out, test = (
+        dataclasses.replace(one, weights=model) for one in (found.validation[0], found.folds[0])
+    )
+    return save_predictions(workspace, method, test, data, validation=held_out)
 
 
-def _network(workspace: Workspace, data: Path, settings: Settings, files: NetFiles) -> dict[str, Any]:
+def _network(
+    workspace: Workspace, data: Path, settings: Settings, seed: int, files: NetFiles
+) -> dict[str, Any]:
     protocol.check(data.parent, [int(data.name[4:])])
     folder = workspace.folder / TRAIN_FOLDER
     if not (folder / FINAL_STEM).exists():
@@ -131,7 +137,7 @@ def _network(workspace: Workspace, data: Path, settings: Settings, files: NetFil
             folder,
             data=data,
             net=files.train_val,
-            seed=settings.seed,
+            seed=seed,
             max_iter=settings.max_iter,
             snapshot=AUTO,
             progress=workspace.progress,
@@ -140,20 +146,15 @@ def _network(workspace: Workspace, data: Path, settings: Settings, files: NetFil
     weights = folder / FINAL_STEM
     workspace.log("scores")
 
+    final = str(workspace.final / TRAIN_FOLDER / weights.name)
+
     def predict(split: str) -> Predictions:
-        return scoring.predict(files.deploy, weights, data / f"{split}_lmdb", progress=workspace.progress)
+        found = scoring.predict(files.deploy, weights, data / f"{split}_lmdb", progress=workspace.progress)
+        return dataclasses.replace(found, weights=final)
 
     held_out, test = predict("val"), predict("test")
-    validation = evaluate(held_out.labels, held_out.probabilities, aus=held_out.aus)
     _drop_snapshots(folder)
-    test = dataclasses.replace(test, weights=str(workspace.final / TRAIN_FOLDER / weights.name))
-    return {
-        **save_predictions(workspace, str(files.deploy), test, data),
-        "validation": {
-            "f1": json_value(validation.average("f1")),
-            "auc": json_value(validation.average("auc")),
-        },
-    }
+    return save_predictions(workspace, str(files.deploy), test, data, validation=held_out)
 
 
 def _drop_snapshots(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,8 @@ __all__ = [
     "NetFiles",
     "NotAvailable",
     "net_files",
+    "seed_name",
+    "split_seed",
 ]
 
 DIRECT = "direct"
@@ -124,6 +127,26 @@ GRIDS = ("drml_5x5", "drml_6x6", "drml_7x7", "drml", "drml_9x9", "drml_10x10")
 
 SPARSITY = ("drml", *(f"drml_l{text}" for text in _LAMBDAS))
 """DRML with different values of lambda, the weight of the patches' norms in the objective; 0 is its own."""
+
+_SEED = re.compile(r"(?P<method>.+)_seed(?P<seed>[0-9]+)")
+
+
+def seed_name(method: str, seed: int) -> str:
+    """Return the name of a method's unit for a further seed, such as ``drml_seed1``."""
+    return f"{method}_seed{seed}"
+
+
+def split_seed(name: str) -> tuple[str, int | None]:
+    """Return the method of a unit's name, and its seed; None for the experiment's own seed.
+
+    Examples
+    --------
+    >>> split_seed("drml_5x5_seed2"), split_seed("drml")
+    (('drml_5x5', 2), ('drml', None))
+    """
+    found = _SEED.fullmatch(name)
+    return (found["method"], int(found["seed"])) if found else (name, None)
+
 
 TABLE2 = ("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from drml.experiments import fold_unit, protocol, table3, timing, units
 from drml.experiments.catalogue import EXPERIMENTS, Artifact, Experiment
-from drml.experiments.methods import METHODS, NotAvailable
+from drml.experiments.methods import METHODS, NotAvailable, seed_name, split_seed
 from drml.experiments.scheduler import run_units
 from drml.experiments.settings import SETTINGS_FILE, Settings, folds_of
 from drml.io.errors import UsageError, UserError
@@ -19,15 +19,20 @@ __all__ = ["collect", "plan", "run", "run_one"]
 
 
 def unit_of(out: Path, settings: Settings, name: str) -> units.Unit:
-    """Return the unit of a name such as ``fold1/drml`` or ``time/drml``."""
-    folder, _, method = name.partition("/")
+    """Return the unit of a name such as ``fold1/drml``, ``fold1/drml_seed1`` or ``time/drml``."""
+    folder, _, unit = name.partition("/")
+    method, seed = split_seed(unit)
+    if seed is not None and seed not in settings.more_seeds(method):
+        raise UserError(
+            f"unit '{name}': not one of the seeds of this experiment; see drml experiment --seeds"
+        )
     if method in METHODS and folder.startswith("fold") and folder[4:].isdigit():
         fold = int(folder[4:])
         if METHODS[method].transfer:
             return table3.make_unit(out, settings, method, fold)
         if METHODS[method].net and settings.bp4d is not None:
             raise NotAvailable(f"{method}: not available, since nets are not trained on these data")
-        return fold_unit.make_unit(out, settings, method, fold)
+        return fold_unit.make_unit(out, settings, method, fold, seed=seed)
     if method in METHODS and folder == timing.FOLDER:
         if not METHODS[method].net:
             raise NotAvailable(f"{method}: not available, since only nets are timed")
@@ -54,6 +59,11 @@ def plan(
         for method in methods:
             try:
                 found.append(unit_of(out, settings, f"{name}/{method}"))
+                if name != timing.FOLDER:
+                    found += [
+                        unit_of(out, settings, f"{name}/{seed_name(method, seed)}")
+                        for seed in settings.more_seeds(method)
+                    ]
             except NotAvailable as error:
                 unavailable[method] = str(error)
     if not found:

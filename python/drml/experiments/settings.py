@@ -49,6 +49,8 @@ class Settings:
         For timing: numbers instead of the schedule's and the nets' own.
     bp4d : str or None
         Absolute path of a finished experiment's folder, whose nets are used on `data`.
+    seeds : int or None
+        How often nets are trained, with the seeds `seed`, `seed` + 1, ...; None is once.
     """
 
     data: str | None
@@ -61,6 +63,14 @@ class Settings:
     iterations: int | None = None
     batch: int | None = None
     bp4d: str | None = None
+    seeds: int | None = None
+
+    def more_seeds(self, method: str) -> tuple[int, ...]:
+        """Return the seeds of a method's further units; only trainings of nets have some."""
+        known = METHODS[method]
+        return (
+            () if known.transfer or not known.net else tuple(self.seed + n for n in range(1, self.seeds or 1))
+        )
 
     @property
     def schedule(self) -> str:

@@ -64,6 +64,8 @@ class Features:
     aus : tuple of int
     subjects : int
     synthetic : bool
+    subject_ids : list of str or None
+        The subject of each record; None if the manifest does not name them all.
     """
 
     path: Path
@@ -73,6 +75,7 @@ class Features:
     aus: tuple[int, ...]
     subjects: int
     synthetic: bool
+    subject_ids: list[str] | None = None
 
 
 def sift(
@@ -175,7 +178,7 @@ def sift_features(
             raise OSError(None, "the features that were just written cannot be read", str(path))
     subjects = len({row.subject for row in data.manifest.rows.values()})
     Y = data.manifest.drawn_labels(keys)
-    return Features(path, X, Y, keys, data.manifest.aus, subjects, data.synthetic)
+    return Features(path, X, Y, keys, data.manifest.aus, subjects, data.synthetic, data.subjects_of(keys))
 
 
 def _reuse(path: Path, origin: dict[str, Any]) -> NDArray[np.float32] | None:

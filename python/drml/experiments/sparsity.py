@@ -126,8 +126,8 @@ class Sparsity(detection_table.DetectionTable):
         file = io.StringIO()
         writer = csv.writer(file, lineterminator="\n")
         for method, patches in self.patches.items():
-            writer.writerow(["patches", "off", "", method, f"{patches.mean_off():.6f}"])
-            writer.writerow(["patches", "norm_sum", "", method, f"{patches.mean_sum():.6f}"])
+            writer.writerow(["patches", "off", "", method, f"{patches.mean_off():.6f}", "", "", ""])
+            writer.writerow(["patches", "norm_sum", "", method, f"{patches.mean_sum():.6f}", "", "", ""])
         return super().to_csv() + file.getvalue()
 
     def draw(self) -> Figure:

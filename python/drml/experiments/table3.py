@@ -24,14 +24,14 @@ from scipy.special import expit
 
 from drml.data.labels import list_aus
 from drml.evaluation import scoring
-from drml.evaluation.predictions import Predictions
+from drml.evaluation.predictions import Predictions, select_aus
 from drml.experiments import detection_table, protocol, units
 from drml.experiments.baseline import ESTIMATORS
 from drml.experiments.bp4d_models import Source, best_model, weights_digest
 from drml.experiments.fold_unit import cache_features
 from drml.experiments.methods import DIRECT, METHODS, TRANSFERRED
 from drml.experiments.nets import files_of
-from drml.experiments.predictions import load_predictions, save_predictions
+from drml.experiments.predictions import load_predictions, load_validation, save_predictions
 from drml.experiments.settings import Settings, data_digest
 from drml.experiments.sift import SIFT_WINDOW, sift_features
 from drml.experiments.transfer import transfer
@@ -153,13 +153,15 @@ def _net(workspace: Workspace, method: str, data: Path, source: Source, deploy: 
         test = scoring.predict(
             deploy, source.weights, data / "test_lmdb", aus=aus, progress=workspace.progress
         )
+        held_out = _source_validation(source, test.aus)
     else:
         fold = int(data.name[4:])
         found = transfer(
             deploy, source.weights, data.parent, blob=way, folds=[fold], progress=workspace.progress
         )
-        test = found.folds[0]
-    return _save(workspace, str(deploy), test, data, source)
+        assert found.validation is not None
+        test, held_out = found.folds[0], found.validation[0]
+    return _save(workspace, str(deploy), test, held_out, data, source)
 
 
 def _linear(workspace: Workspace, method: str, data: Path, source: Source, features: Path) -> dict[str, Any]:
@@ -191,15 +193,33 @@ def _linear(workspace: Workspace, method: str, data: Path, source: Source, featu
         input={"features": f"SIFT at 49 landmarks, window {SIFT_WINDOW:g} px"},
         seconds=time.perf_counter() - start,
         not_scored={side: some for side, some in others.items() if some},
+        subject_ids=found.subject_ids,
     )
-    return _save(workspace, METHODS[method].model, test, data, source)
+    held_out = _source_validation(source, shared)
+    return _save(workspace, METHODS[method].model, test, held_out, data, source)
 
 
-def _save(workspace: Workspace, model: str, test: Predictions, data: Path, source: Source) -> dict[str, Any]:
+def _source_validation(source: Source, aus: Sequence[int]) -> Predictions | None:
+    """Return what a model that is used as it is predicts for its own validation faces, for these AUs.
+
+    Its thresholds come from there, since nothing of it may depend on the other data set.
+    """
+    found = load_validation(source.folder)
+    return None if found is None else select_aus(found, aus)
+
+
+def _save(
+    workspace: Workspace,
+    model: str,
+    test: Predictions,
+    validation: Predictions | None,
+    data: Path,
+    source: Source,
+) -> dict[str, Any]:
     # A model that was fitted to drawn faces says as little about real ones.
     test = dataclasses.replace(test, synthetic=test.synthetic or source.synthetic)
     return {
-        **save_predictions(workspace, model, test, data),
+        **save_predictions(workspace, model, test, data, validation=validation),
         "net": {
             "unit": str(source.folder),
             "fold": source.fold,

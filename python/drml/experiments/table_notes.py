@@ -3,43 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from drml.data.labels import list_aus
-from drml.evaluation.results import Evaluation
+from drml.evaluation.au_score import TITLES
+from drml.evaluation.bootstrap import CONFIDENCE, DRAWS
 from drml.evaluation.score_table import ScoreTable
 from drml.experiments.settings import Settings
-from drml.experiments.table_rows import FIGURES
+from drml.experiments.table_column import Column
 from drml.training.base_rates import REMARK
 
-__all__ = ["SYNTHETIC", "Column", "base_rates_note", "table_notes"]
+__all__ = ["SYNTHETIC", "base_rates_note", "table_notes"]
 
 SYNTHETIC = (
     "SYNTHETIC DATA: drawn faces. The figures say that the methods run and learn, and nothing of how well"
     " they find AUs in people."
 )
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of the table: a method's scores, their folds, the seconds and the protocol of its units."""
-
-    title: str
-    result: Evaluation
-    folds: list[int]
-    seconds: list[float]
-    protocol: list[str]
-
-    @property
-    def not_scored(self) -> tuple[int, ...]:
-        """AUs of the data that the method has no output for."""
-        return self.result.folds[0].not_scored.get("data", ())
-
-    @property
-    def at_base_rates(self) -> list[int]:
-        """The folds on which the method predicts the base rates."""
-        return [self.folds[index] for index in self.result.at_base_rates]
 
 
 def table_notes(columns: Sequence[Column], scores: Sequence[ScoreTable], settings: Settings) -> list[str]:
@@ -82,12 +61,58 @@ def table_notes(columns: Sequence[Column], scores: Sequence[ScoreTable], setting
     lines += _one_sided(columns)
     if len({tuple(column.folds) for column in columns}) > 1:
         lines.append("The methods are not finished on the same folds: do not compare their figures yet.")
-    for figure, title in FIGURES.items():
-        aus = sorted({au for one in scores for au in one.undefined.get(figure, [])})
+    lines += _undefined(scores)
+    lines += _thresholds(columns)
+    lines += _uncertainty(columns, settings)
+    lines.append(f"{settings.schedule}, seed {settings.seed}.")
+    return lines
+
+
+def _undefined(scores: Sequence[ScoreTable]) -> list[str]:
+    """Name the AUs for which figures are undefined, in a line for all figures with the same AUs."""
+    grouped: dict[str, list[str]] = {}
+    for name, title in TITLES.items():
+        aus = sorted({au for one in scores for au in one.undefined.get(name, [])})
         if aus:
-            named = list_aus(aus)
-            lines.append(f"-: {title} is undefined there ({named}); left out of Avg.")
-    lines.append(f"F1-frame at a threshold of 0.5; {settings.schedule}, seed {settings.seed}.")
+            grouped.setdefault(list_aus(aus), []).append(title)
+    return [
+        f"-: {', '.join(titles)} undefined there ({named}); left out of Avg."
+        for named, titles in grouped.items()
+    ]
+
+
+def _thresholds(columns: Sequence[Column]) -> list[str]:
+    """Say at which thresholds frames count as predicted."""
+    lines = [
+        "Thresholds: 0.5, which for LSVM, APL, JPML and SVMs on features is a decision of 0; and, for each AU"
+        " and fold, the one with the best F1 on the validation subjects. Test labels have no part in it."
+    ]
+    without = [column.title for column in columns if not all(one.chosen for one in column.results.values())]
+    if without:
+        lines.append(
+            f"{', '.join(without)}: no thresholds chosen on validation, since units of an earlier version"
+            " kept no predictions for it; remove these units and run them again."
+        )
+    return lines
+
+
+def _uncertainty(columns: Sequence[Column], settings: Settings) -> list[str]:
+    """Say what stands beside the figures: confidence intervals, or standard deviations over seeds."""
+    lines = []
+    single = [column for column in columns if len(column.results) == 1]
+    if any(column.result.pooled.intervals for column in single):
+        lines.append(
+            f"In brackets: {CONFIDENCE:.0%} confidence intervals by bootstrap over the test subjects, {DRAWS}"
+            " draws. They do not include the randomness of training."
+        )
+    lines += sorted({column.result.interval_note[2:] for column in columns if column.result.interval_note})
+    for column in columns:
+        if len(column.results) > 1:
+            seeds = ", ".join(map(str, column.results))
+            lines.append(
+                f"{column.title}: mean ± standard deviation (n - 1) over the seeds {seeds}; figures,"
+                f" relations and saliency are those of seed {settings.seed}."
+            )
     return lines
 
 

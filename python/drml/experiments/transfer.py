@@ -23,6 +23,7 @@ from scipy.special import expit
 from drml.baselines import LSVM
 from drml.data.split import VERIFY, Split
 from drml.evaluation import scoring
+from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.features import BlobReader
 from drml.evaluation.predictions import Predictions
 from drml.evaluation.results import Evaluation, evaluate_folds
@@ -121,7 +122,8 @@ def transfer(
     Returns
     -------
     Evaluation
-        Its probabilities are sigmoid(decision): 0.5 is the classifier's own threshold and the order is that
+        With the thresholds that validation chose, and confidence intervals. Its probabilities are
+        sigmoid(decision): 0.5 is the classifier's own threshold and the order is that
         of the decisions, but they are not calibrated.
 
     Raises
@@ -140,7 +142,7 @@ def transfer(
         )
         return _read(reader, progress)
 
-    predictions = [_fold(folder, run, cs, str(weights), blob) for folder in _folds(Path(data), folds)]
+    found = [_fold(folder, run, cs, str(weights), blob) for folder in _folds(Path(data), folds)]
     command = ["drml", "transfer", "--net", str(deploy), "--weights", str(weights), "--data", str(data)]
     given = {
         "mean": mean,
@@ -151,7 +153,13 @@ def transfer(
     for name, value in given.items():
         if value is not None:
             command += [f"--{name}", str(value)]
-    return evaluate_folds(str(deploy), predictions, command=command)
+    return evaluate_folds(
+        str(deploy),
+        [test for _, test in found],
+        command=command,
+        validation=[held_out for held_out, _ in found],
+        bootstrap=DRAWS,
+    )
 
 
 def _folds(data: Path, folds: Sequence[int] | None) -> list[Path]:
@@ -171,7 +179,8 @@ def _folds(data: Path, folds: Sequence[int] | None) -> list[Path]:
 
 def _fold(
     folder: Path, run: Callable[[Path], _SplitFeatures], cs: Sequence[float], weights: str, blob: str
-) -> Predictions:
+) -> tuple[Predictions, Predictions]:
+    """Return the predictions for the validation and the test faces of a fold."""
     start = time.perf_counter()
     train, val, test = (run(folder / f"{name}_lmdb") for name in _SPLITS)
     for split in (train, val):
@@ -184,21 +193,27 @@ def _fold(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(train.features, sampled, validation=(val.features, val.labels))
-    return Predictions(
-        weights=weights,
-        data=str(test.source.name),
-        aus=test.aus,
-        keys=test.keys,
-        labels=test.labels,
-        probabilities=expit(model.decision_function(test.features)),
-        subjects=test.source.count_subjects(test.keys),
-        synthetic=test.source.synthetic,
-        input=test.settings.to_dict(),
-        seconds=time.perf_counter() - start,
-        classifier={
-            "kind": "linear SVM",
-            "blob": blob,
-            "c": {f"AU{au}": json_value(float(c)) for au, c in zip(test.aus, model.C_, strict=True)},
-            "notes": [" ".join(str(warning.message).split()) for warning in caught],
-        },
-    )
+    classifier = {
+        "kind": "linear SVM",
+        "blob": blob,
+        "c": {f"AU{au}": json_value(float(c)) for au, c in zip(test.aus, model.C_, strict=True)},
+        "notes": [" ".join(str(warning.message).split()) for warning in caught],
+    }
+
+    def predict(split: _SplitFeatures) -> Predictions:
+        return Predictions(
+            weights=weights,
+            data=str(split.source.name),
+            aus=split.aus,
+            keys=split.keys,
+            labels=split.labels,
+            probabilities=expit(model.decision_function(split.features)),
+            subjects=split.source.count_subjects(split.keys),
+            synthetic=split.source.synthetic,
+            input=split.settings.to_dict(),
+            seconds=time.perf_counter() - start,
+            classifier=classifier,
+            subject_ids=split.source.subjects_of(split.keys),
+        )
+
+    return predict(val), predict(test)

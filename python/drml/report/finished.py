@@ -13,10 +13,11 @@ import numpy as np
 from drml.evaluation.folds import pool
 from drml.evaluation.predictions import Predictions, PredictionTable, separation_of
 from drml.evaluation.score_table import ScoreTable
+from drml.evaluation.thresholds import choose_thresholds
 from drml.experiments import units
 from drml.experiments.fold_unit import TRAIN_FOLDER
 from drml.experiments.methods import METHODS
-from drml.experiments.predictions import load_predictions
+from drml.experiments.predictions import load_predictions, load_validation
 from drml.experiments.settings import SETTINGS_FILE, Settings
 from drml.io.errors import UserError
 from drml.report.inputs import read_json
@@ -64,6 +65,19 @@ class MethodRuns:
         # In the predictions' own precision, as the tables have them.
         folds = self.predictions.values()
         return pool([(fold.labels, fold.probabilities) for fold in folds], aus=self.table.aus)
+
+    @cached_property
+    def chosen_scores(self) -> ScoreTable | None:
+        """The same with thresholds chosen on validation; None if a unit has no predictions for it."""
+        held_out = [load_validation(folder) for folder in self.folders.values()]
+        known = [one for one in held_out if one is not None]
+        if len(known) < len(held_out):
+            return None
+        return pool(
+            [(fold.labels, fold.probabilities) for fold in self.predictions.values()],
+            aus=self.table.aus,
+            threshold=[choose_thresholds(one.labels, one.probabilities) for one in known],
+        )
 
     @cached_property
     def at_base_rates(self) -> list[int]:

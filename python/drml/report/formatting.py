@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from drml.data.labels import AU_NAMES
 
-__all__ = ["UNDEFINED", "au_name", "decimals", "duration"]
+__all__ = ["UNDEFINED", "au_name", "decimals", "duration", "spread_text"]
 
 UNDEFINED = "-"
 """Stands for an undefined figure."""
@@ -21,6 +22,39 @@ def decimals(value: float | None, digits: int = 3) -> str:
     ('0.75', '-', '-')
     """
     return UNDEFINED if value is None or math.isnan(value) else f"{value:.{digits}f}"
+
+
+def spread_text(scores: dict[str, Any], figure: str, au: int | None = None) -> str:
+    """Return what stands behind a figure: its confidence interval, or its standard deviation over seeds.
+
+    Parameters
+    ----------
+    scores : dict
+        The scores of a method as ``to_dict`` of `drml.evaluation.ScoreTable` gives them.
+    figure : str
+    au : int, optional
+        By default, the average over the AUs.
+
+    Returns
+    -------
+    str
+        Empty if the scores have neither, or the figure is undefined.
+
+    Examples
+    --------
+    >>> spread_text({"standard_deviation": {"aus": [], "average": {"f1": 0.01149}}}, "f1")
+    ' ± 0.011'
+    """
+    for name in ("standard_deviation", "intervals"):
+        if not (around := scores.get(name)):
+            continue
+        rows = [around["average"]] if au is None else [row for row in around["aus"] if row["au"] == au]
+        found = rows[0].get(figure) if rows else None
+        if isinstance(found, dict):
+            low, high = found["low"], found["high"]
+            return "" if low is None or high is None else f" ({low:.2f}-{high:.2f})"
+        return "" if found is None else f" ± {found:.3f}"
+    return ""
 
 
 def au_name(au: int) -> str:

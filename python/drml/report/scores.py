@@ -9,9 +9,10 @@ from typing import Any
 
 from markupsafe import Markup
 
-from drml.experiments.table_rows import FIGURES, TRIVIAL
+from drml.evaluation.au_score import TITLES
+from drml.experiments.table_rows import TRIVIAL
 from drml.report.charts import Bar, bar_chart
-from drml.report.formatting import au_name, decimals
+from drml.report.formatting import au_name, decimals, spread_text
 from drml.report.rendering import Section, render, render_table
 from drml.training.base_rates import REMARK, Separation
 
@@ -48,21 +49,39 @@ def average_tiles(average: Mapping[str, float | None]) -> list[tuple[str, str, s
 
 def _score_table(caption: str, scores: dict[str, Any]) -> tuple[Markup, list[tuple[str, list[int]]]]:
     """Return the table, and for each figure the AUs that its average leaves out."""
-    rows = [
-        [
-            au_name(row["au"]),
-            str(row["known"]),
-            *(decimals(row[name]) for name in ("base_rate", *FIGURES)),
-        ]
-        for row in scores["aus"]
-    ]
     average = scores["average"]
-    rows.append(["Avg.", "", *(decimals(average[name]) for name in ("base_rate", *FIGURES))])
-    trivial = (decimals(average[f"trivial_{name}"]) for name in FIGURES)
+    # Scores of earlier versions have no accuracy and no MCC.
+    figures = {name: title for name, title in TITLES.items() if name in average}
+
+    def cells(row: dict[str, Any], au: int | None) -> list[str]:
+        rate = decimals(row["base_rate"])
+        return [rate, *(decimals(row[name]) + spread_text(scores, name, au) for name in figures)]
+
+    rows = [[au_name(row["au"]), str(row["known"]), *cells(row, row["au"])] for row in scores["aus"]]
+    rows.append(["Avg.", "", *cells(average, None)])
+    trivial = (decimals(average[f"trivial_{name}"]) for name in figures)
     rows.append([TRIVIAL, "", decimals(average["base_rate"]), *trivial])
-    table = render_table(caption, ["AU", "frames", "base rate", *FIGURES.values()], rows, totals=2)
+    table = render_table(caption, ["AU", "frames", "base rate", *figures.values()], rows, totals=2)
     left_out = scores["left_out_of_average"]
-    return table, [(title, left_out[name]) for name, title in FIGURES.items() if name in left_out]
+    return table, [(title, left_out[name]) for name, title in figures.items() if name in left_out]
+
+
+def _chosen_table(caption: str, fixed: dict[str, Any], chosen: dict[str, Any], folds: list[Any]) -> Markup:
+    """Return F1 at the fixed and at the chosen thresholds."""
+    rows = []
+    for one, other in zip(fixed["aus"], chosen["aus"], strict=True):
+        au = other["au"]
+        values = [fold["thresholds"][str(au)] for fold in folds]
+        span = f"{min(values):.3f}" + (f"-{max(values):.3f}" if len(values) > 1 else "")
+        f1 = [
+            decimals(row["f1"]) + spread_text(table, "f1", au)
+            for row, table in ((one, fixed), (other, chosen))
+        ]
+        rows.append([au_name(au), span, *f1, *(decimals(other[name]) for name in ("accuracy", "mcc"))])
+    f1 = [decimals(table["average"]["f1"]) + spread_text(table, "f1") for table in (fixed, chosen)]
+    rows.append(["Avg.", "", *f1, *(decimals(chosen["average"][name]) for name in ("accuracy", "mcc"))])
+    head = ["AU", "threshold", "F1 at 0.5", "F1 at threshold", "accuracy", "MCC"]
+    return render_table(caption, head, rows, totals=1)
 
 
 def _warnings(scores: dict[str, Any]) -> list[tuple[str, str]]:
@@ -92,6 +111,12 @@ def scores_section(scores: dict[str, Any]) -> Section:
         ]
     else:
         tables = [_score_table(f"Test set, F1 at threshold {scores['threshold']:g}", scores["pooled"])]
+    if known := scores.get("chosen_thresholds"):
+        title = "Thresholds chosen for the best F1 on validation"
+        for part, name in (("pooled", "test set"), ("mean_of_folds", f"mean of {count} folds")):
+            if scores[part]:
+                caption = f"{title}, {name}"
+                tables.append((_chosen_table(caption, scores[part], known[part], known["folds"]), []))
     return Section("scores", "Scores", render("scores.html", warnings=_warnings(scores), tables=tables))
 
 

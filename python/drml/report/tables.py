@@ -15,7 +15,7 @@ from drml.experiments.table_rows import FIGURES, TRIVIAL
 from drml.io.figures import mean_of_defined
 from drml.report.charts import Bar, bar_chart
 from drml.report.finished import MethodRuns
-from drml.report.formatting import UNDEFINED, au_name, decimals
+from drml.report.formatting import UNDEFINED, au_name, decimals, spread_text
 from drml.report.rendering import Section, render, render_table
 
 __all__ = ["averages", "bars_section", "table_section", "timing_section"]
@@ -23,7 +23,14 @@ __all__ = ["averages", "bars_section", "table_section", "timing_section"]
 _MARKS = {"f1": "all positive", "auc": "chance", "ap": "chance"}
 _PARTS = {"pooled": "pooled over the folds", "mean_of_folds": "mean of the folds"}
 
-Rows = list[tuple[str, list[float | None]]]
+_CHARTS = ("auc", "f1", "f1_chosen", "ap")
+"""The figures of which there are bars."""
+
+_FIRST = 3
+"""How many of the figures are shown without unfolding."""
+
+Rows = list[tuple[str, list[float | None], list[str]]]
+"""Name, values and texts of each row: a value for each method, then the trivial one."""
 
 
 def _rows(scores: Mapping[str, Any], figure: str, silent: Mapping[str, Sequence[int]]) -> tuple[Rows, int]:
@@ -39,50 +46,78 @@ def _rows(scores: Mapping[str, Any], figure: str, silent: Mapping[str, Sequence[
         + [trivial[au][f"trivial_{figure}"] if au in trivial else None]
         for au in aus
     }
-    rows: Rows = [(au_name(au), values[au]) for au in aus]
+
+    def texts(of_row: list[float | None], au: int | None) -> list[str]:
+        around = [spread_text(one, figure, au) for one in scores.values()]
+        return [decimals(value) + more for value, more in zip(of_row, [*around, ""], strict=True)]
+
+    rows: Rows = [(au_name(au), values[au], texts(values[au], au)) for au in aus]
     average = [one["average"][figure] for one in scores.values()]
-    rows.append(("Avg.", [*average, most["average"][f"trivial_{figure}"]]))
+    average.append(most["average"][f"trivial_{figure}"])
+    rows.append(("Avg.", average, texts(average, None)))
     shared = [au for au in aus if all(au in known for known in by_au.values())]
     if shared and shared != aus:
         means: list[float | None] = [
             mean_of_defined(math.nan if (value := values[au][column]) is None else value for au in shared)
             for column in range(len(scores) + 1)
         ]
-        rows.append((f"Avg. of {' '.join(map(str, shared))}", means))
+        rows.append((f"Avg. of {' '.join(map(str, shared))}", means, list(map(decimals, means))))
     return rows, len(rows) - len(aus)
 
 
 def _score_table(caption: str, titles: Sequence[str], rows: Rows, totals: int) -> Markup:
-    texts, classes = [], []
-    for name, values in rows:
-        cells = [name, *map(decimals, values)]
-        texts.append(cells)
+    shown, classes = [], []
+    for name, values, texts in rows:
+        shown.append([name, *texts])
         # Of the methods: the trivial row, which is last, is none.
-        top = max(cells[1:-1])
-        classes.append(["best" if cell == top != UNDEFINED else "" for cell in cells[1:-1]] + [""])
-    return render_table(caption, ["AU", *titles, TRIVIAL], texts, totals=totals, classes=classes)
+        cells = list(map(decimals, values))[:-1]
+        top = max(cells)
+        classes.append(["best" if cell == top != UNDEFINED else "" for cell in cells] + [""])
+    return render_table(caption, ["AU", *titles, TRIVIAL], shown, totals=totals, classes=classes)
+
+
+def _tables_of(table: dict[str, Any], part: str, caption: str) -> list[Markup]:
+    """Return a table for each figure that a part has; tables of earlier versions have fewer."""
+    methods = table["methods"]
+    silent = {name: about["not_scored"] for name, about in methods.items()}
+    found = []
+    for figure in FIGURES.values():
+        scores = table.get(part + ("_chosen" if figure.chosen else ""))
+        if scores and all(figure.attribute in one["average"] for one in scores.values()):
+            titles = [methods[method]["title"] for method in scores]
+            rows = _rows(scores, figure.attribute, {method: silent[method] for method in scores})
+            found.append(_score_table(f"{figure.title}, {caption}", titles, *rows))
+    return found
+
+
+def _folds_table(table: dict[str, Any]) -> list[Markup]:
+    """Return the averages of each fold; nothing if there is one fold only, or in earlier versions."""
+    rows = []
+    for about in table["methods"].values():
+        scores = about.get("fold_scores", {})
+        for fold, of_fold in scores.items() if len(scores) > 1 else ():
+            cells = [about["title"], fold]
+            for name in ("auc", "f1", "f1_chosen"):
+                one = of_fold.get("chosen" if FIGURES[name].chosen else "fixed")
+                figure = FIGURES[name].attribute
+                cells.append(
+                    decimals(one["average"][figure]) + spread_text(one, figure) if one else UNDEFINED
+                )
+            rows.append(cells)
+    head = ["method", "fold", *(FIGURES[name].title for name in ("auc", "f1", "f1_chosen"))]
+    return [render_table("Avg. of each fold", head, rows)] if rows else []
 
 
 def table_section(table: dict[str, Any], anchor: str, title: str) -> Section:
-    """Return a table of detection scores: F1-frame, ROC-AUC, AP, pooled and as the mean of folds."""
-    methods = table["methods"]
-    silent = {name: about["not_scored"] for name, about in methods.items()}
-    tables: dict[str, list[Markup]] = {}
+    """Return a table of detection scores: each figure, pooled and as the mean of folds."""
     several = "mean_of_folds" in table
-    for part in filter(table.__contains__, _PARTS):
-        titles = [methods[method]["title"] for method in table[part]]
-        tables[part] = [
-            _score_table(
-                f"{name}, {_PARTS[part] if several else 'one fold'}",
-                titles,
-                *_rows(table[part], figure, silent),
-            )
-            for figure, name in FIGURES.items()
-        ]
+    pooled = _tables_of(table, "pooled", _PARTS["pooled"] if several else "one fold")
     body = render(
         "detection_table.html",
-        pooled=tables.get("pooled", []),
-        folds=tables.get("mean_of_folds", []),
+        pooled=pooled[:_FIRST],
+        more=pooled[_FIRST:],
+        means=_tables_of(table, "mean_of_folds", _PARTS["mean_of_folds"]) if several else [],
+        folds=_folds_table(table),
         remarks=[line for line in table["notes"] if line != SYNTHETIC],
     )
     return Section(anchor, title, body)
@@ -92,7 +127,7 @@ def averages(methods: Mapping[str, MethodRuns]) -> Markup:
     """Return the methods' averages as a table and as bars."""
     rows = []
     for one in methods.values():
-        figures = [one.scores.average(name) for name in FIGURES]
+        figures = [_average(one, name) for name in FIGURES]
         folds, seconds = ", ".join(map(str, one.folders)), sum(r["seconds"] for r in one.results.values())
         rows.append(
             [
@@ -104,14 +139,15 @@ def averages(methods: Mapping[str, MethodRuns]) -> Markup:
                 str(len(one.table.aus)),
             ]
         )
-    head = ["method", *FIGURES.values(), "test frames", "folds", "time", "AUs"]
+    head = ["method", *(figure.title for figure in FIGURES.values()), "test frames", "folds", "time", "AUs"]
     charts = []
-    for figure, name in FIGURES.items():
+    for name in _CHARTS:
+        figure = FIGURES[name]
         bars = [
-            Bar(one.title, one.scores.average(figure), one.scores.average(f"trivial_{figure}"))
+            Bar(one.title, _average(one, name), one.scores.average(f"trivial_{figure.attribute}"))
             for one in methods.values()
         ]
-        charts.append(bar_chart(f"Mean {name}", _MARKS[figure], bars))
+        charts.append(bar_chart(f"Mean {figure.title}", _MARKS[figure.attribute], bars))
     remarks = [
         line
         for one in methods.values()
@@ -125,27 +161,37 @@ def averages(methods: Mapping[str, MethodRuns]) -> Markup:
     )
 
 
+def _average(runs: MethodRuns, name: str) -> float:
+    """Return the average of a figure; NaN where no thresholds were chosen."""
+    scores = runs.chosen_scores if FIGURES[name].chosen else runs.scores
+    return math.nan if scores is None else scores.average(FIGURES[name].attribute)
+
+
 def bars_section(methods: Mapping[str, MethodRuns], anchor: str, title: str) -> Section:
     """Return, for every AU, bars of the methods."""
-    rows: dict[str, dict[int, AuScore]] = {
-        one.title: {row.au: row for row in one.scores.rows} for one in methods.values()
-    }
-    aus = sorted({au for by_au in rows.values() for au in by_au})
+    aus = sorted({row.au for one in methods.values() for row in one.scores.rows})
     figures = []
-    for figure, name in FIGURES.items():
+    for name in _CHARTS:
+        figure = FIGURES[name]
+        scored = {one.title: one.chosen_scores if figure.chosen else one.scores for one in methods.values()}
+        rows: dict[str, dict[int, AuScore]] = {
+            title: {row.au: row for row in scores.rows} for title, scores in scored.items() if scores
+        }
         charts = []
         for au in aus:
             bars = [
                 Bar(
                     method,
-                    getattr(by_au[au], figure),
-                    getattr(by_au[au], f"trivial_{figure}"),
+                    getattr(by_au[au], figure.attribute),
+                    getattr(by_au[au], f"trivial_{figure.attribute}"),
                 )
                 for method, by_au in rows.items()
                 if au in by_au
             ]
-            charts.append(bar_chart(au_name(au), _MARKS[figure], bars, explain_marks=False))
-        figures.append({"title": name, "marks": _MARKS[figure], "charts": charts})
+            if bars:
+                charts.append(bar_chart(au_name(au), _MARKS[figure.attribute], bars, explain_marks=False))
+        if charts:
+            figures.append({"title": figure.title, "marks": _MARKS[figure.attribute], "charts": charts})
     return Section(anchor, title, render("bars.html", figures=figures))
 
 
