@@ -110,3 +110,44 @@ def test_missing_subjects_are_named():
     assert result.pooled.intervals is None
     assert "No confidence intervals: no manifest names the subjects of b." in result.to_text()
     assert "No confidence intervals" not in evaluate_folds("m", tests).to_text()
+
+
+def test_scores_with_another_threshold_are_those_computed_anew():
+    rng = np.random.default_rng(3)
+    labels = rng.choice([-1, 0, 1], (80, 2))
+    scores = np.round(rng.random((80, 2)), 2)
+    subjects = [f"F{number:03d}" for number in rng.integers(6, size=80)]
+    fixed = evaluate(labels, scores, aus=(1, 12), subjects=subjects, bootstrap=50)
+    options = {"aus": (1, 12), "threshold": [0.3, 0.7], "subjects": subjects, "bootstrap": 50}
+    assert evaluate(labels, scores, known=fixed, **options) == evaluate(labels, scores, **options)
+
+
+def test_each_fold_has_its_own_intervals():
+    rng = np.random.default_rng(4)
+
+    def draw(fold, split, count):
+        labels = rng.choice([-1, 1], (count, 2)).astype(np.int8)
+        scores = np.clip(0.5 + 0.2 * labels + 0.3 * rng.standard_normal(labels.shape), 0, 1)
+        subjects = [f"F{fold}{number}" for number in rng.integers(4, size=count)]
+        keys = [f"{index:08d}" for index in range(count)]
+        settings = {"features": "none"}
+        return Predictions(
+            "w", f"fold{fold}/{split}", (1, 12), keys, labels, scores, 4, False, settings, 0.0,
+            subject_ids=subjects,
+        )  # fmt: skip
+
+    tests, held_out = ([draw(fold, split, 60) for fold in (1, 2)] for split in ("test", "val"))
+    found = evaluate_folds("m", tests, validation=held_out, bootstrap=100, seed=2)
+    for index, test in enumerate(tests):
+        for scores, threshold in (
+            (found.fold_scores[index], 0.5),
+            (found.chosen.fold_scores[index], found.chosen.by_fold[index]),
+        ):
+            expected = evaluate(
+                test.labels, test.probabilities, aus=test.aus, threshold=threshold,
+                subjects=test.subject_ids, bootstrap=100, seed=2,
+            )  # fmt: skip
+            assert scores == expected
+    text = found.to_text()
+    assert "Avg. of each fold" in text and "F1 at threshold (95% CI)" in text
+    assert found.fold_scores[1].cell("auc") in text

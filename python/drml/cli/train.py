@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from drml.cli.arguments import add_command, add_option
 from drml.cli.output import note, print_json
 from drml.cli.values import gpus, integer
+from drml.io.errors import UserError
 from drml.io.shipped import find_shipped
+
+if TYPE_CHECKING:
+    from drml.training.train import Training
 
 
 def add(subparsers: Any) -> None:
@@ -24,6 +29,8 @@ def add(subparsers: Any) -> None:
         "other commands need of a training: final.caffemodel, deploy.prototxt, transform.json (AUs, mean\n"
         "and scale); and also snapshots, train.log, loss.csv, and f1.csv with the F1 of each AU in each\n"
         "test pass. After a test pass in which the net still predicts the base rates, a message says so.\n"
+        "At the end, the threshold of each AU that gives the best F1 on the validation split of the fold is\n"
+        "kept in the weights, where drml detect finds it.\n"
         "\n"
         "Ctrl-C makes caffe write a snapshot and stop; a second Ctrl-C kills it. The same command with\n"
         "--resume auto then continues the training and gives the result of an uninterrupted one.",
@@ -92,10 +99,12 @@ def run(args: argparse.Namespace) -> None:
         overwrite=args.overwrite,
         progress=not args.quiet,
     )
+    thresholds = _choose_thresholds(args, training)
     if args.json:
         print_json(
             {
                 "weights": str(training.weights),
+                "thresholds": thresholds and {f"AU{au}": value for au, value in thresholds.items()},
                 "iterations": training.iterations,
                 "loss": training.loss,
                 "test": training.test,
@@ -111,3 +120,17 @@ def run(args: argparse.Namespace) -> None:
         note(args, f"F1 of the last test pass:{f1}")
     if training.separation is not None and training.predicts_base_rates:
         note(args, f"In the last test pass the net {REMARK} ({training.separation.to_text('estimated ')}).")
+    if thresholds is not None:
+        values = "".join(f"  AU{au} {value:.3f}" for au, value in thresholds.items())
+        note(args, f"Thresholds with the best F1 on validation, kept in the weights:{values}")
+
+
+def _choose_thresholds(args: argparse.Namespace, training: Training) -> dict[int, float] | None:
+    """Choose thresholds on the validation split; a fault is reported and does not spoil the training."""
+    from drml.evaluation.kept_thresholds import choose_after_training
+
+    try:
+        return choose_after_training(training.out, training.weights, progress=not args.quiet)
+    except UserError as error:
+        print(f"note: no thresholds were chosen on validation: {error}", file=sys.stderr)
+        return None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from drml.data.labels import PRESENT, UNKNOWN
 from drml.evaluation import metrics
 
-__all__ = ["AVERAGED", "TITLES", "AuScore", "score_au"]
+__all__ = ["AVERAGED", "TITLES", "AuScore", "score_au", "with_threshold"]
 
 TITLES = {"f1": "F1-frame", "auc": "ROC-AUC", "ap": "AP", "accuracy": "accuracy", "mcc": "MCC"}
 """How tables and messages name the figures."""
@@ -58,6 +58,36 @@ class AuScore:
     trivial_ap: float
     trivial_accuracy: float
     trivial_mcc: float
+
+
+def with_threshold(
+    score: AuScore, labels: NDArray[Any], scores: NDArray[Any], threshold: ArrayLike
+) -> AuScore:
+    """Return the figures of an AU with another threshold: F1-frame, accuracy and MCC are computed again.
+
+    Parameters
+    ----------
+    score : AuScore
+        Of the same labels and scores.
+    labels, scores, threshold
+        As in `score_au`.
+
+    Returns
+    -------
+    AuScore
+
+    Examples
+    --------
+    >>> labels, values = np.array([1, -1]), np.array([0.8, 0.6])
+    >>> with_threshold(score_au(12, labels, values, 0.5), labels, values, 0.7).accuracy
+    1.0
+    """
+    return replace(
+        score,
+        f1=metrics.f1_frame(labels, scores, threshold),
+        accuracy=metrics.accuracy(labels, scores, threshold),
+        mcc=metrics.mcc(labels, scores, threshold),
+    )
 
 
 def score_au(au: int, labels: NDArray[Any], scores: NDArray[Any], threshold: ArrayLike) -> AuScore:

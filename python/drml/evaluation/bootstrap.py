@@ -108,6 +108,7 @@ def find_intervals(
     threshold: ArrayLike,
     draws: int = DRAWS,
     seed: int = 0,
+    known: Intervals | None = None,
 ) -> Intervals:
     """Compute the confidence intervals of F1-frame and ROC-AUC.
 
@@ -124,6 +125,9 @@ def find_intervals(
     draws : int
         At least 1.
     seed : int
+    known : Intervals, optional
+        Those of the same labels, scores, subjects and draws with another threshold. That of ROC-AUC, which
+        does not depend on the threshold, is taken from there.
 
     Returns
     -------
@@ -156,18 +160,17 @@ def find_intervals(
     for row in weights:
         row[:] = np.bincount(rng.integers(count, size=count), minlength=count)
     values = {
-        "f1": _f1_of_draws(labels, scores >= np.broadcast_to(threshold, labels.shape), subject, weights),
-        "auc": np.column_stack(
-            [_auc_of_draws(*columns, subject, weights) for columns in zip(labels.T, scores.T, strict=True)]
-        ),
+        "f1": _f1_of_draws(labels, scores >= np.broadcast_to(threshold, labels.shape), subject, weights)
     }
-    return Intervals(
-        {name: tuple(map(_interval, table.T)) for name, table in values.items()},
-        {name: _interval(_average(table)) for name, table in values.items()},
-        count,
-        draws,
-        seed,
-    )
+    if known is None:
+        values["auc"] = np.column_stack(
+            [_auc_of_draws(*columns, subject, weights) for columns in zip(labels.T, scores.T, strict=True)]
+        )
+    by_au = {name: tuple(map(_interval, table.T)) for name, table in values.items()}
+    average = {name: _interval(_average(table)) for name, table in values.items()}
+    if known is not None:
+        by_au["auc"], average["auc"] = known.by_au["auc"], known.average["auc"]
+    return Intervals(by_au, average, count, draws, seed)
 
 
 def _interval(values: _Floats) -> Interval:

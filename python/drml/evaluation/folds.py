@@ -24,6 +24,7 @@ def pool(
     subjects: ArrayLike | None = None,
     bootstrap: int = DRAWS,
     seed: int = 0,
+    known: ScoreTable | None = None,
 ) -> ScoreTable:
     """Score the test frames of all folds as one test.
 
@@ -36,6 +37,8 @@ def pool(
         One threshold, or for each fold one or an array_like of K.
     subjects, bootstrap, seed
         As in `evaluate`, for the frames of all folds in order. A subject in several folds is one subject.
+    known : ScoreTable, optional
+        As in `evaluate`.
 
     Returns
     -------
@@ -53,6 +56,7 @@ def pool(
         subjects=subjects,
         bootstrap=bootstrap,
         seed=seed,
+        known=known,
     )
 
 

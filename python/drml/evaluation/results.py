@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 
 from drml.data.labels import list_aus
 from drml.evaluation.au_score import TITLES
-from drml.evaluation.bootstrap import INTERVAL_FIGURES, INTERVAL_TITLE
+from drml.evaluation.bootstrap import INTERVAL_TITLE
 from drml.evaluation.folds import mean_of_folds, pool
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions, separation_of
@@ -136,21 +136,16 @@ class Evaluation:
 
     def _folds_to_text(self) -> str:
         """Return a table with the averages of each fold, at both thresholds if some were chosen."""
-        tables = [("", self.fold_scores)]
+        columns = [("auc", TITLES["auc"], self.fold_scores), ("f1", TITLES["f1"], self.fold_scores)]
         if self.chosen:
-            tables.append((" at chosen thresholds", self.chosen.fold_scores))
-        columns = [("auc", *tables[0]), *(("f1", *table) for table in tables), ("ap", *tables[0])]
-        columns += [(figure, *tables[0]) for figure in ("accuracy", "mcc")]
+            columns.append(("f1", "F1 at threshold", self.chosen.fold_scores))
         with_intervals = any(scores.intervals for scores in self.fold_scores)
-        head = ["fold", "frames"]
-        for figure, more, _ in columns:
-            interval = INTERVAL_TITLE if with_intervals and figure in INTERVAL_FIGURES else ""
-            head.append(TITLES[figure] + more + interval)
+        head = [title + (INTERVAL_TITLE if with_intervals else "") for _, title, _ in columns]
         rows = [
             [fold.data, str(len(fold.keys)), *(scores[index].cell(figure) for figure, _, scores in columns)]
             for index, fold in enumerate(self.folds)
         ]
-        return format_table(head, rows, totals=0)
+        return format_table(["fold", "frames", *head], rows, totals=0)
 
 
 def _fold_to_dict(fold: Predictions, scores: ScoreTable, separation: Separation) -> dict[str, Any]:
@@ -220,7 +215,9 @@ def evaluate_folds(
     """
     subjects, note = _subjects_of(folds) if bootstrap else (None, "")
 
-    def score(by_fold: Sequence[ArrayLike]) -> tuple[list[ScoreTable], ScoreTable, ScoreTable | None]:
+    def score(
+        by_fold: Sequence[ArrayLike], known: tuple[list[ScoreTable], ScoreTable] | None = None
+    ) -> tuple[list[ScoreTable], ScoreTable, ScoreTable | None]:
         each = [
             evaluate(
                 fold.labels,
@@ -230,8 +227,9 @@ def evaluate_folds(
                 subjects=_subjects_of([fold])[0] if bootstrap else None,
                 bootstrap=bootstrap,
                 seed=seed,
+                known=known[0][index] if known else None,
             )
-            for fold, one in zip(folds, by_fold, strict=True)
+            for index, (fold, one) in enumerate(zip(folds, by_fold, strict=True))
         ]
         if len(folds) == 1:
             return each, each[0], None
@@ -242,6 +240,7 @@ def evaluate_folds(
             subjects=subjects,
             bootstrap=bootstrap,
             seed=seed,
+            known=known[1] if known else None,
         )
         return each, pooled, mean_of_folds(each)
 
@@ -249,7 +248,9 @@ def evaluate_folds(
     chosen = None
     if validation is not None:
         thresholds = [choose_thresholds(one.labels, one.probabilities) for one in validation]
-        chosen = ChosenThresholds(tuple(tuple(one.tolist()) for one in thresholds), *score(thresholds))
+        chosen = ChosenThresholds(
+            tuple(tuple(one.tolist()) for one in thresholds), *score(thresholds, (fold_scores, pooled))
+        )
     return Evaluation(
         model,
         list(folds),

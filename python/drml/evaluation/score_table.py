@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from drml.data.labels import AU_NAMES
-from drml.evaluation.au_score import AVERAGED, TITLES, AuScore, score_au
+from drml.evaluation.au_score import AVERAGED, TITLES, AuScore, score_au, with_threshold
 from drml.evaluation.bootstrap import DRAWS, INTERVAL_FIGURES, INTERVAL_TITLE, Intervals, find_intervals
 from drml.evaluation.metrics import FIGURES, THRESHOLD
 from drml.evaluation.text_table import figure_cell, format_table, interval_cell
@@ -168,6 +168,7 @@ def evaluate(
     subjects: ArrayLike | None = None,
     bootstrap: int = DRAWS,
     seed: int = 0,
+    known: ScoreTable | None = None,
 ) -> ScoreTable:
     """Score the predictions of several AUs.
 
@@ -190,6 +191,9 @@ def evaluate(
         Number of draws; 0 for no confidence intervals.
     seed : int
         Seed of the draws.
+    known : ScoreTable, optional
+        The scores of the same input with another threshold. What does not depend on the threshold is taken
+        from there, which is faster.
 
     Returns
     -------
@@ -237,10 +241,19 @@ def evaluate(
     rows = []
     for column, au in enumerate(range(columns) if aus is None else aus):
         try:
-            rows.append(score_au(int(au), labels[:, column], values[:, column], thresholds[:, column]))
+            arrays = labels[:, column], values[:, column], thresholds[:, column]
+            rows.append(with_threshold(known.rows[column], *arrays) if known else score_au(int(au), *arrays))
         except ValueError as error:
             raise ValueError(f"{table._name(au)}: {error}") from None
     intervals = None
     if subjects is not None and bootstrap:
-        intervals = find_intervals(labels, values, subjects, threshold=thresholds, draws=bootstrap, seed=seed)
+        intervals = find_intervals(
+            labels,
+            values,
+            subjects,
+            threshold=thresholds,
+            draws=bootstrap,
+            seed=seed,
+            known=known.intervals if known else None,
+        )
     return ScoreTable(tuple(rows), table.named, intervals)

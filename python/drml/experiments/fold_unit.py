@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.evaluation import scoring
+from drml.evaluation.kept_thresholds import keep_thresholds
 from drml.evaluation.predictions import Predictions
 from drml.experiments import protocol
 from drml.experiments.baseline import run_baseline
@@ -23,6 +24,7 @@ from drml.experiments.units import Unit, Workspace
 from drml.io import machine
 from drml.io.files import digest
 from drml.nets import snapshots
+from drml.nets.recipe import read_recipe
 from drml.training.folder import FINAL_STEM, rename_in_solver
 from drml.training.train import AUTO, train
 
@@ -152,7 +154,10 @@ def _network(
         found = scoring.predict(files.deploy, weights, data / f"{split}_lmdb", progress=workspace.progress)
         return dataclasses.replace(found, weights=final)
 
-    held_out, test = predict("val"), predict("test")
+    held_out = predict("val")
+    if read_recipe(weights) is not None:
+        keep_thresholds(weights, held_out)
+    test = predict("test")
     _drop_snapshots(folder)
     return save_predictions(workspace, str(files.deploy), test, data, validation=held_out)
 
