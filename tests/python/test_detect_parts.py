@@ -235,14 +235,14 @@ def detected_with(faces: list[Face], probabilities: np.ndarray, name: str = "a.p
 def test_rows_have_their_columns() -> None:
     points = np.arange(10, dtype=float).reshape(5, 2)
     found = detected_with([Face((0, 0, 5, 5), points, 0.876, 2)], np.array([[0.4999996, 0.25]]), "a,b.png")
-    (row,) = rows(found, (1, 12), 0.5, with_input=True)
+    (row,) = rows(found, (1, 12), (0.5, 0.5), with_input=True)
     named = dict(zip(columns((1, 12), with_input=True), row, strict=True))
     assert named["input"] == "a,b.png" and named["frame"] == "3" and named["face_id"] == "2"
     assert named["timestamp"] == "1.500" and named["confidence"] == "0.876"
     assert (named["x_1"], named["y_1"], named["y_4"]) == ("2.00", "3.00", "9.00")
     # The label agrees with the probability that is written.
     assert (named["AU01_p"], named["AU01_c"], named["AU12_c"]) == ("0.50000", "1", "0")
-    (row,) = rows(detected_with([], np.zeros((0, 2))), (1, 12), 0.0, with_input=False)
+    (row,) = rows(detected_with([], np.zeros((0, 2))), (1, 12), (0.0, 0.0), with_input=False)
     assert row == ["3", "0", "1.500", *["0"] * 16]
 
 
@@ -293,7 +293,7 @@ def draw(
 ) -> np.ndarray:
     frame = Frame(Source("a", "image", "a"), 1, 0.0, np.full((*shape, 3), 128, np.uint8))
     crops: list[np.ndarray | None] = [np.zeros((2, 2, 3), np.uint8) for _ in faces]
-    return Annotator(aus, 0.5).draw(DetectedFrame(frame, faces, crops, values))
+    return Annotator(aus, [0.5] * len(aus)).draw(DetectedFrame(frame, faces, crops, values))
 
 
 def test_bars_are_as_long_as_the_probabilities() -> None:

@@ -26,6 +26,7 @@ from drml.evaluation.relations import compare, relations
 from drml.experiments import fold_unit, predictions, runner, units
 from drml.experiments.settings import Settings
 from drml.io.errors import UserError
+from drml.nets.recipe import read_recipe
 from drml.training.caffe_run import find_caffe
 from experiment_data import write_data, write_models
 
@@ -322,7 +323,13 @@ def test_a_second_call_redoes_nothing(setup: Setup, monkeypatch: pytest.MonkeyPa
 
 def test_a_units_training_can_be_done_again_by_caffe(done: Setup) -> None:
     folder = done.out / "fold2/drml/train"
-    assert {path.name for path in folder.glob("*_iter_*")} == {"tiny_iter_20.caffemodel"}
+    # The last weights are a file of their own, with the thresholds of the validation subjects inside.
+    assert not list(folder.glob("*_iter_*")) and not (folder / "final.caffemodel").is_symlink()
+    recipe = read_recipe(folder / "final.caffemodel")
+    table = json.loads((done.out / "table2.json").read_text())
+    assert recipe is not None and recipe.au == BP4D_AUS and "fold2/val: " in str(recipe.threshold_data)
+    chosen = table["methods"]["drml"]["thresholds"]["3"]["2"]
+    assert list(recipe.threshold) == pytest.approx(list(chosen.values()))
     solver = (folder / "solver.prototxt").read_text()
     assert ".partial" not in solver and str(folder / "quick_train_val.prototxt") in solver
     program = find_caffe()

@@ -8,7 +8,7 @@ from typing import Any
 
 from drml.cli.arguments import Parser, add_check, add_command, add_option
 from drml.cli.output import note, print_json
-from drml.cli.values import integer, probability
+from drml.cli.values import detection_threshold, integer, probability
 from drml.io.errors import UserError
 
 
@@ -70,7 +70,16 @@ def _add_net(parser: Parser) -> None:
         " outputs and DISFA's for 8)",
     )
     add_option(net, "--batch")
-    add_option(net, "--threshold")
+    net.add_argument(
+        "--thresholds",
+        "--threshold",
+        dest="threshold",
+        type=detection_threshold,
+        default="recipe",
+        metavar="recipe|P",
+        help="probability from which on an AU counts as present: one for all AUs, or those of the recipe in"
+        " the weights, which were chosen on validation (default: recipe; 0.5 if it has none)",
+    )
 
     def check(args: argparse.Namespace) -> None:
         if args.net is None:
@@ -108,6 +117,7 @@ def _add_faces(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Detect faces and AUs; write CSV files and pictures."""
     from drml.detect import Detector, Outputs, write_detections
+    from drml.detect.thresholds import Thresholds
     from drml.nets.trained import Net
 
     net = Net(
@@ -135,12 +145,13 @@ def run(args: argparse.Namespace) -> None:
         max_frames=args.max_frames,
         progress=not args.quiet,
     )
+    thresholds = Thresholds(detector.thresholds, detector.threshold_source)
     if args.json:
         about = {
             "weights": str(args.weights),
             "net": net.name,
             "aus": list(detector.aus),
-            "threshold": args.threshold,
+            **thresholds.to_dict(detector.aus),
             "input": net.preprocessing.to_dict(),
         }
         print_json({**about, **found.to_dict()})
@@ -150,6 +161,7 @@ def run(args: argparse.Namespace) -> None:
         f"{', '.join(map(str, found.tables)) or args.out}: {found.faces} faces in {found.frames} frames,"
         f" {found.seconds:.1f} s ({rate:.1f} frames per second)",
     )
+    note(args, f"AU_c columns at thresholds: {thresholds.to_text(detector.aus)}")
     if found.failed:
         first = found.failed[0]
         total = len(found.failed) + len(found.inputs)

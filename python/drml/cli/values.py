@@ -13,6 +13,7 @@ from drml.io.errors import UserError
 
 __all__ = [
     "au_list",
+    "detection_threshold",
     "factor",
     "folds",
     "gpus",
@@ -61,6 +62,11 @@ def threshold(text: str) -> float | str:
     return text if text == "validation" else probability(text)
 
 
+def detection_threshold(text: str) -> float | str:
+    """Read a number from 0 to 1, or the word recipe."""
+    return text if text == "recipe" else probability(text)
+
+
 def factor(text: str) -> float:
     """Read a finite number other than 0."""
     with _wrong_usage():
@@ -95,5 +101,6 @@ def au_list(text: str) -> tuple[int, ...]:
 
 
 # What argparse calls them where they refuse a text.
+detection_threshold.__name__ = "number"
 share.__name__ = probability.__name__ = threshold.__name__ = factor.__name__ = positive.__name__ = "number"
 folds.__name__ = "list of folds"

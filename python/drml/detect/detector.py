@@ -20,6 +20,7 @@ from drml.detect.frames import Camera, Frame, Unreadable, Video, array_frame, op
 from drml.detect.pipeline import DetectedFrame, FaceNet, detect_frames
 from drml.detect.sources import Source, find_sources
 from drml.detect.table import data_frame, rows
+from drml.detect.thresholds import FROM_RECIPE, Thresholds, resolve_thresholds
 from drml.detect.tracking import Tracker
 from drml.io.checks import check_probability, check_whole
 from drml.io.errors import UserError
@@ -56,8 +57,9 @@ class Detector:
     aus : sequence of int, optional
         AUs of the net's outputs, in their order; by default those that the net was trained on, if the folder
         of the weights tells; otherwise BP4D's for 12 outputs and DISFA's for 8.
-    threshold : float
-        Probability from which an AU counts as present, 0 to 1.
+    threshold : float, sequence of float, or "recipe"
+        Probability from which an AU counts as present, 0 to 1: one for all AUs, or one for each. By default
+        those of the recipe that the weights carry, which were chosen on validation; 0.5 if there are none.
     batch : int
         Number of faces that the net processes at once.
     min_confidence : float
@@ -79,7 +81,10 @@ class Detector:
     size : int
         Side of the registered faces in pixels.
     face_detector : FaceDetector
-    threshold : float
+    thresholds : tuple of float
+        For each AU, the probability from which it counts as present.
+    threshold_source : str
+        Where they come from, in words.
     batch : int
 
     Raises
@@ -106,14 +111,15 @@ class Detector:
         scale: float | None = None,
         size: int | None = None,
         aus: Sequence[int] | None = None,
-        threshold: float = 0.5,
+        threshold: float | str | Sequence[float] = FROM_RECIPE,
         batch: int = 32,
         min_confidence: float = 0.7,
         largest: bool = False,
         detect_size: int = 640,
         face_model: str | Path | None = None,
     ) -> None:
-        self.threshold = check_probability(threshold, "threshold")
+        if isinstance(threshold, int | float):
+            check_probability(threshold, "threshold")  # before the net is opened
         self.batch = check_whole(batch, 1, "batch")
         self.face_detector = FaceDetector(
             face_model, min_confidence=min_confidence, side=detect_size, largest=largest
@@ -125,6 +131,8 @@ class Detector:
         else:
             raise UserError("net, mean, scale and aus go with the path of weights, not with an opened net")
         self.aus = tuple(self.net.aus)
+        found = resolve_thresholds(threshold, getattr(self.net, "recipe", None), self.aus)
+        self.thresholds, self.threshold_source = found.values, found.source
         self.size = _face_size(self.net, size)
         # One grey face, so that settings that do not fit are reported before the work begins.
         self.net([np.full((self.size, self.size, 3), 127, np.uint8)])
@@ -152,7 +160,8 @@ class Detector:
             of ``drml detect``: ``input`` (the file; ``array 0``, ... by its position in the list), ``frame``
             (from 1), ``face_id``, ``timestamp`` (seconds), ``confidence``, ``success``, ``x_0`` to ``y_4``
             (pixels), ``AU01_c``, ... (1 or 0) and ``AU01_p``, ... (probabilities). An image or frame without
-            a face has one row with ``success`` 0.
+            a face has one row with ``success`` 0. Its `attrs` name the thresholds (``thresholds``,
+            ``thresholds_from``).
 
         Raises
         ------
@@ -170,10 +179,11 @@ class Detector:
                 closing(self._detect(_expand(inputs, max_frames), max_frames, problems)) as frames,
             ):
                 for detected in frames:
-                    yield from rows(detected, self.aus, self.threshold, with_input=True)
+                    yield from rows(detected, self.aus, self.thresholds, with_input=True)
                     bar.update()
 
         table = data_frame(lines(), self.aus)
+        table.attrs |= Thresholds(self.thresholds, self.threshold_source).to_dict(self.aus)
         if problems and table.empty:
             raise UserError(problems[0])
         for problem in problems:

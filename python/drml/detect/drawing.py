@@ -74,13 +74,13 @@ class Annotator:
     ----------
     aus : sequence of int
         AUs of the probabilities, in their order.
-    threshold : float
-        Probability from which an AU counts as present, 0 to 1.
+    thresholds : sequence of float
+        For each AU, the probability from which it counts as present, 0 to 1.
     """
 
-    def __init__(self, aus: Sequence[int], threshold: float) -> None:
+    def __init__(self, aus: Sequence[int], thresholds: Sequence[float]) -> None:
         self.aus = tuple(aus)
-        self.threshold = threshold
+        self.thresholds = tuple(thresholds)
 
     def draw(self, detected: DetectedFrame) -> Picture:
         """Return the annotated picture; frames of equal size give pictures of equal size, with even sides.
@@ -112,7 +112,11 @@ class Annotator:
 
     def present(self, probabilities: NDArray[np.float64]) -> list[int]:
         """Return the AUs that are present according to these probabilities."""
-        return [au for au, value in zip(self.aus, probabilities, strict=True) if value >= self.threshold]
+        return [
+            au
+            for au, value, threshold in zip(self.aus, probabilities, self.thresholds, strict=True)
+            if value >= threshold
+        ]
 
     def _mark(
         self,
@@ -194,9 +198,10 @@ class Annotator:
             return
         names = margin + round(42 * unit)
         bars = round(190 * unit), width - margin - round(34 * unit)
-        for index, (au, probability) in enumerate(zip(self.aus, probabilities, strict=True), 1):
+        values = zip(self.aus, probabilities, self.thresholds, strict=True)
+        for index, (au, probability, threshold) in enumerate(values, 1):
             at = y + index * row
-            on = probability >= self.threshold
+            on = probability >= threshold
             _write(column, f"AU{au}", (margin, at), small, colour if on else _TEXT)
             _write(column[:, : bars[0] - 2], AU_NAMES.get(au, ""), (names, at), small, _TEXT if on else _DIM)
             low, high = at + round(row * 0.2), at + round(row * 0.7)
@@ -205,7 +210,7 @@ class Annotator:
             end = bars[0] + round(span * float(probability))
             if end > bars[0]:
                 cv2.rectangle(column, (bars[0], low), (end, high), colour if on else _ABSENT, -1)
-            tick = bars[0] + round(span * self.threshold)
+            tick = bars[0] + round(span * threshold)
             cv2.line(column, (tick, low), (tick, high), _TEXT, max(1, round(unit)))
             number = f"{probability:.2f}"
             _write(column, number, (bars[1] + round(6 * unit), at), small, _TEXT if on else _DIM)

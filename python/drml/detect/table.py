@@ -38,8 +38,12 @@ def columns(aus: Sequence[int], with_input: bool) -> list[str]:
     ]
 
 
-def rows(detected: DetectedFrame, aus: Sequence[int], threshold: float, with_input: bool) -> list[list[str]]:
+def rows(
+    detected: DetectedFrame, aus: Sequence[int], thresholds: Sequence[float], with_input: bool
+) -> list[list[str]]:
     """Return the rows of a frame as text: one row for each face.
+
+    Each AU counts as present from its threshold on.
 
     A frame without a face has one row of zeros, with success 0. A face that could not be registered has its
     points and confidence, with success 0.
@@ -63,7 +67,10 @@ def rows(detected: DetectedFrame, aus: Sequence[int], threshold: float, with_inp
                 str(int(success)),
                 *(f"{value:.2f}" for value in face.points.T.ravel()),
                 # The label agrees with the probability as it is written.
-                *(str(int(success and float(probability) >= threshold)) for probability in written),
+                *(
+                    str(int(success and float(probability) >= threshold))
+                    for probability, threshold in zip(written, thresholds, strict=True)
+                ),
                 *written,
             ]
         )

@@ -94,13 +94,13 @@ class _Writer:
         return CsvFile(self.outputs.table(source), header)
 
     def _rows(self, detected: DetectedFrame, with_input: bool) -> list[list[str]]:
-        return rows(detected, self.detector.aus, self.detector.threshold, with_input)
+        return rows(detected, self.detector.aus, self.detector.thresholds, with_input)
 
     def _aligned(self) -> AlignedFaces | None:
         return AlignedFaces(self.outputs.aligned) if self.outputs.aligned else None
 
     def _annotator(self) -> Annotator:
-        return Annotator(self.detector.aus, self.detector.threshold)
+        return Annotator(self.detector.aus, self.detector.thresholds)
 
     def write_images(self, sources: Sequence[Source]) -> None:
         """Process all images and write one table."""
