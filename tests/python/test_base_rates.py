@@ -127,6 +127,20 @@ def test_spreads_are_of_faces_with_a_known_label():
         assert found[column] == pytest.approx(expected, rel=1e-12)
 
 
+@pytest.mark.parametrize("unknown", [0.0, 0.4])
+def test_the_rates_of_the_training_labels_do_not_matter(unknown):
+    """Sampled training labels have other base rates than the faces on which a net is tested."""
+    rng = np.random.default_rng(5)
+    labels = np.where(rng.random((3200, 3)) < (0.05, 0.3, 0.7), 1, -1)
+    labels[rng.random(labels.shape) < unknown] = 0
+    scores = math.log(1 / 2) + 0.02 * rng.standard_normal(labels.shape)  # 100 positives to 200 negatives
+    for apart, stuck in ((0.0, True), (1.0, False)):
+        outputs = scores + apart * labels
+        assert estimate(pass_over(outputs, labels)).at_base_rates is stuck
+        aucs = [roc_auc_score(y[y != 0], x[y != 0]) for y, x in zip(labels.T, outputs.T, strict=True)]
+        assert predicts_base_rates(aucs, spreads(labels, sigmoid(outputs))) is stuck
+
+
 def test_the_figures_in_words():
     said = Separation((0.49, NAN, 0.515), (0.2, NAN, 0.0034)).to_text("estimated ")
     assert said == "largest standard deviation between faces 0.2000, estimated AUC 0.490 to 0.515"

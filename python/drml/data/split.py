@@ -26,12 +26,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.data.labels import ABSENT, PRESENT, UNKNOWN
-from drml.data.lmdb import check_lmdb, read_lmdb
+from drml.data.lmdb import check_lmdb
 from drml.data.manifest import LMDB_SUFFIX, Manifest, manifest_path, read_manifest
+from drml.data.records import VERIFY, read_records
 from drml.io.errors import UserError
-from drml.io.image_headers import is_cut_image
-from drml.io.opencv import decode_image
 
 __all__ = [
     "SPLITS",
@@ -47,10 +45,8 @@ __all__ = [
 SPLITS = ("train", "val", "test")
 """The splits of a fold; a fold that was prepared with ``val_share=0`` has no ``val``."""
 
-
 SYNTHETIC_FILE = "synthetic.json"
-VERIFY = "run drml verify on it, or prepare the data again"
-"""What error messages about damaged prepared data advise."""
+"""The file that marks a data set, and prepared data, as drawn."""
 
 _FOLD = re.compile(r"fold([1-9][0-9]{0,3})")
 
@@ -113,28 +109,7 @@ class Split:
         UserError
             A record is damaged, or it disagrees with the manifest; the message names its key.
         """
-        count = 0
-        missing = set(self.manifest.rows) if self.manifest else set()
-        for key, data, values in read_lmdb(self.lmdb):
-            labels = _labels(values, f"{self.lmdb}: record {key}")
-            count = count or len(labels)
-            if len(labels) != count:
-                raise UserError(
-                    f"{self.lmdb}: record {key} has {len(labels)} labels, others {count}; {VERIFY}"
-                )
-            if self.manifest is not None:
-                if key not in self.manifest.rows:
-                    if self.selected:
-                        continue
-                    raise UserError(f"{self.manifest.path}: key {key} of {self.lmdb} is missing; {VERIFY}")
-                missing.discard(key)
-                if self.manifest.rows[key].labels != tuple(labels.tolist()):
-                    raise UserError(
-                        f"{self.manifest.path}: key {key}: labels differ from those in {self.lmdb}; {VERIFY}"
-                    )
-            yield key, _decode(data, f"{self.lmdb}: record {key}"), labels
-        if missing:
-            raise UserError(f"{self.lmdb}: no record {min(missing)}, which its manifest lists; {VERIFY}")
+        return read_records(self.lmdb, self.manifest, selected=self.selected)
 
     def batches(self, size: int) -> Iterator[tuple[list[str], list[NDArray[np.uint8]], NDArray[np.int8]]]:
         """Yield the keys, images and labels (N x K) of `size` records at a time; the last may be fewer."""
@@ -142,27 +117,6 @@ class Split:
         while batch := list(itertools.islice(records, size)):
             keys, pictures, labels = zip(*batch, strict=True)
             yield list(keys), list(pictures), np.stack(labels)
-
-
-def _labels(values: Sequence[int], where: str) -> NDArray[np.int8]:
-    """Check the labels of one record."""
-    if not len(values):
-        raise UserError(f"{where} has no labels; {VERIFY}")
-    for value in values:
-        if value not in (PRESENT, ABSENT, UNKNOWN):
-            raise UserError(f"{where} has the label {value}; labels are -1, 0 and 1; {VERIFY}")
-    return np.asarray(values, np.int8)
-
-
-def _decode(data: bytes, where: str) -> NDArray[np.uint8]:
-    """Decode an image to BGR as the `MultiLabelData` layer does; error messages begin with `where`."""
-    try:
-        image = None if is_cut_image(data) else decode_image(data)
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-    if image is None:
-        raise UserError(f"{where}: its image of {len(data)} bytes cannot be decoded; {VERIFY}")
-    return np.asarray(image, np.uint8)
 
 
 def open_split(path: str | Path, split: str = "test") -> Split:

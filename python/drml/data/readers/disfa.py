@@ -26,7 +26,7 @@ is damaged stops the reading, and the message names it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import h5py
@@ -34,8 +34,15 @@ import numpy as np
 from tqdm import tqdm
 
 from drml.data.labels import ABSENT, DISFA_AUS, PRESENT, UNKNOWN
-from drml.data.readers import Record, Scan, images, matlab
-from drml.data.readers.video import VideoFrame, frame_count
+from drml.data.readers import Record, Scan, matlab
+from drml.data.readers.disfa_folders import (
+    Frames,
+    find_folder,
+    find_folders,
+    find_frames,
+    number_frames,
+    subject_folders,
+)
 from drml.io import hdf5
 from drml.io.errors import UserError
 from drml.io.limits import MAT_BYTES, read_text
@@ -49,15 +56,9 @@ INTENSITY = 3
 
 _HIGHEST = 5
 _POINTS = (66, 68, 49)
-_SUBJECT = re.compile(r"SN\d{3}", re.IGNORECASE)
 _LABELS = re.compile(r"(SN\d{3})_au(\d+)\.txt", re.IGNORECASE)
 _FROM_0 = re.compile(r"(SN\d{3})_(\d+)_lm\.mat", re.IGNORECASE)
 _FROM_1 = re.compile(r"l_?(\d+)_lm\.mat", re.IGNORECASE)
-_NUMBER = re.compile(r"(?:.*[-_. ]|frame|image|img)?([0-9]+)", re.IGNORECASE)
-_VIDEOS = {".avi", ".mp4", ".mkv", ".mov"}
-
-# A subject's frames: a video, or frame number (from 1) -> image.
-_Frames = Path | dict[int, Path]
 
 
 def read(
@@ -102,12 +103,12 @@ def read(
         Folders are missing, or a label file, landmark file or video is damaged; the message names the line.
     """
     root = Path(root)
-    coding, places, points = _folders(root, camera, landmark_folder)
+    coding, places, points = find_folders(root, camera, landmark_folder)
     scan = Scan(tuple(aus))
-    labels = _subjects(coding)
+    labels = subject_folders(coding)
     if not labels:
         raise UserError(f"{coding}: no folders of subjects; looked for names such as SN001")
-    frames = _frames(places, camera, first_frame)
+    frames = find_frames(places, camera, first_frame)
     coded: set[str] = set()
     for subject in tqdm(sorted(labels), desc="reading", unit="video", disable=not progress):
         rows = _read_subject(scan, labels[subject], subject, intensity)
@@ -120,89 +121,8 @@ def read(
             f" looked for names such as SN001_au{aus[0]}.txt"
         )
     for subject in sorted(frames.keys() - coded):
-        scan.skip("no coding", f"{subject} (whole video)", len(_numbered(frames[subject])))
+        scan.skip("no coding", f"{subject} (whole video)", len(number_frames(frames[subject])))
     return scan
-
-
-# --- folders --------------------------------------------------------------------------------------------
-
-
-def _named(folder: Path, name: str) -> Path | None:
-    """Find a folder by its name, ignoring case."""
-    exact = folder / name
-    if exact.is_dir():
-        return exact
-    same = [path for path in folder.iterdir() if path.name.lower() == name.lower() and path.is_dir()]
-    return min(same, default=None)
-
-
-def _folders(root: Path, camera: str, landmark_folder: Path | str | None) -> tuple[Path, list[Path], Path]:
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder; give DISFA's root")
-    side = f"{camera.capitalize()}Camera"
-    names = [f"{what}_{side}" for what in ("Videos", "Video", "Images", "Frames")]
-    if camera == "left":
-        names += ["Images", "Frames"]
-    coding = _named(root, "ActionUnit_Labels")
-    places = [path for path in (_named(root, name) for name in names) if path is not None]
-    points = _named(root, "Landmark_Points") if landmark_folder is None else Path(landmark_folder)
-    if points is not None and not points.is_dir():
-        raise UserError(f"{points}: no such folder; give one like DISFA's Landmark_Points")
-    missing = [
-        name
-        for name, there in (("ActionUnit_Labels", coding), (names[0], places), ("Landmark_Points", points))
-        if not there
-    ]
-    if coding is None or points is None or missing:
-        raise UserError(
-            f"{root}: not DISFA's layout, {' and '.join(missing)} missing; looked for ActionUnit_Labels/,"
-            f" {', '.join(f'{name}/' for name in names)} and Landmark_Points/ in it"
-        )
-    return coding, places, points
-
-
-def _subjects(folder: Path) -> dict[str, Path]:
-    return {
-        path.name.upper(): path
-        for path in sorted(folder.iterdir())
-        if path.is_dir() and _SUBJECT.fullmatch(path.name)
-    }
-
-
-def _frames(places: Sequence[Path], camera: str, first_frame: int | None) -> dict[str, _Frames]:
-    """Find each subject's video or folder of frames; if several folders have it, the first one counts."""
-    name = re.compile(rf"(?:{camera}Video)?(SN\d{{3}})(?:_comp)?", re.IGNORECASE)
-    videos: dict[str, Path] = {}
-    folders: dict[str, dict[int, Path]] = {}
-    for place in places:
-        for path in sorted(place.iterdir()):
-            folder = path.is_dir()
-            match = name.fullmatch(path.name if folder else path.stem)
-            if not match or path.name.startswith("."):
-                continue
-            subject = match[1].upper()
-            if folder:
-                found = images.numbered(path, _NUMBER)
-                if found and subject not in folders:
-                    folders[subject] = found
-            elif path.suffix.lower() in _VIDEOS:
-                videos.setdefault(subject, path)
-    if first_frame is None:
-        # Decided for the whole data set, because one folder may lack its first frame.
-        first_frame = 0 if any(0 in found for found in folders.values()) else 1
-    shift = 1 - first_frame
-    shifted = {
-        subject: {number + shift: path for number, path in found.items()}
-        for subject, found in folders.items()
-    }
-    return {**shifted, **videos}
-
-
-def _numbered(frames: _Frames, last: int = 0) -> Mapping[int, Path | VideoFrame]:
-    """Map frame number (from 1) -> image; `last` is the highest number that has labels."""
-    if isinstance(frames, dict):
-        return frames
-    return {index + 1: VideoFrame(frames, index) for index in range(frame_count(frames, last))}
 
 
 # --- labels ---------------------------------------------------------------------------------------------
@@ -276,7 +196,7 @@ def _whole(text: str) -> int | None:
 
 def _landmark_files(folder: Path, subject: str) -> dict[int, Path]:
     """Map frame number (from 1) -> landmark file."""
-    inner = _named(folder, "tmp_frame_lm") or folder
+    inner = find_folder(folder, "tmp_frame_lm") or folder
     found: dict[int, Path] = {}
     for path in sorted(inner.iterdir()):
         if match := _FROM_0.fullmatch(path.name):
@@ -304,10 +224,8 @@ def _points(path: Path) -> np.ndarray:
         return np.asarray(contents["pts"])
 
 
-def _add_subject(
-    scan: Scan, subject: str, rows: dict[int, np.ndarray], frames: _Frames, points: Path
-) -> None:
-    found = _numbered(frames, max(rows))
+def _add_subject(scan: Scan, subject: str, rows: dict[int, np.ndarray], frames: Frames, points: Path) -> None:
+    found = number_frames(frames, max(rows))
     scan.skip("no coding", subject, len(found.keys() - rows.keys()))
     wanted = []
     for frame in rows:
@@ -315,7 +233,7 @@ def _add_subject(
             wanted.append(frame)
         else:
             scan.skip("no image", f"{subject}_{frame:04d}")
-    folder = _subjects(points).get(subject)
+    folder = subject_folders(points).get(subject)
     files = _landmark_files(folder, subject) if folder is not None and wanted else {}
     if not files:
         scan.skip(matlab.NO_LANDMARKS, f"{subject} (whole video)", len(wanted))
