@@ -393,7 +393,7 @@ def test_conversions_and_skips_are_counted_and_said(
     assert summary["folds"]["1"]["test"]["images"] == 32 - 3
     said = capsys.readouterr().err
     assert f"skipped: {folder / '0004.jpg'}: the image has zero bytes" in said
-    assert f"converted: 1 images (CMYK), such as {folder / '0002.jpg'}" in said
+    assert f"converted: 1 image (CMYK), such as {folder / '0002.jpg'}" in said
     assert verify(tmp_path / "o/fold1/test_lmdb")["records"] == 29
 
 

@@ -155,7 +155,7 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no image after the header"):
         listed.read(path)
     path.write_text("path,AU1\n1.png\n")
-    with pytest.raises(UserError, match="line 2: 1 values, the header has 2"):
+    with pytest.raises(UserError, match="line 2: 1 value, the header has 2"):
         listed.read(path)
     with pytest.raises(UserError, match="no column for AU 7"):
         listed.read(path, aus=(7,))

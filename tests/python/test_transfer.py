@@ -185,7 +185,7 @@ def test_what_does_not_converge_is_told_with_its_au(
     deploy, weights, data, _ = setup
     monkeypatch.setitem(_SOLVING, "max_iter", 1)
     text = transfer(deploy, weights, data, folds=(1,), cs=(0.1,), **QUIET).to_text()
-    assert "AU26: not converged in 1 iterations" in text
+    assert "AU26: not converged in 1 iteration" in text
     assert not recwarn.list
 
 

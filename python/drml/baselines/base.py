@@ -17,6 +17,7 @@ from drml.baselines.model_files import read_model, write_model
 from drml.evaluation import metrics
 from drml.evaluation.metrics import ABSENT, PRESENT, UNKNOWN
 from drml.io.figures import mean_of_defined
+from drml.io.text import counted
 
 __all__ = ["LinearDetector"]
 
@@ -113,7 +114,10 @@ class LinearDetector(BaseEstimator):
         check_is_fitted(self)
         X, labels = self._check(X, y, reset=False)
         if labels.shape[1] != len(self.coef_):
-            raise InputError(f"{labels.shape[1]} columns of labels, but the model has {len(self.coef_)} AUs")
+            raise InputError(
+                f"{counted(labels.shape[1], 'column')} of labels, but the model has"
+                f" {counted(len(self.coef_), 'AU')}"
+            )
         decisions = self._decide(X, self.coef_.T, self.intercept_)
         return mean_of_defined(
             [metrics.f1_frame(*columns, threshold=0.0) for columns in zip(labels.T, decisions.T, strict=True)]
@@ -169,7 +173,9 @@ class LinearDetector(BaseEstimator):
         if not np.isin(labels, (PRESENT, ABSENT, UNKNOWN)).all():
             raise InputError("labels other than -1 (absent), 0 (unknown) and 1 (present)")
         if self.aus is not None and len(self.aus) != labels.shape[1]:
-            raise InputError(f"{labels.shape[1]} columns of labels, but {len(self.aus)} AUs")
+            raise InputError(
+                f"{counted(labels.shape[1], 'column')} of labels, but {counted(len(self.aus), 'AU')}"
+            )
         return checked, labels.astype(np.int8)
 
     def _start(

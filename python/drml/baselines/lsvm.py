@@ -24,6 +24,7 @@ from drml.baselines.base import LinearDetector
 from drml.baselines.design import Design, designed
 from drml.baselines.input import InputError, Progress, Validation, chunks, positive
 from drml.baselines.proximal import SQUARED_HINGE, solve
+from drml.io.text import counted
 
 __all__ = ["LSVM"]
 
@@ -146,7 +147,7 @@ class LSVM(LinearDetector):
         short = [self._name(int(column)) for column in active[iterations[best] >= self.max_iter]]
         if short:
             warnings.warn(
-                f"{', '.join(short)}: not converged in {self.max_iter} iterations; raise max_iter",
+                f"{', '.join(short)}: not converged in {counted(self.max_iter, 'iteration')}; raise max_iter",
                 ConvergenceWarning,
                 stacklevel=2,
             )

@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from drml.baselines.base import LinearDetector
 from drml.baselines.input import InputError
 from drml.baselines.proximal import patch_norms
+from drml.io.text import counted
 
 __all__ = ["PatchDetector", "log_odds"]
 
@@ -42,7 +43,7 @@ class PatchDetector(LinearDetector):
         names = [self._name(int(column)) for column in columns[unfinished]]
         if names:
             warnings.warn(
-                f"{', '.join(names)}: not converged in {max_iter} iterations; raise max_iter",
+                f"{', '.join(names)}: not converged in {counted(max_iter, 'iteration')}; raise max_iter",
                 ConvergenceWarning,
                 stacklevel=3,
             )

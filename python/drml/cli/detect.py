@@ -10,6 +10,7 @@ from drml.cli.arguments import Parser, add_check, add_command, add_option
 from drml.cli.output import note, print_json
 from drml.cli.values import detection_threshold, integer, probability
 from drml.io.errors import UserError
+from drml.io.text import counted
 
 
 def add(subparsers: Any) -> None:
@@ -158,7 +159,8 @@ def run(args: argparse.Namespace) -> None:
     rate = found.frames / found.seconds if found.seconds else 0.0
     note(
         args,
-        f"{', '.join(map(str, found.tables)) or args.out}: {found.faces} faces in {found.frames} frames,"
+        f"{', '.join(map(str, found.tables)) or args.out}: {counted(found.faces, 'face')} in"
+        f" {counted(found.frames, 'frame')},"
         f" {found.seconds:.1f} s ({rate:.1f} frames per second)",
     )
     note(args, f"AU_c columns at thresholds: {thresholds.to_text(detector.aus)}")

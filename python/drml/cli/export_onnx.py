@@ -8,6 +8,7 @@ from typing import Any
 from drml.cli.arguments import add_check, add_command, add_net, add_option
 from drml.cli.output import check_files, note, print_json
 from drml.io.errors import UserError
+from drml.io.text import counted
 
 
 def add(subparsers: Any) -> None:
@@ -79,7 +80,7 @@ def run(args: argparse.Namespace) -> None:
         compared = "not compared with Caffe, because ONNX Runtime is not installed"
     else:
         compared = (
-            f"largest difference from Caffe on {exported.difference.images} images:"
+            f"largest difference from Caffe on {counted(exported.difference.images, 'image')}:"
             f" {exported.difference.probabilities:.1e} in probabilities,"
             f" {exported.difference.scores:.1e} in scores"
         )

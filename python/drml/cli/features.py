@@ -7,6 +7,7 @@ from typing import Any
 
 from drml.cli.arguments import add_command, add_net, add_option
 from drml.cli.output import check_files, note, print_json
+from drml.io.text import counted
 
 
 def add(subparsers: Any) -> None:
@@ -52,4 +53,4 @@ def run(args: argparse.Namespace) -> None:
             {"file": str(written.path), "blob": args.blob, "rows": written.rows, "shape": list(written.shape)}
         )
     shape = "x".join(map(str, written.shape)) or "1"
-    note(args, f"{written.path}: {written.rows} rows of {shape} ({args.blob})")
+    note(args, f"{written.path}: {counted(written.rows, 'row')} of {shape} ({args.blob})")

@@ -14,6 +14,7 @@ from drml.cli.arguments import Parser, add_check, add_command, add_option
 from drml.cli.output import note, print_json
 from drml.data.readers.kinds import DATA_SETS, Option
 from drml.io.errors import UserError
+from drml.io.text import counted
 
 
 def add(subparsers: Any) -> None:
@@ -195,7 +196,7 @@ def run(args: argparse.Namespace) -> None:
     )
     if args.json:
         print_json(summary)
-    lines = [f"{args.out}: {summary['images']} faces of {summary['frames']} frames"]
+    lines = [f"{args.out}: {counted(summary['images'], 'face')} of {counted(summary['frames'], 'frame')}"]
     for what in ("skipped", "incomplete"):
         if summary[what]:
             counts = ", ".join(f"{reason} {count}" for reason, count in summary[what].items())

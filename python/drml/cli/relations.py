@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from drml.cli.arguments import add_check, add_command, add_net, add_option
 from drml.cli.output import print_json
 from drml.io.errors import UserError
+from drml.io.text import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,7 +72,7 @@ def run(args: argparse.Namespace) -> None:
             }
         )
         return
-    print(f"{len(labels)} frames. Labels:\n{to_text(truth, aus)}")
+    print(f"{counted(len(labels), 'frame')}. Labels:\n{to_text(truth, aus)}")
     print(f"Predictions:\n{to_text(model, aus)}")
     print(
         f"Frobenius norm of the difference / {distance.entries} entries: {distance.frobenius:.4f};"

@@ -10,6 +10,7 @@ from typing import Any
 from drml.cli.arguments import add_command, add_option, only
 from drml.cli.output import note, print_json
 from drml.cli.values import integer
+from drml.io.text import counted
 
 
 def add(subparsers: Any) -> None:
@@ -84,6 +85,7 @@ def run(args: argparse.Namespace) -> None:
         print_json(dataclasses.asdict(summary))
     note(
         args,
-        f"{args.out}: {summary.subjects} subjects, {summary.videos} videos, {summary.frames} coded frames;"
+        f"{args.out}: {counted(summary.subjects, 'subject')}, {counted(summary.videos, 'video')},"
+        f" {counted(summary.frames, 'coded frame')};"
         f" {summary.images} frames have an image, {summary.landmarks} have landmarks",
     )

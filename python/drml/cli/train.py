@@ -12,6 +12,7 @@ from drml.cli.output import note, print_json
 from drml.cli.values import gpus, integer
 from drml.io.errors import UserError
 from drml.io.shipped import find_shipped
+from drml.io.text import counted
 
 if TYPE_CHECKING:
     from drml.training.train import Training
@@ -115,7 +116,10 @@ def run(args: argparse.Namespace) -> None:
         )
     loss = "" if training.loss is None else f", loss {training.loss:.4f}"
     f1 = "".join(f"  {name} {value:.3f}" for name, value in training.f1.items())
-    note(args, f"{training.weights}: {training.iterations} iterations{loss}, {training.seconds:.0f} s")
+    note(
+        args,
+        f"{training.weights}: {counted(training.iterations, 'iteration')}{loss}, {training.seconds:.0f} s",
+    )
     if f1:
         note(args, f"F1 of the last test pass:{f1}")
     if training.separation is not None and training.predicts_base_rates:

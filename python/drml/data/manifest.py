@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN, is_au
 from drml.io.errors import UserError
 from drml.io.limits import LABELS, open_list
+from drml.io.text import counted
 
 __all__ = [
     "LMDB_SUFFIX",
@@ -202,7 +203,7 @@ def _aus(path: Path, header: list[str]) -> tuple[int, ...]:
 
 def _row(where: str, header: list[str], aus: tuple[int, ...], cells: list[str]) -> Row:
     if len(cells) != len(header):
-        raise UserError(f"{where}: {len(cells)} values, the header has {len(header)}")
+        raise UserError(f"{where}: {counted(len(cells), 'value')}, the header has {len(header)}")
     labels = []
     for au, cell in zip(aus, cells[len(_FIXED) :], strict=False):
         if cell not in _LABELS:

@@ -134,7 +134,7 @@ def prepare(
     }
     try:
         with making(out, folder=True, overwrite=overwrite) as part:
-            summary = {
+            summary: dict[str, Any] = {
                 "kind": data_set,
                 "root": str(root.absolute()),
                 "synthetic": _copy_synthetic_mark(root, part),

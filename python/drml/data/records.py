@@ -14,6 +14,7 @@ from drml.data.manifest import Manifest
 from drml.io.errors import UserError
 from drml.io.image_headers import is_cut_image
 from drml.io.opencv import decode_image
+from drml.io.text import counted
 
 __all__ = ["VERIFY", "read_records"]
 
@@ -54,7 +55,9 @@ def read_records(
         labels = _labels(values, f"{lmdb}: record {key}")
         count = count or len(labels)
         if len(labels) != count:
-            raise UserError(f"{lmdb}: record {key} has {len(labels)} labels, others {count}; {VERIFY}")
+            raise UserError(
+                f"{lmdb}: record {key} has {counted(len(labels), 'label')}, others {count}; {VERIFY}"
+            )
         if manifest is not None:
             if key not in manifest.rows:
                 if selected:

@@ -25,6 +25,7 @@ from drml.data.readers.video import VideoFrame
 from drml.io.checks import check_share, check_whole
 from drml.io.errors import UserError
 from drml.io.opencv import decode_image
+from drml.io.text import counted
 from drml.io.workers import WORKER_ENDED, WorkerPool
 
 __all__ = ["CHUNK", "Encoding", "Task", "check_max_broken", "encode", "register_all"]
@@ -220,7 +221,8 @@ def register_all(
         print(f"skipped: {len(faces.broken)} broken images in all; summary.json names them", file=sys.stderr)
     for conversion, count in faces.converted.most_common():
         print(
-            f"converted: {count} images ({conversion}), such as {faces.converted_examples[conversion][0]}",
+            f"converted: {counted(count, 'image')} ({conversion}), such as"
+            f" {faces.converted_examples[conversion][0]}",
             file=sys.stderr,
         )
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from drml.io.errors import UserError
+from drml.io.text import counted
 
 __all__ = [
     "REFERENCE",
@@ -92,7 +93,7 @@ def fault(points: np.ndarray) -> str | None:
     if points.ndim != 2 or points.shape[1] != 2:
         return f"landmarks have the shape {points.shape}, not (49, 2)"
     if len(points) not in (5, 49, 66, 68):
-        return f"{len(points)} landmarks, not 49 (or 66, 68, 5)"
+        return f"{counted(len(points), 'landmark')}, not 49 (or 66, 68, 5)"
     if not np.issubdtype(points.dtype, np.number) or not np.isfinite(points).all():
         return "landmarks that are not numbers"
     if np.abs(points).max() > _FARTHEST:

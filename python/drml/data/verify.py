@@ -19,6 +19,7 @@ from drml.data.readers import images
 from drml.data.registration import SIZE
 from drml.io.errors import UserError
 from drml.io.limits import read_json
+from drml.io.text import counted
 
 __all__ = ["verify"]
 
@@ -78,7 +79,8 @@ def verify(
     if missing := next(rows, None):
         listed = checked + 1 + sum(1 for _ in rows)
         raise UserError(
-            f"{lmdb_dir}: {checked} records, {manifest} has {listed}; the first missing one is {missing.key}"
+            f"{lmdb_dir}: {counted(checked, 'record')}, {manifest} has {listed}; the first missing one"
+            f" is {missing.key}"
         )
     landmarks = landmarks_path(lmdb_dir)
     keys = (row.key for row in iterate_manifest(manifest))
@@ -125,7 +127,7 @@ def _compare(
     if item.key != row.key:
         raise UserError(f"{where} where {manifest} has {row.key}: one is missing, or the order differs")
     if len(item.labels) != len(aus):
-        raise UserError(f"{where}: {len(item.labels)} labels, {manifest} has {len(aus)}")
+        raise UserError(f"{where}: {counted(len(item.labels), 'label')}, {manifest} has {len(aus)}")
     for name, value, expected in zip(aus, item.labels, row.labels, strict=True):
         if value not in (-1, 0, 1):
             raise UserError(f"{where}: label {value} for {name}; labels are -1, 0 and 1")

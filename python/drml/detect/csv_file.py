@@ -12,6 +12,8 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from drml.io.text import counted
+
 __all__ = ["CsvFile"]
 
 
@@ -81,6 +83,6 @@ class CsvFile:
         if kind is None or issubclass(kind, KeyboardInterrupt):
             self._part.replace(self.path)
             if kind is not None:
-                tqdm.write(f"kept: {self.path}: {self.count} rows", file=sys.stderr)
+                tqdm.write(f"kept: {self.path}: {counted(self.count, 'row')}", file=sys.stderr)
         elif not (isinstance(error, OSError) and self.count):
             self._part.unlink(missing_ok=True)

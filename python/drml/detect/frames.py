@@ -20,6 +20,7 @@ from drml.detect.sources import Source
 from drml.io.errors import UserError
 from drml.io.limits import IMAGE_BYTES, read_bytes
 from drml.io.opencv import open_camera
+from drml.io.text import counted
 
 __all__ = ["Camera", "Frame", "Unreadable", "Video", "array_frame", "open_stream", "read_images"]
 
@@ -168,7 +169,7 @@ class Video:
         if damaged:
             notes.append(f"{damaged} of {number} frames are damaged (rows with success 0)")
         if number < announced and (self.limit is None or number < self.limit):
-            notes.append(f"ends after {number} frames, its header says {announced}")
+            notes.append(f"ends after {counted(number, 'frame')}, its header says {announced}")
         self.note = "; ".join(notes) or None
 
 

@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 from drml.io.figures import json_value
+from drml.io.text import counted
 
 __all__ = [
     "CONFIDENCE",
@@ -86,7 +87,8 @@ class Intervals:
 
     def to_text(self) -> str:
         """Return a line on how the intervals were computed."""
-        return f"CI: {CONFIDENCE:.0%}, {self.draws} draws of {self.subjects} subjects, seed {self.seed}"
+        of = f"{counted(self.draws, 'draw')} of {counted(self.subjects, 'subject')}"
+        return f"CI: {CONFIDENCE:.0%}, {of}, seed {self.seed}"
 
     def to_dict(self, aus: Sequence[int]) -> dict[str, Any]:
         """Return the intervals of these AUs as values that JSON can hold."""

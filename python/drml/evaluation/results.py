@@ -22,6 +22,7 @@ from drml.evaluation.text_table import format_table
 from drml.evaluation.thresholds import ChosenThresholds, choose_thresholds
 from drml.io.figures import json_value
 from drml.io.files import writing
+from drml.io.text import counted
 from drml.nets.preprocessing import describe_preprocessing
 from drml.training.base_rates import REMARK, Separation
 
@@ -167,10 +168,10 @@ def _fold_to_dict(fold: Predictions, scores: ScoreTable, separation: Separation)
 
 def _describe(fold: Predictions) -> list[str]:
     """Return lines that say what was scored, and on what."""
-    subjects = f" of {fold.subjects} subjects" if fold.subjects else ""
+    subjects = f" of {counted(fold.subjects, 'subject')}" if fold.subjects else ""
     synthetic = ", SYNTHETIC DATA (drawn faces)" if fold.synthetic else ""
     lines = [
-        f"{fold.data}: {len(fold.keys)} frames{subjects}{synthetic}",
+        f"{fold.data}: {counted(len(fold.keys), 'frame')}{subjects}{synthetic}",
         f"  weights {fold.weights}, {describe_preprocessing(fold.input)}",
     ]
     for side, aus in fold.not_scored.items():

@@ -14,6 +14,7 @@ from drml.data.sampling import describe_sampling
 from drml.experiments.settings import SPLITS
 from drml.io.errors import UserError
 from drml.io.limits import read_json
+from drml.io.text import counted
 
 __all__ = ["check", "describe"]
 
@@ -62,8 +63,8 @@ def check(data: str | Path, folds: Iterable[int]) -> None:
         whole = images.get(str(fold))
         if whole is not None and whole != len(manifests["test"].rows):
             raise UserError(
-                f"{folder / 'test.csv'}: {len(manifests['test'].rows)} frames, {data / _SUMMARY_FILE} says"
-                f" {whole}; test frames are never sampled: prepare the data again"
+                f"{folder / 'test.csv'}: {counted(len(manifests['test'].rows), 'frame')},"
+                f" {data / _SUMMARY_FILE} says {whole}; test frames are never sampled: prepare the data again"
             )
 
 

@@ -14,6 +14,7 @@ from drml.experiments.units import write_json
 from drml.io.errors import UserError
 from drml.io.files import digest
 from drml.io.limits import read_json
+from drml.io.text import counted
 
 __all__ = ["SCALES", "SETTINGS_FILE", "Settings", "data_digest", "folds_of"]
 
@@ -75,7 +76,9 @@ class Settings:
     @property
     def schedule(self) -> str:
         """The schedule of the nets for titles and captions: ``quick schedule cut to 100 iterations``."""
-        return f"{self.scale} schedule" + (f" cut to {self.max_iter} iterations" if self.max_iter else "")
+        return f"{self.scale} schedule" + (
+            f" cut to {counted(self.max_iter, 'iteration')}" if self.max_iter else ""
+        )
 
     def after(self, out: Path) -> Settings:
         """Return these settings, completed with those of an experiment's folder for all that is not given.

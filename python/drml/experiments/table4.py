@@ -12,6 +12,7 @@ from drml.experiments import timing, units
 from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings
 from drml.io.files import writing
+from drml.io.text import counted
 
 __all__ = ["Table4", "make"]
 
@@ -81,7 +82,10 @@ class Table4:
         counts = {(one["trials"], one["iterations"]) for one in self.results.values()}
         lines.append("")
         for trials, iterations in sorted(counts):
-            lines.append(f"- Mean ± standard deviation over {trials} trials of {iterations} iterations each.")
+            lines.append(
+                f"- Mean ± standard deviation over {counted(trials, 'trial')} of"
+                f" {counted(iterations, 'iteration')} each."
+            )
         lines.append("- The times do not include reading and decoding images.")
         lines += [f"- {name}" for name in sorted({one["machine"] for one in self.results.values()})]
         return "\n".join([*lines, *(f"- {note}" for note in self.notes), ""])

@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from drml.evaluation.au_score import TITLES
 from drml.experiments.table_rows import TRIVIAL
+from drml.io.text import counted
 from drml.report.charts import Bar, bar_chart
 from drml.report.formatting import au_name, decimals, spread_text
 from drml.report.rendering import Section, render, render_table
@@ -24,7 +25,8 @@ def head_section(scores: dict[str, Any], summary: dict[str, Any] | None) -> Mark
     average = scores["pooled"]["average"]
     # Only the test splits of drml prepare are known to have other subjects than those trained on.
     disjoint = summary is not None and all(Path(fold["data"]).name.startswith("test") for fold in folds)
-    people = f"{subjects} subjects" + (", none of them trained on" if disjoint else "") if subjects else ""
+    new = ", none of them trained on" if disjoint else ""
+    people = counted(subjects, "subject") + new if subjects else ""
     return render(
         "scores_head.html",
         model=Path(scores["model"]).name,

@@ -13,6 +13,7 @@ from drml.experiments.methods import METHODS
 from drml.experiments.table_notes import SYNTHETIC, base_rates_note
 from drml.experiments.table_rows import FIGURES, TRIVIAL
 from drml.io.figures import mean_of_defined
+from drml.io.text import counted
 from drml.report.charts import Bar, bar_chart
 from drml.report.finished import MethodRuns
 from drml.report.formatting import UNDEFINED, au_name, decimals, spread_text
@@ -205,7 +206,8 @@ def timing_section(table: dict[str, Any], anchor: str, title: str) -> Section:
     head = ["net", "phase", "batch", "ms a batch", "ms an image"]
     counts = {(one["trials"], one["iterations"]) for one in table["units"].values()}
     lines = [
-        f"Mean ± standard deviation over {trials} trials of {iterations} iterations each."
+        f"Mean ± standard deviation over {counted(trials, 'trial')} of"
+        f" {counted(iterations, 'iteration')} each."
         for trials, iterations in sorted(counts)
     ]
     lines += [

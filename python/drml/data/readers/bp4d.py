@@ -26,6 +26,7 @@ from drml.data.readers import Record, Scan, images, matlab
 from drml.io import hdf5
 from drml.io.errors import UserError
 from drml.io.limits import MAT_BYTES, read_text
+from drml.io.text import counted
 
 __all__ = ["read"]
 
@@ -194,7 +195,9 @@ def _read_coding(path: Path, aus: tuple[int, ...]) -> dict[int, np.ndarray]:
         cells = line.split(",")
         # In a row with a wrong number of values it is unknown which value is missing.
         if len(cells) != len(header) and (len(cells) < len(header) or "".join(cells[len(header) :]).strip()):
-            raise UserError(f"{path}: line {number}: {len(cells)} values, the header has {len(header)}")
+            raise UserError(
+                f"{path}: line {number}: {counted(len(cells), 'value')}, the header has {len(header)}"
+            )
         try:
             frame = int(cells[0])
         except ValueError:

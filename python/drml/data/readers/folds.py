@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from drml.io.checks import check_share
 from drml.io.errors import UserError
+from drml.io.text import counted
 
 __all__ = [
     "BP4D_FOLDS",
@@ -67,7 +68,10 @@ def deal_folds(
     """
     names = sorted(set(subjects))
     if len(names) < folds:
-        raise UserError(f"{len(names)} subjects for {folds} folds; each fold needs at least one subject")
+        raise UserError(
+            f"{counted(len(names), 'subject')} for {counted(folds, 'fold')};"
+            " each fold needs at least one subject"
+        )
     random.Random(f"{seed}/deal").shuffle(names)
     return tuple(tuple(sorted(names[fold::folds])) for fold in range(folds))
 

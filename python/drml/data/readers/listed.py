@@ -29,6 +29,7 @@ from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 from drml.data.readers import Record, Scan
 from drml.io import limits
 from drml.io.errors import UserError
+from drml.io.text import counted
 
 __all__ = ["GROUPS", "LABELS", "NO_SUBJECTS", "read"]
 
@@ -95,7 +96,9 @@ def read(
                 if any(cells):
                     if len(cells) != len(header):
                         where = f"{path}: line {reader.line_num}"
-                        raise UserError(f"{where}: {len(cells)} values, the header has {len(header)}")
+                        raise UserError(
+                            f"{where}: {counted(len(cells), 'value')}, the header has {len(header)}"
+                        )
                     rows.append((reader.line_num, [cell.strip() for cell in cells]))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; give a CSV file that lists images and their labels") from None

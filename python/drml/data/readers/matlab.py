@@ -15,6 +15,7 @@ from drml.data.readers.mat5 import read_mat5
 from drml.io import hdf5
 from drml.io.errors import UserError
 from drml.io.limits import MAT_BYTES, check_file
+from drml.io.text import counted
 
 __all__ = ["NO_LANDMARKS", "check_landmarks", "naming_file", "open_mat"]
 
@@ -112,7 +113,7 @@ def _checked(array: np.ndarray | None, counts: Sequence[int]) -> tuple[np.ndarra
         return None, NO_LANDMARKS, ""
     points = array.T if array.shape[0] == 2 else array
     if points.shape[1] != 2 or len(points) not in counts:
-        return None, _WRONG_COUNT, f"{max(array.shape)} landmarks, {counts[0]} needed"
+        return None, _WRONG_COUNT, f"{counted(max(array.shape), 'landmark')}, {counts[0]} needed"
     points = points.astype(np.float64) - 1  # MATLAB counts pixels from 1
     if not np.isfinite(points).all():
         return None, "landmarks that are not numbers", ""  # some trackers write this for a lost face

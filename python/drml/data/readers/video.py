@@ -22,6 +22,7 @@ import numpy as np
 from drml.io.errors import UserError
 from drml.io.limits import VIDEO_FRAMES, VIDEO_REFUSED, check_file
 from drml.io.opencv import open_video
+from drml.io.text import counted
 
 __all__ = ["VideoFrame", "VideoReader", "frame_count", "is_text"]
 
@@ -102,7 +103,7 @@ class VideoReader:
         while self._at < index and not self._ended:
             self._grab()
         if self._at < index:
-            raise UserError(f"the video ends after {self._at + 1} frames")
+            raise UserError(f"the video ends after {counted(self._at + 1, 'frame')}")
         # The frame that was grabbed last can be retrieved; a damaged one that was skipped cannot.
         done, image = self._capture.retrieve() if self._at == index else (False, None)
         if not done or image is None:
@@ -128,8 +129,9 @@ class VideoReader:
         # If there are more frames than the header says, all of them intact, only the header is wrong.
         if found < self.frames or (found > self.frames > 0 and self._refused):
             raise UserError(
-                f"{self.path}: {found} frames can be decoded, its header says {self.frames}: which ones are"
-                " lost is not known; fetch this file again, or extract its frames into a folder"
+                f"{self.path}: {counted(found, 'frame')} can be decoded, its header says {self.frames}:"
+                " which ones are lost is not known; fetch this file again, or extract its frames into"
+                " a folder"
             )
         return found
 
