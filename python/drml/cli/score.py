@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from drml.cli.arguments import add_command, add_figures, add_net, add_option
-from drml.cli.output import check_files, write_figures
+from drml.cli.arguments import add_check, add_command, add_figures, add_net, add_option
+from drml.cli.output import check_files, note, write_figures
 from drml.cli.values import integer, threshold
 from drml.io.errors import UserError
 
@@ -40,9 +40,16 @@ def add(subparsers: Any) -> None:
     add_option(
         parser,
         "--threshold",
-        "; or 'validation', to choose one for each AU on the validation split of the fold",
+        "; or 'validation', to choose one for each AU on the validation split of the fold; or 'recipe', to"
+        " take those that the weights carry",
         type=threshold,
-        metavar="P|validation",
+        metavar="P|validation|recipe",
+    )
+    parser.add_argument(
+        "--keep-thresholds",
+        action="store_true",
+        help="with --threshold validation, keep the thresholds in the recipe of the weights, where drml"
+        " detect finds them",
     )
     parser.add_argument(
         "--bootstrap",
@@ -55,10 +62,17 @@ def add(subparsers: Any) -> None:
     add_option(parser, "--batch")
     add_figures(parser)
 
+    def check(args: argparse.Namespace) -> None:
+        if args.keep_thresholds and args.threshold != "validation":
+            parser.error("--keep-thresholds keeps what --threshold validation chooses; give both")
+
+    add_check(parser, check)
+
 
 def run(args: argparse.Namespace) -> None:
     """Score a net; print the table and write the files."""
     from drml.evaluation import scoring
+    from drml.evaluation.kept_thresholds import keep_thresholds
     from drml.nets.prototxt import read_prototxt
     from drml.nets.trained_files import find_trained
 
@@ -85,3 +99,8 @@ def run(args: argparse.Namespace) -> None:
         progress=not args.quiet,
     )
     write_figures(args, result)
+    if args.keep_thresholds and result.validation is not None and result.chosen is not None:
+        chosen = zip(folds, result.validation, result.chosen.by_fold, strict=True)
+        for fold, held_out, values in chosen:
+            keep_thresholds(fold.weights, held_out, values)
+            note(args, f"{fold.weights}: now carries the thresholds that were chosen on {held_out.data}")

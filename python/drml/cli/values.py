@@ -58,8 +58,8 @@ def probability(text: str) -> float:
 
 
 def threshold(text: str) -> float | str:
-    """Read a number from 0 to 1, or the word validation."""
-    return text if text == "validation" else probability(text)
+    """Read a number from 0 to 1, or the word validation or recipe."""
+    return text if text in ("validation", "recipe") else probability(text)
 
 
 def detection_threshold(text: str) -> float | str:

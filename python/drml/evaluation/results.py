@@ -19,7 +19,7 @@ from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions, separation_of
 from drml.evaluation.score_table import ScoreTable, evaluate
 from drml.evaluation.text_table import format_table
-from drml.evaluation.thresholds import ChosenThresholds, choose_thresholds
+from drml.evaluation.thresholds import RECIPE, VALIDATION, ChosenThresholds, choose_thresholds
 from drml.io.figures import json_value
 from drml.io.files import writing
 from drml.io.text import counted
@@ -117,6 +117,7 @@ class Evaluation:
     def to_text(self) -> str:
         """Return the tables that ``drml score`` prints."""
         lines = [line for fold in self.folds for line in _describe(fold)]
+        lines.append(f"F1-frame, accuracy and MCC at a threshold of {self.threshold:g}")
         chosen = self.chosen
         if self.mean is None:
             parts = [("", self.pooled, chosen and chosen.pooled)]
@@ -127,7 +128,7 @@ class Evaluation:
         for title, table, at_chosen in parts:
             lines += ["", *([title] if title else []), str(table)]
             if chosen and at_chosen:
-                lines += ["", f"{title or 'Test set'}, with thresholds chosen for the best F1 on validation"]
+                lines += ["", f"{title or 'Test set'}, {chosen.title}"]
                 lines += [chosen.to_text(table, at_chosen)]
         if self.mean is not None:
             lines += ["", "Avg. of each fold", self._folds_to_text()]
@@ -191,6 +192,7 @@ def evaluate_folds(
     options: dict[str, str | None] | None = None,
     command: list[str] | None = None,
     validation: Sequence[Predictions] | None = None,
+    kept: Sequence[Sequence[float]] | None = None,
     bootstrap: int = 0,
     seed: int = 0,
 ) -> Evaluation:
@@ -207,6 +209,9 @@ def evaluate_folds(
     validation : sequence of Predictions, optional
         Predictions for the validation split of each fold. On them, thresholds are chosen, with which the
         test sets are scored as well.
+    kept : sequence of sequence of K float, optional
+        Without `validation`, thresholds for each fold that the weights carry, with which the test sets are
+        scored as well.
     bootstrap, seed : int
         As in `drml.evaluation.evaluate`, for the pooled scores and for those of each fold.
 
@@ -246,12 +251,13 @@ def evaluate_folds(
         return each, pooled, mean_of_folds(each)
 
     fold_scores, pooled, mean = score([threshold] * len(folds))
-    chosen = None
+    chosen, source = None, RECIPE
     if validation is not None:
-        thresholds = [choose_thresholds(one.labels, one.probabilities) for one in validation]
-        chosen = ChosenThresholds(
-            tuple(tuple(one.tolist()) for one in thresholds), *score(thresholds, (fold_scores, pooled))
-        )
+        source = VALIDATION
+        kept = [choose_thresholds(one.labels, one.probabilities).tolist() for one in validation]
+    if kept is not None:
+        scores = score(kept, (fold_scores, pooled))
+        chosen = ChosenThresholds(tuple(map(tuple, kept)), *scores, source)
     return Evaluation(
         model,
         list(folds),

@@ -22,11 +22,12 @@ from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions
 from drml.evaluation.results import Evaluation, evaluate_folds
 from drml.evaluation.shared_aus import SharedAus, aus_of, shared_aus
-from drml.evaluation.thresholds import VALIDATION
+from drml.evaluation.thresholds import RECIPE, VALIDATION
 from drml.io.checks import check_probability, check_whole
 from drml.io.errors import UserError
 from drml.nets.net import PROBABILITIES, CaffeNet
 from drml.nets.preprocessing import find_preprocessing
+from drml.nets.recipe import read_recipe
 
 __all__ = ["aus_of", "predict", "score"]
 
@@ -154,10 +155,10 @@ def score(
     aus : sequence of int, optional
         The AUs of the net's outputs; by default those of the data. AUs that only the net or only the data
         have are not scored.
-    threshold : float or "validation"
+    threshold : float, "validation" or "recipe"
         For F1-frame, accuracy and MCC: a probability, 0 to 1. With ``"validation"``, the test sets are
         scored at 0.5 and, in addition, at thresholds for each AU that give the best F1 on the validation
-        split of the fold.
+        split of the fold; with ``"recipe"``, at those that the weights carry.
     bootstrap : int
         Draws for the confidence intervals, as in `drml.evaluation.evaluate`; 0 for none. There are none if
         no manifest names the subjects.
@@ -187,9 +188,11 @@ def score(
     validation: list[Path] | None = None
     if threshold == VALIDATION:
         validation = [_validation_split(one) for one in all_data]
-    elif isinstance(threshold, str):
-        raise UserError(f"threshold '{threshold}': give a probability from 0 to 1, or '{VALIDATION}'")
-    else:
+    elif isinstance(threshold, str) and threshold != RECIPE:
+        raise UserError(
+            f"threshold '{threshold}': give a probability from 0 to 1, '{VALIDATION}' or '{RECIPE}'"
+        )
+    elif not isinstance(threshold, str):
         at = check_probability(threshold, "threshold")
     check_whole(bootstrap, 0, "bootstrap")
 
@@ -216,6 +219,9 @@ def score(
     if validation is not None:
         held_out = predict_all(validation)
         _check_aus(held_out[0], folds[0])
+    kept = None
+    if threshold == RECIPE:
+        kept = [_kept(one, fold.aus) for one, fold in zip(all_weights, folds, strict=True)]
     options = {
         "mean": None if mean is None else str(mean),
         "scale": None if scale is None else repr(scale),
@@ -230,6 +236,7 @@ def score(
         threshold=at,
         options=options,
         validation=held_out,
+        kept=kept,
         bootstrap=bootstrap,
         seed=seed,
     )
@@ -240,3 +247,16 @@ def _check_aus(one: Predictions, first: Predictions) -> None:
         raise UserError(
             f"{one.data}: AUs ({list_aus(one.aus)}) differ from those of {first.data} ({list_aus(first.aus)})"
         )
+
+
+def _kept(weights: str | Path, aus: Sequence[int]) -> list[float]:
+    """Return the thresholds for these AUs in the recipe of weights."""
+    recipe = read_recipe(weights)
+    known = dict(zip(recipe.au, recipe.threshold, strict=False)) if recipe is not None else {}
+    lacking = [au for au in aus if au not in known]
+    if lacking:
+        raise UserError(
+            f"{weights}: carries no thresholds of {list_aus(lacking)}; choose them on the validation split"
+            " with --threshold validation, and add --keep-thresholds to keep them in the weights"
+        )
+    return [float(known[au]) for au in aus]

@@ -14,10 +14,13 @@ from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.score_table import ScoreTable
 from drml.evaluation.text_table import figure_cell, format_table
 
-__all__ = ["VALIDATION", "ChosenThresholds", "choose_thresholds"]
+__all__ = ["RECIPE", "VALIDATION", "ChosenThresholds", "choose_thresholds"]
 
 VALIDATION = "validation"
 """The value of a threshold parameter that has the thresholds chosen on the validation split."""
+
+RECIPE = "recipe"
+"""The value of a threshold parameter that takes the thresholds in the recipe of the weights."""
 
 
 def choose_thresholds(y: ArrayLike, scores: ArrayLike) -> NDArray[np.float64]:
@@ -78,7 +81,7 @@ def _choose(labels: NDArray[Any], scores: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True)
 class ChosenThresholds:
-    """The scores of a test with thresholds that were chosen on the validation split of each fold.
+    """The scores of a test with thresholds that were chosen on validation data.
 
     Attributes
     ----------
@@ -90,18 +93,29 @@ class ChosenThresholds:
         All test frames as one test, each with the thresholds of its fold.
     mean : ScoreTable or None
         Mean of the folds' figures; None with one fold.
+    source : str
+        `VALIDATION` if they were chosen on the validation split of each fold; `RECIPE` if they are those that
+        the weights carry.
     """
 
     by_fold: tuple[tuple[float, ...], ...]
     fold_scores: list[ScoreTable]
     pooled: ScoreTable
     mean: ScoreTable | None
+    source: str = VALIDATION
+
+    @property
+    def title(self) -> str:
+        """Where the thresholds come from, for the title of a table."""
+        if self.source == RECIPE:
+            return "with the thresholds that the weights carry"
+        return "with thresholds chosen for the best F1 on validation"
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as values that JSON can hold."""
         aus = self.pooled.aus
         return {
-            "chosen_on": VALIDATION,
+            "chosen_on": self.source,
             "folds": [
                 {
                     "thresholds": {str(au): value for au, value in zip(aus, thresholds, strict=True)},
