@@ -46,6 +46,12 @@ def add(subparsers: Any) -> None:
         help="solver of lsvm: both find the same minimum, but liblinear copies the features"
         " (default: gradient)",
     )
+    parser.add_argument(
+        "--refit",
+        action="store_true",
+        help="after parameters and thresholds were chosen on the validation split, fit with these parameters"
+        " again, on the training and validation subjects together",
+    )
     only(parser, "method", "lsvm", ("lsvm_solver",))
     add_option(parser, "--overwrite")
     add_option(parser, "--seed")
@@ -69,6 +75,7 @@ def run(args: argparse.Namespace) -> None:
         progress=not args.quiet,
         overwrite=args.overwrite,
         command=["drml", *args.given],
+        refit=args.refit,
         **options,
     )
     print_result(args, result)

@@ -136,6 +136,13 @@ def _add_folds(kinds: Any, name: str, summary: str, more: str, example: str) -> 
     )
     add_option(parser, "--folds", " (default: all folds of the data)")
     add_option(parser, "--seed")
+    parser.add_argument(
+        "--refit",
+        action="store_true",
+        default=None,
+        help="after C, lambda, the iteration and the thresholds were chosen on the validation subjects, fit"
+        " or train again on the training and validation subjects together",
+    )
     return parser
 
 
@@ -150,7 +157,7 @@ def _add_table4(kinds: Any) -> None:
     )
     _add_schedule(parser)
     parser.set_defaults(
-        data=None, data_alexnet=None, max_iter=None, folds=None, seed=0, seeds=None, bp4d=None
+        data=None, data_alexnet=None, max_iter=None, folds=None, seed=0, seeds=None, refit=None, bp4d=None
     )
     parser.add_argument(
         "--trials", type=integer(1), metavar="N", help="number of trials (default: 3; paper: 20)"
@@ -221,6 +228,7 @@ def run(args: argparse.Namespace) -> None:
         batch=args.batch,
         bp4d=absolute(args.bp4d),
         seeds=args.seeds,
+        refit=args.refit,
     )
     found = run_experiment(
         args.experiment,

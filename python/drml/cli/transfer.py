@@ -25,6 +25,12 @@ def add(subparsers: Any) -> None:
     add_option(parser, "--blob")
     add_option(parser, "--folds", " (default: all folds of the data)")
     add_option(parser, "--batch")
+    parser.add_argument(
+        "--refit",
+        action="store_true",
+        help="after C and the thresholds were chosen on the validation split, fit again on the training and"
+        " validation subjects together",
+    )
     add_figures(parser)
 
 
@@ -44,6 +50,7 @@ def run(args: argparse.Namespace) -> None:
         mean=args.mean,
         scale=args.scale,
         batch=args.batch,
+        refit=args.refit,
         progress=not args.quiet,
     )
     write_figures(args, result)

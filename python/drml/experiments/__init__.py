@@ -7,7 +7,7 @@
   `table3` uses the models of another experiment's folder, which `bp4d_models` finds, on other data;
   `timing` times one net.
 * `baseline` runs LSVM, APL or JPML on a fold, with features from `sift` and pictures from `patch_maps`;
-  `transfer` fits a linear classifier on a net's features.
+  `transfer` fits a linear classifier on a net's features; `refit` joins training and validation subjects.
 * `detection_table` (with `table_column`, `table_rows` and `table_notes`), `table4`, `sparsity`, `figure4` and
   `figure5` make tables and figures from finished units; `drawing` writes pictures.
 * `catalogue` lists the tables and figures; `runner` is what ``drml experiment`` calls.

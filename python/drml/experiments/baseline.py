@@ -1,4 +1,7 @@
-"""Runs a linear baseline on a prepared fold: fits on train, chooses on val, scores on test."""
+"""Runs a linear baseline on a prepared fold: fits on train, chooses on val, scores on test.
+
+With `refit`, the model is fitted again on train and val before it is scored.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +22,13 @@ from drml.baselines.base import LinearDetector
 from drml.baselines.jpml import JPML
 from drml.baselines.lsvm import LSVM
 from drml.baselines.patches import PatchDetector
+from drml.baselines.refit import refit as fit_again
 from drml.data.labels import ABSENT, PRESENT
 from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.predictions import Predictions, write_predictions
 from drml.evaluation.results import Evaluation, evaluate_folds, write_scores
 from drml.experiments.patch_maps import write_maps
+from drml.experiments.refit import joint_rows
 from drml.experiments.sift import SIFT_WINDOW, Features, sift_features
 from drml.io.errors import UserError
 from drml.io.figures import json_value
@@ -48,6 +53,7 @@ def run_baseline(
     progress: bool = True,
     overwrite: bool = False,
     command: Sequence[str] | None = None,
+    refit: bool = False,
     **params: Any,
 ) -> Evaluation:
     """Fit a baseline, score it and write a folder with the results.
@@ -78,6 +84,9 @@ def run_baseline(
         Replace a folder that is not empty.
     command : sequence of str, optional
         The command line that the scores record.
+    refit : bool
+        After validation has chosen parameters and thresholds, fit the model with these parameters again, on
+        the training and validation subjects together (`drml.experiments.refit`).
     **params
         Further parameters of the estimator.
 
@@ -116,11 +125,29 @@ def run_baseline(
             validation=(data["val"].X, data["val"].Y),
             progress=report,
         )
+
+    def predict(split: str) -> Predictions:
+        weights, lmdb = out / "model.npz", fold / f"{split}_lmdb"
+        return _predict(model, data[split], weights=weights, lmdb=lmdb, window=window)
+
+    held_out = predict("val")  # before the model sees these subjects: thresholds are chosen on them
+    if refit:
+        with (
+            joint_rows(
+                (data["train"].X, data["train"].Y),
+                data["val"].X,
+                data["val"].keys,
+                fold,
+                data["train"].path.parent,
+            ) as (X, Y),
+            _shown(f"{method} again", progress) as report,
+        ):
+            model = fit_again(model, X, Y, progress=report)
+            frames = len(Y)
+    else:
+        frames = None
     fitted = time.perf_counter()
-    held_out, test = (
-        _predict(model, data[split], weights=out / "model.npz", lmdb=fold / f"{split}_lmdb", window=window)
-        for split in ("val", "test")
-    )
+    test = predict("test")
     result = evaluate_folds(
         method,
         [test],
@@ -133,7 +160,9 @@ def run_baseline(
         write_predictions(partial / "predictions.csv", result.folds)
         model.save(partial / "model.npz")
         with writing(partial / "fit.json", encoding="utf-8") as file:
-            json.dump(_describe(method, model, fitted - started, data), file, indent=2, allow_nan=False)
+            json.dump(
+                _describe(method, model, fitted - started, data, frames), file, indent=2, allow_nan=False
+            )
             file.write("\n")
         if isinstance(model, PatchDetector):
             write_maps(partial / "patches", model.patch_importance_, aus, seed=seed)
@@ -184,7 +213,7 @@ def _check_aus(data: dict[str, Features]) -> None:
 
 
 def _describe(
-    method: str, model: LinearDetector, seconds: float, data: dict[str, Features]
+    method: str, model: LinearDetector, seconds: float, data: dict[str, Features], refitted: int | None
 ) -> dict[str, Any]:
     """Return what was fitted and chosen, as values that JSON can hold."""
     chosen = {
@@ -197,6 +226,7 @@ def _describe(
         "params": json_value(model.get_params()),
         "aus": list(data["train"].aus),
         "frames": {split: len(features.keys) for split, features in data.items()},
+        "refitted_on_frames": refitted,
         "labels": _count_labels(data["train"]),
         "chosen": json_value(chosen),
         "seconds": round(seconds, 3),

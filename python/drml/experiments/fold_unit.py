@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import fcntl
+import math
 import shlex
 from collections.abc import Iterable
 from functools import partial
@@ -13,16 +14,19 @@ from typing import Any
 from drml.evaluation import scoring
 from drml.evaluation.kept_thresholds import keep_thresholds
 from drml.evaluation.predictions import Predictions
+from drml.evaluation.score_table import evaluate
 from drml.experiments import protocol
 from drml.experiments.baseline import run_baseline
 from drml.experiments.methods import METHODS, NetFiles, seed_name
 from drml.experiments.nets import files_of
 from drml.experiments.predictions import save_predictions
+from drml.experiments.refit import refit_fold
 from drml.experiments.settings import SPLITS, Settings, data_digest
 from drml.experiments.sift import SIFT_WINDOW, sift_features
-from drml.experiments.units import Unit, Workspace
+from drml.experiments.units import Unit, Workspace, write_json
 from drml.io import machine
 from drml.io.files import digest
+from drml.io.limits import read_json
 from drml.nets import snapshots
 from drml.nets.recipe import read_recipe
 from drml.training.folder import FINAL_STEM, rename_in_solver
@@ -33,6 +37,11 @@ __all__ = ["FIT_FOLDER", "FIT_MODEL", "TRAIN_FOLDER", "cache_features", "make_un
 TRAIN_FOLDER = "train"
 FIT_FOLDER = "fit"
 FIT_MODEL = "model.npz"
+SEARCH_FOLDER = "search"
+"""With ``--refit``: the training on the training subjects alone, in which the iteration is chosen."""
+REFIT_FOLDER = "refit"
+"""The folds with training and validation subjects in one split, in the experiment's folder."""
+_CHOSEN = "chosen.json"
 
 
 def make_unit(out: Path, settings: Settings, method: str, fold: int, *, seed: int | None = None) -> Unit:
@@ -59,9 +68,10 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int, *, seed: in
         The method is not available here, or the data cannot be used.
     """
     data = settings.fold(method, fold)
+    refit = {"refit": True} if settings.refit else {}
     name = f"fold{fold}/{method if seed is None else seed_name(method, seed)}"
     seed = settings.seed if seed is None else seed
-    config: dict[str, Any] = {"method": method, "fold": fold, "seed": seed}
+    config: dict[str, Any] = {"method": method, "fold": fold, "seed": seed, **refit}
     if METHODS[method].net:
         files = files_of(out, settings, method)
         config |= {
@@ -69,7 +79,8 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int, *, seed: in
             "max_iter": settings.max_iter,
             **{path.name: digest(path) for path in (files.solver, files.train_val, files.deploy)},
         }
-        work = partial(_network, data=data, settings=settings, seed=seed, files=files)
+        place = out / REFIT_FOLDER / data_digest(data)[:12] if settings.refit else None
+        work = partial(_network, data=data, settings=settings, seed=seed, files=files, refit=place)
     else:
         config["sift_window"] = SIFT_WINDOW
         work = partial(_baseline, method=method, data=data, settings=settings, features=out / "features")
@@ -116,6 +127,7 @@ def _baseline(
         jobs=threads,
         progress=workspace.progress,
         overwrite=True,
+        refit=bool(settings.refit),
     )
     assert found.validation is not None
     (workspace.folder / FIT_FOLDER / "scores.json").unlink()  # the unit writes its own
@@ -127,39 +139,96 @@ def _baseline(
 
 
 def _network(
-    workspace: Workspace, data: Path, settings: Settings, seed: int, files: NetFiles
+    workspace: Workspace, data: Path, settings: Settings, seed: int, files: NetFiles, refit: Path | None
 ) -> dict[str, Any]:
     protocol.check(data.parent, [int(data.name[4:])])
     folder = workspace.folder / TRAIN_FOLDER
-    if not (folder / FINAL_STEM).exists():
-        newest = snapshots.newest(folder) if folder.is_dir() else None
-        workspace.log(f"trains with {files.solver}" + (f", from {newest.path.name}" if newest else ""))
-        train(
-            files.solver,
-            folder,
-            data=data,
-            net=files.train_val,
-            seed=seed,
-            max_iter=settings.max_iter,
-            snapshot=AUTO,
-            progress=workspace.progress,
-        )
+    chosen: dict[str, Any] = {}
+    if refit is None:
+        _train(workspace, folder, data, settings, seed, files)
+        held_out = _predict(workspace, files.deploy, folder / FINAL_STEM, data, "val")
+    else:
+        search = workspace.folder / SEARCH_FOLDER
+        chosen = _search(workspace, search, data, settings, seed, files)
+        held_out = _predict(workspace, files.deploy, search / chosen["weights"], data, "val")
+        workspace.log(f"trains again on training and validation subjects, {chosen['iterations']} iterations")
+        again = dataclasses.replace(settings, max_iter=chosen["iterations"])
+        _train(workspace, folder, refit_fold(data, refit), again, seed, files)
     rename_in_solver(folder, workspace.final.absolute() / TRAIN_FOLDER)
     weights = folder / FINAL_STEM
     workspace.log("scores")
-
-    final = str(workspace.final / TRAIN_FOLDER / weights.name)
-
-    def predict(split: str) -> Predictions:
-        found = scoring.predict(files.deploy, weights, data / f"{split}_lmdb", progress=workspace.progress)
-        return dataclasses.replace(found, weights=final)
-
-    held_out = predict("val")
     if read_recipe(weights) is not None:
         keep_thresholds(weights, held_out)
-    test = predict("test")
+    test = _predict(workspace, files.deploy, weights, data, "test")
+    found = save_predictions(workspace, str(files.deploy), test, data, validation=held_out)
     _drop_snapshots(folder)
-    return save_predictions(workspace, str(files.deploy), test, data, validation=held_out)
+    if chosen:
+        found["refit"] = chosen
+        rename_in_solver(search, workspace.final.absolute() / SEARCH_FOLDER)
+        _drop_weights(search)
+    return found
+
+
+def _search(
+    workspace: Workspace, folder: Path, data: Path, settings: Settings, seed: int, files: NetFiles
+) -> dict[str, Any]:
+    """Train on the training subjects alone, and choose the iteration on the validation subjects."""
+    kept = folder / _CHOSEN
+    if kept.exists():
+        chosen: dict[str, Any] = read_json(kept)
+        if (folder / chosen["weights"]).is_file():
+            return chosen
+    _train(workspace, folder, data, settings, seed, files)
+    chosen = _choose_iteration(workspace, folder, data, files)
+    write_json(kept, chosen)
+    return chosen
+
+
+def _train(
+    workspace: Workspace, folder: Path, data: Path, settings: Settings, seed: int, files: NetFiles
+) -> None:
+    """Train a net in a folder, or continue a training that was interrupted there."""
+    if (folder / FINAL_STEM).exists():
+        return
+    newest = snapshots.newest(folder) if folder.is_dir() else None
+    workspace.log(f"trains with {files.solver}" + (f", from {newest.path.name}" if newest else ""))
+    train(
+        files.solver,
+        folder,
+        data=data,
+        net=files.train_val,
+        seed=seed,
+        max_iter=settings.max_iter,
+        snapshot=AUTO,
+        progress=workspace.progress,
+    )
+
+
+def _predict(workspace: Workspace, deploy: Path, weights: Path, data: Path, split: str) -> Predictions:
+    found = scoring.predict(deploy, weights, data / f"{split}_lmdb", progress=workspace.progress)
+    return dataclasses.replace(found, weights=str(workspace.final / TRAIN_FOLDER / FINAL_STEM))
+
+
+def _choose_iteration(workspace: Workspace, folder: Path, data: Path, files: NetFiles) -> dict[str, Any]:
+    """Choose the snapshot with the highest mean ROC-AUC on the validation subjects; of equals the first.
+
+    A solver without snapshots leaves the last weights only, and there is nothing to choose.
+    """
+    found = {
+        int(path.name.rpartition("_iter_")[2].partition(".")[0]): path
+        for path in folder.glob("*_iter_*.caffemodel*")
+    }
+    figures = {}
+    for iterations, weights in sorted(found.items()):
+        held_out = _predict(workspace, files.deploy, weights, data, "val")
+        auc = evaluate(held_out.labels, held_out.probabilities, aus=held_out.aus).average("auc")
+        figures[iterations] = -1.0 if math.isnan(auc) else auc
+    best = max(sorted(figures), key=lambda iterations: figures[iterations])
+    return {
+        "iterations": best,
+        "weights": found[best].name,
+        "validation_auc": {str(iterations): auc for iterations, auc in figures.items()},
+    }
 
 
 def _drop_snapshots(folder: Path) -> None:
@@ -167,4 +236,11 @@ def _drop_snapshots(folder: Path) -> None:
     last = (folder / FINAL_STEM).resolve()
     for path in [*folder.glob("*.solverstate"), *folder.glob("*_iter_*.caffemodel")]:
         if path.resolve() != last:
+            path.unlink()
+
+
+def _drop_weights(folder: Path) -> None:
+    """Remove the weights of a training that served to choose the iteration; its tables stay."""
+    for pattern in ("*.solverstate*", "*_iter_*.caffemodel*", f"{FINAL_STEM}*"):
+        for path in folder.glob(pattern):
             path.unlink()

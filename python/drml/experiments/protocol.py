@@ -16,7 +16,7 @@ from drml.io.errors import UserError
 from drml.io.limits import read_json
 from drml.io.text import counted
 
-__all__ = ["check", "describe"]
+__all__ = ["check", "describe", "read_summary"]
 
 _SUMMARY_FILE = "summary.json"
 
@@ -42,7 +42,7 @@ def check(data: str | Path, folds: Iterable[int]) -> None:
         The data break one of these rules. The message names the fold and the subject.
     """
     data = Path(data)
-    images = {fold: split["test"]["images"] for fold, split in _summary(data).get("folds", {}).items()}
+    images = {fold: split["test"]["images"] for fold, split in read_summary(data).get("folds", {}).items()}
     tested: dict[str, int] = {}
     for fold in folds:
         folder = data / f"fold{fold}"
@@ -76,7 +76,8 @@ def _people(manifest: Manifest) -> set[str]:
     return {row.subject or row.source for row in manifest.rows.values()}
 
 
-def _summary(data: Path) -> dict[str, Any]:
+def read_summary(data: Path) -> dict[str, Any]:
+    """Return the summary of a folder of ``drml prepare``; empty if there is none."""
     path = data / _SUMMARY_FILE
     try:
         found = read_json(path)
@@ -103,7 +104,7 @@ def describe(data: str | Path) -> list[str]:
         Lines for a table's caption.
     """
     data = Path(data)
-    summary = _summary(data)
+    summary = read_summary(data)
     if not summary:
         return [f"Labels, registration, sampling: not known, there is no {_SUMMARY_FILE} beside the folds."]
     try:

@@ -23,7 +23,7 @@ SCALES = ("quick", "paper")
 SPLITS = ("train", "val", "test")
 
 # What may not change from one call to the next, with its name in messages.
-_FIXED = {"scale": "schedule", "seed": "seed", "max_iter": "max iter"}
+_FIXED = {"scale": "schedule", "seed": "seed", "max_iter": "max iter", "refit": "refit"}
 
 
 _NONE = Row("", "", "", "", "", ())
@@ -52,6 +52,9 @@ class Settings:
         Absolute path of a finished experiment's folder, whose nets are used on `data`.
     seeds : int or None
         How often nets are trained, with the seeds `seed`, `seed` + 1, ...; None is once.
+    refit : bool or None
+        Whether models are fitted or trained again on the training and validation subjects together, after
+        everything was chosen on the validation subjects.
     """
 
     data: str | None
@@ -65,6 +68,7 @@ class Settings:
     batch: int | None = None
     bp4d: str | None = None
     seeds: int | None = None
+    refit: bool | None = None
 
     def more_seeds(self, method: str) -> tuple[int, ...]:
         """Return the seeds of a method's further units; only trainings of nets have some."""
@@ -94,6 +98,9 @@ class Settings:
         for name, title in _FIXED.items():
             old, new = getattr(there, name), getattr(self, name)
             if old != new:
+                if name == "refit":
+                    old, new = (f"--{name}" if one else f"no --{name}" for one in (old, new))
+                    raise UserError(f"{out}: begun with {old}, not {new}; give another --out")
                 raise UserError(f"{out}: begun with {title} {old}, not {new}; give another --out")
         given = {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
         return dataclasses.replace(there, **given)

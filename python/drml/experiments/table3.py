@@ -95,7 +95,9 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int) -> Unit:
                 f"{deploy}: not what {source.folder} was made with; give its models with --models"
             )
         config: dict[str, Any] = {deploy.name: digest(deploy)}
-        work = partial(_net, method=method, data=data, source=source, deploy=deploy)
+        refit = bool(settings.refit) and METHODS[method].transfer != DIRECT
+        config |= {"refit": True} if refit else {}
+        work = partial(_net, method=method, data=data, source=source, deploy=deploy, refit=refit)
     else:
         config = {"sift_window": SIFT_WINDOW}
         _check_features(source, data)
@@ -143,7 +145,9 @@ def _face_size(lines: Sequence[str]) -> str | None:
     return found[1] if found else None
 
 
-def _net(workspace: Workspace, method: str, data: Path, source: Source, deploy: Path) -> dict[str, Any]:
+def _net(
+    workspace: Workspace, method: str, data: Path, source: Source, deploy: Path, refit: bool
+) -> dict[str, Any]:
     """Use a net: its outputs, or its features with a linear classifier."""
     protocol.check(data.parent, [int(data.name[4:])])
     way = METHODS[method].transfer
@@ -157,7 +161,13 @@ def _net(workspace: Workspace, method: str, data: Path, source: Source, deploy: 
     else:
         fold = int(data.name[4:])
         found = transfer(
-            deploy, source.weights, data.parent, blob=way, folds=[fold], progress=workspace.progress
+            deploy,
+            source.weights,
+            data.parent,
+            blob=way,
+            folds=[fold],
+            refit=refit,
+            progress=workspace.progress,
         )
         assert found.validation is not None
         test, held_out = found.folds[0], found.validation[0]

@@ -21,6 +21,16 @@ SYNTHETIC = (
 )
 
 
+_NOT_REFITTED = (
+    "Models are fitted and trained on the training subjects; the validation subjects, on which parameters and"
+    " thresholds were chosen, are not added afterwards (no --refit)."
+)
+_REFITTED = (
+    "Refitted (--refit): after C, lambda, the iteration of nets and the thresholds were chosen on the"
+    " validation subjects, models were fitted and trained again on training and validation subjects together."
+)
+
+
 def table_notes(columns: Sequence[Column], scores: Sequence[ScoreTable], settings: Settings) -> list[str]:
     """Return the notes on a table.
 
@@ -64,6 +74,7 @@ def table_notes(columns: Sequence[Column], scores: Sequence[ScoreTable], setting
     lines += _undefined(scores)
     lines += _thresholds(columns)
     lines += _uncertainty(columns, settings)
+    lines.append(_REFITTED if settings.refit else _NOT_REFITTED)
     lines.append(f"{settings.schedule}, seed {settings.seed}.")
     return lines
 

@@ -9,6 +9,7 @@ fitted to the labels that were sampled for its AU. The net is not trained furthe
 from __future__ import annotations
 
 import math
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Sequence
@@ -21,12 +22,14 @@ from numpy.typing import NDArray
 from scipy.special import expit
 
 from drml.baselines import LSVM
+from drml.baselines.refit import refit as fit_again
 from drml.data.split import VERIFY, Split
 from drml.evaluation import scoring
 from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.features import BlobReader
 from drml.evaluation.predictions import Predictions
 from drml.evaluation.results import Evaluation, evaluate_folds
+from drml.experiments.refit import joint_rows
 from drml.io.checks import check_positive
 from drml.io.errors import UsageError, UserError
 from drml.io.figures import json_value
@@ -99,6 +102,7 @@ def transfer(
     scale: float | None = None,
     batch: int = 32,
     cs: Sequence[float] = CS,
+    refit: bool = False,
     progress: bool = True,
     probe: bool = True,
 ) -> Evaluation:
@@ -116,6 +120,9 @@ def transfer(
         Numbers of folds in `data`; by default all.
     cs : sequence of float
         Candidates for C on standardised features, > 0, as in `drml.baselines.LSVM`.
+    refit : bool
+        After validation has chosen C and the thresholds, fit again on the training and validation subjects
+        together, as `drml.experiments.baseline.run_baseline` does.
     progress : bool
         Show progress bars.
 
@@ -142,7 +149,7 @@ def transfer(
         )
         return _read(reader, progress)
 
-    found = [_fold(folder, run, cs, str(weights), blob) for folder in _folds(Path(data), folds)]
+    found = [_fold(folder, run, cs, str(weights), blob, refit) for folder in _folds(Path(data), folds)]
     command = ["drml", "transfer", "--net", str(deploy), "--weights", str(weights), "--data", str(data)]
     given = {
         "mean": mean,
@@ -150,6 +157,7 @@ def transfer(
         "blob": None if blob == "fc9" else blob,
         "folds": None if folds is None else ",".join(map(str, folds)),
     }
+    command += ["--refit"] if refit else []
     for name, value in given.items():
         if value is not None:
             command += [f"--{name}", str(value)]
@@ -178,7 +186,12 @@ def _folds(data: Path, folds: Sequence[int] | None) -> list[Path]:
 
 
 def _fold(
-    folder: Path, run: Callable[[Path], _SplitFeatures], cs: Sequence[float], weights: str, blob: str
+    folder: Path,
+    run: Callable[[Path], _SplitFeatures],
+    cs: Sequence[float],
+    weights: str,
+    blob: str,
+    refit: bool,
 ) -> tuple[Predictions, Predictions]:
     """Return the predictions for the validation and the test faces of a fold."""
     start = time.perf_counter()
@@ -193,7 +206,7 @@ def _fold(
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         model.fit(train.features, sampled, validation=(val.features, val.labels))
-    classifier = {
+    classifier: dict[str, Any] = {
         "kind": "linear SVM",
         "blob": blob,
         "c": {f"AU{au}": json_value(float(c)) for au, c in zip(test.aus, model.C_, strict=True)},
@@ -216,4 +229,15 @@ def _fold(
             subject_ids=split.source.subjects_of(split.keys),
         )
 
-    return predict(val), predict(test)
+    held_out = predict(val)
+    if refit:
+        train_rows = (train.features, sampled)
+        with (
+            joint_rows(train_rows, val.features, val.keys, folder, Path(tempfile.gettempdir())) as joint,
+            warnings.catch_warnings(record=True) as again,
+        ):
+            warnings.simplefilter("always")
+            model = fit_again(model, *joint)
+        classifier["notes"] += [" ".join(str(warning.message).split()) for warning in again]
+        classifier["refit"] = True
+    return held_out, predict(test)
