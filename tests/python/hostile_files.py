@@ -355,7 +355,7 @@ TARGETS: dict[str, Target] = {
     "landmarks": Target(_landmark_files, "test_landmarks.npz", read_landmarks),
     "model": Target(_linear_models, "lsvm.npz", LSVM.load),
     "experiment": Target(
-        _experiments, experiment._PREDICTIONS, lambda path: experiment.load_predictions(path.parent)
+        _experiments, experiment._TEST, lambda path: experiment.load_predictions(path.parent)
     ),
     "settings": Target(lambda _: [_SETTINGS], "settings.json", lambda path: Settings.of(path.parent)),
     "unit": Target(lambda _: [_RESULT], units.RESULT_FILE, lambda path: units.read_result(path.parent, ".")),
