@@ -166,6 +166,10 @@ caffe_add_objects(caffe_engines ${CAFFE_ENGINE_SOURCES})
 if(ONEDNN_FOUND)
   target_sources(caffe_engines PRIVATE
     "${CMAKE_CURRENT_LIST_DIR}/engines/convolution.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/fft/choice.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/fft/correlation.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/fft/tiles.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/fft/weight_gradient.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/few_images_product.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/inner_product.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/lrn.cpp"

@@ -1,5 +1,6 @@
 # The engine's kernels, compiled once per instruction set and chosen at run time: engines/isa.hpp tells how to add one.
 set(CAFFE_KERNELS
+  "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/fft.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/region_passes.cpp")
 
 # What engines/isa.cpp asks the processor for.
@@ -9,7 +10,8 @@ set(_v4_flags ${_v3_flags} -mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl
 # caffe_add_kernels(SET LANES FLAG...): all kernels for one set.
 function(caffe_add_kernels set lanes)
   caffe_add_objects(caffe_kernels_${set} ${CAFFE_KERNELS})
-  target_compile_options(caffe_kernels_${set} PRIVATE ${ARGN})
+  # Without the second one, GCC copies the rest of an unrolled loop for every answer to a question in it.
+  target_compile_options(caffe_kernels_${set} PRIVATE ${ARGN} $<$<CXX_COMPILER_ID:GNU>:-fno-thread-jumps>)
   target_compile_definitions(caffe_kernels_${set} PRIVATE CAFFE_EXT_ISA=${set} CAFFE_EXT_LANES=${lanes})
   set_target_properties(caffe_kernels_${set} PROPERTIES CXX_STANDARD 17)
 endfunction()

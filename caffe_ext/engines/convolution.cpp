@@ -4,7 +4,9 @@
 
 #include <algorithm>
 
+#include "engines/fft/choice.hpp"
 #include "engines/log.hpp"
+#include "engines/switch.hpp"
 
 namespace caffe_ext {
 
@@ -48,8 +50,53 @@ bool EngineConvolution::Plan(const Blobs& bottom, const Blobs& top) {
       // No kernel for this shape.
     }
   }
-  LogEngine(layer_param_, usable_, usable_ ? onednn::Implementation(forward_desc_) : "");
+  MakeTransforms(*bottom[0]);
+  LogEngine(layer_param_, usable_, usable_ ? Kernels() : "");
   return usable_;
+}
+
+void EngineConvolution::MakeTransforms(const Blob<float>& bottom) {
+  fft_forward_.reset();
+  fft_bottom_diff_.reset();
+  fft_weight_diff_.reset();
+  const FftKernels& kernels = fft_kernels(ActiveIsa());
+  const int* stride = stride_.cpu_data();
+  if (!usable_ || !TransformsEnabled() || stride[0] != 1 || stride[1] != 1 ||
+      kernels.lanes != block_) {
+    return;
+  }
+  const int* kernel = kernel_shape_.cpu_data();
+  const int* pad = pad_.cpu_data();
+  const FftShape shape = {bottom.shape(0), channels_ / group_, num_output_ / group_,
+                          group_,          bottom.shape(2),    bottom.shape(3),
+                          kernel[0],       kernel[1],          pad[0],
+                          pad[1]};
+  const auto choose = [&](FftPass pass) { return ChooseFft(shape, pass, plain_source_, kernels); };
+  if (const FftTransforms* transforms = choose(FftPass::kForward)) {
+    fft_forward_.reset(new FftCorrelation(shape, kernels, *transforms));
+  }
+  if (const FftTransforms* transforms = choose(FftPass::kBottomDiff)) {
+    fft_bottom_diff_.reset(
+        new FftCorrelation(FftCorrelation::Backward(shape), kernels, *transforms));
+  }
+  if (const FftTransforms* transforms = choose(FftPass::kWeightDiff)) {
+    fft_weight_diff_.reset(new FftWeightGradient(shape, kernels, *transforms));
+  }
+}
+
+// For the log: what runs forward, and the gradients of the bottom and of the weights.
+std::string EngineConvolution::Kernels() const {
+  const auto name = [](const char* pass, int size) {
+    return pass + (size ? "FFT " + std::to_string(size) : std::string("direct"));
+  };
+  const std::string direct = onednn::Implementation(forward_desc_);
+  if (!fft_forward_ && !fft_bottom_diff_ && !fft_weight_diff_) {
+    return direct;
+  }
+  return name("forward ", fft_forward_ ? fft_forward_->size() : 0) +
+         name(", bottom diff ", fft_bottom_diff_ ? fft_bottom_diff_->size() : 0) +
+         name(", weight diff ", fft_weight_diff_ ? fft_weight_diff_->size() : 0) +
+         " (direct: " + direct + ")";
 }
 
 void EngineConvolution::MakePrimitives(const Blob<float>& bottom, const Blob<float>& top) {
@@ -113,6 +160,12 @@ memory EngineConvolution::Source(const Blob<float>& bottom) {
   return onednn::Memory(ReadBlocked(bottom, kData, block_, &bottom_scratch_));
 }
 
+// For the passes by FFT.
+const float* EngineConvolution::SourceValues(const Blob<float>& bottom) {
+  return plain_source_ ? bottom.cpu_data()
+                       : ReadBlocked(bottom, kData, block_, &bottom_scratch_)->data();
+}
+
 memory EngineConvolution::Pack(const Desc& packed, std::vector<float>* buffer) {
   buffer->resize(packed.get_size() / sizeof(float));
   const memory from = onednn::Memory(plain_weights_, blobs_[0]->cpu_data());
@@ -124,6 +177,15 @@ memory EngineConvolution::Pack(const Desc& packed, std::vector<float>* buffer) {
 void EngineConvolution::Forward_cpu(const Blobs& bottom, const Blobs& top) {
   if (!Plan(bottom, top)) {
     Plain::Forward_cpu(bottom, top);
+    return;
+  }
+  if (fft_forward_) {
+    const float* const source = SourceValues(*bottom[0]);
+    const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
+    fft_forward_->SetWeights(blobs_[0]->cpu_data(), false);
+    fft_forward_->Run(source, plain_source_, bias_term_ ? blobs_[1]->cpu_data() : NULL,
+                      out->data());
+    PublishBlocked(out, top[0], kData, &top_scratch_);
     return;
   }
   const memory source = Source(*bottom[0]);
@@ -174,16 +236,26 @@ void EngineConvolution::Backward_cpu(const Blobs& top, const std::vector<bool>& 
     Plain::Backward_cpu(top, propagate_down, bottom);
     return;
   }
-  const memory top_diff = onednn::Memory(ReadBlocked(*top[0], kDiff, block_, &top_diff_scratch_));
-  if (param_propagate_down_[0] || (bias_term_ && param_propagate_down_[1])) {
-    AddWeightDiff(Source(*bottom[0]), top_diff);
+  const BlockedPtr top_diff = ReadBlocked(*top[0], kDiff, block_, &top_diff_scratch_);
+  const bool weights = param_propagate_down_[0], bias = bias_term_ && param_propagate_down_[1];
+  if ((weights || bias) && fft_weight_diff_) {
+    fft_weight_diff_->Run(SourceValues(*bottom[0]), plain_source_, top_diff->data(),
+                          weights ? blobs_[0]->mutable_cpu_diff() : NULL,
+                          bias ? blobs_[1]->mutable_cpu_diff() : NULL);
+  } else if (weights || bias) {
+    AddWeightDiff(Source(*bottom[0]), onednn::Memory(top_diff));
   }
   if (propagate_down[0]) {
     const BlockedPtr diff = OutputBlocked(*bottom[0], kDiff, block_, &bottom_diff_scratch_);
-    backward_data_.execute(onednn::Stream(),
-                           {{DNNL_ARG_DIFF_DST, top_diff},
-                            {DNNL_ARG_WEIGHTS, Pack(data_desc_.weights_desc(), &packed_)},
-                            {DNNL_ARG_DIFF_SRC, onednn::Memory(diff)}});
+    if (fft_bottom_diff_) {
+      fft_bottom_diff_->SetWeights(blobs_[0]->cpu_data(), true);
+      fft_bottom_diff_->Run(top_diff->data(), false, NULL, diff->data());
+    } else {
+      backward_data_.execute(onednn::Stream(),
+                             {{DNNL_ARG_DIFF_DST, onednn::Memory(top_diff)},
+                              {DNNL_ARG_WEIGHTS, Pack(data_desc_.weights_desc(), &packed_)},
+                              {DNNL_ARG_DIFF_SRC, onednn::Memory(diff)}});
+    }
     PublishBlocked(diff, bottom[0], kDiff, &bottom_diff_scratch_);
   }
 }

@@ -2,9 +2,13 @@
 #ifndef CAFFE_EXT_ENGINES_CONVOLUTION_HPP_
 #define CAFFE_EXT_ENGINES_CONVOLUTION_HPP_
 
+#include <memory>
+#include <string>
 #include <vector>
 
 #include "caffe/layers/conv_layer.hpp"
+#include "engines/fft/correlation.hpp"
+#include "engines/fft/weight_gradient.hpp"
 #include "engines/onednn.hpp"
 
 namespace caffe_ext {
@@ -14,8 +18,10 @@ namespace caffe_ext {
  *
  * Shapes, parameters, blobs and results are those of caffe::ConvolutionLayer; the weights stay
  * plain and are packed anew in every pass, so that whoever changes them need not tell. A bottom of
- * few channels (an image) is read as it is. What oneDNN has no kernel for (dilation, groups that
- * are no whole blocks of channels, other than two spatial axes, several bottoms) runs as stock.
+ * few channels (an image) is read as it is. Passes with large kernels go by FFT where that is
+ * faster (fft/choice.hpp), unless CAFFE_ENGINE=direct. What oneDNN has no kernel for (dilation,
+ * groups that are no whole blocks of channels, other than two spatial axes, several bottoms) runs
+ * as stock.
  */
 class EngineConvolution : public caffe::ConvolutionLayer<float> {
  public:
@@ -35,9 +41,12 @@ class EngineConvolution : public caffe::ConvolutionLayer<float> {
   bool Plan(const Blobs& bottom, const Blobs& top);
   bool Supported(const Blobs& bottom) const;
   void MakePrimitives(const caffe::Blob<float>& bottom, const caffe::Blob<float>& top);
+  void MakeTransforms(const caffe::Blob<float>& bottom);
+  std::string Kernels() const;
   dnnl::memory Source(const caffe::Blob<float>& bottom);
   dnnl::memory Pack(const onednn::Desc& packed, std::vector<float>* memory);
   void AddWeightDiff(const dnnl::memory& source, const dnnl::memory& top_diff);
+  const float* SourceValues(const caffe::Blob<float>& bottom);
 
   /// What the primitives were made for; `usable_` tells whether there are any.
   std::vector<int> shape_;
@@ -51,6 +60,10 @@ class EngineConvolution : public caffe::ConvolutionLayer<float> {
   dnnl::convolution_forward forward_;
   dnnl::convolution_backward_weights backward_weights_;
   dnnl::convolution_backward_data backward_data_;
+
+  /// Those of the passes that go by FFT.
+  std::unique_ptr<FftCorrelation> fft_forward_, fft_bottom_diff_;
+  std::unique_ptr<FftWeightGradient> fft_weight_diff_;
 
   BlockedPtr bottom_scratch_, top_scratch_, bottom_diff_scratch_, top_diff_scratch_;
   std::vector<float> packed_, bias_diff_;

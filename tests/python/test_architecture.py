@@ -310,3 +310,14 @@ def test_files_of_others_are_read_through_limits() -> None:
             continue
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"\.read_(text|bytes)\(\)|(?<!limits)\.read_text\(encoding", text), place
+
+
+def test_kernels_hold_no_code_of_others():
+    """An inline function of a header, compiled for AVX-512, might be the copy that the linker keeps for all."""
+    kernels = ROOT / "caffe_ext/engines/kernels"
+    allowed = {"stddef.h", "type_traits", "utility", "immintrin.h"}
+    for path in sorted(kernels.iterdir()):
+        includes = re.findall(r'#include [<"]([^>"]+)', path.read_text())
+        strange = [name for name in includes if name not in allowed and not name.startswith("engines/")]
+        assert not strange, f"{path.name} includes {strange}"
+        assert "target(" not in path.read_text(), f"{path.name}: kernels.cmake names the instruction sets"

@@ -52,6 +52,38 @@ CAFFE_EXT_INLINE void Unroll(const F& f) {
   UnrollOver(std::make_integer_sequence<int, N>{}, f);
 }
 
+/// The lanes I of a and b after another: lane numbers from kLanes on are those of b.
+template <int... I>
+CAFFE_EXT_INLINE Vec Shuffle(Vec a, Vec b) {
+#ifdef __clang__
+  return __builtin_shufflevector(a, b, I...);
+#else
+  typedef int Lanes __attribute__((vector_size(kLanes * sizeof(int))));
+  return __builtin_shuffle(a, b, Lanes{I...});
+#endif
+}
+
+/// Of two rows, the blocks of S lanes that are to be the upper one's, and those of the lower one.
+template <int S, int... I>
+CAFFE_EXT_INLINE void ExchangeBlocks(Vec* a, Vec* b, std::integer_sequence<int, I...>) {
+  const Vec upper = Shuffle<(I & S ? kLanes + I - S : I)...>(*a, *b);
+  *b = Shuffle<(I & S ? kLanes + I : I + S)...>(*a, *b);
+  *a = upper;
+}
+
+/// rows[i][j] becomes rows[j][i].
+template <int S = kLanes / 2>
+CAFFE_EXT_INLINE void Transpose(Vec* rows) {
+  Unroll<kLanes>([&](auto i) CAFFE_EXT_INLINED {
+    if constexpr ((i & S) == 0) {
+      ExchangeBlocks<S>(&rows[i], &rows[i + S], std::make_integer_sequence<int, kLanes>{});
+    }
+  });
+  if constexpr (S > 1) {
+    Transpose<S / 2>(rows);
+  }
+}
+
 }  // namespace CAFFE_EXT_ISA
 }  // namespace caffe_ext
 
