@@ -17,7 +17,7 @@ from drml import cli
 from drml.data.labels import BP4D_AUS, DISFA_AUS
 from drml.data.lmdb import write_lmdb
 from drml.data.manifest import Row, read_manifest, write_manifest
-from drml.evaluation import metrics, scoring
+from drml.evaluation import choose_thresholds, metrics, scoring
 from drml.evaluation.folds import mean_of_folds, pool
 from drml.evaluation.results import write_scores
 from drml.experiments.transfer import _SOLVING, CS, _standardise, transfer
@@ -127,8 +127,32 @@ def test_it_is_what_scikit_learn_gives_by_hand(setup: tuple, share: float) -> No
             probabilities = 1 / (1 + np.exp(-decisions))
             np.testing.assert_allclose(predictions.probabilities[:, column], probabilities, atol=2e-3)
     assert result.mean == mean_of_folds(result.fold_scores)
-    assert result.pooled == pool([(fold.labels, fold.probabilities) for fold in result.folds], aus=DISFA_AUS)
+    pooled = pool([(fold.labels, fold.probabilities) for fold in result.folds], aus=DISFA_AUS)
+    assert result.pooled.rows == pooled.rows and result.pooled.intervals is not None
+    assert result.chosen is not None and result.validation is not None
+    for fold, held_out, chosen in zip(folds, result.validation, result.chosen.by_fold, strict=True):
+        np.testing.assert_array_equal(held_out.labels, fold.labels["val"])
+        assert list(chosen) == choose_thresholds(held_out.labels, held_out.probabilities).tolist()
     assert result.pooled.average("auc") > 0.85  # the labels follow the features
+
+
+def test_refitted_it_is_what_scikit_learn_gives_on_both_splits(setup: tuple) -> None:
+    deploy, weights, data, folds = setup
+    plain, again = (transfer(deploy, weights, data, folds=(1,), refit=one, **QUIET) for one in (False, True))
+    assert plain.chosen is not None and again.chosen is not None
+    assert plain.chosen.by_fold == again.chosen.by_fold  # chosen before the validation faces were seen
+    found, before = again.folds[0].classifier, plain.folds[0].classifier
+    assert found is not None and before is not None and found["c"] == before["c"] and found["refit"]
+    scaler = StandardScaler().fit(folds[0].features["train"])
+    features = {name: scaler.transform(values) for name, values in folds[0].features.items()}
+    joint, labels = (np.concatenate([some["train"], some["val"]]) for some in (features, folds[0].labels))
+    for column, au in enumerate(DISFA_AUS):
+        known = labels[:, column] != 0
+        machine = LinearSVC(C=found["c"][f"AU{au}"], dual="auto", max_iter=10_000)
+        decisions = machine.fit(joint[known], labels[known, column]).decision_function(features["test"])
+        np.testing.assert_allclose(
+            again.folds[0].probabilities[:, column], 1 / (1 + np.exp(-decisions)), atol=2e-3
+        )
 
 
 def test_table_and_json_are_those_of_score(setup: tuple, tmp_path: Path) -> None:
@@ -145,7 +169,7 @@ def test_table_and_json_are_those_of_score(setup: tuple, tmp_path: Path) -> None
     write_scores(tmp_path / "s.json", result)
     scores = json.loads((tmp_path / "s.json").read_text())
     plain = scoring.score(deploy, weights, data / "fold1/test_lmdb", aus=BP4D_AUS, **QUIET).to_dict()
-    assert scores.keys() == plain.keys()
+    assert scores.keys() - {"chosen_thresholds"} == plain.keys()
     assert (scores["command"][:2], plain["command"]) == (["drml", "transfer"], None)
     assert scores["pooled"]["aus"][0].keys() == plain["pooled"]["aus"][0].keys()
     assert scores["folds"][0]["classifier"]["c"]["AU9"] in CS
