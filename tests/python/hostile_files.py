@@ -38,6 +38,7 @@ from drml.data.landmark_files import read_landmarks, write_landmarks
 from drml.data.lmdb import read_lmdb, read_mean, write_lmdb, write_mean
 from drml.data.readers import bp4d, disfa, exclude, images, listed
 from drml.data.readers.video import VideoReader, frame_count
+from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe, read_data_recipe
 from drml.data.registration import REFERENCE
 from drml.detect.frames import read_images
 from drml.detect.sources import find_sources
@@ -47,7 +48,7 @@ from drml.experiments import protocol, units
 from drml.experiments.settings import Settings
 from drml.io import messages
 from drml.io.errors import UserError
-from drml.nets.preprocessing import read_transform_file
+from drml.nets.recipe import read_recipe, write_recipe
 from drml.report.inputs import read_json
 from drml.report.losses import read_losses
 from drml.report.pictures import read_picture
@@ -208,9 +209,28 @@ def _means(folder: Path) -> list[bytes]:
     return [_written(folder, lambda path: write_mean(path, np.ones((3, 4, 5), np.float32)))]
 
 
-_TRANSFORM = (
-    b'{"scale": 0.016666668, "crop_size": 170, "mean_value": [1.5, 2], "mean_file": "mean.binaryproto"}'
+_RECIPE = Recipe(
+    au=(1, 2, 4),
+    threshold=(0.25, 0.5, 0.75),
+    input=InputRecipe(face_size=24, scale=0.25, mean=np.ones((3, 4, 5), np.float32)),
+    registration=RegistrationRecipe("detector", "YuNet", target=(0.25, 0.5)),
+    data=DataRecipe(name="BP4D"),
+    program=("drml",),
 )
+
+
+def _carriers(folder: Path) -> list[bytes]:
+    """Write a recipe into a .caffemodel that holds a name only, and into an .h5 file."""
+    found = []
+    for name, content in (("w.caffemodel", b"\x0a\x03net"), ("w.h5", None)):
+        path = folder / name
+        if content is None:
+            h5py.File(path, "w").close()
+        else:
+            path.write_bytes(content)
+        write_recipe(path, _RECIPE)
+        found.append(path.read_bytes())
+    return found
 
 
 # --- MATLAB's files
@@ -341,9 +361,12 @@ TARGETS: dict[str, Target] = {
     "lmdb": Target(_databases, "data.mdb", _read_database),
     "datum": Target(_records, "datum", _read_record),
     "mean": Target(_means, "mean.binaryproto", read_mean),
-    "transform": Target(
-        lambda _: [_TRANSFORM], "transform.json", lambda path: read_transform_file(path.with_name("a.h5"))
+    "recipe": Target(
+        lambda _: [_RECIPE.to_text().encode()],
+        "recipe.prototxt",
+        lambda path: read_data_recipe(path.parent),
     ),
+    "recipe in weights": Target(_carriers, "w.caffemodel", read_recipe),
     "matlab 5": Target(_old_matlab, "SN001_0001_lm.mat", _read_points),
     "matlab 5 struct": Target(_old_matlab, "F001_T1.mat", _read_landmarks),
     "matlab 7.3": Target(_new_matlab, "F001_T1.mat", _read_landmarks),

@@ -1,5 +1,6 @@
 """drml export-onnx: whole nets against Caffe, the mean inside, what the file says, and errors."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -14,12 +15,15 @@ import tiny_net as tiny
 from drml import cli
 from drml.data.labels import BP4D_AUS
 from drml.data.lmdb import write_mean
+from drml.data.recipe import DataRecipe, InputRecipe, Recipe
 from drml.io.errors import UserError
 from drml.nets.net import CaffeNet
 from drml.nets.onnx_export import export, files, layers
 from drml.nets.onnx_net import OnnxNet
 from drml.nets.prototxt import read_prototxt, write_prototxt
 from drml.nets.pycaffe import import_caffe
+from drml.nets.recipe import read_recipe, write_recipe
+from drml.nets.trained import Net
 
 caffe = import_caffe()
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -58,6 +62,7 @@ def draw_weights(deploy, path):
             blobs[3].data[...] = factor * rng.uniform(0.2, 3, blobs[3].shape)
             blobs[4].data[...] = factor
     net.save(str(path))
+    write_recipe(path, Recipe(au=BP4D_AUS))
     return path
 
 
@@ -184,17 +189,40 @@ def test_a_mean_that_does_not_fit_is_refused(setup, tmp_path, shape, said):
     assert not setup[2].exists()
 
 
-def test_hdf5_weights_with_a_transform_file(setup, tmp_path):
-    weights = tiny.write_hdf5(tmp_path / "w.h5", tiny.draw_parameters())
-    (tmp_path / "transform.json").write_text('{"scale": 0.25}')
-    done = export(setup[0], weights, setup[2], aus=tiny.AUS, progress=False, probe=False)
-    assert (done.metadata.scale, done.scale_from) == (0.25, "transform.json")
+def test_the_recipe_goes_into_the_file(setup, tmp_path):
+    mean = np.full((3, 24, 24), 100, np.float32)
+    recipe = Recipe(
+        au=(4, 9, 25),
+        labels="as coded",
+        threshold=(0.25, 0.5, 0.75),
+        input=InputRecipe(face_size=24, scale=0.25, mean=mean),
+        data=DataRecipe(name="DISFA"),
+    )
+    for weights in (setup[1], tiny.write_hdf5(tmp_path / "w.h5", tiny.draw_parameters())):
+        write_recipe(weights, recipe)
+        done = export(setup[0], weights, setup[2], progress=False, probe=False)
+        assert (done.metadata.scale, done.scale_from) == (0.25, "recipe in the weights")
+        assert done.metadata.mean_folded and done.metadata.face_size == (24, 24)
+        without = dataclasses.replace(recipe, input=dataclasses.replace(recipe.input, mean=None))
+        assert done.metadata.recipe == without == read_recipe(setup[2]) == OnnxNet(setup[2]).metadata.recipe
+        export(setup[0], weights, setup[2], fold=False, progress=False, probe=False)
+        assert read_recipe(setup[2]) == recipe
+        named = export(setup[0], weights, setup[2], aus=(1, 2, 4), progress=False, probe=False)
+        assert named.metadata.aus == (1, 2, 4) and read_recipe(setup[2]).threshold == ()
 
 
-def test_the_aus_of_the_training_are_taken(setup, tmp_path):
-    (tmp_path / "transform.json").write_text('{"scale": 0.02, "aus": [4, 9, 25]}')
-    assert export(*setup, progress=False, probe=False).metadata.aus == (4, 9, 25)
-    assert OnnxNet(setup[2]).metadata.aus == (4, 9, 25)
+def test_a_file_of_an_older_version_needs_its_aus(setup):
+    export(*setup, progress=False, probe=False)
+    model = onnx.load(setup[2])
+    kept = [entry for entry in model.metadata_props if entry.key != "recipe"]
+    del model.metadata_props[:]
+    model.metadata_props.extend(kept)
+    onnx.save(model, setup[2])
+    mean = setup[2].with_name("old_mean.binaryproto")
+    write_mean(mean, np.zeros((3, 24, 24), np.float32))
+    with pytest.raises(UserError, match="carries no recipe"):
+        Net(setup[2], mean=mean)
+    assert Net(setup[2], mean=mean, aus=(4, 9, 25)).aus == (4, 9, 25)
 
 
 # --- errors ---------------------------------------------------------------------------------------------
@@ -205,7 +233,8 @@ def leftovers(folder):
 
 
 def test_unknown_aus_must_be_named(setup):
-    with pytest.raises(UserError, match=r"which AUs its 3 outputs are is unknown; name them with --aus"):
+    tiny.write_caffemodel(setup[1], tiny.draw_parameters(), aus=())
+    with pytest.raises(UserError, match=r"carries no recipe, .* name them with --aus"):
         export(*setup, progress=False, probe=False)
     with pytest.raises(UserError, match=r"3 outputs, but 2 AUs given"):
         export(*setup, aus=(1, 2), progress=False, probe=False)

@@ -22,7 +22,6 @@ from drml.data.readers.folds import deal_folds
 from drml.data.verify import verify
 from drml.evaluation import scoring
 from drml.io.errors import UserError
-from drml.nets import preprocessing
 from drml.nets.outputs import count_outputs, fit_outputs, output_layer
 from drml.nets.prototxt import read_prototxt
 from drml.nets.weights import read_caffemodel
@@ -341,21 +340,22 @@ def test_a_net_that_fits_is_left_alone(solver: Path, three_aus: Path, tmp_path: 
 def test_a_trainings_folder_names_the_aus_of_its_outputs(
     solver: Path, five_aus: Path, three_aus: Path, tmp_path: Path
 ) -> None:
-    def aus_of(data: Path, out: Path) -> list[int] | None:
+    def aus_of(data: Path, out: Path) -> list[int]:
         set_up(solver, out, Changes(data=data))
-        assert preprocessing.read_transform_file(out / "final.caffemodel") is not None
-        aus: list[int] | None = json.loads((out / "transform.json").read_text()).get("aus")
-        return aus
+        return list(read_prototxt(out / "train_val.prototxt").recipe.au)
 
+    # Of data that drml prepare wrote, Caffe takes the AUs from recipe.prototxt.
+    assert aus_of(five_aus, tmp_path / "prepared") == []
+    (five_aus / "recipe.prototxt").unlink()
     # In the order of the labels, which is that of the outputs.
     assert aus_of(five_aus, tmp_path / "five") == list(AUS)
     # Without a manifest nobody knows them, and with a loss that we do not know, which outputs they are.
     bare = tmp_path / "bare"
     shutil.copytree(three_aus, bare, ignore=shutil.ignore_patterns("*.csv"))
-    assert aus_of(bare, tmp_path / "none") is None
+    assert aus_of(bare, tmp_path / "none") == []
     net = solver.with_name("train_val.prototxt")
     net.write_text(net.read_text().replace("MultiLabelSigmoidCrossEntropyLoss", "HingeLoss"))
-    assert aus_of(three_aus, tmp_path / "hinge") is None
+    assert aus_of(three_aus, tmp_path / "hinge") == []
 
 
 def test_fine_tuning_takes_all_weights_but_the_last_layers(

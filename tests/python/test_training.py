@@ -2,7 +2,6 @@
 
 import csv
 import errno
-import json
 import os
 import shutil
 import signal
@@ -15,12 +14,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+import drml
 import tiny_net as tiny
 from drml.data.lmdb import check_lmdb, read_lmdb, read_mean, write_lmdb
+from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe, write_data_recipe
 from drml.evaluation import scoring
-from drml.io.errors import UserError
-from drml.nets import preprocessing
+from drml.io.errors import UsageError, UserError
 from drml.nets.prototxt import read_prototxt
+from drml.nets.recipe import read_recipe
 from drml.training.caffe_log import LogReader
 from drml.training.caffe_run import find_caffe
 from drml.training.folder import rename_in_solver
@@ -63,14 +64,61 @@ def test_paths_seed_and_prefix_are_filled_in(solver, fold, tmp_path):
     assert list(net.layer[2:]) == list(original.layer[2:])
 
 
-def test_transform_and_mean_are_kept_for_scoring(solver, fold, tmp_path):
-    out = tmp_path / "out"
-    set_up(solver, out, Changes(data=fold))
-    content = json.loads((out / "transform.json").read_text())
-    assert content["scale"] == pytest.approx(0.02)
-    assert (content["crop_size"], content["mean_file"]) == (20, "mean.binaryproto")
-    np.testing.assert_array_equal(read_mean(out / "mean.binaryproto"), read_mean(fold / "mean.binaryproto"))
-    assert preprocessing.read_transform_file(out / "any.h5").mean_file == str(out / "mean.binaryproto")
+def test_the_weights_carry_their_recipe(solver, fold, tmp_path):
+    recipe = Recipe(
+        au=(4, 9, 25),
+        labels="as coded",
+        input=InputRecipe(face_size=24),
+        registration=RegistrationRecipe("detector", "YuNet", target=(0.25, 0.5)),
+        data=DataRecipe("DISFA", "fold 1 of 3", "ab", 12, "every frame"),
+        program=("drml 0 (data)",),
+    )
+    fold = shutil.copytree(fold, tmp_path / "fold")
+    write_data_recipe(fold, recipe)
+    for kind, suffix in (("BINARYPROTO", ""), ("HDF5", ".h5")):
+        solver = tiny.write_solver(tmp_path, extra=f"snapshot_format: {kind}\nrandom_seed: 3\n")
+        done = run(solver, tmp_path / kind, fold, max_iter=2)
+        copy = shutil.copy(done.weights, tmp_path / f"copy.caffemodel{suffix}")
+        found = read_recipe(copy)
+        assert (found.au, found.labels, found.registration) == (recipe.au, recipe.labels, recipe.registration)
+        assert found.data == recipe.data
+        assert found.input.scale == pytest.approx(0.02) and found.input.crop_size == 20
+        assert found.input.face_size == 24
+        np.testing.assert_array_equal(found.input.mean, read_mean(fold / "mean.binaryproto"))
+        assert found.training.iterations == 2 and found.training.images == 8
+        assert "random_seed: 3" in found.training.solver and found.training.start is None
+        assert found.program == ("drml 0 (data)", f"drml {drml.__version__} (training)")
+        # Resuming and fine-tuning keep it right.
+        tuned = run(solver, tmp_path / f"{kind}_tuned", fold, weights=copy, max_iter=1)
+        again = run(solver, tmp_path / f"{kind}_tuned", fold, snapshot="auto", max_iter=3)
+        start = f"{tmp_path.name}/{Path(copy).name} (DISFA, fold 1 of 3, 2 iterations)"
+        assert tuned.weights == again.weights
+        tuned_recipe = read_recipe(again.weights)
+        assert (tuned_recipe.training.iterations, tuned_recipe.training.start) == (3, start)
+        assert tuned_recipe.program == found.program and tuned_recipe.au == recipe.au
+
+
+def test_data_with_a_manifest_alone_name_the_aus(solver, fold, tmp_path):
+    done = run(solver, tmp_path / "out", fold, max_iter=1)
+    found = read_recipe(done.weights)
+    fold = shutil.copytree(fold, tmp_path / "fold")
+    assert found.au == tiny.AUS and found.input.scale == pytest.approx(0.02)
+    shutil.rmtree(tmp_path / "out")
+    for manifest in fold.glob("*.csv"):
+        manifest.unlink()
+    found = read_recipe(run(solver, tmp_path / "out", fold, max_iter=1).weights)
+    # Nobody knows the AUs, but how the input is made is known.
+    assert found.au == () and found.input.scale == pytest.approx(0.02) and found.input.mean is not None
+
+
+def test_weights_that_are_none_are_refused_before_a_folder_is_made(solver, fold, tmp_path):
+    junk = tmp_path / "junk.caffemodel"
+    junk.write_text("junk")
+    with pytest.raises(UserError, match=r"junk\.caffemodel"):
+        run(solver, tmp_path / "out", fold, weights=junk)
+    with pytest.raises(UsageError, match="new_output without weights"):
+        run(solver, tmp_path / "out", fold, new_output=True)
+    assert not (tmp_path / "out").exists()
 
 
 def test_without_data_the_nets_own_paths_are_made_absolute(solver, fold, tmp_path, monkeypatch):
@@ -205,7 +253,7 @@ def test_training_leaves_weights_log_and_losses_that_score_reads(solver, fold, t
         tiny.write_deploy(tmp_path), done.weights, fold / "test_lmdb", progress=False, probe=False
     )
     assert result.folds[0].input["scale"] == pytest.approx(0.02)
-    assert result.folds[0].input["mean_from"] == str(out / "mean.binaryproto")
+    assert result.folds[0].input["mean_from"] == "image, recipe in the weights"
     # Twice the 5 pictures of a test batch are the whole test set: its loss can be computed by hand.
     labels, probabilities = result.folds[0].labels, result.folds[0].probabilities.astype(np.float64)
     log = np.where(labels > 0, np.log(probabilities), np.where(labels < 0, np.log(1 - probabilities), 0))
@@ -269,9 +317,9 @@ def test_hdf5_snapshots_are_found(fold, tmp_path):
     )
     assert result.folds[0].input == {
         "scale": pytest.approx(0.02),
-        "scale_from": "transform.json",
+        "scale_from": "recipe in the weights",
         "mean": "image",
-        "mean_from": str(tmp_path / "out" / "mean.binaryproto"),
+        "mean_from": "image, recipe in the weights",
     }
 
 

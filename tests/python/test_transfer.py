@@ -285,12 +285,15 @@ def test_faults_are_named_in_one_line(
         assert error.count("\n") == 1
         return error
 
-    assert "no fold1 in it; give a folder that drml prepare wrote" in said("--data", str(tmp_path))
+    assert "not prepared data; give a folder of drml prepare" in said("--data", str(tmp_path))
     assert "no fold 3; it has 1, 2" in said("--data", str(data), "--folds", "3")
     assert "no blob 'fc7'" in said("--data", str(data), "--blob", "fc7")
     assert "this is a folder" in said("--data", str(data), "--out", str(tmp_path))
     remove(data / "fold2" / "val_lmdb")
-    assert "fold2: no val_lmdb; prepare the data with a --val-share above 0" in said("--data", str(data))
+    message = "fold2: no val_lmdb; transfer needs the splits train, val, test; prepare the data"
+    for path in (data, data / "fold2"):
+        assert message in said("--data", str(path))
+    assert "one split, but transfer fits on train" in said("--data", str(data / "fold1/test_lmdb"))
     with pytest.raises(UserError, match="C 0: give a finite number above 0"):
         transfer(deploy, weights, data, cs=(0,), **QUIET)
 

@@ -10,8 +10,11 @@ import cv2
 import h5py
 import numpy as np
 
+from drml.data.labels import BP4D_AUS
 from drml.data.lmdb import write_lmdb, write_mean
+from drml.data.recipe import Recipe
 from drml.nets.pycaffe import import_caffe
+from drml.nets.recipe import write_recipe
 
 AUS = (1, 2, 4)
 OUTPUTS = 3
@@ -71,10 +74,24 @@ def draw_parameters(seed=0, outputs=OUTPUTS):
     }
 
 
-def write_caffemodel(path, parameters, *, scale=None, mean_file="fold0/mean.binaryproto", old=False):
+def _carry_aus(path, parameters, aus):
+    """Put a recipe into weights that says nothing but the AUs; `aus` is () for none at all."""
+    if aus is None:
+        aus = {3: AUS, 12: BP4D_AUS}.get(len(parameters["fc10"][1]) if "fc10" in parameters else 0, ())
+    path = Path(path)
+    if aus:
+        carrier = path.rename(path.with_name(f"carrier{path.suffix}"))  # snapshots are not changed
+        write_recipe(carrier, Recipe(au=tuple(aus)))
+        carrier.rename(path)
+    return path
+
+
+def write_caffemodel(
+    path, parameters, *, scale=None, mean_file="fold0/mean.binaryproto", old=False, aus=None
+):
     """Write the weights as a snapshot has them; with `scale` also the data layer's transform.
 
-    `old` writes shapes of four axes in the fields that Caffe had before `shape`.
+    `old` writes shapes of four axes in the fields that Caffe had before `shape`. `aus` go into the recipe.
     """
     import_caffe()  # which also keeps its log quiet
     from caffe.proto import caffe_pb2
@@ -98,17 +115,17 @@ def write_caffemodel(path, parameters, *, scale=None, mean_file="fold0/mean.bina
             blob.data.extend(array.ravel().tolist())
     net.layer.add(name="relu1")
     Path(path).write_bytes(net.SerializeToString())
-    return Path(path)
+    return _carry_aus(path, parameters, aus)
 
 
-def write_hdf5(path, parameters):
+def write_hdf5(path, parameters, *, aus=None):
     with h5py.File(path, "w") as file:
         for name, arrays in parameters.items():
             group = file.create_group(f"data/{name}")
             for index, array in enumerate(arrays):
                 group[str(index)] = array
         file.create_group("data/relu1")
-    return Path(path)
+    return _carry_aus(path, parameters, aus)
 
 
 def compute(parameters, inputs):

@@ -31,6 +31,7 @@ from drml.cli import (
     report,
     saliency,
     score,
+    show,
     synth,
     train,
     transfer,
@@ -43,7 +44,7 @@ DESCRIPTION = """\
 Facial action unit (AU) detection with DRML on Caffe.
 
   data      synth, prepare, verify
-  network   train, score, features, transfer, detect, convert, export-onnx
+  network   train, score, show, features, transfer, detect, convert, export-onnx
   others    baseline
   results   saliency, relations, report, experiment
 """
@@ -91,7 +92,7 @@ def build_parser() -> Parser:
 
     for command in (
         *(synth, prepare, verify),
-        *(train, score, features, transfer, detect, convert, export_onnx),
+        *(train, score, show, features, transfer, detect, convert, export_onnx),
         *(baseline, saliency, relations, report, experiment),
     ):
         command.add(subparsers)

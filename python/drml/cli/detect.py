@@ -63,12 +63,11 @@ def _add_net(parser: Parser) -> None:
     add_option(net, "--net", " (default: the one in the folder of the weights, or else that of models/drml)")
     add_option(net, "--mean", " (default: the one that the weights were trained with)")
     add_option(net, "--scale", " (default: the one that the weights were trained with)")
-    add_option(net, "--size", " (default: that of the mean image, or else 200)")
+    add_option(net, "--size", " (default: that of the training, or else 200)")
     add_option(
         net,
         "--aus",
-        "; those of the net's outputs (default: the AUs that it was trained on, or else BP4D's for 12"
-        " outputs and DISFA's for 8)",
+        "; those of the net's outputs (default: those of the recipe in the weights)",
     )
     add_option(net, "--batch")
     net.add_argument(

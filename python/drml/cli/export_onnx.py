@@ -22,9 +22,9 @@ def add(subparsers: Any) -> None:
         "each AU. If ONNX Runtime is installed, its results are compared with Caffe's before the file is\n"
         "written.\n"
         "\n"
-        "If WEIGHTS is the folder of a training, or with --mean, the mean image and the scale go into the\n"
-        "file, which then takes pixels of 0 to 255. Otherwise, and with --no-mean, the file takes what\n"
-        "Caffe's net takes: (pixel - mean) * scale.",
+        "The mean image and the scale of the recipe in the weights, or of --mean and --scale, go into the\n"
+        "file, which then takes pixels of 0 to 255. With --no-mean, and if no mean image is known, the file\n"
+        "takes what Caffe's net takes: (pixel - mean) * scale. The recipe goes into the file as well.",
         "drml export-onnx build/fold2 --out build/drml.onnx",
     )
     add_net(parser, data=None)
@@ -34,8 +34,7 @@ def add(subparsers: Any) -> None:
     add_option(
         parser,
         "--aus",
-        "; those of the net's outputs (default: the AUs that it was trained on, or else BP4D's"
-        " for 12 outputs and DISFA's for 8)",
+        "; those of the net's outputs (default: those of the recipe in the weights)",
     )
     add_option(parser, "--out", ": an ONNX file", required=True, metavar="FILE.onnx")
     add_option(parser, "--overwrite")
@@ -44,6 +43,8 @@ def add(subparsers: Any) -> None:
     def check(args: argparse.Namespace) -> None:
         if args.no_mean and args.mean is not None:
             parser.error("give either --mean or --no-mean")
+        if args.out.suffix.lower() != ".onnx":
+            parser.error(f"--out {args.out}: give a name that ends in .onnx")
 
     add_check(parser, check)
 
@@ -56,22 +57,18 @@ def run(args: argparse.Namespace) -> None:
         raise UserError(
             f"export-onnx needs the onnx package ({error}); install it with: pip install onnx onnxruntime"
         ) from None
-    from drml.nets.preprocessing import read_transform_file
     from drml.nets.trained_files import find_trained
 
     check_files(args, args.out)
     trained = find_trained(args.weights, args.net)
-    mean = args.mean
-    if mean is None and not args.no_mean and args.weights.is_dir():
-        transform = read_transform_file(trained.weights)
-        mean = transform.mean_file or None if transform is not None else None
     exported = export(
         trained.net,
         trained.weights,
         args.out,
-        mean=mean,
+        mean=args.mean,
         scale=args.scale,
-        aus=args.aus or trained.training_aus(),
+        aus=args.aus,
+        fold=not args.no_mean,
         progress=not args.quiet,
     )
     if args.json:

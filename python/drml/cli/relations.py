@@ -30,7 +30,7 @@ def add(subparsers: Any) -> None:
     add_option(
         parser,
         "--aus",
-        "; those of the net's outputs (default: the AUs that it was trained on, or else those of the data)",
+        "; those of the net's outputs (default: those of the recipe in the weights)",
     )
     add_option(parser, "--batch")
     add_option(
@@ -110,7 +110,7 @@ def _predicted(args: argparse.Namespace) -> tuple[list[int], NDArray[Any], NDArr
         mean=args.mean,
         scale=args.scale,
         batch=args.batch,
-        aus=args.aus or trained.training_aus(),
+        aus=args.aus,
         progress=not args.quiet,
     )
     return list(found.aus), found.labels, found.probabilities

@@ -32,7 +32,7 @@ def add(subparsers: Any) -> None:
     add_option(
         parser,
         "--aus",
-        "; those of the net's outputs (default: the AUs that it was trained on, or the data's)",
+        "; those of the net's outputs (default: those of the recipe in the weights)",
     )
     add_option(parser, "--out", ": a folder", required=True, metavar="FOLDER")
     add_option(parser, "--overwrite")
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> None:
     from drml.nets.trained_files import find_trained
 
     trained = find_trained(args.weights, args.net)
-    aus = args.aus or trained.training_aus()
+    aus = args.aus
     pixels = {"mean": args.mean, "scale": args.scale}
     if args.image is not None:
         face = read_photo_face(trained.net, trained.weights, args.image, aus, **pixels)

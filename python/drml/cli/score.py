@@ -34,7 +34,7 @@ def add(subparsers: Any) -> None:
     add_option(
         parser,
         "--aus",
-        "; those of the net's outputs (default: the AUs that it was trained on, or else those of the data)."
+        "; those of the net's outputs (default: those of the recipe in the weights)."
         " Only AUs that the data have as well are scored",
     )
     add_option(
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> None:
         mean=args.mean,
         scale=args.scale,
         batch=args.batch,
-        aus=args.aus or first.training_aus(),
+        aus=args.aus,
         threshold=args.threshold,
         bootstrap=args.bootstrap,
         seed=args.seed,

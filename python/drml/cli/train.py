@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drml.cli.arguments import add_command, add_option
+from drml.cli.arguments import add_check, add_command, add_option
 from drml.cli.output import note, print_json
 from drml.cli.values import gpus, integer
 from drml.io.errors import UserError
@@ -27,11 +27,12 @@ def add(subparsers: Any) -> None:
         "train a net with caffe, in a folder of its own",
         "Copies the solver and its net to OUT, fills in the paths of the data and runs `caffe train`. The\n"
         "last layer of the net gets one output for each AU of the data. OUT then holds everything that the\n"
-        "other commands need of a training: final.caffemodel, deploy.prototxt, transform.json (AUs, mean\n"
-        "and scale); and also snapshots, train.log, loss.csv, and f1.csv with the F1 of each AU in each\n"
-        "test pass. After a test pass in which the net still predicts the base rates, a message says so.\n"
-        "At the end, the threshold of each AU that gives the best F1 on the validation split of the fold is\n"
-        "kept in the weights, where drml detect finds it.\n"
+        "other commands need of a training: deploy.prototxt and final.caffemodel, which carries its own\n"
+        "recipe (AUs, mean, scale and data; drml show OUT prints it); and also snapshots, train.log,\n"
+        "loss.csv, and f1.csv with the F1 of each AU in each test pass. After a test pass in which the net\n"
+        "still predicts the base rates, a message says so. At the end, the threshold of each AU that gives\n"
+        "the best F1 on the validation split of the fold is kept in the weights, where drml detect finds\n"
+        "it.\n"
         "\n"
         "Ctrl-C makes caffe write a snapshot and stop; a second Ctrl-C kills it. The same command with\n"
         "--resume auto then continues the training and gives the result of an uninterrupted one.",
@@ -78,6 +79,12 @@ def add(subparsers: Any) -> None:
     add_option(parser, "--overwrite")
     add_option(parser, "--seed", " (default: the solver's)", default=None)
     add_option(parser, "--json")
+
+    def check(args: argparse.Namespace) -> None:
+        if args.new_output and args.weights is None and args.snapshot is None:
+            parser.error("--new-output needs --weights; without them, all layers start from random weights")
+
+    add_check(parser, check)
 
 
 def run(args: argparse.Namespace) -> None:

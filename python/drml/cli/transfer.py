@@ -21,7 +21,7 @@ def add(subparsers: Any) -> None:
         "validation faces. The command prints the table of drml score. It does not train the net further.",
         "drml transfer build/fold2 data/disfa --out build/transfer.json",
     )
-    add_net(parser, data=": the whole folder, with its folds")
+    add_net(parser, data=": the whole folder, with its folds, or one fold")
     add_option(parser, "--blob")
     add_option(parser, "--folds", " (default: all folds of the data)")
     add_option(parser, "--batch")

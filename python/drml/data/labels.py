@@ -21,6 +21,7 @@ AU_NAMES: dict[int, str] = {
     1: "Inner brow raiser",
     2: "Outer brow raiser",
     4: "Brow lowerer",
+    5: "Upper lid raiser",
     6: "Cheek raiser",
     7: "Lid tightener",
     9: "Nose wrinkler",
@@ -29,6 +30,7 @@ AU_NAMES: dict[int, str] = {
     14: "Dimpler",
     15: "Lip corner depressor",
     17: "Chin raiser",
+    20: "Lip stretcher",
     23: "Lip tightener",
     24: "Lip pressor",
     25: "Lips part",
@@ -37,7 +39,8 @@ AU_NAMES: dict[int, str] = {
 
 BP4D_AUS: tuple[int, ...] = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 DISFA_AUS: tuple[int, ...] = (1, 2, 4, 6, 9, 12, 25, 26)
-ALL_AUS: tuple[int, ...] = tuple(AU_NAMES)
+ALL_AUS: tuple[int, ...] = (1, 2, 4, 6, 7, 9, 10, 12, 14, 15, 17, 23, 24, 25, 26)
+"""The AUs of BP4D or DISFA, which the drawn faces show."""
 
 # Share of BP4D's coded frames in which an AU is present.
 BP4D_BASE_RATES: dict[int, float] = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -37,6 +37,7 @@ __all__ = [
     "read_data_recipe",
     "read_recipe_text",
     "recipe_path",
+    "with_aus",
     "write_data_recipe",
     "write_recipe_text",
 ]
@@ -247,6 +248,16 @@ class Recipe:
         return cls.from_message(message)
 
 
+def with_aus(recipe: Recipe, aus: Sequence[int]) -> Recipe:
+    """Return a recipe with other AUs; thresholds and labels' meaning, which belong to the AUs, are left out.
+
+    If the AUs are those of the recipe, it is returned as it is.
+    """
+    if recipe.au == tuple(aus):
+        return recipe
+    return dataclasses.replace(recipe, au=tuple(aus), labels=None, threshold=(), threshold_data=None)
+
+
 def _fill(message: Any, values: Any) -> None:
     """Copy the fields of a dataclass that are set into a message with fields of the same names."""
     for one in dataclasses.fields(values):
@@ -254,7 +265,8 @@ def _fill(message: Any, values: Any) -> None:
         if isinstance(value, np.ndarray):
             getattr(message, one.name).CopyFrom(messages.blob_of_array(value))
         elif dataclasses.is_dataclass(value):
-            if value != type(value)():
+            kind: Any = type(value)
+            if value != kind():
                 _fill(getattr(message, one.name), value)
         elif isinstance(value, tuple):
             getattr(message, one.name).extend(value)

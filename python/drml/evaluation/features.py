@@ -63,10 +63,7 @@ class BlobReader:
         self.weights = weights
         self.blob = blob
         self._batch = batch
-        settings = self.settings
-        self._net = CaffeNet(
-            deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe
-        )
+        self._net = CaffeNet(deploy, weights, batch=batch, probe=probe, **self.settings.net_options())
         if blob not in self._net.blob_names:
             raise UserError(f"{deploy}: no blob '{blob}'; it has {', '.join(self._net.blob_names)}")
 

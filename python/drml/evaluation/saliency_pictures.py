@@ -27,6 +27,8 @@ from drml.io.figures import json_value
 from drml.io.files import check_target, making
 from drml.nets.net import CaffeGradientNet
 from drml.nets.preprocessing import Preprocessing, find_preprocessing
+from drml.nets.recipe import read_recipe
+from drml.nets.trained_files import no_recipe
 
 __all__ = [
     "RegisteredFace",
@@ -46,7 +48,7 @@ def open_gradient_net(
 ) -> CaffeGradientNet:
     """Open a net for gradients, with the preprocessing of its training; `options` as in `CaffeNet`."""
     settings = find_preprocessing(weights, data.lmdb)
-    return CaffeGradientNet(deploy, weights, mean=settings.mean, scale=settings.scale, **options)
+    return CaffeGradientNet(deploy, weights, **settings.net_options(), **options)
 
 
 def read_faces(data: Split, keys: Iterable[str]) -> dict[str, NDArray[np.uint8]]:
@@ -146,7 +148,7 @@ def read_face(
     key : str, optional
         Key of the record; by default the first record is read.
     aus : sequence of int, optional
-        AUs of the net's outputs; by default those of the data.
+        AUs of the net's outputs; by default those of the recipe that the weights carry.
     mean, scale : optional, keyword-only
         As in `drml.evaluation.scoring.score`.
 
@@ -156,11 +158,17 @@ def read_face(
         The data have no such record, or cannot be read.
     """
     source = open_split(data)
+    net_aus = aus
+    if net_aus is None:
+        recipe = read_recipe(weights)
+        if recipe is None or not recipe.au:
+            raise UserError(no_recipe(weights))
+        net_aus = recipe.au
     for name, image, labels in source.records():
         if key in (None, name):
             known = dict(zip(scoring.aus_of(source, len(labels), aus), labels.tolist(), strict=True))
             preparation = find_preprocessing(weights, source.lmdb, mean=mean, scale=scale)
-            return RegisteredFace(name, image, tuple(aus or known), preparation, known, source.synthetic)
+            return RegisteredFace(name, image, tuple(net_aus), preparation, known, source.synthetic)
     raise UserError(f"{data}: no record in it" if key is None else f"{source.name}: no record {key}")
 
 
@@ -202,8 +210,8 @@ def write_saliency(
     """
     out = Path(out)
     check_target(out, folder=True, overwrite=overwrite)
-    settings = {"mean": face.preparation.mean, "scale": face.preparation.scale}
-    net = CaffeGradientNet(deploy, weights, batch=max(1, len(face.aus)), **settings)
+    options = face.preparation.net_options()
+    net = CaffeGradientNet(deploy, weights, batch=max(1, len(face.aus)), **options)
     scores = net.forward([face.image], ["prob"])["prob"].reshape(-1)
     if scores.size != len(face.aus):
         raise UserError(

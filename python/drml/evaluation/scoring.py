@@ -28,6 +28,7 @@ from drml.io.errors import UserError
 from drml.nets.net import PROBABILITIES, CaffeNet
 from drml.nets.preprocessing import find_preprocessing
 from drml.nets.recipe import read_recipe
+from drml.nets.trained_files import resolve_aus
 
 __all__ = ["aus_of", "predict", "score"]
 
@@ -63,8 +64,8 @@ def predict(
     """
     source = open_split(data)
     settings = find_preprocessing(weights, source.lmdb, mean=mean, scale=scale)
-    net = CaffeNet(deploy, weights, mean=settings.mean, scale=settings.scale, batch=batch, probe=probe)
-    net.count_probabilities()  # refuses a net without probabilities
+    net = CaffeNet(deploy, weights, batch=batch, probe=probe, **settings.net_options())
+    net_aus = resolve_aus(weights, read_recipe(weights), net.count_probabilities(), aus, net=deploy)
     start = time.perf_counter()
     keys: list[str] = []
     labels: list[NDArray[np.int8]] = []
@@ -74,7 +75,7 @@ def predict(
         for some_keys, images, some_labels in source.batches(batch):
             output = net.forward(images, [PROBABILITIES])[PROBABILITIES].reshape(len(images), -1)
             if shared is None:  # at the first batch, so that a mismatch is reported before the long work
-                shared = shared_aus(deploy, output.shape[1], aus, source, some_labels.shape[1])
+                shared = shared_aus(net_aus, source, some_labels.shape[1], named=aus)
             wrong = ~(output >= 0) | ~(output <= 1)
             if wrong.any():
                 row, column = np.argwhere(wrong)[0]
@@ -153,8 +154,8 @@ def score(
     batch : int
         Images per pass.
     aus : sequence of int, optional
-        The AUs of the net's outputs; by default those of the data. AUs that only the net or only the data
-        have are not scored.
+        The AUs of the net's outputs; by default those of the recipe that the weights carry. AUs that only
+        the net or only the data have are not scored.
     threshold : float, "validation" or "recipe"
         For F1-frame, accuracy and MCC: a probability, 0 to 1. With ``"validation"``, the test sets are
         scored at 0.5 and, in addition, at thresholds for each AU that give the best F1 on the validation

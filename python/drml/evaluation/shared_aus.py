@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from drml.data.labels import BP4D_AUS, DISFA_AUS, list_aus
+from drml.data.labels import list_aus
+from drml.data.recipe import read_data_recipe
 from drml.data.split import VERIFY, Split
 from drml.io.errors import UserError
 
 __all__ = ["SharedAus", "aus_of", "shared_aus"]
 
 
-def aus_of(data: Split, count: int, net_aus: Sequence[int] | None = None) -> tuple[int, ...]:
+def aus_of(data: Split, count: int, named: Sequence[int] | None = None) -> tuple[int, ...]:
     """Return the AUs of the data's labels.
 
     Parameters
@@ -21,14 +21,13 @@ def aus_of(data: Split, count: int, net_aus: Sequence[int] | None = None) -> tup
     data : Split
     count : int
         Labels of each record.
-    net_aus : sequence of int, optional
-        The AUs of a net's outputs.
+    named : sequence of int, optional
+        The AUs that the user names, for data that do not name them.
 
     Returns
     -------
     tuple of int
-        Those of the manifest. Without a manifest: `net_aus` if there are as many, else BP4D's for 12 labels
-        and DISFA's for 8.
+        Those of the manifest, or else those of ``recipe.prototxt`` next to the LMDB, or else `named`.
 
     Raises
     ------
@@ -41,9 +40,10 @@ def aus_of(data: Split, count: int, net_aus: Sequence[int] | None = None) -> tup
                 f"{data.manifest.path}: {len(data.manifest.aus)} AUs, but {data.lmdb} has {count}; {VERIFY}"
             )
         return data.manifest.aus
-    for known in (net_aus, BP4D_AUS, DISFA_AUS):
-        if known is not None and len(known) == count:
-            return tuple(known)
+    recipe = read_data_recipe(data.lmdb)
+    known = named if recipe is None or not recipe.au else recipe.au
+    if known is not None and len(known) == count:
+        return tuple(known)
     raise UserError(
         f"{data.lmdb}: the AUs of its {count} labels are not known; name them with --aus, or put the manifest"
         " that drml prepare wrote next to it"
@@ -71,21 +71,19 @@ class SharedAus:
 
 
 def shared_aus(
-    deploy: str | Path, outputs: int, net_aus: Sequence[int] | None, data: Split, labels: int
+    net_aus: Sequence[int], data: Split, labels: int, *, named: Sequence[int] | None = None
 ) -> SharedAus:
     """Find the AUs that a net and data share.
 
     Parameters
     ----------
-    deploy : path
-        The net, for error messages.
-    outputs : int
-        Number of the net's outputs.
-    net_aus : sequence of int, optional
-        The AUs of the outputs; by default those of the data.
+    net_aus : sequence of int
+        The AUs of the net's outputs.
     data : Split
     labels : int
         Labels of each record.
+    named : sequence of int, optional, keyword-only
+        As in `aus_of`.
 
     Returns
     -------
@@ -94,18 +92,9 @@ def shared_aus(
     Raises
     ------
     UserError
-        The numbers of AUs, outputs and labels do not agree, or no AU is shared.
+        The AUs of the data are not known or not as many as the labels, or no AU is shared.
     """
-    if net_aus is not None and len(net_aus) != outputs:
-        raise UserError(f"{deploy}: {outputs} outputs, but {len(net_aus)} AUs given ({list_aus(net_aus)})")
-    data_aus = aus_of(data, labels, net_aus)
-    if net_aus is None:
-        if outputs != len(data_aus):
-            raise UserError(
-                f"{deploy}: {outputs} outputs, but {data.name} has {len(data_aus)} AUs"
-                f" ({list_aus(data_aus)}); name the AUs of the outputs with --aus to score the shared ones"
-            )
-        net_aus = data_aus
+    data_aus = aus_of(data, labels, named)
     shared = tuple(au for au in net_aus if au in data_aus)
     if not shared:
         raise UserError(

@@ -9,6 +9,7 @@ fitted to the labels that were sampled for its AU. The net is not trained furthe
 from __future__ import annotations
 
 import math
+import re
 import tempfile
 import time
 import warnings
@@ -23,7 +24,8 @@ from scipy.special import expit
 
 from drml.baselines import LSVM
 from drml.baselines.refit import refit as fit_again
-from drml.data.split import VERIFY, Split
+from drml.data.manifest import LMDB_SUFFIX
+from drml.data.split import VERIFY, Split, find_folds
 from drml.evaluation import scoring
 from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.features import BlobReader
@@ -44,6 +46,7 @@ CS: tuple[float, ...] = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 _SOLVING: dict[str, Any] = {"tol": 1e-4, "max_iter": 10_000, "scale": False, "n_jobs": -1}
 
 _SPLITS = ("train", "val", "test")
+_FOLD = re.compile(r"fold([0-9]+)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,7 +116,7 @@ def transfer(
     deploy, weights, mean, scale, batch, probe
         As in `drml.evaluation.scoring.score`; the net may have been trained on other AUs.
     data : path
-        A folder that ``drml prepare`` wrote, with validation sets.
+        A folder that ``drml prepare`` wrote, or one fold in it. Each fold needs all three splits.
     blob : str
         A blob of the net with one row per image.
     folds : sequence of int, optional
@@ -171,17 +174,23 @@ def transfer(
 
 
 def _folds(data: Path, folds: Sequence[int] | None) -> list[Path]:
-    there = {int(path.name[4:]): path for path in data.glob("fold[0-9]") if path.is_dir()}
-    if not there:
-        raise UserError(f"{data}: no fold1 in it; give a folder that drml prepare wrote")
+    if data.name.endswith(LMDB_SUFFIX) or data.suffix == ".csv":
+        raise UserError(
+            f"{data}: one split, but transfer fits on train, chooses C on val and scores on test; give the"
+            f" fold with all three, such as {data.parent}"
+        )
+    found = find_folds(data)
+    there = {int(path.name[4:]) if _FOLD.fullmatch(path.name) else 1: path for path in found}
     wanted = sorted(there) if folds is None else list(folds)
     for fold in wanted:
         if fold not in there:
             raise UserError(f"{data}: no fold {fold}; it has {', '.join(map(str, sorted(there)))}")
         for name in _SPLITS:
             if not (there[fold] / f"{name}_lmdb").is_dir():
-                more = "; prepare the data with a --val-share above 0" if name == "val" else f"; {VERIFY}"
-                raise UserError(f"{there[fold]}: no {name}_lmdb{more}")
+                more = "prepare the data with a --val-share above 0" if name == "val" else VERIFY
+                raise UserError(
+                    f"{there[fold]}: no {name}_lmdb; transfer needs the splits {', '.join(_SPLITS)}; {more}"
+                )
     return [there[fold] for fold in wanted]
 
 

@@ -43,6 +43,8 @@ class CaffeNet:
         The mean image, C x H x W, of the size of the images or of the net's input; or C values.
     scale : float
         Factor of the pixels after the mean is subtracted: ``(pixel - mean) * scale``.
+    mean_from : str
+        Where the mean comes from, for error messages.
     batch : int
         Largest number of images in one pass.
     probe : bool
@@ -76,6 +78,7 @@ class CaffeNet:
         *,
         mean: NDArray[Any] | None = None,
         scale: float = 1.0,
+        mean_from: str = "the mean image",
         batch: int = 32,
         probe: bool = True,
     ) -> None:
@@ -103,13 +106,14 @@ class CaffeNet:
         self.blob_names: list[str] = list(self.net.blobs)
         self.mean = None if mean is None else np.asarray(mean, np.float32)
         self.scale = float(scale)
+        self._mean_from = mean_from
         self.batch = batch
         if self.mean is not None and (
             self.mean.ndim not in (1, 3) or self.mean.shape[0] not in (1, channels)
         ):
             raise UserError(
-                f"a mean of shape {shape_text(self.mean.shape)} does not fit {deploy} with its input of"
-                f" {shape_text(self.input_shape)}; give the mean.binaryproto of its training"
+                f"{mean_from}: a mean of shape {shape_text(self.mean.shape)} does not fit {deploy} with its"
+                f" input of {shape_text(self.input_shape)}; give that of its training with --mean"
             )
 
     @property
@@ -132,7 +136,14 @@ class CaffeNet:
 
     def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the net's input for an image, C x H x W; see `drml.nets.preprocessing.preprocess`."""
-        return preprocess(image, self.input_shape, mean=self.mean, scale=self.scale, net=self.deploy)
+        return preprocess(
+            image,
+            self.input_shape,
+            mean=self.mean,
+            scale=self.scale,
+            net=self.deploy,
+            mean_from=self._mean_from,
+        )
 
     def forward(
         self, images: Sequence[NDArray[np.uint8]], blobs: Sequence[str]

@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from drml.data.labels import AU_NAMES
+from drml.data.recipe import Recipe
+from drml.nets.recipe import RECIPE, recipe_properties
 from drml.nets.shapes import shape_text
 
 __all__ = ["PROBABILITIES", "SCORES", "Metadata"]
@@ -29,6 +30,9 @@ class Metadata:
         Digest of the weights file.
     aus : tuple of int
         The AUs of the outputs' columns.
+    recipe : Recipe or None
+        The recipe of the net, with the mean image unless `mean_folded`; None in files of older versions,
+        whose AUs may have been guessed.
     mean_folded : bool
         If True, the file takes pixels of 0 to 255 and contains mean image and scale; if False, it takes what
         Caffe's net takes: ``(pixel - mean) * scale``.
@@ -44,6 +48,7 @@ class Metadata:
     model: str
     weights_sha256: str
     aus: tuple[int, ...]
+    recipe: Recipe | None
     mean_folded: bool
     scale: float
     size: tuple[int, int]
@@ -65,8 +70,7 @@ class Metadata:
             "drml_version": self.drml_version,
             "model": self.model,
             "weights_sha256": self.weights_sha256,
-            "aus": ",".join(map(str, self.aus)),
-            "au_names": json.dumps({f"AU{au}": AU_NAMES.get(au, "") for au in self.aus}),
+            **recipe_properties(self.recipe or Recipe(au=self.aus)),
             "input": self.input,
             "channels": "BGR",
             "mean_folded": json.dumps(self.mean_folded),
@@ -91,6 +95,7 @@ class Metadata:
             model=properties["model"],
             weights_sha256=properties["weights_sha256"],
             aus=tuple(int(au) for au in properties["aus"].split(",")),
+            recipe=Recipe.from_text(properties[RECIPE]) if RECIPE in properties else None,
             mean_folded=bool(json.loads(properties["mean_folded"])),
             scale=float(properties["scale"]),
             size=_pair(properties["size"]),

@@ -1,21 +1,18 @@
 """Preprocessing: turns images into the input of a trained net, with the mean and the scale of its training.
 
-Settings that the caller gives count first. Otherwise they come from the net that a .caffemodel contains, or
-from ``transform.json`` in the folder of the weights, which ``drml train`` writes and an .h5 file needs:
+Settings that the caller gives count first. Otherwise they come from the recipe that the weights carry
+(`drml.data.recipe`). For weights without a recipe, which stock Caffe or an older version wrote:
 
-* scale: the value in one of these, or 1 if there is neither;
-* mean image: the copy that ``transform.json`` names; or else the file that the net in the .caffemodel names;
-  or else the ``mean.binaryproto`` in the folder of the LMDB. If the training had a mean image and none of
-  these exists, it is an error;
-* mean values, or no mean, if the training had that. If nothing says what the training had, the
-  ``mean.binaryproto`` in the folder of the LMDB is used if it exists.
+* the scale is that of the net that a .caffemodel contains, or else 1;
+* the mean is what the net in the .caffemodel names: values, an image file if it still exists, or else the
+  ``mean.binaryproto`` in the folder of the data or of the weights. If the training had a mean image and
+  neither is found, it is an error. An .h5 file names nothing: ``mean.binaryproto`` is used if it exists.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,70 +20,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.data.lmdb import read_mean
+from drml.data.recipe import InputRecipe, Recipe
 from drml.io.checks import check_factor
 from drml.io.errors import UserError
-from drml.io.limits import read_json
 from drml.nets.prototxt import Transform
+from drml.nets.recipe import read_recipe
 from drml.nets.shapes import shape_text
 from drml.nets.weights import read_weights
 
 __all__ = [
     "MEAN_FILE",
-    "TRANSFORM_FILE",
     "Preprocessing",
     "describe_preprocessing",
     "find_preprocessing",
     "find_scale",
     "preprocess",
-    "read_trained_aus",
-    "read_transform_file",
-    "transform_to_json",
+    "recipe_preprocessing",
 ]
 
-TRANSFORM_FILE = "transform.json"
+_RECIPE = "recipe in the weights"
 MEAN_FILE = "mean.binaryproto"
-
-
-def read_transform_file(weights: str | Path) -> Transform | None:
-    """Read ``transform.json`` in the folder of the weights, if it exists; `mean_file` becomes absolute."""
-    path = Path(weights).with_name(TRANSFORM_FILE)
-    if not path.is_file():
-        return None
-    try:
-        content = read_json(path)
-        mean_file = str(content.get("mean_file", ""))
-        return Transform(
-            scale=float(content.get("scale", 1.0)),
-            crop_size=int(content.get("crop_size", 0)),
-            mean_value=tuple(float(value) for value in content.get("mean_value", ())),
-            mean_file=str(path.absolute().parent / mean_file) if mean_file else "",
-        )
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: not a transform that drml train wrote ({error}); remove or repair it"
-        ) from None
-
-
-def read_trained_aus(weights: str | Path) -> tuple[int, ...] | None:
-    """Read the AUs of the net's outputs in ``transform.json`` in the folder of the weights, if it has them.
-
-    Raises
-    ------
-    UserError
-        The file is damaged.
-    """
-    path = Path(weights).with_name(TRANSFORM_FILE)
-    if not path.is_file():
-        return None
-    try:
-        aus = tuple(read_json(path).get("aus", ()))
-        if len(set(aus)) != len(aus) or not all(type(au) is int and 0 < au < 10_000 for au in aus):
-            raise ValueError("its aus are not a list of different AU numbers")
-    except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(
-            f"{path}: not a transform that drml train wrote ({error}); remove or repair it"
-        ) from None
-    return aus or None
 
 
 @dataclass(frozen=True)
@@ -103,12 +56,19 @@ class Preprocessing:
         The mean image, C x H x W, or C values, in grey levels of 0 to 255.
     mean_from : str
         Where the mean comes from, as text for the user.
+    face_size : int or None
+        Side in pixels of the registered faces, if an .onnx file contains their mean image.
     """
 
     scale: float
     scale_from: str
     mean: NDArray[np.float32] | None
     mean_from: str
+    face_size: int | None = None
+
+    def net_options(self) -> dict[str, Any]:
+        """Return the settings as keyword arguments of `drml.nets.net.CaffeNet`."""
+        return {"mean": self.mean, "scale": self.scale, "mean_from": self.mean_from}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as plain values; ``mean`` is "image", "values" or "none"."""
@@ -150,8 +110,8 @@ def find_preprocessing(
     weights : path
         .caffemodel or .h5.
     lmdb : path, optional
-        The data that the net is to see. Without data, a mean.binaryproto is looked for in the folder of the
-        weights, and it is an error if nothing says whether a mean was subtracted in training.
+        The data that the net is to see. Without data, the mean.binaryproto of weights without a recipe is
+        looked for in their folder, and it is an error if nothing says whether a mean was subtracted.
     mean : path, optional, keyword-only
         A mean.binaryproto.
     scale : float, optional, keyword-only
@@ -166,62 +126,82 @@ def find_preprocessing(
     UserError
         A file is missing or damaged, or the mean image of the training is not found.
     """
-    own, saved = read_weights(weights).transform, read_transform_file(weights)
-    scale, scale_from = _choose_scale(scale, own, saved)
+    recipe = read_recipe(weights)
+    if recipe is not None and recipe.input != InputRecipe():
+        return recipe_preprocessing(recipe, mean=mean, scale=scale)
+    own = read_weights(weights).transform
+    scale, scale_from = _choose_scale(scale, own)
     if mean is not None:
         return Preprocessing(scale, scale_from, read_mean(Path(mean)), str(mean))
     folder = (Path(weights).absolute() if lmdb is None else lmdb).parent
-    found, mean_from = _find_mean(weights, folder, own, saved)
-    if lmdb is None and found is None and own is None and saved is None:
+    found, mean_from = _find_mean(weights, folder, own)
+    if lmdb is None and found is None and own is None:
         raise UserError(
-            f"{weights}: the mean image that it was trained with is unknown, and there is no {MEAN_FILE} in"
-            " its folder; give --mean"
+            f"{weights}: carries no recipe, and there is no {MEAN_FILE} in its folder, so the mean image"
+            " that it was trained with is unknown; give --mean"
         )
     return Preprocessing(scale, scale_from, found, mean_from)
 
 
+def recipe_preprocessing(
+    recipe: Recipe, *, mean: str | Path | None = None, scale: float | None = None
+) -> Preprocessing:
+    """Return mean and scale of a recipe, unless the caller gives others.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    mean, scale : optional, keyword-only
+        As in `find_preprocessing`.
+    """
+    image, mean_from = recipe.input.mean, "none"
+    if mean is not None:
+        image, mean_from = read_mean(Path(mean)), str(mean)
+    elif image is not None:
+        mean_from = f"image, {_RECIPE}"
+    elif recipe.input.mean_value:
+        image, mean_from = np.asarray(recipe.input.mean_value, np.float32), f"values, {_RECIPE}"
+    if scale is not None:
+        return Preprocessing(check_factor(scale, "scale"), "as given", image, mean_from)
+    known = recipe.input.scale
+    return Preprocessing(1.0 if known is None else known, _RECIPE, image, mean_from)
+
+
 def find_scale(weights: str | Path, scale: float | None = None) -> tuple[float, str]:
     """Find the scale alone, in the same order; return it and where it comes from."""
-    if scale is not None:
-        return _choose_scale(scale, None, None)
-    return _choose_scale(None, read_weights(weights).transform, read_transform_file(weights))
+    recipe = read_recipe(weights)
+    if recipe is not None and recipe.input != InputRecipe():
+        found = recipe_preprocessing(recipe, scale=scale)
+        return found.scale, found.scale_from
+    return _choose_scale(scale, None if scale is not None else read_weights(weights).transform)
 
 
-def _choose_scale(scale: float | None, own: Transform | None, saved: Transform | None) -> tuple[float, str]:
+def _choose_scale(scale: float | None, own: Transform | None) -> tuple[float, str]:
     if scale is not None:
         return check_factor(scale, "scale"), "as given"
     if own is not None:
         return own.scale, "the weights' own net"
-    if saved is not None:
-        return saved.scale, TRANSFORM_FILE
     return 1.0, "default"
 
 
 def _find_mean(
-    weights: str | Path, folder: Path, own: Transform | None, saved: Transform | None
+    weights: str | Path, folder: Path, own: Transform | None
 ) -> tuple[NDArray[np.float32] | None, str]:
-    """Return the mean that was subtracted in training, and where it comes from."""
-    trained = own or saved
-    if trained is not None and not trained.mean_file:
+    """Return the mean of weights without a recipe, and where it comes from."""
+    if own is not None and not own.mean_file:
         # The net was trained without a mean image, so one in the folder of the data does not belong to it.
-        if not trained.mean_value:
+        if not own.mean_value:
             return None, "none"
-        return np.asarray(trained.mean_value, np.float32), "mean values of the net"
-    names = [known.mean_file for known in (saved, own) if known is not None]
-    for path in (*names, str(folder / MEAN_FILE)):
+        return np.asarray(own.mean_value, np.float32), "mean values of the net"
+    for path in ("" if own is None else own.mean_file, str(folder / MEAN_FILE)):
         if path and Path(path).is_file():
             return read_mean(Path(path)), path
-    if trained is not None:
+    if own is not None:
         raise UserError(
-            f"{weights}: trained with the mean image {trained.mean_file}, but neither that nor"
+            f"{weights}: trained with the mean image {own.mean_file}, but neither that nor"
             f" {folder / MEAN_FILE} was found; give --mean"
         )
     return None, "none"
-
-
-def transform_to_json(transform: Transform, *, aus: Sequence[int] = ()) -> str:
-    """Return the text of ``transform.json``; `aus`, if known, are those of the net's outputs, in order."""
-    return json.dumps({**asdict(transform), **({"aus": list(aus)} if aus else {})}, indent=2) + "\n"
 
 
 def preprocess(
@@ -231,6 +211,7 @@ def preprocess(
     mean: NDArray[np.float32] | None = None,
     scale: float = 1.0,
     net: str | Path = "the net",
+    mean_from: str = "the mean image",
 ) -> NDArray[np.float32]:
     """Crop an image to its centre, subtract the mean and multiply by the scale, as Caffe does in TEST.
 
@@ -246,6 +227,8 @@ def preprocess(
         Factor of the pixels after the mean is subtracted.
     net : path-like
         The net, for error messages.
+    mean_from : str
+        Where the mean comes from, for error messages.
 
     Returns
     -------
@@ -277,8 +260,8 @@ def preprocess(
             pixels -= mean
         else:
             raise UserError(
-                f"the mean image is {shape_text(mean.shape[1:])}, but the images are {rows}x{columns};"
-                " give the mean.binaryproto of data prepared with the same --size"
+                f"{mean_from}: a mean image of {shape_text(mean.shape[1:])}, but the images are"
+                f" {rows}x{columns}; give the mean.binaryproto of data prepared with the same --size (--mean)"
             )
     pixels *= np.float32(scale)
     return pixels

@@ -29,7 +29,7 @@ from drml.io.errors import UserError
 from drml.io.files import making, temporary_path
 from drml.io.limits import MEAN_BYTES, PROTO_BYTES, check_file
 
-__all__ = ["read_recipe", "write_recipe"]
+__all__ = ["RECIPE", "read_recipe", "recipe_properties", "write_recipe"]
 
 RECIPE = "recipe"
 """Name of the dataset of an .h5 file, and of the property of an .onnx file."""
@@ -78,6 +78,8 @@ def read_recipe(weights: str | Path) -> Recipe | None:
         return _from_bytes(b"".join(parts))  # protobuf merges repeated occurrences of a field
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
+    except _NotProtobufError:
+        raise UserError(_damaged(path)) from None
     except ValueError as error:
         raise UserError(f"{path}: the recipe in it cannot be read ({error}); give whole weights") from None
 
@@ -136,8 +138,19 @@ def write_recipe(weights: str | Path, recipe: Recipe, out: str | Path | None = N
 
 def _check(path: Path) -> None:
     if not path.is_file():
-        raise UserError(f"{path}: no such weights file; give a .caffemodel, .h5 or .onnx file")
+        raise UserError(
+            f"{path}: no such weights file; give a .caffemodel or .h5, or the folder of a training"
+        )
     check_file(path, PROTO_BYTES if not hdf5.is_hdf5(path) else 2 * PROTO_BYTES)
+
+
+class _NotProtobufError(ValueError):
+    """A file is not a protobuf message, or is cut short."""
+
+
+def _damaged(path: Path) -> str:
+    kind = "an ONNX file" if path.suffix.lower() == ".onnx" else "a .caffemodel"
+    return f"{path}: not {kind}, or cut short; give whole weights"
 
 
 def _refuse_snapshot(target: Path) -> None:
@@ -170,7 +183,7 @@ def _fields(file: IO[bytes]) -> Iterator[_Field]:
 
     Raises
     ------
-    ValueError
+    _NotProtobufError
         It is not a protobuf message, or is cut short.
     """
     size = file.seek(0, os.SEEK_END)
@@ -190,10 +203,10 @@ def _fields(file: IO[bytes]) -> Iterator[_Field]:
             length = _FIXED.get(kind, -1)
         content = file.tell()
         if not number or length < 0 or content + length > size:
-            raise ValueError("not in protobuf's form, or cut short")
+            raise _NotProtobufError
         yield _Field(number, start, content, content + length)
         start = content + length
-    raise ValueError("too many fields")
+    raise _NotProtobufError
 
 
 def _varint(file: IO[bytes]) -> int:
@@ -205,7 +218,7 @@ def _varint(file: IO[bytes]) -> int:
         value |= (byte[0] & 0x7F) << shift
         if byte[0] < 0x80:
             return value
-    raise ValueError("not in protobuf's form, or cut short")
+    raise _NotProtobufError
 
 
 def _field(number: int, content: bytes) -> bytes:
@@ -243,8 +256,8 @@ def _splice(path: Path, part: Path, dropped: Callable[[IO[bytes], _Field], bool]
                     copy.write(chunk)
                     left -= len(chunk)
             copy.write(added)
-    except ValueError as error:
-        raise UserError(f"{path}: {error}; give whole weights") from None
+    except _NotProtobufError:
+        raise UserError(_damaged(path)) from None
 
 
 def _is_net_recipe(_: IO[bytes], one: _Field) -> bool:

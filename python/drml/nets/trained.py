@@ -13,13 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.data.lmdb import read_mean
+from drml.data.recipe import InputRecipe, Recipe, with_aus
 from drml.io.checks import check_factor, check_whole
 from drml.io.errors import UserError
 from drml.nets.net import CaffeNet
 from drml.nets.onnx_metadata import Metadata
-from drml.nets.preprocessing import Preprocessing, find_preprocessing, preprocess
+from drml.nets.preprocessing import Preprocessing, find_preprocessing, preprocess, recipe_preprocessing
 from drml.nets.shapes import shape_text
-from drml.nets.trained_files import find_trained, is_onnx, select_aus
+from drml.nets.trained_files import find_trained, is_onnx, resolve_aus
 
 __all__ = ["Net"]
 
@@ -52,7 +53,8 @@ class Net:
     scale : float, optional
         Factor of the pixels after the mean is subtracted; by default that of the training.
     aus : sequence of int, optional
-        AUs of the net's outputs, in their order; by default those that the net was trained for.
+        AUs of the net's outputs, in their order; by default those of the recipe that the weights carry.
+        Weights without a recipe, such as those of stock Caffe, need them.
     batch : int
         Number of images that run through the net at once, at least 1.
 
@@ -62,20 +64,22 @@ class Net:
         The file of the net, for messages.
     aus : tuple of int, length K
         AUs of the columns of the result.
+    recipe : Recipe
+        What the weights say of the net, with `aus`; its other fields are empty if they carry no recipe.
     preprocessing : Preprocessing
         Mean and scale, and where each comes from.
     input_shape : tuple of int
         Channels, height and width of the net's input.
     face_size : int or None
-        Side in pixels of the registered faces that the net was trained with, if the mean image or the .onnx
-        file tells.
+        Side in pixels of the registered faces that the net was trained with, if the recipe or the mean image
+        tells.
     batch : int
 
     Raises
     ------
     UserError
-        A file is missing or damaged, the weights do not fit the net, the mean image is not found, or it is
-        not known which AUs the outputs are.
+        A file is missing or damaged, the weights do not fit the net, the mean image is not found, or the
+        weights carry no recipe and `aus` is not given.
 
     Examples
     --------
@@ -98,30 +102,37 @@ class Net:
         self.batch = check_whole(batch, 1, "batch")
         path = Path(path)
         self._runner: _Runner
-        trained: Sequence[int] | None
         if is_onnx(path):
             from drml.nets.onnx_net import OnnxNet
 
             if net is not None:
                 raise UserError(f"{path}: is net and weights in one; leave --net out")
             self._runner = onnx = OnnxNet(path)
+            weights, recipe, outputs = path, onnx.metadata.recipe, len(onnx.metadata.aus)
             self.preprocessing = _onnx_preprocessing(str(path), onnx.metadata, mean, scale)
-            outputs, trained = len(onnx.metadata.aus), onnx.metadata.aus
-            self.face_size = onnx.metadata.face_size[0] if onnx.metadata.face_size else None
         else:
             files = find_trained(path, net)
-            self.preprocessing = find_preprocessing(files.weights, mean=mean, scale=scale)
-            self._runner = caffe = CaffeNet(files.net, files.weights)
-            outputs, trained = caffe.count_probabilities(), files.training_aus() if aus is None else None
-            self.face_size = None
+            weights, recipe = files.weights, files.recipe()
+            self.preprocessing = find_preprocessing(weights, mean=mean, scale=scale)
+            self._runner = caffe = CaffeNet(files.net, weights)
+            outputs = caffe.count_probabilities()
         self.name = self._runner.name
         self.input_shape = self._runner.input_shape
-        self.aus = select_aus(self.name, outputs, aus, trained)
+        self.aus = resolve_aus(weights, recipe, outputs, aus, net=self.name)
+        self.recipe = with_aus(recipe or Recipe(), self.aus)
+        self.face_size = self._find_face_size()
+
+    def _find_face_size(self) -> int | None:
+        if self.recipe.input.face_size is not None:
+            return self.recipe.input.face_size
+        if self.preprocessing.face_size is not None:
+            return self.preprocessing.face_size
         image = self.preprocessing.mean
-        if self.face_size is None and image is not None and image.ndim == 3:
-            rows, columns = image.shape[1:]
-            # A mean image of the input's own size says nothing of the faces around that.
-            self.face_size = rows if rows == columns > max(self.input_shape[1:]) else None
+        if image is None or image.ndim != 3:
+            return None
+        rows, columns = image.shape[1:]
+        # A mean image of the input's own size says nothing of the faces around that.
+        return int(rows) if rows == columns > max(self.input_shape[1:]) else None
 
     def __call__(self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
         """Return the probability of each AU in each image.
@@ -184,9 +195,7 @@ class Net:
         for image in images:
             if image.dtype != np.uint8:
                 raise UserError(f"images of type {image.dtype} do not fit {self.name}; give uint8, 0 to 255")
-            inputs.append(
-                preprocess(image, self.input_shape, mean=settings.mean, scale=settings.scale, net=self.name)
-            )
+            inputs.append(preprocess(image, self.input_shape, net=self.name, **settings.net_options()))
         return np.stack(inputs)
 
     def __repr__(self) -> str:
@@ -200,7 +209,11 @@ def _onnx_preprocessing(
     if metadata.mean_folded:
         if mean is not None or scale is not None:
             raise UserError(f"{path}: has mean and scale inside; leave --mean and --scale out")
-        return Preprocessing(1.0, "in the file", None, "in the file")
+        size = metadata.face_size
+        return Preprocessing(1.0, "in the file", None, "in the file", None if size is None else size[0])
+    recipe = metadata.recipe
+    if recipe is not None and recipe.input != InputRecipe():
+        return recipe_preprocessing(recipe, mean=mean, scale=scale)
     if mean is None:
         raise UserError(f"{path}: has no mean image inside; give --mean, or export it with --mean")
     found = read_mean(Path(mean))

@@ -9,10 +9,9 @@ Wherever the command line or Python asks for weights, these paths are accepted:
 What else the net needs is found as follows, unless the caller names it:
 
 - the net: ``deploy.prototxt`` in the folder of the weights, or else that of ``models/drml``;
-- mean and scale: see `drml.nets.preprocessing`;
-- the AUs of the outputs: ``transform.json`` in the folder of the weights; or else the manifest of the data
-  that the training in this folder read, if they are still there; or else BP4D's AUs if the net has 12 outputs
-  and DISFA's if it has 8.
+- the AUs of the outputs, mean and scale: the recipe inside the weights (`drml.nets.recipe`). Weights without
+  a recipe, such as those of stock Caffe, need the AUs from the caller; `drml.nets.preprocessing` says where
+  their mean and scale come from.
 """
 
 from __future__ import annotations
@@ -21,13 +20,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from drml.data.labels import BP4D_AUS, DISFA_AUS, list_aus
-from drml.data.manifest import manifest_path, read_manifest
+from drml.data.labels import list_aus
+from drml.data.recipe import Recipe
 from drml.io.errors import UserError
 from drml.io.shipped import find_shipped
 from drml.nets import snapshots
-from drml.nets.preprocessing import read_trained_aus
-from drml.nets.prototxt import data_paths, read_prototxt
+from drml.nets.recipe import read_recipe
 
 __all__ = [
     "DEPLOY_FILE",
@@ -36,13 +34,15 @@ __all__ = [
     "find_trained",
     "find_weights",
     "is_onnx",
-    "select_aus",
+    "no_recipe",
+    "resolve_aus",
 ]
 
 DEPLOY_FILE = "deploy.prototxt"
 FINAL_FILES = ("final.caffemodel", "final.caffemodel.h5")
 """The last weights of a finished training, in its folder."""
 
+_SOLVER_FILE = "solver.prototxt"  # that of a training
 _SHIPPED_DEPLOY = Path("models") / "drml" / DEPLOY_FILE
 
 
@@ -66,9 +66,9 @@ class TrainedFiles:
     weights: Path
     net: Path
 
-    def training_aus(self) -> tuple[int, ...] | None:
-        """Return the AUs that the net was trained for, if the folder of the weights tells."""
-        return read_trained_aus(self.weights) or _aus_of_training_data(self.weights)
+    def recipe(self) -> Recipe | None:
+        """Return the recipe that the weights carry; None if they have none."""
+        return read_recipe(self.weights)
 
 
 def find_trained(path: str | Path, net: str | Path | None = None) -> TrainedFiles:
@@ -88,7 +88,8 @@ def find_trained(path: str | Path, net: str | Path | None = None) -> TrainedFile
     Raises
     ------
     UserError
-        The folder holds no whole weights, or there is no deploy.prototxt.
+        The folder holds no whole weights, or there is no deploy.prototxt; that of ``models/drml`` does not
+        count for the folder of a training, whose net may be another one.
 
     Examples
     --------
@@ -99,6 +100,11 @@ def find_trained(path: str | Path, net: str | Path | None = None) -> TrainedFile
     if net is not None:
         return TrainedFiles(weights, find_shipped(net))
     beside = weights.with_name(DEPLOY_FILE)
+    if not beside.is_file() and weights.with_name(_SOLVER_FILE).is_file():
+        raise UserError(
+            f"{weights.parent}: the training has no {DEPLOY_FILE}, because there was none next to the net"
+            f" that it trained; name the net to run with --net, such as --net models/convnet/{DEPLOY_FILE}"
+        )
     for found in (beside, find_shipped(_SHIPPED_DEPLOY)):
         if found.is_file():
             return TrainedFiles(weights, found)
@@ -148,61 +154,66 @@ def find_weights(path: str | Path) -> Path:
     return snapshot.weights
 
 
-def select_aus(
-    path: str | Path, outputs: int, aus: Sequence[int] | None = None, trained: Sequence[int] | None = None
+def resolve_aus(
+    weights: str | Path,
+    recipe: Recipe | None,
+    outputs: int,
+    aus: Sequence[int] | None = None,
+    *,
+    net: str | Path | None = None,
 ) -> tuple[int, ...]:
-    """Decide which AUs the outputs of a net are.
+    """Decide which AUs the outputs of a net are: those that the user names, or else those of its recipe.
 
     Parameters
     ----------
-    path : path-like
-        The net, for error messages.
+    weights : path-like
+        The weights, for error messages.
+    recipe : Recipe or None
+        The recipe that the weights carry.
     outputs : int
         Number of outputs of the net.
     aus : sequence of int, optional
         The AUs that the user names.
-    trained : sequence of int, optional
-        The AUs that the net was trained for, if they are known.
+    net : path-like, optional, keyword-only
+        The net, for error messages.
 
     Returns
     -------
     tuple of int
-        `aus`, or else `trained`, or else BP4D's AUs for 12 outputs and DISFA's for 8.
 
     Raises
     ------
     UserError
-        The number of AUs is not that of the outputs, or the AUs are unknown.
+        The number of AUs is not that of the outputs, or the weights carry no recipe and no AUs are named.
 
     Examples
     --------
-    >>> select_aus("deploy.prototxt", 8)
-    (1, 2, 4, 6, 9, 12, 25, 26)
-    >>> select_aus("deploy.prototxt", 2, trained=(6, 12))
+    >>> resolve_aus("net.caffemodel", Recipe(au=(6, 12)), 2)
     (6, 12)
+    >>> resolve_aus("net.caffemodel", None, 2, (9, 25))
+    (9, 25)
     """
+    name = weights if net is None else net
     if aus is not None:
         if len(aus) != outputs:
-            raise UserError(f"{path}: {outputs} outputs, but {len(aus)} AUs given ({list_aus(aus)})")
+            raise UserError(f"{name}: {outputs} outputs, but {len(aus)} AUs given ({list_aus(aus)})")
         return tuple(aus)
-    for known in (trained, BP4D_AUS, DISFA_AUS):
-        if known is not None and len(known) == outputs:
-            return tuple(known)
-    raise UserError(
-        f"{path}: which AUs its {outputs} outputs are is unknown; name them with --aus, such as --aus 1,2,4"
+    if recipe is None or not recipe.au:
+        raise UserError(no_recipe(weights))
+    if len(recipe.au) != outputs:
+        raise UserError(
+            f"{weights}: its recipe names {len(recipe.au)} AUs ({list_aus(recipe.au)}), but {name} has"
+            f" {outputs} outputs; give the deploy.prototxt of its training with --net, or name the AUs with"
+            " --aus"
+        )
+    return recipe.au
+
+
+def no_recipe(weights: str | Path) -> str:
+    """Say that weights carry no recipe, and what to do."""
+    weights = Path(weights)
+    return (
+        f"{weights}: carries no recipe, so it is not known which AUs its outputs are; name them"
+        f" with --aus, such as --aus 1,2,4, or write a copy that knows them: drml show {weights} --set-aus"
+        f" 1,2,4 --out {weights.with_name(f'named_{weights.name}')}"
     )
-
-
-def _aus_of_training_data(weights: Path) -> tuple[int, ...] | None:
-    """Read the AUs in the manifest of the data that the training in the weights' folder read."""
-    try:
-        solver = read_prototxt(weights.with_name("solver.prototxt"), "SolverParameter")
-        net = Path(solver.net or solver.train_net)
-        net = net if net.is_file() else weights.with_name(net.name)
-        for entry in data_paths(read_prototxt(net)):
-            manifest = manifest_path(Path(entry.path))
-            if entry.field == "source" and manifest.is_file():
-                return read_manifest(manifest).aus
-    except UserError:
-        pass  # The data may have been moved; the user can still name the AUs.
-    return None

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from drml.io.errors import UserError
-from drml.nets.preprocessing import MEAN_FILE, TRANSFORM_FILE
 from drml.nets.prototxt import read_prototxt, write_prototxt
 from drml.nets.trained_files import DEPLOY_FILE, FINAL_FILES
 from drml.training.f1_table import F1_FILE
@@ -37,9 +36,10 @@ _FILES = (
     F1_FILE,
     SOLVER_FILE,
     DEPLOY_FILE,
-    TRANSFORM_FILE,
-    MEAN_FILE,
     *FINAL_FILES,
+    # Older versions wrote these.
+    "transform.json",
+    "mean.binaryproto",
 )
 _SNAPSHOTS = ("*_iter_*.caffemodel*", "*.solverstate*", "*_iter_*.partial")
 

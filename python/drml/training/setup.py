@@ -1,19 +1,17 @@
-"""Sets up a training's folder: the solver and its nets with paths filled in, and the preprocessing."""
+"""Sets up a training's folder: the solver and its nets, with paths and the recipe filled in."""
 
 from __future__ import annotations
 
-import shutil
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import drml
+from drml.data.recipe import read_data_recipe
 from drml.io.checks import check_whole
 from drml.io.errors import UserError
-from drml.io.files import writing
-from drml.io.limits import MEAN_BYTES, check_file
 from drml.nets.outputs import count_outputs, fit_outputs, set_label_count
-from drml.nets.preprocessing import MEAN_FILE, TRANSFORM_FILE, transform_to_json
-from drml.nets.prototxt import Transform, data_paths, read_prototxt, transform_of, write_prototxt
+from drml.nets.prototxt import data_paths, read_prototxt, write_prototxt
 from drml.nets.trained_files import DEPLOY_FILE
 from drml.training.f1_table import aus_of_data
 from drml.training.folder import SOLVER_FILE, net_fields, remove_training
@@ -39,6 +37,8 @@ class Changes:
         Number of the net's outputs; by default the number of AUs in the data's manifest.
     new_output : bool
         Rename the net's last layer, so that weights to start from do not reach it.
+    start : str, optional
+        The weights from which the training starts, in words, for the recipe of its snapshots.
     """
 
     data: str | Path | None = None
@@ -47,6 +47,7 @@ class Changes:
     max_iter: int | None = None
     num_aus: int | None = None
     new_output: bool = False
+    start: str | None = None
 
 
 _NO_CHANGES = Changes()
@@ -55,7 +56,11 @@ _NO_CHANGES = Changes()
 def set_up(
     solver: str | Path, out: str | Path, changes: Changes = _NO_CHANGES, *, clear: bool = False
 ) -> Any:
-    """Write the solver, its nets, ``transform.json`` and the mean image to a training's folder.
+    """Write the solver and its nets to a training's folder.
+
+    The nets get a ``recipe``: the version of this program, ``changes.start``, and the AUs of data that have a
+    manifest but no recipe. Caffe adds what ``recipe.prototxt`` next to the data says, and stores it with the
+    weights.
 
     Parameters
     ----------
@@ -89,6 +94,7 @@ def set_up(
         if deploy is None and deploy_source.is_file():
             deploy = read_prototxt(deploy_source)
         renamed = _fit(net, source, changes)
+        _add_recipe(net, changes)
         if renamed and deploy is not None:
             try:
                 fit_outputs(deploy, count_outputs(net), old=renamed)
@@ -106,7 +112,6 @@ def set_up(
     files = {**nets, SOLVER_FILE: message} | ({} if deploy is None else {DEPLOY_FILE: deploy})
     for name, content in files.items():
         write_prototxt(content, out / name)
-    _write_transform(out, next(iter(nets.values())))
     return message
 
 
@@ -176,16 +181,20 @@ def _fit(net: Any, source: Path, changes: Changes) -> str | None:
         raise UserError(f"{source}: {error}") from None
 
 
-def _write_transform(out: Path, net: Any) -> None:
-    """Write how the net's input is made and, where they are known, the AUs of its outputs."""
-    transform = transform_of(net, "TEST") or Transform()
-    if transform.mean_file:
-        check_file(transform.mean_file, MEAN_BYTES)
-        shutil.copyfile(transform.mean_file, out / MEAN_FILE)
-        transform = replace(transform, mean_file=MEAN_FILE)
-    text = transform_to_json(transform, aus=_aus_of_outputs(net))
-    with writing(out / TRANSFORM_FILE, encoding="utf-8") as file:
-        file.write(text)
+def _add_recipe(net: Any, changes: Changes) -> None:
+    """Add to a net's own recipe what `drml.training` knows of it; what it has already stays."""
+    net.recipe.program.append(f"drml {drml.__version__} (training)")
+    if changes.start is not None:
+        net.recipe.training.start = changes.start
+    if not net.recipe.au and not any(
+        _names_aus(entry.path) for entry in data_paths(net) if entry.field == "source"
+    ):
+        net.recipe.au.extend(_aus_of_outputs(net))
+
+
+def _names_aus(path: str) -> bool:
+    recipe = read_data_recipe(path) if Path(path).exists() else None
+    return recipe is not None and bool(recipe.au)
 
 
 def _aus_of_outputs(net: Any) -> tuple[int, ...]:

@@ -7,9 +7,11 @@ A training leaves these files in its folder OUT:
 * ``train.log``: everything that caffe logged; ``loss.csv``: iteration, seconds, phase, name, value;
 * ``f1.csv``: counts and F1 of each AU in each test pass, if the net has a layer MultiLabelCounts; if that
   layer has a second top, also estimates of the ROC-AUC and of how much the outputs differ between faces;
-* ``transform.json`` and ``mean.binaryproto``: how the net's input is made, and which AUs its outputs are;
 * ``deploy.prototxt``: the net for scoring, made from the one beside the trained net, if there is one;
 * ``PREFIX_iter_N.caffemodel`` and ``.solverstate``: snapshots; ``final.caffemodel`` links to the last one.
+
+The weights carry the net's recipe: its AUs, its input, its data and the training (`drml.data.recipe`). No
+other file is needed to use them.
 
 If a test pass finds that the net predicts the base rates, the log, the progress bar and the result say so.
 
@@ -26,11 +28,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from drml.io.errors import UserError
+from drml.data.recipe import Recipe
+from drml.io.errors import UsageError, UserError
 from drml.io.files import check_target
 from drml.nets import snapshots
 from drml.nets.prototxt import batch_size, read_prototxt
+from drml.nets.recipe import read_recipe
 from drml.nets.trained_files import find_weights
+from drml.nets.weights import read_weights
 from drml.training.base_rates import Separation, has_not_learned
 from drml.training.caffe_run import find_caffe, run_caffe
 from drml.training.f1_table import names_of_aus
@@ -134,7 +139,7 @@ def train(
         another number of outputs gets a new last layer of this size, with a name of its own (``fc10_8``), so
         that `weights` do not reach it.
     new_output : bool
-        Give the net such a new last layer in any case, to start from weights trained on other AUs.
+        Give the net such a new last layer in any case, to start from `weights` trained on other AUs.
     overwrite : bool
         Remove an earlier training from `out` first.
     progress : bool
@@ -161,6 +166,11 @@ def train(
     >>> result.weights, result.f1["Avg."]  # doctest: +SKIP
     (PosixPath('/home/me/drml/build/fold1/final.caffemodel'), 0.52)
     """
+    if new_output and weights is None and snapshot is None:
+        raise UsageError(
+            "new_output without weights: then every layer starts from random values anyway; give weights, or"
+            " leave it out"
+        )
     out = Path(out).absolute()
     program = find_caffe(caffe)
     check_target(out, folder=True, overwrite=True)
@@ -169,7 +179,13 @@ def train(
         # A training writes its own solver and nets, often under the same names: the originals would be lost.
         raise UserError(f"{out}: holds the solver itself, whose files would be replaced; give another folder")
     changes = Changes(
-        data=data, net=net, seed=seed, max_iter=max_iter, num_aus=num_aus, new_output=new_output
+        data=data,
+        net=net,
+        seed=seed,
+        max_iter=max_iter,
+        num_aus=num_aus,
+        new_output=new_output,
+        start=start.describe(),
     )
     with locked(out):
         message = set_up(solver, out, changes, clear=start.clear)
@@ -214,6 +230,20 @@ class _Start:
     snapshot: snapshots.Snapshot | None
     clear: bool
 
+    def describe(self) -> str | None:
+        """Return the weights from which the training started, for the recipe; None if they were random."""
+        if self.snapshot is not None:
+            recipe = read_recipe(self.snapshot.weights)
+            return None if recipe is None else recipe.training.start
+        if self.weights is None:
+            return None
+        name = f"{self.weights.absolute().parent.name}/{self.weights.name}"
+        recipe = read_recipe(self.weights) or Recipe()
+        count = recipe.training.iterations
+        about = [recipe.data.name, recipe.data.split, None if count is None else f"{count} iterations"]
+        known = ", ".join(text for text in about if text)
+        return f"{name} ({known})" if known else name
+
     def arguments(self, out: Path, gpu: str | None) -> list[str]:
         """Return caffe's arguments."""
         arguments = ["train", "-solver", str(out / SOLVER_FILE)]
@@ -234,9 +264,10 @@ def _choose_start(
         snapshot = newest.path if newest else None
         weights = weights if newest is None else None
     weights = None if weights is None else find_weights(weights)
-    for name, path in (("weights", weights), ("snapshot", snapshot)):
-        if path is not None and not Path(path).is_file():
-            raise UserError(f"{path}: no such {name} file")
+    if snapshot is not None and not Path(snapshot).is_file():
+        raise UserError(f"{snapshot}: no such snapshot file")
+    if weights is not None:
+        read_weights(weights)  # refuses other files before anything is written
     if weights is not None and snapshot is not None:
         raise UserError(
             "weights and a snapshot are both given; a snapshot has weights of its own, so leave one out"

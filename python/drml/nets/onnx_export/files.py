@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -16,6 +17,7 @@ from tqdm import tqdm
 from drml import __version__
 from drml.data.labels import list_aus
 from drml.data.lmdb import read_mean
+from drml.data.recipe import InputRecipe, Recipe, with_aus
 from drml.io.errors import UserError
 from drml.io.files import digest, writing
 from drml.nets.net import CaffeNet
@@ -25,7 +27,8 @@ from drml.nets.onnx_export.graph import BATCH, Graph
 from drml.nets.onnx_metadata import PROBABILITIES, SCORES, Metadata
 from drml.nets.preprocessing import find_scale
 from drml.nets.prototxt import read_prototxt
-from drml.nets.trained_files import TrainedFiles, select_aus
+from drml.nets.recipe import RECIPE, read_recipe
+from drml.nets.trained_files import resolve_aus
 
 __all__ = ["Exported", "export"]
 
@@ -65,7 +68,7 @@ class Exported:
             "path": str(self.path),
             "bytes": self.bytes,
             "nodes": self.nodes,
-            **self.metadata.to_properties(),
+            **{name: text for name, text in self.metadata.to_properties().items() if name != RECIPE},
             "scale_from": self.scale_from,
             "difference": None
             if found is None
@@ -81,6 +84,7 @@ def export(
     mean: str | Path | None = None,
     scale: float | None = None,
     aus: Sequence[int] | None = None,
+    fold: bool = True,
     progress: bool = True,
     probe: bool = True,
 ) -> Exported:
@@ -97,13 +101,15 @@ def export(
     out : path-like
         The ONNX file to write; it appears whole or not at all.
     mean : path-like, optional, keyword-only
-        A mean.binaryproto. The file then contains mean and scale and takes pixels of 0 to 255; without a mean
-        it takes what Caffe's net takes, ``(pixel - mean) * scale``.
+        A mean.binaryproto; by default the mean of the recipe that the weights carry. If either is known, the
+        file contains mean and scale and takes pixels of 0 to 255; otherwise it takes what Caffe's net takes,
+        ``(pixel - mean) * scale``.
     scale : float, optional
         Factor of the pixels after the mean is subtracted; by default that of the training.
     aus : sequence of int, optional
-        The AUs of the outputs; by default those that the net was trained for, see
-        `drml.nets.trained_files`.
+        The AUs of the outputs; by default those of the recipe that the weights carry.
+    fold : bool
+        Whether the file is to contain mean and scale, if they are known.
     progress : bool
         Show a progress bar.
     probe : bool
@@ -124,8 +130,9 @@ def export(
     """
     with tqdm(total=4, desc=str(out), unit="step", disable=not progress) as bar:
         refuse_unknown_layers(deploy)
+        recipe = read_recipe(weights)
         factor, scale_from = find_scale(weights, scale)
-        image = None if mean is None else read_mean(Path(mean))
+        image, image_from = _choose_mean(recipe, mean) if fold else (None, "")
         caffe = CaffeNet(
             deploy,
             weights,
@@ -133,22 +140,23 @@ def export(
             scale=factor,
             probe=probe,
         )
-        folded = None if image is None else (_middle(image, caffe, str(mean)), factor)
+        folded = None if image is None else (_middle(image, caffe, image_from), factor)
         bar.update()
         try:
             graph, scores = build_graph(deploy, caffe, folded)
         except UserError as error:
             raise UserError(f"{deploy}: {error}") from None
-        trained = TrainedFiles(Path(weights), Path(deploy))
+        aus = resolve_aus(weights, recipe, caffe.count_probabilities(), aus, net=deploy)
         metadata = Metadata(
             drml_version=__version__,
             model=read_prototxt(deploy).name,
             weights_sha256=digest(Path(weights)),
-            aus=select_aus(deploy, caffe.count_probabilities(), aus, trained.training_aus()),
+            aus=aus,
+            recipe=_recipe_of_file(recipe or Recipe(), aus, factor, image),
             mean_folded=folded is not None,
             scale=factor,
             size=caffe.input_shape[1:],
-            face_size=None if image is None else image.shape[1:],
+            face_size=_face_size(recipe, image),
         )
         content = _serialise(deploy, graph, caffe, metadata)
         bar.update()
@@ -158,6 +166,34 @@ def export(
             file.write(content)
         bar.update()
     return Exported(Path(out), len(content), len(graph.nodes), metadata, scale_from, difference)
+
+
+def _choose_mean(recipe: Recipe | None, mean: str | Path | None) -> tuple[NDArray[np.float32] | None, str]:
+    """Return the mean image to put into the file, and where it comes from; None if no mean is known."""
+    if mean is not None:
+        return read_mean(Path(mean)), str(mean)
+    if recipe is None or recipe.input.mean is None:
+        return None, ""
+    return recipe.input.mean, "the mean image in the weights"
+
+
+def _recipe_of_file(
+    recipe: Recipe, aus: Sequence[int], scale: float, image: NDArray[np.float32] | None
+) -> Recipe:
+    """Return the recipe for the file; a mean image that is part of the graph is left out."""
+    made = dataclasses.replace(recipe.input, scale=scale)
+    if image is not None:
+        made = dataclasses.replace(made, mean=None, mean_value=())
+    elif recipe.input == InputRecipe():
+        made = recipe.input  # the weights do not say how their input is made
+    return dataclasses.replace(with_aus(recipe, aus), input=made)
+
+
+def _face_size(recipe: Recipe | None, image: NDArray[np.float32] | None) -> tuple[int, int] | None:
+    if image is not None:
+        return int(image.shape[1]), int(image.shape[2])
+    side = None if recipe is None else recipe.input.face_size
+    return None if side is None else (side, side)
 
 
 def _middle(mean: NDArray[np.float32], caffe: CaffeNet, name: str) -> NDArray[np.float32]:
