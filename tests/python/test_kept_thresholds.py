@@ -65,7 +65,7 @@ def test_the_thresholds_are_kept_beside_the_rest_of_the_recipe(weights):
 def test_weights_that_cannot_keep_them_are_named(weights, tmp_path):
     with pytest.raises(UserError, match="none of its AUs"):
         keep_thresholds(weights, held_out((12,), [[1]], [[0.5]]))
-    tiny.write_caffemodel(tmp_path / "old.caffemodel", tiny.draw_parameters())
+    tiny.write_caffemodel(tmp_path / "old.caffemodel", tiny.draw_parameters(), aus=())
     with pytest.raises(UserError, match=r"old\.caffemodel: carries no recipe"):
         keep_thresholds(tmp_path / "old.caffemodel", held_out(AUS, [[1, 1, 1]], [[0.5, 0.5, 0.5]]))
 
