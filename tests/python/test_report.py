@@ -11,14 +11,16 @@ import cv2
 import numpy as np
 import pytest
 
+import report_data as made
 import tiny_net as tiny
 from drml import cli, report
 from drml.data.labels import AU_NAMES
 from drml.evaluation import scoring
 from drml.evaluation.predictions import write_predictions
-from drml.evaluation.results import write_scores
+from drml.evaluation.results import evaluate_folds, write_scores
 from drml.io.errors import UserError
 from drml.report.faces import choose, extremes, frame_losses
+from drml.report.scores import scores_section
 from drml.report.thinning import thin
 from html_page import Page
 
@@ -104,7 +106,13 @@ def test_table_has_the_scores(tmp_path, inputs):
     rows = {row[0]: row[1:] for row in page.rows if row}
     for score in result.pooled.rows:
         name = next(name for name in rows if name.startswith(f"AU {score.au} "))
-        assert rows[name][2:] == [f"{score.f1:.3f}", f"{score.auc:.3f}", f"{score.ap:.3f}"]
+        figures = [score.f1, score.auc, score.ap, score.accuracy, score.mcc]
+        shown = [text.split(" ")[0] for text in rows[name][2:]]
+        assert shown == ["-" if math.isnan(value) else f"{value:.3f}" for value in figures]
+    intervals = result.pooled.intervals
+    if intervals is not None:
+        found = intervals.average["f1"]
+        assert rows["Avg."][2].endswith(f" ({found.low:.2f}-{found.high:.2f})")
     assert rows["all positive (trivial)"][2] == f"{result.pooled.average('trivial_f1'):.3f}"
     assert rows["no image <file>"] == ["3"]
     assert rows["AU2"] == ["-", "-"]
@@ -112,6 +120,22 @@ def test_table_has_the_scores(tmp_path, inputs):
     assert rows["total"] == ["6 min 48 s"]
     assert "drml prepare bp4d /set" in page.text
     assert "--seed 5" in page.text
+
+
+def test_table_has_the_thresholds_that_validation_chose(tmp_path):
+    folds = [made.draw("drml", fold, tmp_path) for fold in (1, 2)]
+    held_out = [made.draw("drml", fold, tmp_path, "val") for fold in (1, 2)]
+    result = evaluate_folds("deploy.prototxt", folds, validation=held_out)
+    section = scores_section(json.loads(json.dumps(result.to_dict())))
+    body = f'<section id="{section.anchor}">{section.body}</section>'
+    rows = [row for row in Page(body).rows if row and row[0].startswith("AU 12 ")]
+    column = made.AUS.index(12)
+    limits = [thresholds[column] for thresholds in result.chosen.by_fold]
+    fixed, chosen = result.pooled.rows[column], result.chosen.pooled.rows[column]
+    span = f"{min(limits):.3f}-{max(limits):.3f}"
+    figures = (fixed.f1, chosen.f1, chosen.accuracy, chosen.mcc)
+    assert rows[2][1:] == [span, *(f"{value:.3f}" for value in figures)]
+    assert "Thresholds chosen for the best F1 on validation, mean of 2 folds" in body
 
 
 def test_synthetic_data_are_called_so_and_real_ones_not(tmp_path, inputs):
@@ -426,7 +450,7 @@ def test_undefined_figures_are_dashes(tmp_path, inputs):
     change(options["scores_json"], forget)
     page = write(tmp_path, options)
     row = next(row for row in page.rows if row and row[0].startswith("AU 1 "))
-    assert row[-2] == "-"
+    assert row[4] == "-"
     assert "ROC-AUC is undefined for AU 1" in page.text
 
 

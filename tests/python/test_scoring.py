@@ -265,7 +265,9 @@ def test_thresholds_are_chosen_on_the_validation_split_of_the_fold(setup):
         assert result.threshold == 0.5 and result.options["threshold"] == "validation"
     with pytest.raises(UserError, match=r"val_lmdb: is the validation split, .* score the test split"):
         run(deploy, weights, fold / "val_lmdb", threshold="validation")
-    with pytest.raises(UserError, match="threshold 'best': give a probability from 0 to 1, or 'validation'"):
+    with pytest.raises(
+        UserError, match="threshold 'best': give a probability from 0 to 1, 'validation' or 'recipe'"
+    ):
         run(deploy, weights, fold, threshold="best")
 
 

@@ -130,7 +130,7 @@ def describe(data: str | Path) -> list[str]:
 def _describe_shares(data: Path, summary: dict[str, Any]) -> list[str]:
     """Say which share of the training frames and labels was drawn, in all folds together."""
     try:
-        found = [fold["train"].get("sampling") for fold in summary.get("folds", {}).values()]
+        found = [fold.get("train", {}).get("sampling") for fold in summary.get("folds", {}).values()]
         if not found or None in found:
             sampled = not describe_sampling(summary["options"]).startswith("all frames")
             kept = sampled and summary["options"].get("unsampled") == "keep"

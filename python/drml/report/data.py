@@ -48,7 +48,7 @@ def data_section(summary: dict[str, Any]) -> Section:
             rates,
         ),
         sampling=describe_sampling(summary["options"]),
-        drawn=_drawn(f"Labels drawn for training, fold {first}", splits["train"].get("sampling")),
+        drawn=_drawn(f"Labels drawn for training, fold {first}", splits.get("train", {}).get("sampling")),
         skipped=_reasons("Frames skipped", summary["skipped"]),
         incomplete=_reasons("Frames kept with an unknown label", summary.get("incomplete", {})),
         subjects=[

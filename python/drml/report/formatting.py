@@ -7,7 +7,7 @@ from typing import Any
 
 from drml.data.labels import AU_NAMES
 
-__all__ = ["UNDEFINED", "au_name", "decimals", "duration", "spread_text"]
+__all__ = ["UNDEFINED", "au_name", "decimals", "duration", "figure_text"]
 
 UNDEFINED = "-"
 """Stands for an undefined figure."""
@@ -24,11 +24,13 @@ def decimals(value: float | None, digits: int = 3) -> str:
     return UNDEFINED if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
-def spread_text(scores: dict[str, Any], figure: str, au: int | None = None) -> str:
-    """Return what stands behind a figure: its confidence interval, or its standard deviation over seeds.
+def figure_text(value: float | None, scores: dict[str, Any], figure: str, au: int | None = None) -> str:
+    """Return a figure with its confidence interval, or its standard deviation over seeds.
 
     Parameters
     ----------
+    value : float or None
+        The figure.
     scores : dict
         The scores of a method as ``to_dict`` of `drml.evaluation.ScoreTable` gives them.
     figure : str
@@ -38,13 +40,18 @@ def spread_text(scores: dict[str, Any], figure: str, au: int | None = None) -> s
     Returns
     -------
     str
-        Empty if the scores have neither, or the figure is undefined.
+        The figure alone if the scores have neither; a dash if it is undefined.
 
     Examples
     --------
-    >>> spread_text({"standard_deviation": {"aus": [], "average": {"f1": 0.01149}}}, "f1")
-    ' ± 0.011'
+    >>> figure_text(0.5, {"standard_deviation": {"aus": [], "average": {"f1": 0.01149}}}, "f1")
+    '0.500 ± 0.011'
     """
+    text = decimals(value)
+    return text if text == UNDEFINED else text + _spread(scores, figure, au)
+
+
+def _spread(scores: dict[str, Any], figure: str, au: int | None) -> str:
     for name in ("standard_deviation", "intervals"):
         if not (around := scores.get(name)):
             continue

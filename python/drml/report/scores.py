@@ -13,7 +13,7 @@ from drml.evaluation.au_score import TITLES
 from drml.experiments.table_rows import TRIVIAL
 from drml.io.text import counted
 from drml.report.charts import Bar, bar_chart
-from drml.report.formatting import au_name, decimals, spread_text
+from drml.report.formatting import au_name, decimals, figure_text
 from drml.report.rendering import Section, render, render_table
 from drml.training.base_rates import REMARK, Separation
 
@@ -57,7 +57,7 @@ def _score_table(caption: str, scores: dict[str, Any]) -> tuple[Markup, list[tup
 
     def cells(row: dict[str, Any], au: int | None) -> list[str]:
         rate = decimals(row["base_rate"])
-        return [rate, *(decimals(row[name]) + spread_text(scores, name, au) for name in figures)]
+        return [rate, *(figure_text(row[name], scores, name, au) for name in figures)]
 
     rows = [[au_name(row["au"]), str(row["known"]), *cells(row, row["au"])] for row in scores["aus"]]
     rows.append(["Avg.", "", *cells(average, None)])
@@ -75,12 +75,9 @@ def _chosen_table(caption: str, fixed: dict[str, Any], chosen: dict[str, Any], f
         au = other["au"]
         values = [fold["thresholds"][str(au)] for fold in folds]
         span = f"{min(values):.3f}" + (f"-{max(values):.3f}" if len(values) > 1 else "")
-        f1 = [
-            decimals(row["f1"]) + spread_text(table, "f1", au)
-            for row, table in ((one, fixed), (other, chosen))
-        ]
+        f1 = [figure_text(row["f1"], table, "f1", au) for row, table in ((one, fixed), (other, chosen))]
         rows.append([au_name(au), span, *f1, *(decimals(other[name]) for name in ("accuracy", "mcc"))])
-    f1 = [decimals(table["average"]["f1"]) + spread_text(table, "f1") for table in (fixed, chosen)]
+    f1 = [figure_text(table["average"]["f1"], table, "f1") for table in (fixed, chosen)]
     rows.append(["Avg.", "", *f1, *(decimals(chosen["average"][name]) for name in ("accuracy", "mcc"))])
     head = ["AU", "threshold", "F1 at 0.5", "F1 at threshold", "accuracy", "MCC"]
     return render_table(caption, head, rows, totals=1)

@@ -16,7 +16,7 @@ from drml.io.figures import mean_of_defined
 from drml.io.text import counted
 from drml.report.charts import Bar, bar_chart
 from drml.report.finished import MethodRuns
-from drml.report.formatting import UNDEFINED, au_name, decimals, spread_text
+from drml.report.formatting import UNDEFINED, au_name, decimals, figure_text
 from drml.report.rendering import Section, render, render_table
 
 __all__ = ["averages", "bars_section", "table_section", "timing_section"]
@@ -49,8 +49,8 @@ def _rows(scores: Mapping[str, Any], figure: str, silent: Mapping[str, Sequence[
     }
 
     def texts(of_row: list[float | None], au: int | None) -> list[str]:
-        around = [spread_text(one, figure, au) for one in scores.values()]
-        return [decimals(value) + more for value, more in zip(of_row, [*around, ""], strict=True)]
+        of_methods = zip(of_row, scores.values(), strict=False)  # the trivial value comes last
+        return [*(figure_text(value, one, figure, au) for value, one in of_methods), decimals(of_row[-1])]
 
     rows: Rows = [(au_name(au), values[au], texts(values[au], au)) for au in aus]
     average = [one["average"][figure] for one in scores.values()]
@@ -101,9 +101,7 @@ def _folds_table(table: dict[str, Any]) -> list[Markup]:
             for name in ("auc", "f1", "f1_chosen"):
                 one = of_fold.get("chosen" if FIGURES[name].chosen else "fixed")
                 figure = FIGURES[name].attribute
-                cells.append(
-                    decimals(one["average"][figure]) + spread_text(one, figure) if one else UNDEFINED
-                )
+                cells.append(figure_text(one["average"][figure], one, figure) if one else UNDEFINED)
             rows.append(cells)
     head = ["method", "fold", *(FIGURES[name].title for name in ("auc", "f1", "f1_chosen"))]
     return [render_table("Avg. of each fold", head, rows)] if rows else []
