@@ -4,12 +4,15 @@ import dataclasses
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 
+import detect_data as faces
 import tiny_net as tiny
 from drml import cli
 from drml.data.recipe import Recipe, write_data_recipe
+from drml.detect import Detector
 from drml.detect.thresholds import resolve_thresholds
 from drml.evaluation import scoring
 from drml.evaluation.kept_thresholds import choose_after_training, keep_thresholds, validation_of_training
@@ -156,3 +159,33 @@ def test_wrong_thresholds_are_refused(given, error):
 def test_a_recipe_without_thresholds_leaves_the_usual_one():
     found = resolve_thresholds("recipe", Recipe(au=(1, 12)), (1, 12))
     assert found.values == (0.5, 0.5) and "carry none" in found.to_text((1, 12))
+
+
+def test_detect_decides_by_the_thresholds_in_the_weights(trained, tmp_path, capsys):
+    weights = tmp_path / "final.caffemodel"
+    weights.write_bytes((trained / "out/final.caffemodel").read_bytes())
+    for name in ("deploy.prototxt", "mean.binaryproto", "transform.json"):
+        if (trained / "out" / name).exists():
+            (tmp_path / name).write_bytes((trained / "out" / name).read_bytes())
+    picture = tmp_path / "photo.png"
+    cv2.imwrite(str(picture), faces.astronaut())
+    values = Detector(weights, threshold=0.0)(str(picture)).filter(regex="_p$").iloc[0].to_numpy(float)
+    # One threshold below, one above the probability, and one at .5.
+    chosen = (float(values[0]) - 0.01, float(values[1]) + 0.01, 0.5)
+    recipe = read_recipe(weights)
+    write_recipe(
+        weights, dataclasses.replace(recipe, threshold=chosen, threshold_data="fold1/val: 40 frames")
+    )
+    table = Detector(weights)(str(picture))
+    expected = [1, 0, int(values[2] >= 0.5)]
+    assert table.filter(regex="_c$").iloc[0].tolist() == expected
+    assert list(table.attrs["thresholds"].values()) == pytest.approx(chosen)
+    assert table.attrs["thresholds_from"] == "best F1 on fold1/val: 40 frames"
+    for options, source in (([], "best F1 on fold1/val"), (["--thresholds", "1"], "as given")):
+        out = str(tmp_path / f"out{len(options)}")
+        given = ["detect", str(picture), "--weights", str(weights), "--out", out, *options]
+        assert cli.main([*given, "--json", "-q"]) == 0
+        said = json.loads(capsys.readouterr().out)
+        assert source in said["thresholds_from"] and set(said["thresholds"]) == {"AU1", "AU2", "AU4"}
+    assert cli.main([*given[:-4], "--out", str(tmp_path / "more")]) == 0
+    assert "AU_c columns at thresholds: AU1 " in capsys.readouterr().out
