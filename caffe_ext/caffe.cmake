@@ -163,6 +163,8 @@ set(CAFFE_ENGINE_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/engines/sgd.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/switch.cpp")
 caffe_add_objects(caffe_engines ${CAFFE_ENGINE_SOURCES})
+# A square root that may set errno is no vector instruction.
+set_source_files_properties("${CMAKE_CURRENT_LIST_DIR}/engines/adam.cpp" PROPERTIES COMPILE_OPTIONS -fno-math-errno)
 if(ONEDNN_FOUND)
   target_sources(caffe_engines PRIVATE
     "${CMAKE_CURRENT_LIST_DIR}/engines/convolution.cpp"
@@ -176,6 +178,7 @@ if(ONEDNN_FOUND)
     "${CMAKE_CURRENT_LIST_DIR}/engines/onednn.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/pooling.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/region.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/region_winograd.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/relu.cpp")
   target_compile_definitions(caffe_settings INTERFACE USE_ONEDNN)
   target_include_directories(caffe_settings SYSTEM INTERFACE "${ONEDNN_INCLUDE_DIR}")

@@ -1,7 +1,8 @@
 # The engine's kernels, compiled once per instruction set and chosen at run time: engines/isa.hpp tells how to add one.
 set(CAFFE_KERNELS
   "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/fft.cpp"
-  "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/region_passes.cpp")
+  "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/region_passes.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/winograd.cpp")
 
 # What engines/isa.cpp asks the processor for.
 set(_v3_flags -mavx2 -mfma -mbmi -mbmi2)

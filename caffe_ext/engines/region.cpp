@@ -1,13 +1,14 @@
 #include "engines/region.hpp"
 
 #include <omp.h>
-#include <stdlib.h>
 
 #include <algorithm>
 #include <cmath>
-#include <memory>
+#include <sstream>
 
 #include "engines/log.hpp"
+#include "engines/region_work.hpp"
+#include "engines/switch.hpp"
 
 namespace caffe_ext {
 
@@ -22,108 +23,6 @@ namespace {
 
 // The convolution's input and output of one group of images: about a second-level cache.
 const size_t kGroupBytes = 1 << 20;
-
-struct FreeMemory {
-  void operator()(float* data) const { free(data); }
-};
-
-// Aligned floats that only ever grow.
-class Buffer {
- public:
-  Buffer() : size_(0) {}
-  float* Get(size_t size) {
-    if (size > size_) {
-      void* memory = NULL;
-      data_.reset();
-      CHECK_EQ(posix_memalign(&memory, 64, size * sizeof(float)), 0) << "no memory for a patch";
-      data_.reset(static_cast<float*>(memory));
-      size_ = size;
-    }
-    return data_.get();
-  }
-
- private:
-  std::unique_ptr<float, FreeMemory> data_;
-  size_t size_;
-};
-
-int Blocks(int channels, int block) { return (channels + block - 1) / block; }
-
-Desc ScratchpadDesc(const dnnl::primitive_desc_base& desc) {
-  return desc.query_md(dnnl::query::scratchpad_md);
-}
-
-}  // namespace
-
-// What one thread needs for one patch. The channel arrays are padded to whole blocks with zeros.
-struct EngineRegion::Workspace {
-  Buffer source, target, diff, packed, packed_data, packed_diff, packed_sum, scratchpad;
-  vector<float> mean, inv_std, variance, slope, shift, bias_diff, bias_sum, diff_mean, diff_slope;
-  vector<double> sum, dot;
-
-  Workspace(int channels, int outputs)
-      : mean(channels),
-        inv_std(channels),
-        variance(channels),
-        slope(channels),
-        shift(channels),
-        bias_diff(outputs),
-        bias_sum(outputs),
-        diff_mean(channels),
-        diff_slope(channels),
-        sum(channels),
-        dot(channels) {}
-
-  memory Scratchpad(const dnnl::primitive_desc_base& desc) {
-    const Desc pad = ScratchpadDesc(desc);
-    return onednn::Memory(pad, scratchpad.Get(pad.get_size() / sizeof(float) + 1));
-  }
-};
-
-// The whole maps; what a pass does not need is null.
-struct EngineRegion::Maps {
-  const BlockedTensor *bottom, *top_diff;
-  BlockedTensor *top, *bottom_diff;
-  bool norm_diff;
-
-  Maps() : bottom(NULL), top_diff(NULL), top(NULL), bottom_diff(NULL), norm_diff(false) {}
-
-  // Block k of a patch, images [first, first + images), in a map.
-  template <typename Float, typename Tensor>
-  static PatchView<Float> View(Tensor* map, const RegionPatch& patch, int k, int first,
-                               int images) {
-    const size_t row = size_t(map->width()) * map->block();
-    const size_t plane = row * map->height();
-    PatchView<Float> view = {map->data() + (size_t(first) * map->blocks() + k) * plane +
-                                 patch.y0 * row + size_t(patch.x0) * map->block(),
-                             images,
-                             patch.height(),
-                             patch.width(),
-                             row,
-                             plane * map->blocks()};
-    return view;
-  }
-  static ConstPatchRows In(const BlockedTensor* map, const RegionPatch& patch, int k, int first,
-                           int images) {
-    return View<const float>(map, patch, k, first, images);
-  }
-  static PatchRows Out(BlockedTensor* map, const RegionPatch& patch, int k, int first, int images) {
-    return View<float>(map, patch, k, first, images);
-  }
-};
-
-namespace {
-
-// Block k of `blocks` in a group's own memory, where the patches of the images lie one by one.
-template <typename Float>
-PatchView<Float> Local(Float* data, const RegionPatch& patch, int block, int blocks, int k,
-                       int images) {
-  const size_t row = size_t(patch.width()) * block;
-  const size_t plane = row * patch.height();
-  PatchView<Float> view = {data + k * plane, images, patch.height(),
-                           patch.width(),    row,    plane * blocks};
-  return view;
-}
 
 }  // namespace
 
@@ -185,6 +84,9 @@ void EngineRegion::MakeKernels() {
   kernels_.clear();
   for (int g = 0; g < geometry_.patches(); ++g) {
     const RegionPatch patch = geometry_.patch(g);
+    if (UsesWinograd(patch)) {
+      continue;
+    }
     const int group = GroupSize(patch);
     const int sizes[] = {group, geometry_.num % group};
     for (int images : sizes) {
@@ -204,6 +106,9 @@ void EngineRegion::MakeKernels() {
 void EngineRegion::Plan() {
   block_ = onednn::ChannelBlock();
   usable_ = false;
+  const Isa isa = ActiveIsa();
+  winograd_ = TransformsEnabled() && geometry_.kernel_size == 3 && isa != Isa::kGeneric &&
+              Lanes(isa) == block_;
   // One thread runs a primitive: it must be made for one.
   const int threads = omp_get_max_threads();
   omp_set_num_threads(1);
@@ -213,6 +118,23 @@ void EngineRegion::Plan() {
     // No kernel for this shape.
   }
   omp_set_num_threads(threads);
+}
+
+// What the log says of the patches, which may differ by a row or a column.
+std::string EngineRegion::Algorithms() const {
+  int winograd = 0;
+  for (int g = 0; g < geometry_.patches(); ++g) {
+    winograd += UsesWinograd(geometry_.patch(g));
+  }
+  std::ostringstream text;
+  if (winograd) {
+    text << "Winograd F(4x4, 3x3) for " << winograd << " of " << geometry_.patches() << " patches";
+  }
+  if (!kernels_.empty()) {
+    text << (winograd ? ", " : "")
+         << onednn::Implementation(kernels_.begin()->second->forward_desc);
+  }
+  return text.str();
 }
 
 void EngineRegion::Reshape(const Blobs& bottom, const Blobs& top) {
@@ -226,8 +148,7 @@ void EngineRegion::Reshape(const Blobs& bottom, const Blobs& top) {
   planned_ = geometry_;
   if (geometry_.num > 0) {
     Plan();
-    LogEngine(layer_param_, usable_,
-              usable_ ? onednn::Implementation(kernels_.begin()->second->forward_desc) : "");
+    LogEngine(layer_param_, usable_, usable_ ? Algorithms() : "");
   } else {
     usable_ = false;
   }
@@ -280,6 +201,10 @@ void EngineRegion::ForwardPatch(int g, const Maps& maps, Workspace* work) {
     }
   }
   LoadChannels(g, work);
+  if (UsesWinograd(patch)) {
+    ForwardWinograd(g, maps, work);
+    return;
+  }
   const int group = GroupSize(patch);
   const Desc packed_desc = KernelOf(patch, group).forward_desc.weights_desc();
   memory packed =
@@ -398,17 +323,14 @@ void EngineRegion::SetBottomDiff(int g, const Maps& maps, Workspace* work) const
   }
 }
 
-void EngineRegion::BackwardPatch(int g, const Maps& maps, Workspace* work) {
+// The diffs of weights, bias and BN(x), the latter in work->diff, with their sums.
+void EngineRegion::BackwardDirect(int g, const Maps& maps, Workspace* work) {
   const RegionPatch patch = geometry_.patch(g);
   const int in_blocks = Blocks(geometry_.channels, block_);
   const int out_blocks = Blocks(geometry_.num_output, block_);
   const bool weight_diff = WantsDiff(0) || WantsDiff(bias_id_);
   const size_t image_size = size_t(in_blocks) * block_ * patch.area();
   float* diff = maps.norm_diff ? work->diff.Get(geometry_.num * image_size) : NULL;
-  std::fill(work->sum.begin(), work->sum.end(), 0.);
-  std::fill(work->dot.begin(), work->dot.end(), 0.);
-  std::fill(work->bias_sum.begin(), work->bias_sum.end(), 0.f);
-  LoadChannels(g, work);
   dnnl::stream& stream = onednn::Stream();
   const int group = GroupSize(patch);
   for (int first = 0; first < geometry_.num; first += group) {
@@ -463,6 +385,18 @@ void EngineRegion::BackwardPatch(int g, const Maps& maps, Workspace* work) {
             Local(group_diff, patch, block_, in_blocks, k, images), &work->sum[c], &work->dot[c]);
       }
     }
+  }
+}
+
+void EngineRegion::BackwardPatch(int g, const Maps& maps, Workspace* work) {
+  std::fill(work->sum.begin(), work->sum.end(), 0.);
+  std::fill(work->dot.begin(), work->dot.end(), 0.);
+  std::fill(work->bias_sum.begin(), work->bias_sum.end(), 0.f);
+  LoadChannels(g, work);
+  if (UsesWinograd(geometry_.patch(g))) {
+    BackwardWinograd(g, maps, work);
+  } else {
+    BackwardDirect(g, maps, work);
   }
   AddPatchDiffs(g, *work);
   if (maps.bottom_diff) {

@@ -3,6 +3,7 @@
 #define CAFFE_EXT_ENGINES_REGION_HPP_
 
 #include <map>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -17,16 +18,17 @@ namespace caffe_ext {
  *
  * Patches have nothing in common but the map they lie in, so each thread takes patches of its own
  * and does all of a patch's work, a few images at a time, in memory that stays in its cache:
- * measure, normalise and clip, convolve (a oneDNN primitive on one thread), add into the top. The
- * map itself is read and written once or twice from main memory, and nothing as large as it is
- * kept for backward, which normalises again.
+ * measure, normalise and clip, convolve (a oneDNN primitive on one thread, or Winograd's algorithm,
+ * see winograd.md), add into the top. The map itself is read and written once or twice from main
+ * memory, and nothing as large as it is kept for backward, which normalises again.
  */
 class EngineRegion : public caffe::RegionLayer<float> {
  public:
   typedef caffe::RegionLayer<float> Plain;
   typedef std::vector<caffe::Blob<float>*> Blobs;
 
-  explicit EngineRegion(const caffe::LayerParameter& param) : Plain(param), usable_(false) {}
+  explicit EngineRegion(const caffe::LayerParameter& param)
+      : Plain(param), usable_(false), winograd_(false) {}
   virtual void Reshape(const Blobs& bottom, const Blobs& top);
 
  protected:
@@ -57,16 +59,25 @@ class EngineRegion : public caffe::RegionLayer<float> {
   void MakeKernels();
   int GroupSize(const caffe::RegionPatch& patch) const;
   const Kernel& KernelOf(const caffe::RegionPatch& patch, int images) const;
+  std::string Algorithms() const;
   void ForwardPatch(int g, const Maps& maps, Workspace* work);
   void BackwardPatch(int g, const Maps& maps, Workspace* work);
+  void BackwardDirect(int g, const Maps& maps, Workspace* work);
   void LoadChannels(int g, Workspace* work) const;
   void Normalize(int g, int first, int images, const Maps& maps, Workspace* work) const;
   void AddPatchDiffs(int g, const Workspace& work);
   void SetBottomDiff(int g, const Maps& maps, Workspace* work) const;
 
+  // In region_winograd.cpp: the same by Winograd's algorithm, for patches of a size that it suits.
+  struct Cut;
+  bool UsesWinograd(const caffe::RegionPatch& patch) const;
+  void ForwardWinograd(int g, const Maps& maps, Workspace* work);
+  void BackwardWinograd(int g, const Maps& maps, Workspace* work);
+
   caffe::RegionGeometry planned_;
   int block_;
   bool usable_;
+  bool winograd_;  // may be used
   /// By height and width of the patch, and images.
   std::map<std::pair<std::pair<int, int>, int>, caffe::shared_ptr<Kernel> > kernels_;
   BlockedPtr bottom_scratch_, top_scratch_, bottom_diff_scratch_, top_diff_scratch_;
