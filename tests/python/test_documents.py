@@ -34,6 +34,7 @@ NEEDS = {
     "docs/baselines.md": (DATA,),
     "docs/detect.md": (TRAINED,),
     "docs/onnx.md": (DATA, TRAINED),
+    "docs/recipe.md": (DATA, TRAINED),
     "docs/report.md": (DATA, DEMO, PAPER),
     "docs/resume.md": (DATA,),
     "CONTRIBUTING.md": (DATA,),

@@ -55,8 +55,8 @@ class Detector:
     size : int, optional
         Side of the registered faces in pixels; by default that of the mean image, or else 200.
     aus : sequence of int, optional
-        AUs of the net's outputs, in their order; by default those that the net was trained on, if the folder
-        of the weights tells; otherwise BP4D's for 12 outputs and DISFA's for 8.
+        AUs of the net's outputs, in their order; by default those of the recipe that the weights carry.
+        Weights without a recipe, such as those of stock Caffe, need them.
     threshold : float, sequence of float, or "recipe"
         Probability from which an AU counts as present, 0 to 1: one for all AUs, or one for each. By default
         those of the recipe that the weights carry, which were chosen on validation; 0.5 if there are none.
