@@ -29,7 +29,7 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
-.PHONY: all system configure demo data train paper-quick paper-tiny bench bench-layers runtest test-cpp pytest \
+.PHONY: all system configure demo readme-table data train paper-quick paper-tiny results results-tiny bench bench-layers runtest test-cpp pytest \
   fuzz sanitize long-run wheel wheel-check sbom lock docs cuda-check mpi-check lint format clean
 
 all: configure
@@ -48,6 +48,10 @@ configure: system
 demo:
 	tools/demo.sh $(BUILD_DIR)/demo
 
+# Writes the scores of the demo into README.md and docs/demo.md.
+readme-table:
+	$(VENV)/bin/python tools/readme_table.py $(BUILD_DIR)/demo
+
 # Prepares the data for models/drml: BP4D if BP4D_ROOT is set, otherwise synthetic data.
 data: all
 	tools/make_data.sh $(DATA) $(BP4D_ROOT)
@@ -63,6 +67,14 @@ paper-quick: all
 
 paper-tiny: all
 	tools/paper.sh $(BUILD_DIR)/paper_tiny tiny
+
+# The larger run of docs/results.md. It takes hours; the same command continues where it was interrupted. results-tiny
+# runs every step of it at a small scale.
+results: all
+	tools/results.sh $(BUILD_DIR)/results full
+
+results-tiny: all
+	tools/results.sh $(BUILD_DIR)/results_tiny tiny
 
 # Compares training and inference with other frameworks, which have an environment of their own. BENCH holds options.
 bench: all

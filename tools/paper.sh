@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Make every table and figure of the paper on synthetic data, at a small scale. Fails if a cell is missing.
 # Usage: tools/paper.sh OUT [quick|tiny]
-# quick trains each net for a few minutes; tiny trains for a few iterations, to check that every step works.
+# quick draws the demo's data set and trains each net with the quick schedule, 400 iterations of 16 faces; tiny
+# trains for a few iterations, to check that every step works.
 # A second call continues where the first one was interrupted.
 set -euo pipefail
 out=$1
@@ -11,14 +12,14 @@ drml=.venv/bin/drml
 case $size in
   quick)
     folds=1,2,3
-    bp4d=(--subjects 15 --tasks 3 --frames 20) disfa=(--subjects 12 --frames 60)
-    training=(--max-iter 100)
+    bp4d=() disfa=(--subjects 12 --frames 60)
+    training=(--schedule quick)
     timing=(--trials 3 --iterations 3 --batch 16)
     ;;
   tiny)
     folds=1
     bp4d=(--subjects 9 --tasks 2 --frames 12) disfa=(--subjects 9 --frames 40)
-    training=(--max-iter 3)
+    training=(--schedule quick --max-iter 3)
     timing=(--trials 2 --iterations 1 --batch 2)
     ;;
   *)
@@ -46,6 +47,7 @@ experiment() { # experiment KIND ARGUMENTS...
 on_bp4d=(--data "$data/bp4d" --data-alexnet "$data/bp4d_256" --out "$out/bp4d" "${training[@]}")
 experiment table2 "${on_bp4d[@]}" --methods apl # which table 3 also applies to DISFA
 experiment table2 "${on_bp4d[@]}"
+experiment curve "${on_bp4d[@]}"
 experiment table3 --data "$data/disfa" --data-alexnet "$data/disfa_256" --bp4d "$out/bp4d" --out "$out/disfa"
 experiment table4 --out "$out/time" "${timing[@]}"
 experiment fig4 "${on_bp4d[@]}"

@@ -19,7 +19,7 @@ from drml.io.errors import UserError
 from drml.report.losses import read_losses
 from drml.training import train as training
 from drml.training.base_rates import (
-    CHANCE,
+    LEARNED,
     REMARK,
     SPREAD,
     Separation,
@@ -95,12 +95,13 @@ def pass_over(scores, labels, batches=100):
 # --- the rule -------------------------------------------------------------------------------------------
 
 
-def test_chance_in_every_au_is_no_learning():
-    assert CHANCE == (0.48, 0.52)
-    assert predicts_base_rates([0.48, 0.5, 0.52], [0.3] * 3)
-    assert not predicts_base_rates([0.5, 0.5, 0.5201], [0.3] * 3)
-    assert not predicts_base_rates([0.4799, 0.5, 0.5], [0.3] * 3)
-    assert predicts_base_rates([0.49, NAN], [0.3, NAN]), "an AU without both classes counts neither way"
+def test_a_mean_auc_near_chance_is_no_learning():
+    assert LEARNED == 0.6
+    assert predicts_base_rates([0.5, 0.55, 0.74], [0.3] * 3)
+    assert not predicts_base_rates([0.5, 0.55, 0.76], [0.3] * 3)
+    assert predicts_base_rates([0.3, 0.3], [0.3] * 2), "worse than chance is no learning either"
+    assert predicts_base_rates([0.59, NAN], [0.3, NAN]), "an AU without both classes counts neither way"
+    assert not predicts_base_rates([0.61, NAN], [0.3, NAN])
 
 
 def test_outputs_that_hardly_differ_are_no_learning_whatever_their_auc():

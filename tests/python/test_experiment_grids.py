@@ -57,7 +57,7 @@ def test_grids_are_trained_as_units(tmp_path: Path, capsys: pytest.CaptureFixtur
     add_region(models / "drml")
     out = tmp_path / "out"
     common = ["--data", str(tmp_path / "data"), "--models", str(models), "--out", str(out)]
-    common += ["--folds", "1", "-q"]
+    common += ["--folds", "1", "--schedule", "quick", "-q"]
     methods = ["--methods", "drml_5x5", "drml", "drml_10x10"]
     assert cli.main(["experiment", "grid", *common, *methods, "--json"]) == 0
     table = json.loads(capsys.readouterr().out)
@@ -70,10 +70,10 @@ def test_grids_are_trained_as_units(tmp_path: Path, capsys: pytest.CaptureFixtur
     names = [line.split()[-1] for line in capsys.readouterr().out.splitlines()]
     assert names == ["fold1/drml_6x6", "fold1/drml_7x7", "fold1/drml_9x9"]
     assert cli.main(["experiment", "collect", str(out), "--json"]) == 0
-    tables = {one["table"]: one for one in json.loads(capsys.readouterr().out)}
-    assert set(tables) == {"table2", "grid"} and list(tables["table2"]["pooled"]) == ["drml"]
+    tables = {one.get("table", one.get("figure")): one for one in json.loads(capsys.readouterr().out)}
+    assert set(tables) == {"table2", "grid", "curve"} and list(tables["table2"]["pooled"]) == ["drml"]
     # The net itself on another fold, for other tables: left out here, where the grids have none.
-    table2 = [*common[: common.index("--folds")], "-q", "--methods", "drml"]
+    table2 = [*common[: common.index("--folds")], "--schedule", "quick", "-q", "--methods", "drml"]
     assert cli.main(["experiment", "table2", *table2]) == 0
     assert cli.main(["experiment", "grid", *common, *methods, "--complete"]) == 0
     methods_of = json.loads((out / "grid.json").read_text())["methods"]

@@ -78,7 +78,7 @@ def test_lambdas_are_trained_as_units(tmp_path: Path, capsys: pytest.CaptureFixt
     add_region(models / "drml")
     out = tmp_path / "out"
     common = ["--data", str(tmp_path / "data"), "--models", str(models), "--out", str(out)]
-    common += ["--folds", "1", "-q"]
+    common += ["--folds", "1", "--schedule", "quick", "-q"]
     assert cli.main(["experiment", "sparsity", *common, "--methods", "drml", STRONGEST, "--json"]) == 0
     table = json.loads(capsys.readouterr().out)
     assert list(table["pooled"]) == ["drml", STRONGEST]
@@ -116,8 +116,8 @@ def test_lambdas_are_trained_as_units(tmp_path: Path, capsys: pytest.CaptureFixt
     assert names == [f"fold1/{name}" for name in SPARSITY[1:-1]]
     (out / "sparsity.md").unlink()
     assert cli.main(["experiment", "collect", str(out), "--json"]) == 0
-    tables = {one["table"]: one for one in json.loads(capsys.readouterr().out)}
-    assert set(tables) == {"table2", "sparsity"} and list(tables["table2"]["pooled"]) == ["drml"]
+    tables = {one.get("table", one.get("figure")): one for one in json.loads(capsys.readouterr().out)}
+    assert set(tables) == {"table2", "sparsity", "curve"} and list(tables["table2"]["pooled"]) == ["drml"]
     assert tables["sparsity"]["patches"] == table["patches"]
     assert (out / "sparsity.md").read_text() == text
 

@@ -49,7 +49,8 @@ class Setup:
     @property
     def arguments(self) -> list[str]:
         paths = ["--data", self.settings.data, "--data-alexnet", str(self.settings.data_alexnet)]
-        return [*paths, "--models", self.settings.models, "--out", str(self.out), "--seed", "3", "-q"]
+        paths += ["--models", self.settings.models, "--out", str(self.out)]
+        return [*paths, "--schedule", "quick", "--seed", "3", "-q"]
 
 
 @pytest.fixture(scope="module")
@@ -385,7 +386,8 @@ def test_the_plan_is_done_line_by_line_and_collected(
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[-1] for line in lines] == ["fold1/convnet", "fold2/drml", "fold2/convnet"]
     assert cli.main(["experiment", "collect", str(setup.out), "--json"]) == 0
-    table, figure = json.loads(capsys.readouterr().out)
+    table, curve, figure = json.loads(capsys.readouterr().out)
+    assert [*curve["curves"]["drml"]] == ["1"] and [*curve["curves"]["alexnet"]] == ["1", "2"]
     assert figure["folds"] == [1]  # DRML and AlexNet are both finished there alone
     assert table["methods"]["drml"]["folds"] == [1]
     assert "do not compare" in " ".join(table["notes"])

@@ -221,8 +221,8 @@ def test_a_method_that_has_not_learned_is_noted(copy, monkeypatch):
     methods = ("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")
     table = detection_table.collect("table2", "Table 2", copy, methods, Settings.of(copy), {})
     table.write(copy)
-    notes = ["AlexNet: predicts the base rates: has not learned yet"]
-    notes.append("LCN, fold 2: predicts the base rates: has not learned yet")
+    notes = ["AlexNet: has not learned yet"]
+    notes.append("LCN, fold 2: has not learned yet")
     text = (copy / "table2.md").read_text()
     assert [line[2:] for line in text.splitlines() if "base rates" in line] == notes
     assert text.index(notes[0]) > text.rindex("| all positive (trivial) |"), "below the table"
@@ -241,9 +241,7 @@ def test_a_method_that_has_not_learned_is_noted(copy, monkeypatch):
     for section in ("averages", "table2"):
         assert all(note in page.sections[section] for note in notes), section
     assert page.sections["averages"].count("base rates") == 2
-    said = (
-        "AlexNet, fold 1: predicts the base rates: has not learned yet (test pass at iteration 400: largest"
-    )
+    said = "AlexNet, fold 1: has not learned yet (test pass at iteration 400: largest"
     assert said in page.sections["training"] and page.sections["training"].count("base rates") == 1
 
 

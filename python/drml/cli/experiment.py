@@ -44,6 +44,12 @@ def add(subparsers: Any) -> None:
     )
     _add_units(
         kinds,
+        "curve",
+        "learning curve: validation AUC of the nets by images seen, of LSVM by training frames",
+        "drml experiment curve --data data/drml --out build/paper --methods lsvm_curve convnet drml",
+    )
+    _add_units(
+        kinds,
         "fig4",
         "saliency maps of DRML, ConvNet and AlexNet, and their share within the region of the AU",
         "drml experiment fig4 --data data/drml --data-alexnet data/alexnet --out build/paper",
@@ -93,7 +99,7 @@ def add(subparsers: Any) -> None:
 
 def _add_units(kinds: Any, name: str, summary: str, example: str) -> Parser:
     parser = _add_folds(kinds, name, summary, _UNITS, example)
-    _add_schedule(parser)
+    _add_schedule(parser, "paper")
     add_option(parser, "--max-iter", " of each net (default: the solver's)")
     parser.add_argument(
         "--seeds",
@@ -101,6 +107,19 @@ def _add_units(kinds: Any, name: str, summary: str, example: str) -> Parser:
         metavar="N",
         help="train each net N times, with the seeds SEED, SEED + 1, ..., and give mean and standard"
         " deviation in the tables (default: 1)",
+    )
+    parser.add_argument(
+        "--train-batch",
+        type=integer(1),
+        metavar="N",
+        help="training images of a batch (default: the net's; the paper's schedule has 128)",
+    )
+    parser.add_argument(
+        "--until-flat",
+        action="store_true",
+        default=None,
+        help="end the training of a net when its AUC on the validation subjects no longer rises"
+        " (docs/experiments.md has the rule)",
     )
     parser.set_defaults(bp4d=None)
     return parser
@@ -126,7 +145,7 @@ def _add_table3(kinds: Any) -> None:
 def _add_folds(kinds: Any, name: str, summary: str, more: str, example: str) -> Parser:
     """Add the options of the experiments that run on folds."""
     parser = _add_common(kinds, name, summary, more, example)
-    parser.set_defaults(trials=None, iterations=None, batch=None)
+    parser.set_defaults(trials=None, iterations=None, batch=None, train_batch=None, until_flat=None)
     add_option(parser, "--data", ": the whole folder, with its folds", required=True)
     parser.add_argument(
         "--data-alexnet",
@@ -155,10 +174,11 @@ def _add_table4(kinds: Any) -> None:
         "units are kept.",
         "drml experiment table4 --out build/paper --trials 3 --iterations 10 --batch 16",
     )
-    _add_schedule(parser)
+    _add_schedule(parser, "quick")
     parser.set_defaults(
         data=None, data_alexnet=None, max_iter=None, folds=None, seed=0, seeds=None, refit=None, bp4d=None
     )
+    parser.set_defaults(train_batch=None, until_flat=None)
     parser.add_argument(
         "--trials", type=integer(1), metavar="N", help="number of trials (default: 3; paper: 20)"
     )
@@ -168,12 +188,12 @@ def _add_table4(kinds: Any) -> None:
     add_option(parser, "--batch", " (default: as in the training of each net)", default=None)
 
 
-def _add_schedule(parser: Parser) -> None:
+def _add_schedule(parser: Parser, default: str) -> None:
     parser.add_argument(
         "--schedule",
         choices=["quick", "paper"],
-        default="quick",
-        help="training schedule of the nets: quick or paper (default: quick)",
+        default=default,
+        help=f"training schedule of the nets: paper, or quick where time is short (default: {default})",
     )
 
 
@@ -223,6 +243,8 @@ def run(args: argparse.Namespace) -> None:
         models=str(args.models.absolute()),
         data_alexnet=absolute(args.data_alexnet),
         max_iter=args.max_iter,
+        train_batch=args.train_batch,
+        until_flat=args.until_flat,
         trials=args.trials,
         iterations=args.iterations,
         batch=args.batch,

@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from drml.experiments import detection_table, figure4, figure5, sparsity, table3, table4
-from drml.experiments.methods import GRIDS, SPARSITY, TABLE2, TABLE3
+from drml.experiments import detection_table, figure4, figure5, learning_curve, sparsity, table3, table4
+from drml.experiments.methods import CURVE, GRIDS, SPARSITY, TABLE2, TABLE3
 from drml.experiments.nets import GRIDS_FOLDER, SPARSITY_FOLDER
 from drml.experiments.settings import Settings
 
@@ -80,6 +80,7 @@ EXPERIMENTS = {
         variants=GRIDS_FOLDER,
     ),
     "sparsity": Experiment(SPARSITY, True, True, sparsity.make, variants=SPARSITY_FOLDER),
+    "curve": Experiment(CURVE, True, True, learning_curve.make),
     "fig5": Experiment(("drml", "alexnet"), True, True, figure5.make),
     "table4": Experiment(("convnet", "alexnet", "drml", "lcn"), False, True, table4.make),
     # Its maps are computed again each time, which takes minutes: too long for a look at what is finished.

@@ -15,8 +15,9 @@ from drml.evaluation import scoring
 from drml.evaluation.kept_thresholds import keep_thresholds
 from drml.evaluation.predictions import Predictions
 from drml.evaluation.score_table import evaluate
-from drml.experiments import protocol
+from drml.experiments import lsvm_curve, protocol, stopping
 from drml.experiments.baseline import run_baseline
+from drml.experiments.images_seen import images_seen
 from drml.experiments.methods import METHODS, NetFiles, seed_name
 from drml.experiments.nets import files_of
 from drml.experiments.predictions import save_predictions
@@ -77,10 +78,16 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int, *, seed: in
         config |= {
             "scale": settings.scale,
             "max_iter": settings.max_iter,
+            **({"rule": stopping.RULE} if settings.until_flat else {}),
             **{path.name: digest(path) for path in (files.solver, files.train_val, files.deploy)},
         }
         place = out / REFIT_FOLDER / data_digest(data)[:12] if settings.refit else None
-        work = partial(_network, data=data, settings=settings, seed=seed, files=files, refit=place)
+        work = partial(
+            _network, method=method, data=data, settings=settings, seed=seed, files=files, refit=place
+        )
+    elif METHODS[method].curve:
+        config |= {"sift_window": SIFT_WINDOW, "shares": list(lsvm_curve.SHARES)}
+        work = partial(_curve, data=data, settings=settings, features=out / "features")
     else:
         config["sift_window"] = SIFT_WINDOW
         work = partial(_baseline, method=method, data=data, settings=settings, features=out / "features")
@@ -138,8 +145,20 @@ def _baseline(
     return save_predictions(workspace, method, test, data, validation=held_out)
 
 
+def _curve(workspace: Workspace, data: Path, settings: Settings, features: Path) -> dict[str, Any]:
+    protocol.check(data.parent, [int(data.name[4:])])
+    kept = cache_features(data, features, ("train", "val"), progress=workspace.progress)
+    return lsvm_curve.fit_on_shares(workspace, data, kept, settings.seed)
+
+
 def _network(
-    workspace: Workspace, data: Path, settings: Settings, seed: int, files: NetFiles, refit: Path | None
+    workspace: Workspace,
+    method: str,
+    data: Path,
+    settings: Settings,
+    seed: int,
+    files: NetFiles,
+    refit: Path | None,
 ) -> dict[str, Any]:
     protocol.check(data.parent, [int(data.name[4:])])
     folder = workspace.folder / TRAIN_FOLDER
@@ -152,7 +171,8 @@ def _network(
         chosen = _search(workspace, search, data, settings, seed, files)
         held_out = _predict(workspace, files.deploy, search / chosen["weights"], data, "val")
         workspace.log(f"trains again on training and validation subjects, {chosen['iterations']} iterations")
-        again = dataclasses.replace(settings, max_iter=chosen["iterations"])
+        # The number of iterations is chosen, and the validation subjects are now in training: no early end.
+        again = dataclasses.replace(settings, max_iter=chosen["iterations"], until_flat=None)
         _train(workspace, folder, refit_fold(data, refit), again, seed, files)
     rename_in_solver(folder, workspace.final.absolute() / TRAIN_FOLDER)
     weights = folder / FINAL_STEM
@@ -161,6 +181,9 @@ def _network(
         keep_thresholds(weights, held_out)
     test = _predict(workspace, files.deploy, weights, data, "test")
     found = save_predictions(workspace, str(files.deploy), test, data, validation=held_out)
+    seen = images_seen(folder, data if refit is None else refit_fold(data, refit))
+    found["training"] = seen.to_dict()
+    found["protocol"] = [*found["protocol"], f"{METHODS[method].title}: {seen.to_text()}."]
     _drop_snapshots(folder)
     if chosen:
         found["refit"] = chosen
@@ -201,6 +224,7 @@ def _train(
         max_iter=settings.max_iter,
         snapshot=AUTO,
         progress=workspace.progress,
+        stop=partial(stopping.validation_is_flat, folder) if settings.until_flat else None,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from drml.io.errors import UserError
 
 __all__ = [
+    "CURVE",
     "DIRECT",
     "GRIDS",
     "METHODS",
@@ -53,6 +54,8 @@ class Method:
         How a model of another data set is used: `DIRECT` takes its own outputs for the AUs that both data
         sets have; for a net, the name of a blob fits a linear classifier per AU on that blob. `model` is then
         the method that was trained. "" for a method that is trained on the data themselves.
+    curve : bool
+        Whether it is fitted on growing shares of the training frames, for the learning curve alone.
     """
 
     name: str
@@ -62,10 +65,13 @@ class Method:
     grid: int = 0
     sparsity: float = 0
     transfer: str = ""
+    curve: bool = False
 
     @property
     def change(self) -> str:
-        """How its prototxts differ from those of `model`, such as ``5x5``; "" if they do not differ."""
+        """How it differs from `model`, such as ``5x5`` for other prototxts; "" if it does not differ."""
+        if self.curve:
+            return "by training frames"
         if self.grid:
             return f"{self.grid}x{self.grid}"
         return f"lambda {self.sparsity:g}" if self.sparsity else ""
@@ -91,6 +97,7 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         *(Method(name, title) for name, title in _LINEAR.items()),
+        Method("lsvm_curve", "LSVM", model="lsvm", curve=True),
         *(Method(net, title, net=True) for net, (title, _) in _NETS.items()),
         *(
             Method(f"drml_{grid}x{grid}", f"DRML {grid}x{grid}", net=True, model="drml", grid=grid)
@@ -147,6 +154,9 @@ def split_seed(name: str) -> tuple[str, int | None]:
     found = _SEED.fullmatch(name)
     return (found["method"], int(found["seed"])) if found else (name, None)
 
+
+CURVE = ("lsvm_curve", "alexnet", "convnet", "lcn", "drml")
+"""The methods of the learning curve."""
 
 TABLE2 = ("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")
 

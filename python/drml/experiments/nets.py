@@ -1,4 +1,4 @@
-"""The prototxts of a method: those of its model, or variants of DRML's with other region layers."""
+"""The prototxts of a method: those of its model, or variants with other region layers or another schedule."""
 
 from __future__ import annotations
 
@@ -7,13 +7,26 @@ from typing import Any
 
 from drml.experiments.methods import METHODS, Method, NetFiles, NotAvailable, net_files
 from drml.experiments.settings import Settings
+from drml.experiments.stopping import EVERY
 from drml.io.errors import UserError
-from drml.nets.prototxt import read_prototxt, write_prototxt
+from drml.nets.prototxt import read_prototxt, set_batch_size, write_prototxt
 
-__all__ = ["GRIDS_FOLDER", "SPARSITY_FOLDER", "files_of", "region_layers", "write_variant"]
+__all__ = [
+    "GRIDS_FOLDER",
+    "SCHEDULE_FOLDER",
+    "SPARSITY_FOLDER",
+    "files_of",
+    "region_layers",
+    "write_schedule",
+    "write_variant",
+]
 
 GRIDS_FOLDER = "grids"
 SPARSITY_FOLDER = "sparsity"
+SCHEDULE_FOLDER = "schedule"
+
+SNAPSHOT = 500
+"""Iterations from one snapshot to the next where a training may end early; one takes 450 MB, LCN's 1.1 GB."""
 
 
 def files_of(out: Path, settings: Settings, method: str) -> NetFiles:
@@ -26,15 +39,62 @@ def files_of(out: Path, settings: Settings, method: str) -> NetFiles:
     """
     known = METHODS[method]
     files = net_files(Path(settings.models), known.model or method, settings.scale)
-    if not known.change:
-        return files
-    folder = GRIDS_FOLDER if known.grid else SPARSITY_FOLDER
-    return write_variant(files, known, out / folder / method)
+    if known.change:
+        folder = GRIDS_FOLDER if known.grid else SPARSITY_FOLDER
+        files = write_variant(files, known, out / folder / method)
+    if settings.train_batch or settings.until_flat:
+        every = EVERY if settings.until_flat else None
+        files = write_schedule(files, out / SCHEDULE_FOLDER / method, settings.train_batch, every)
+    return files
 
 
 def region_layers(net: Any) -> list[Any]:
     """Return the Region layers of a NetParameter, in their order."""
     return [layer for layer in net.layer if layer.type == "Region"]
+
+
+def write_schedule(files: NetFiles, folder: Path, batch: int | None, every: int | None) -> NetFiles:
+    """Write a solver and its net with another batch or other test passes. The deploy net stays the same.
+
+    Parameters
+    ----------
+    files : NetFiles
+    folder : Path
+        Where to write them. Files that are already the same are left alone.
+    batch : int or None
+        Images of a batch in training.
+    every : int or None
+        Test the whole validation set each time after so many iterations, and write a snapshot each time after
+        `SNAPSHOT`.
+
+    Returns
+    -------
+    NetFiles
+    """
+    solver = read_prototxt(files.solver, "SolverParameter")
+    net = read_prototxt(files.train_val)
+    if batch:
+        set_batch_size(net, batch)
+    if every:
+        solver.test_interval = every
+        solver.snapshot = SNAPSHOT
+        solver.test_initialization = False
+        del solver.test_iter[:]
+        solver.test_iter.append(0)
+    target = folder / files.train_val.name
+    _write_if_changed(net, target)
+    _write_if_changed(read_prototxt(files.deploy), folder / files.deploy.name)
+    _write_if_changed(solver, folder / files.solver.name, "SolverParameter")
+    return NetFiles(folder / files.solver.name, target, folder / files.deploy.name)
+
+
+def _write_if_changed(message: Any, target: Path, kind: str = "NetParameter") -> None:
+    try:
+        same = read_prototxt(target, kind) == message
+    except UserError:  # missing, or half-written by a process that was killed
+        same = False
+    if not same:
+        write_prototxt(message, target)
 
 
 def write_variant(files: NetFiles, method: Method, folder: Path) -> NetFiles:
@@ -69,10 +129,5 @@ def write_variant(files: NetFiles, method: Method, folder: Path) -> NetFiles:
         net.name = f"{net.name} {method.change}"
         target = folder / path.name
         written.append(target)
-        try:
-            same = read_prototxt(target) == net
-        except UserError:  # missing, or half-written by a process that was killed
-            same = False
-        if not same:
-            write_prototxt(net, target)
+        _write_if_changed(net, target)
     return NetFiles(files.solver, *written)

@@ -120,7 +120,14 @@ def run(
         not experiment.by_fold and (out / SETTINGS_FILE).exists()
     ):  # settings of trainings have no effect on times
         there = Settings.of(out)
-        settings = dataclasses.replace(settings, seed=there.seed, max_iter=there.max_iter, refit=there.refit)
+        settings = dataclasses.replace(
+            settings,
+            seed=there.seed,
+            max_iter=there.max_iter,
+            refit=there.refit,
+            train_batch=there.train_batch,
+            until_flat=there.until_flat,
+        )
     if experiment.by_fold:
         if settings.data is None:
             raise UserError(f"{name}: needs prepared data; give their folder with --data")

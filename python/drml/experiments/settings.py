@@ -23,7 +23,14 @@ SCALES = ("quick", "paper")
 SPLITS = ("train", "val", "test")
 
 # What may not change from one call to the next, with its name in messages.
-_FIXED = {"scale": "schedule", "seed": "seed", "max_iter": "max iter", "refit": "refit"}
+_FIXED = {
+    "scale": "schedule",
+    "seed": "seed",
+    "max_iter": "max iter",
+    "train_batch": "train batch",
+    "until_flat": "until flat",
+    "refit": "refit",
+}
 
 
 _NONE = Row("", "", "", "", "", ())
@@ -46,6 +53,10 @@ class Settings:
     seed : int
     max_iter : int or None
         Number of iterations instead of the solver's.
+    train_batch : int or None
+        Training images of a batch instead of the net's.
+    until_flat : bool or None
+        Whether a net's training ends as soon as its validation AUC is flat (`drml.experiments.stopping`).
     trials, iterations, batch : int or None
         For timing: numbers instead of the schedule's and the nets' own.
     bp4d : str or None
@@ -63,6 +74,8 @@ class Settings:
     models: str
     data_alexnet: str | None = None
     max_iter: int | None = None
+    train_batch: int | None = None
+    until_flat: bool | None = None
     trials: int | None = None
     iterations: int | None = None
     batch: int | None = None
@@ -80,9 +93,12 @@ class Settings:
     @property
     def schedule(self) -> str:
         """The schedule of the nets for titles and captions: ``quick schedule cut to 100 iterations``."""
-        return f"{self.scale} schedule" + (
-            f" cut to {counted(self.max_iter, 'iteration')}" if self.max_iter else ""
-        )
+        text = f"{self.scale} schedule"
+        if self.train_batch:
+            text += f" with batches of {self.train_batch}"
+        if self.max_iter:
+            text += f" cut to {counted(self.max_iter, 'iteration')}"
+        return text + (" or until validation AUC is flat" if self.until_flat else "")
 
     def after(self, out: Path) -> Settings:
         """Return these settings, completed with those of an experiment's folder for all that is not given.

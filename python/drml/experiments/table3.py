@@ -68,7 +68,13 @@ def with_trainings(out: Path, settings: Settings) -> Settings:
     trained = Settings.of(there)
     if trained.bp4d is not None:
         raise UserError(f"{there}: holds units on DISFA; give the folder of table2 with --bp4d")
-    return dataclasses.replace(settings, scale=trained.scale, max_iter=trained.max_iter)
+    return dataclasses.replace(
+        settings,
+        scale=trained.scale,
+        max_iter=trained.max_iter,
+        train_batch=trained.train_batch,
+        until_flat=trained.until_flat,
+    )
 
 
 def chosen_methods(methods: Sequence[str]) -> tuple[str, ...]:

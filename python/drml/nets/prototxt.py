@@ -148,6 +148,27 @@ def batch_size(net: Any, phase: str = "TRAIN") -> int | None:
     return None
 
 
+def set_batch_size(net: Any, batch: int, phase: str = "TRAIN") -> None:
+    """Give the data layers of a NetParameter in `phase` another batch size.
+
+    Raises
+    ------
+    UserError
+        The net has no data layer with a batch size in that phase.
+    """
+    wanted = messages().Phase.Value(phase)
+    changed = False
+    for layer in net.layer:
+        for name in DATA_PARAMS:
+            if layer.HasField(name) and not any(
+                rule.HasField("phase") and rule.phase != wanted for rule in layer.include
+            ):
+                getattr(layer, name).batch_size = batch
+                changed = True
+    if not changed:
+        raise UserError(f"net {net.name}: no data layer with a batch size in phase {phase}")
+
+
 @dataclass(frozen=True)
 class Transform:
     """What the data layer of a net does to an image.

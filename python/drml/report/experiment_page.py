@@ -19,7 +19,7 @@ from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.report.curves import curves_section
 from drml.report.faces import faces_section
-from drml.report.figures import losses_figure, patches_figure, saliency_section
+from drml.report.figures import learning_curve_section, losses_figure, patches_figure, saliency_section
 from drml.report.finished import FinishedExperiment, MethodRuns, experiments_in
 from drml.report.formatting import decimals
 from drml.report.inputs import as_written
@@ -133,6 +133,8 @@ class _Chapter:
             yield Section(anchor, title, section.body + patches_figure(one, table))
         if (table := one.written("table4")) is not None:
             yield timing_section(table, *self.named("table4", table["title"]))
+        if (figure := one.written("curve")) is not None:
+            yield learning_curve_section(one, figure, *self.named("learning", "Learning curve"))
         if methods:
             yield from self.of_methods(methods)
         yield setup_section(one, *self.named("setup", "How it was made"))

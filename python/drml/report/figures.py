@@ -12,7 +12,7 @@ from drml.report.formatting import au_name, decimals
 from drml.report.pictures import read_picture
 from drml.report.rendering import Section, render, render_table
 
-__all__ = ["losses_figure", "patches_figure", "saliency_section"]
+__all__ = ["learning_curve_section", "losses_figure", "patches_figure", "saliency_section"]
 
 
 def _titles(names: list[str]) -> str:
@@ -42,6 +42,25 @@ def saliency_section(
         "figure4.html",
         image=read_picture(experiment.folder / "fig4.png", alt),
         focus=render_table(caption, ["AU", *(METHODS[net].title for net in nets), "even saliency"], rows),
+    )
+    return Section(anchor, title, body)
+
+
+def learning_curve_section(
+    experiment: FinishedExperiment, figure: dict[str, Any], anchor: str, title: str
+) -> Section:
+    """Return the learning curve: the picture, and the images after which each method reached an AUC."""
+    nets = [name for name in figure["curves"] if METHODS[name].net]
+    alt = (
+        "Learning curve. Left: mean validation AUC by the images that a net has seen in training, for"
+        f" {_titles(nets)}. Right: that of the LSVM by the number of training frames. The table has the"
+        " figures."
+    )
+    body = render(
+        "learning_curve.html",
+        image=read_picture(experiment.folder / "curve.png", alt),
+        table=render_table("Mean validation AUC", figure["columns"], figure["rows"]),
+        notes=figure["notes"],
     )
     return Section(anchor, title, body)
 

@@ -131,6 +131,8 @@ class FinishedExperiment:
 def _methods(folder: Path) -> dict[str, MethodRuns]:
     found = {}
     for method in METHODS.values():
+        if method.curve:  # it has no predictions; the learning curve has its figures
+            continue
         folders, results = {}, {}
         for path in sorted(folder.glob(f"fold[1-9]/{method.name}")):
             result = units.read_result(folder, f"{path.parent.name}/{method.name}")

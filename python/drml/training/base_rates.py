@@ -1,4 +1,4 @@
-"""Decides whether a net has learned anything, or predicts the base rates: nearly the same for every face.
+"""Decides whether a net has learned anything, or predicts little more than the base rates for every face.
 
 Deep nets can stay in that state for thousands of iterations, with a steady loss and an F1 that says little.
 `predicts_base_rates` is the one rule for trainings, scores and reports. Scoring computes its figures exactly
@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from drml.data.labels import UNKNOWN
+from drml.io.figures import mean_of_defined
 from drml.training.caffe_log import Counts
 
 __all__ = [
-    "CHANCE",
+    "LEARNED",
     "REMARK",
     "SPREAD",
     "Separation",
@@ -30,11 +31,11 @@ __all__ = [
     "spreads",
 ]
 
-REMARK = "predicts the base rates: has not learned yet"
+REMARK = "has not learned yet"
 """The remark about a net, or a method, for which `predicts_base_rates` is true."""
 
-CHANCE = (0.48, 0.52)
-"""If the ROC-AUCs of all AUs lie within these bounds, the net ranks faces by chance."""
+LEARNED = 0.6
+"""If the mean of the AUs' ROC-AUCs is below this, the net ranks faces hardly better than chance (0.5)."""
 
 SPREAD = 0.01
 """If the standard deviation of the probabilities over the faces is below this, they hardly differ."""
@@ -73,9 +74,9 @@ class Separation(NamedTuple):
 
 
 def predicts_base_rates(aucs: Iterable[float], spreads: Iterable[float]) -> bool:
-    """Decide whether a net predicts the base rates, and has not learned yet.
+    """Decide whether a net predicts little more than the base rates, and has not learned yet.
 
-    It does if the ROC-AUC of every AU lies within `CHANCE`, or if no output's standard deviation over the
+    It does if the mean of the AUs' ROC-AUCs is below `LEARNED`, or if no output's standard deviation over the
     faces reaches `SPREAD`. Outputs that hardly differ can still rank faces, by chance or by differences that
     mean nothing yet, so their AUC does not matter.
 
@@ -91,13 +92,12 @@ def predicts_base_rates(aucs: Iterable[float], spreads: Iterable[float]) -> bool
 
     Examples
     --------
-    >>> predicts_base_rates([0.49, 0.52], [0.2, 0.3]), predicts_base_rates([0.49, 0.53], [0.2, 0.3])
+    >>> predicts_base_rates([0.49, 0.7], [0.2, 0.3]), predicts_base_rates([0.5, 0.7], [0.2, 0.3])
     (True, False)
     >>> predicts_base_rates([0.7, 0.3], [0.009, 0.001]), predicts_base_rates([0.7, 0.3], [0.009, 0.01])
     (True, False)
     """
-    defined = [auc for auc in aucs if not math.isnan(auc)]
-    by_chance = bool(defined) and all(CHANCE[0] <= auc <= CHANCE[1] for auc in defined)
+    by_chance = mean_of_defined(aucs) < LEARNED  # false if none is defined, and the mean is NaN
     return by_chance or largest(spreads) < SPREAD
 
 

@@ -60,7 +60,14 @@ def find_caffe(caffe: str | Path | None = None) -> Path:
 
 
 def run_caffe(
-    command: Sequence[str], out: Path, *, resumed: bool, bar: Any, names: Sequence[str], images: int | None
+    command: Sequence[str],
+    out: Path,
+    *,
+    resumed: bool,
+    bar: Any,
+    names: Sequence[str],
+    images: int | None,
+    stop: Callable[[], bool] | None = None,
 ) -> Progress:
     """Run ``caffe train`` to its end, and write the tables of its folder as its log grows.
 
@@ -81,6 +88,9 @@ def run_caffe(
         Of the AUs, for ``f1.csv``.
     images : int or None
         Images of one iteration, for the speed that the bar shows.
+    stop : callable, optional
+        Called after each test pass. If it returns true, caffe ends as after SIGINT: it finishes the iteration
+        and writes a snapshot; nothing is raised.
 
     Returns
     -------
@@ -106,7 +116,7 @@ def run_caffe(
         (out / LOSS_FILE).open(mode, newline="", encoding="utf-8") as table,
     ):
         record = _recorder(run, log, table, seconds_so_far(out / LOSS_FILE) if table.tell() else None)
-        begin = log.tell()
+        begin, judged = log.tell(), 0
         child = _start(command, log)
         try:
             with _forwarding(child) as interrupted:
@@ -115,6 +125,11 @@ def run_caffe(
                     # Caffe's other threads may log many more lines before the process ends.
                     fatal = fatal or fatal_line(line)
                     record(line)
+                    if stop is not None and run.f1.iteration != judged:
+                        judged = run.f1.iteration
+                        if stop() and child.poll() is None:
+                            child.send_signal(signal.SIGINT)
+                            stop = None
                 code = child.wait()
         finally:
             # Whatever ended the loop (a full disk, for example), caffe must not continue on its own.

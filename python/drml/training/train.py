@@ -21,7 +21,9 @@ the snapshot's iteration are removed from the tables and written again as traini
 
 from __future__ import annotations
 
+import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,7 @@ class Training:
     weights : Path
         The last weights: ``final.caffemodel`` or ``final.caffemodel.h5`` in the folder.
     iterations : int
+        How many there were, which is the solver's number unless the training was stopped before.
     loss : float or None
         Training loss, smoothed as Caffe does it; None if the log has none.
     test : dict of str to float
@@ -103,6 +106,7 @@ def train(
     new_output: bool = False,
     overwrite: bool = False,
     progress: bool = True,
+    stop: Callable[[], bool] | None = None,
 ) -> Training:
     """Train a net with ``caffe train``, and wait for it.
 
@@ -144,6 +148,9 @@ def train(
         Remove an earlier training from `out` first.
     progress : bool
         Show a progress bar.
+    stop : callable, optional
+        Called after each test pass, when its rows are in ``f1.csv``. If it returns true, the training ends
+        before `max_iter`, with a snapshot, and counts as finished.
 
     Returns
     -------
@@ -204,6 +211,7 @@ def train(
                     bar=bar,
                     names=names,
                     images=_images_per_iteration(message, gpu),
+                    stop=stop,
                 )
             except OSError as error:
                 if error.filename is None:
@@ -219,7 +227,7 @@ def train(
             raise UserError(
                 f"{out / LOG_FILE}: caffe wrote no weights; is snapshot_after_train off in {solver}?"
             )
-        return _result(out, Path(last), message.max_iter, run, seconds)
+        return _result(out, Path(last), _iteration_of(last, message.max_iter), run, seconds)
 
 
 @dataclass(frozen=True)
@@ -290,6 +298,12 @@ def _choose_start(
             f"{weights}: belongs to the training that would be overwritten; move it elsewhere first"
         )
     return _Start(weights, None, clear)
+
+
+def _iteration_of(snapshot: str, max_iter: int) -> int:
+    """Return the iteration that the name of a snapshot's weights tells; `max_iter` if it tells none."""
+    found = re.search(r"_iter_(\d+)\.caffemodel", snapshot)
+    return int(found[1]) if found else max_iter
 
 
 def _names(solver: Any) -> list[str]:

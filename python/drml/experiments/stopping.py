@@ -1,0 +1,70 @@
+"""When a training may end before its last iteration: its AUC on the validation set no longer rises.
+
+The rule looks at the mean ROC-AUC of the AUs in each test pass over the validation set, as the pass's sums
+estimate it (`drml.training.base_rates`). The AUC is flat if none of the last `PATIENCE` passes exceeds the
+best one before them by `GAIN` or more. A net that has not learned yet (a mean AUC below
+`drml.training.base_rates.LEARNED` in all passes) is never flat: nets can stay at the base rates for thousands
+of iterations and learn after all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from drml.io.figures import mean_of_defined
+from drml.training.base_rates import LEARNED
+from drml.training.f1_table import read_separations
+
+__all__ = ["EVERY", "GAIN", "PATIENCE", "RULE", "is_flat", "validation_aucs", "validation_is_flat"]
+
+EVERY = 100
+"""Iterations from one test pass to the next."""
+
+PATIENCE = 5
+GAIN = 0.005
+
+RULE = (
+    f"A training ends when none of the last {PATIENCE} test passes, one every {EVERY} iterations, has a mean"
+    f" validation AUC that exceeds the best one before them by {GAIN} or more, once it has reached {LEARNED}."
+)
+
+
+def is_flat(aucs: Sequence[float]) -> bool:
+    """Decide whether the AUC no longer rises.
+
+    Parameters
+    ----------
+    aucs : sequence of float
+        Mean ROC-AUC of each test pass, in their order.
+
+    Examples
+    --------
+    >>> is_flat([0.5, 0.7, 0.8, 0.801, 0.8, 0.802, 0.799, 0.8])
+    True
+    >>> is_flat([0.5, 0.7, 0.8, 0.801, 0.8, 0.806, 0.799, 0.8]), is_flat([0.5] * 20)
+    (False, False)
+    """
+    before, last = aucs[:-PATIENCE], aucs[-PATIENCE:]
+    if not before or max(aucs) < LEARNED:
+        return False
+    return max(last) < max(before) + GAIN
+
+
+def validation_aucs(training: Path) -> dict[int, float]:
+    """Return the mean ROC-AUC of each test pass of a training's folder, by iteration.
+
+    Passes whose AUC cannot be estimated are left out, and the one before the first iteration.
+
+    Raises
+    ------
+    UserError
+        The table of the test passes is damaged.
+    """
+    means = {at: mean_of_defined(one.aucs) for at, one in read_separations(training).items() if at > 0}
+    return {at: mean for at, mean in sorted(means.items()) if mean == mean}  # not NaN
+
+
+def validation_is_flat(training: Path) -> bool:
+    """Decide by `is_flat` whether a training may end, from the test passes in its folder."""
+    return is_flat(list(validation_aucs(training).values()))
