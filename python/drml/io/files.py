@@ -226,7 +226,11 @@ def _remove_leftovers(target: Path) -> None:
 def _place_folder(part: Path, target: Path, overwrite: bool) -> None:
     """Rename `part` to `target`, which may be an empty folder, or one to replace."""
     if not (overwrite and target.is_dir()):
-        part.rename(target)
+        try:
+            part.rename(target)
+        except OSError:
+            check_target(target, folder=True)  # another process may have made it since
+            raise
         return
     # The old folder is moved aside, not removed: if a step fails, it is moved back.
     old = target.with_name(f"{target.name[:40]}.old-{secrets.token_hex(6)}")
