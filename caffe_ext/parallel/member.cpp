@@ -255,6 +255,9 @@ void Member::Follow() {
     Agree(Signals());
     if (!(agreed_ & kNow)) {
       solver_->Step(1);
+      if (agreed_ & kSnapshot) {
+        solver_->CollectRanks();  // as rank 0, whose Step was told of it
+      }
     }
     if (agreed_ & kStop) {
       return;

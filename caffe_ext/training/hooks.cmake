@@ -91,7 +91,8 @@ caffe_substitute(src/caffe/solver.cpp
     losses_.clear();
     smoothed_loss_ = 0;
   }
-  losses_restored_ = false;")
+  losses_restored_ = false;
+  before_test_.clear();  // of a test that was stopped, and begins anew")
 caffe_substitute(src/caffe/solver.cpp
   "    loss /= param_.iter_size();"
   "    loss /= param_.iter_size();

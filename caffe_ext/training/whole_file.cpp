@@ -95,9 +95,14 @@ void WriteWhole(const std::string& name, const std::function<void(int)>& write) 
     unlink(partial.c_str());
     throw;
   }
-  // The name itself, which belongs to the folder. Some file systems cannot, and lose nothing by it.
-  OpenFile folder(FolderOf(path), O_RDONLY | O_DIRECTORY);
-  fsync(folder.get());
+  // The name itself, which belongs to the folder. The file is there by now: where this fails (a
+  // folder that may not be read, a file system that cannot), a power cut may lose it, and nothing
+  // else.
+  const int folder = open(FolderOf(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (folder >= 0) {
+    fsync(folder);
+    close(folder);
+  }
 }
 
 void WriteBytes(const char* data, size_t size, int file) {
