@@ -193,6 +193,7 @@ set(CAFFE_TRAINING_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/training/snapshot_files.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/solver.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/test_pass.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/training/watch.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/whole_file.cpp")
 caffe_add_objects(caffe_training ${CAFFE_TRAINING_SOURCES})
 caffe_add_objects(caffe_limits ${CAFFE_LIMITS_SOURCES})

@@ -1,6 +1,7 @@
 # The engine's kernels, compiled once per instruction set and chosen at run time: engines/isa.hpp tells how to add one.
 set(CAFFE_KERNELS
   "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/fft.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/max_pooling.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/region_passes.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/winograd.cpp")
 

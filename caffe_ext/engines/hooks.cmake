@@ -82,11 +82,13 @@ caffe_substitute(src/caffe/solvers/sgd_solver.cpp
   "#include <typeinfo>
 
 #include \"caffe/sgd_solvers.hpp\"
-#include \"engines/sgd.hpp\"")
+#include \"engines/sgd.hpp\"
+#include \"training/watch.hpp\"")
 caffe_substitute(src/caffe/solvers/sgd_solver.cpp
   "  ClipGradients();
   for (int param_id = 0;"
   "  ClipGradients();
+  bool finite = true;
   const bool one_pass = Caffe::mode() == Caffe::CPU && typeid(*this) == typeid(SGDSolver<Dtype>) &&
       caffe_ext::SgdUpdateServes(this->param_.regularization_type());
   for (int param_id = 0;")
@@ -104,13 +106,20 @@ caffe_substitute(src/caffe/solvers/sgd_solver.cpp
       step.scale = Dtype(1) / this->param_.iter_size();
       step.decay = Dtype(this->param_.weight_decay()) * this->net_->params_weight_decay()[param_id];
       step.l1 = this->param_.regularization_type() == \"L1\";
-      caffe_ext::SgdUpdate<Dtype>(blob->count(), step, blob->mutable_cpu_data(),
+      step.watched = this->param_.stop_at_nonfinite_loss() && (step.rate != 0 || Caffe::solver_count() == 1);
+      finite &= caffe_ext::SgdUpdate<Dtype>(blob->count(), step, blob->mutable_cpu_data(),
           blob->mutable_cpu_diff(), history_[param_id]->mutable_cpu_data());
       continue;
     }
     Normalize(param_id);
     Regularize(param_id);
     ComputeUpdateValue(param_id, rate);
+  }
+  if (!one_pass) {
+    finite = !this->param_.stop_at_nonfinite_loss() || caffe_ext::UpdatesAreFinite(*this->net_);
+  }
+  if (!finite) {
+    caffe_ext::StopAtNonfiniteUpdate(this);
   }
   if (!one_pass) {
     this->net_->Update();

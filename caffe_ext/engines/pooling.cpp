@@ -14,6 +14,16 @@ int Overhang(int in, int out, int kernel, int stride, int pad) {
   return (out - 1) * stride + kernel - in - pad;
 }
 
+bool AllFinite(size_t size, const float* values) {
+  const long long count = size;
+  float sum = 0;  // of zeros and of NaNs
+#pragma omp parallel for simd schedule(static) reduction(+ : sum)
+  for (long long i = 0; i < count; ++i) {
+    sum += values[i] * 0;
+  }
+  return sum == 0;
+}
+
 }  // namespace
 
 void EnginePooling::Reshape(const Blobs& bottom, const Blobs& top) {
@@ -66,7 +76,13 @@ void EnginePooling::MakePrimitives(const Blobs& bottom, const Blobs& top) {
   backward_desc_ = onednn::PoolingBackward(shape, source, target, forward_desc_);
   forward_ = dnnl::pooling_forward(forward_desc_);
   backward_ = dnnl::pooling_backward(backward_desc_);
-  workspace_ = memory(forward_desc_.workspace_desc(), onednn::Engine());
+  windows_ = {height_,   width_,    pooled_height_, pooled_width_, kernel_h_,
+              kernel_w_, stride_h_, stride_w_,      pad_h_,        pad_w_};
+  // A block in one register: wider ones are taken to pieces, which oneDNN and a look at all values
+  // beat.
+  own_ = shape.algorithm == dnnl::algorithm::pooling_max && windows_.Served() &&
+         ActiveIsa() != Isa::kGeneric && Lanes(ActiveIsa()) == block_;
+  workspace_ = own_ ? memory() : memory(forward_desc_.workspace_desc(), onednn::Engine());
 }
 
 void EnginePooling::Forward_cpu(const Blobs& bottom, const Blobs& top) {
@@ -83,6 +99,17 @@ void EnginePooling::Forward_cpu(const Blobs& bottom, const Blobs& top) {
   if (!in) {
     in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
   }
+  if (own_) {
+    OwnForward(*in, bottom, top);
+    return;
+  }
+  // oneDNN's maximum passes over NaN, and takes an infinity below zero for the least number.
+  plain_pass_ = layer_param_.pooling_param().pool() == PoolingParameter::MAX &&
+                !AllFinite(in->size(), in->data());
+  if (plain_pass_) {
+    Plain::Forward_cpu(bottom, top);
+    return;
+  }
   const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
   forward_.execute(onednn::Stream(), {{DNNL_ARG_SRC, onednn::Memory(in)},
                                       {DNNL_ARG_DST, onednn::Memory(out)},
@@ -93,20 +120,48 @@ void EnginePooling::Forward_cpu(const Blobs& bottom, const Blobs& top) {
   PublishBlocked(out, top[0], kData, &top_scratch_);
 }
 
+void EnginePooling::OwnForward(const BlockedTensor& in, const Blobs& bottom, const Blobs& top) {
+  const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
+  where_.resize(out->size());
+  const int planes = bottom[0]->shape(0) * in.blocks();
+  const size_t in_size = in.size() / planes, out_size = out->size() / planes;
+  const MaxPooling& passes = max_pooling(ActiveIsa());
+#pragma omp parallel for schedule(static)
+  for (int plane = 0; plane < planes; ++plane) {
+    passes.pool(block_, windows_, in.data() + plane * in_size, out->data() + plane * out_size,
+                where_.data() + plane * out_size);
+  }
+  if (in.rectify_later()) {
+    out->RectifyLater();
+  }
+  PublishBlocked(out, top[0], kData, &top_scratch_);
+}
+
 void EnginePooling::Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
                                  const Blobs& bottom) {
   if (!propagate_down[0]) {
     return;
   }
-  if (!usable_) {
+  if (!usable_ || plain_pass_) {
     Plain::Backward_cpu(top, propagate_down, bottom);
     return;
   }
   const BlockedPtr top_diff = ReadBlocked(*top[0], kDiff, block_, &top_diff_scratch_);
   const BlockedPtr diff = OutputBlocked(*bottom[0], kDiff, block_, &bottom_diff_scratch_);
-  backward_.execute(onednn::Stream(), {{DNNL_ARG_DIFF_DST, onednn::Memory(top_diff)},
-                                       {DNNL_ARG_DIFF_SRC, onednn::Memory(diff)},
-                                       {DNNL_ARG_WORKSPACE, workspace_}});
+  if (own_) {
+    const int planes = bottom[0]->shape(0) * diff->blocks();
+    const size_t in_size = diff->size() / planes, out_size = top_diff->size() / planes;
+    const MaxPooling& passes = max_pooling(ActiveIsa());
+#pragma omp parallel for schedule(static)
+    for (int plane = 0; plane < planes; ++plane) {
+      passes.spread(block_, windows_, where_.data() + plane * out_size,
+                    top_diff->data() + plane * out_size, diff->data() + plane * in_size);
+    }
+  } else {
+    backward_.execute(onednn::Stream(), {{DNNL_ARG_DIFF_DST, onednn::Memory(top_diff)},
+                                         {DNNL_ARG_DIFF_SRC, onednn::Memory(diff)},
+                                         {DNNL_ARG_WORKSPACE, workspace_}});
+  }
   PublishBlocked(diff, bottom[0], kDiff, &bottom_diff_scratch_);
 }
 

@@ -5,16 +5,18 @@
 #include <vector>
 
 #include "caffe/layers/pooling_layer.hpp"
+#include "engines/max_pooling.hpp"
 #include "engines/onednn.hpp"
 
 namespace caffe_ext {
 
 /**
- * @brief The stock Pooling, run by oneDNN on blocked memory.
+ * @brief The stock Pooling on blocked memory, run by oneDNN or by passes of our own.
  *
  * Max pooling, and average pooling whose windows all lie inside the padded image (Caffe divides an
  * overhanging one by the part inside). STOCHASTIC, a second top (the mask), and a bottom that is
- * plain anyway and of fewer than half a block of channels run as stock.
+ * plain anyway and of fewer than half a block of channels run as stock. So does a maximum over
+ * values that are not all finite.
  */
 class EnginePooling : public caffe::PoolingLayer<float> {
  public:
@@ -32,9 +34,17 @@ class EnginePooling : public caffe::PoolingLayer<float> {
  private:
   bool Supported(const Blobs& bottom, const Blobs& top) const;
   void MakePrimitives(const Blobs& bottom, const Blobs& top);
+  void OwnForward(const BlockedTensor& in, const Blobs& bottom, const Blobs& top);
 
   std::vector<int> shape_;
   bool usable_;
+  /// Whether the passes are our own (max_pooling.hpp), in which NaN is not lost; their windows, and
+  /// where each maximum came from.
+  bool own_ = false;
+  PoolingWindows windows_;
+  std::vector<uint8_t> where_;
+  /// Whether the last forward pass was stock's, as values were not finite.
+  bool plain_pass_ = false;
   int block_;
   dnnl::pooling_forward::primitive_desc forward_desc_;
   dnnl::pooling_backward::primitive_desc backward_desc_;

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include <algorithm>
+
 #include "caffe/common.hpp"
 #include "engines/switch.hpp"
 
@@ -14,10 +16,14 @@ bool SgdUpdateServes(const std::string& regularization_type) {
 
 namespace {
 
+// Weights that are looked at before they are changed: with gradients and history, what stays in the
+// first level of the cache.
+const int kGroup = 1024;
+
 // `step` gives what one weight with its gradient adds to the history.
 template <typename Dtype, typename Step>
-void Pass(int n, Dtype momentum, Step step, Dtype* weight, Dtype* diff, Dtype* history) {
-#pragma omp parallel for simd schedule(static)
+void Change(int n, Dtype momentum, Step step, Dtype* weight, Dtype* diff, Dtype* history) {
+#pragma omp simd
   for (int i = 0; i < n; ++i) {
     const Dtype w = weight[i];
     const Dtype h = step(diff[i], w) + momentum * history[i];
@@ -27,24 +33,58 @@ void Pass(int n, Dtype momentum, Step step, Dtype* weight, Dtype* diff, Dtype* h
   }
 }
 
+// Whether that leaves finite weights: NaN and infinity times 0 are NaN, and all else is 0.
+template <typename Dtype, typename Step>
+bool StaysFinite(int n, Dtype momentum, Step step, const Dtype* weight, const Dtype* diff,
+                 const Dtype* history) {
+  Dtype sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (int i = 0; i < n; ++i) {
+    const Dtype w = weight[i];
+    sum += (w - (step(diff[i], w) + momentum * history[i])) * 0;
+  }
+  return sum == 0;
+}
+
+template <typename Dtype, typename Step>
+bool Pass(int n, Dtype momentum, bool watched, Step step, Dtype* weight, Dtype* diff,
+          Dtype* history) {
+  int faults = 0;
+  const int groups = n / kGroup + (n % kGroup != 0);
+#pragma omp parallel for schedule(static) reduction(+ : faults)
+  for (int group = 0; group < groups; ++group) {
+    const int at = group * kGroup, size = std::min(kGroup, n - at);
+    Dtype *w = weight + at, *d = diff + at, *h = history + at;
+    if (watched && !StaysFinite(size, momentum, step, w, d, h)) {
+      ++faults;
+    } else {
+      Change(size, momentum, step, w, d, h);
+    }
+  }
+  return faults == 0;
+}
+
 }  // namespace
 
 template <typename Dtype>
-void SgdUpdate(int n, const SgdStep<Dtype>& step, Dtype* weight, Dtype* diff, Dtype* history) {
+bool SgdUpdate(int n, const SgdStep<Dtype>& step, Dtype* weight, Dtype* diff, Dtype* history) {
   const SgdStep<Dtype> s = step;
-  const auto run = [=](auto change) { Pass(n, s.momentum, change, weight, diff, history); };
+  const auto run = [=](auto change) {
+    return Pass(n, s.momentum, s.watched, change, weight, diff, history);
+  };
   // A factor of 0 leaves its term out, as in upstream, even where the term is NaN or infinite.
   if (s.rate == 0) {
-    run([](Dtype, Dtype) { return Dtype(0); });
-  } else if (s.decay == 0) {
-    run([s](Dtype g, Dtype) { return s.rate * (s.scale * g); });
-  } else if (s.l1) {
-    run([s](Dtype g, Dtype w) {
+    return run([](Dtype, Dtype) { return Dtype(0); });
+  }
+  if (s.decay == 0) {
+    return run([s](Dtype g, Dtype) { return s.rate * (s.scale * g); });
+  }
+  if (s.l1) {
+    return run([s](Dtype g, Dtype w) {
       return s.rate * (s.scale * g + s.decay * (Dtype(w > 0) - Dtype(w < 0)));
     });
-  } else {
-    run([s](Dtype g, Dtype w) { return s.rate * (s.scale * g + s.decay * w); });
   }
+  return run([s](Dtype g, Dtype w) { return s.rate * (s.scale * g + s.decay * w); });
 }
 
 // One call on one thread: the C library then stores past the caches, which fills the memory's
@@ -55,7 +95,7 @@ void Clear(void* memory, size_t bytes) {
   }
 }
 
-template void SgdUpdate<float>(int, const SgdStep<float>&, float*, float*, float*);
-template void SgdUpdate<double>(int, const SgdStep<double>&, double*, double*, double*);
+template bool SgdUpdate<float>(int, const SgdStep<float>&, float*, float*, float*);
+template bool SgdUpdate<double>(int, const SgdStep<double>&, double*, double*, double*);
 
 }  // namespace caffe_ext

@@ -1,8 +1,11 @@
 # Where Caffe trusts a file or a prototxt: what is read has limits (docs/limits.md), and what does not fit is refused.
 
 set(CAFFE_LIMITS_SOURCES
+  "${CMAKE_CURRENT_LIST_DIR}/check_bottoms.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/check_net.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/ending.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/host_memory.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/image_end.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/images.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/lmdb_pages.cpp")
 
@@ -30,6 +33,10 @@ caffe_substitute(python/caffe/_caffe.cpp
   "BOOST_PYTHON_MODULE(_caffe) {"
   "BOOST_PYTHON_MODULE(_caffe) {
   caffe_ext::EndOnFatalMessages();")
+
+foreach(_tool upgrade_net_proto_binary upgrade_net_proto_text upgrade_solver_proto_text)
+  caffe_substitute(tools/${_tool}.cpp "    return 2;" "    return 1;")
+endforeach()
 
 # --- Memory. A blob that cannot fit, and all of them together.
 caffe_include(src/caffe/blob.cpp caffe/util/math_functions.hpp limits/host_memory.hpp)
@@ -70,24 +77,31 @@ caffe_substitute(src/caffe/syncedmem.cpp
 #define CaffeMallocHost caffe_ext::MallocHost
 #define CaffeFreeHost caffe_ext::FreeHost")
 
-# --- Nets. Messages say which layer it was, whichever of them speaks.
-caffe_include(src/caffe/net.cpp caffe/common.hpp limits/host_memory.hpp limits/limits.hpp)
+# --- Nets and solvers: what they ask for is looked at by its parameters, and a layer's inputs by their shapes
+# (check_net.hpp). Messages say which layer it was, whichever of them speaks.
+caffe_include(src/caffe/net.cpp caffe/common.hpp limits/check_net.hpp limits/host_memory.hpp)
 caffe_substitute(src/caffe/net.cpp
   "  FilterNet(in_param, &filtered_param);"
   "  FilterNet(in_param, &filtered_param);
-  CHECK_LE(filtered_param.layer_size(), caffe_ext::kMaxNetLayers)
-      << \"The net has too many layers: it may have \" << caffe_ext::kMaxNetLayers << \".\";")
+  caffe_ext::CheckNet(filtered_param);")
 caffe_substitute(src/caffe/net.cpp
   "    layers_[layer_id]->SetUp(bottom_vecs_[layer_id], top_vecs_[layer_id]);"
   "    {
       caffe_ext::LayerAtWork at_work(layer_param.type(), layer_param.name());
+      caffe_ext::CheckBottoms(layer_param, bottom_vecs_[layer_id]);
       layers_[layer_id]->SetUp(bottom_vecs_[layer_id], top_vecs_[layer_id]);
     }")
+set(_at_work "caffe_ext::LayerAtWork at_work(layers_[i]->layer_param().type(), layers_[i]->layer_param().name());")
 foreach(_call "Dtype layer_loss = layers_[i]->Forward(bottom_vecs_[i], top_vecs_[i]);"
-    "layers_[i]->Reshape(bottom_vecs_[i], top_vecs_[i]);" "layers_[i]->Backward(")
+    "layers_[i]->Reshape(bottom_vecs_[i], top_vecs_[i]);")
   caffe_substitute(src/caffe/net.cpp "${_call}"
-    "caffe_ext::LayerAtWork at_work(layers_[i]->layer_param().type(), layers_[i]->layer_param().name());\n    ${_call}")
+    "${_at_work}\n    caffe_ext::CheckBottoms(layers_[i]->layer_param(), bottom_vecs_[i]);\n    ${_call}")
 endforeach()
+caffe_substitute(src/caffe/net.cpp "layers_[i]->Backward(" "${_at_work}\n    layers_[i]->Backward(")
+caffe_include(src/caffe/solver.cpp caffe/solver.hpp limits/check_net.hpp)
+caffe_substitute(src/caffe/solver.cpp
+  "  CHECK_GE(param_.average_loss(), 1) << \"average_loss should be non-negative.\";"
+  "  caffe_ext::CheckSolver(param_);")
 
 # A Python layer runs a module that the prototxt names.
 caffe_substitute(src/caffe/layer_factory.cpp
@@ -126,9 +140,23 @@ foreach(_index i j)
   caffe_substitute(src/caffe/layers/contrastive_loss_layer.cpp
     "static_cast<int>(bottom[2]->cpu_data()[${_index}])" "caffe_ext::ToIndex(bottom[2]->cpu_data()[${_index}])")
 endforeach()
-foreach(_layer accuracy contrastive_loss embed infogain_loss multinomial_logistic_loss softmax_loss)
+foreach(_layer accuracy contrastive_loss embed infogain_loss multinomial_logistic_loss pooling softmax_loss)
   caffe_include(src/caffe/layers/${_layer}_layer.cpp caffe/util/math_functions.hpp limits/limits.hpp)
 endforeach()
+# Layers that share their memory (Reshape, Split) let others write to what these read again in their backward pass.
+caffe_substitute(src/caffe/layers/pooling_layer.cpp
+  "            const int bottom_index =
+                use_top_mask ? top_mask[index] : mask[index];"
+  "            const int bottom_index =
+                use_top_mask ? caffe_ext::ToIndex(top_mask[index]) : mask[index];
+            CHECK(bottom_index >= 0 && bottom_index < height_ * width_)
+                << \"the mask leads outside of the map: \" << bottom_index;")
+caffe_substitute(src/caffe/layers/batch_reindex_layer.cpp
+  "  int inner_dim = bottom[0]->count() / bottom[0]->shape(0);
+  Dtype* bot_diff"
+  "  check_batch_reindex(bottom[0]->shape(0), bottom[1]->count(), bottom[1]->cpu_data());
+  int inner_dim = bottom[0]->count() / bottom[0]->shape(0);
+  Dtype* bot_diff")
 # Its backward pass checks a label before it looks whether that is the one to be ignored.
 caffe_substitute(src/caffe/layers/infogain_loss_layer.cpp
   "        DCHECK_GE(label_value, 0);
@@ -138,55 +166,30 @@ caffe_substitute(src/caffe/layers/infogain_loss_layer.cpp
         CHECK(ignored || (label_value >= 0 && label_value < num_labels_)) << \"label \" << label_value;
         if (has_ignore_label_")
 
-# --- Divisions by what a prototxt gives, or by the size of an empty blob: SIGFPE.
-caffe_substitute(src/caffe/layers/base_conv_layer.cpp
-  "  CHECK_EQ(channels_ % group_, 0);"
-  "  CHECK_GT(group_, 0) << \"group must be at least 1\";
-  for (int i = 0; i < num_spatial_axes_; ++i) {
-    const int kMax = 32768;  // sizes are computed in 32 bits
-    CHECK(kernel_shape_.cpu_data()[i] <= kMax && stride_.cpu_data()[i] <= kMax &&
-          pad_.cpu_data()[i] >= 0 && pad_.cpu_data()[i] <= kMax &&
-          dilation_.cpu_data()[i] >= 0 && dilation_.cpu_data()[i] <= kMax)
-        << \"kernel_size, stride, pad and dilation may be \" << kMax << \" each\";
-  }
-  CHECK_EQ(channels_ % group_, 0);")
+# --- Sizes that only the layer itself knows.
 caffe_substitute(src/caffe/layers/reshape_layer.cpp
   "    CHECK_EQ(0, bottom[0]->count() % explicit_count)"
   "    CHECK_GT(explicit_count, 0) << \"dim: -1 has no meaning for an empty blob\";
     CHECK_EQ(0, bottom[0]->count() % explicit_count)")
-caffe_substitute(src/caffe/layers/accuracy_layer.cpp
-  "  CHECK_LE(top_k_, bottom[0]->count() / bottom[1]->count())"
-  "  CHECK_GT(bottom[1]->count(), 0) << \"there are no labels\";
-  CHECK_LE(top_k_, bottom[0]->count() / bottom[1]->count())")
-caffe_substitute(src/caffe/layers/batch_norm_layer.cpp
-  "  int spatial_dim = bottom[0]->count()/(channels_*bottom[0]->shape(0));"
-  "  CHECK_GT(bottom[0]->count(), 0) << \"the bottom is empty\";
-  int spatial_dim = bottom[0]->count()/(channels_*bottom[0]->shape(0));")
-foreach(_indent "  " "    ")
-  caffe_substitute(src/caffe/layers/hinge_loss_layer.cpp
-    "\n${_indent}int dim = count / num;"
-    "\n${_indent}CHECK_GT(num, 0) << \"the batch is empty\";\n${_indent}int dim = count / num;")
-  caffe_substitute(src/caffe/layers/multinomial_logistic_loss_layer.cpp
-    "\n${_indent}int dim = bottom[0]->count() / bottom[0]->num();"
-    "\n${_indent}CHECK_GT(num, 0) << \"the batch is empty\";\n${_indent}int dim = bottom[0]->count() / bottom[0]->num();")
-endforeach()
-
-# --- Numbers of a prototxt that come to none.
-caffe_substitute(src/caffe/layers/dropout_layer.cpp
-  "  DCHECK(threshold_ > 0.);"
-  "  CHECK(threshold_ >= 0. && threshold_ < 1.) << \"dropout_ratio must lie in [0, 1)\";")
 caffe_substitute(src/caffe/layers/pooling_layer.cpp
-  "  if (pad_h_ != 0 || pad_w_ != 0) {"
-  "  CHECK(stride_h_ > 0 && stride_w_ > 0) << \"stride must be at least 1\";
-  const int kMax = 1 << 24;  // sizes are computed in 32 bits
-  CHECK(std::max(kernel_h_, kernel_w_) <= kMax && std::max(pad_h_, pad_w_) <= kMax &&
-        std::min(pad_h_, pad_w_) >= 0 && std::max(stride_h_, stride_w_) <= kMax)
-      << \"kernel_size, stride and pad may be \" << kMax << \" each\";
-  if (pad_h_ != 0 || pad_w_ != 0) {")
-caffe_substitute(src/caffe/layers/reshape_layer.cpp
-  "  const int end_axis ="
-  "  CHECK_LE(num_axes, kMaxBlobAxes) << \"num_axes is more than a blob can have\";
-  const int end_axis =")
+  "    CHECK_LT((pooled_height_ - 1) * stride_h_, height_ + pad_h_);
+    CHECK_LT((pooled_width_ - 1) * stride_w_, width_ + pad_w_);
+  }"
+  "  }
+  CHECK(pooled_height_ > 0 && pooled_width_ > 0 &&
+        int64_t(pooled_height_ - 1) * stride_h_ < int64_t(height_) + pad_h_ &&
+        int64_t(pooled_width_ - 1) * stride_w_ < int64_t(width_) + pad_w_)
+      << \"windows of \" << kernel_h_ << \" x \" << kernel_w_ << \" at stride \" << stride_h_ << \" x \" << stride_w_
+      << \" over a map of \" << height_ << \" x \" << width_ << \": the last would lie outside of it. A larger kernel, \"
+      << \"a smaller stride or round_mode: FLOOR avoids that.\";")
+caffe_substitute(src/caffe/layers/memory_data_layer.cpp
+  "  CHECK_EQ(n % batch_size_, 0) << \"n must be a multiple of batch size\";"
+  "  CHECK_GT(n, 0) << \"there are no data\";
+  CHECK_EQ(n % batch_size_, 0) << \"n must be a multiple of batch size\";")
+# Nothing may have been let through.
+caffe_substitute(src/caffe/layers/filter_layer.cpp
+  "      const int dim = top[i]->count() / top[i]->shape(0);"
+  "      const int dim = bottom[i]->count() / bottom[i]->shape(0);")
 
 # --- Records. The transformer reads as many values as the record's shape claims.
 caffe_substitute(src/caffe/data_transformer.cpp
@@ -225,12 +228,17 @@ caffe_substitute(src/caffe/layers/window_data_layer.cpp
 caffe_substitute(src/caffe/layers/window_data_layer.cpp
   "    data_mean_.FromProto(blob_proto);"
   "    data_mean_.FromProto(blob_proto);
-    CHECK(data_mean_.channels() == channels && data_mean_.height() >= crop_size && data_mean_.width() >= crop_size)
+    CHECK(data_mean_.channels() == channels && data_mean_.width() >= crop_size &&
+          data_mean_.height() >= (data_mean_.width() - crop_size) / 2 + crop_size)
         << \"mean_file '\" << mean_file << \"' is smaller than a crop: \" << data_mean_.shape_string();")
 caffe_substitute(src/caffe/layers/window_data_layer.cpp
   "      LOG(ERROR) << \"Could not open or find file \" << image_path;
         return;"
   "      LOG(FATAL) << \"Could not open or find file \" << image_path;")
+caffe_substitute(src/caffe/layers/window_data_layer.cpp
+  "    CHECK_EQ(hashtag, \"#\");"
+  "    CHECK_EQ(hashtag, \"#\");
+    CHECK_EQ(image_index, image_database_.size()) << \"the window file must number its images from 0\";")
 caffe_substitute(src/caffe/layers/window_data_layer.cpp
   "      infile >> label >> overlap >> x1 >> y1 >> x2 >> y2;"
   "      infile >> label >> overlap >> x1 >> y1 >> x2 >> y2;
@@ -341,3 +349,63 @@ caffe_substitute(src/caffe/layers/hdf5_data_layer.cpp
     CHECK(row == row_shapes_[i]) << filename << \": the rows of '\" << this->layer_param_.top(i)
         << \"' have another shape than the first file's: \" << hdf_blobs_[i]->shape_string();
   }")
+
+# --- What is not finite reaches the output (docs/limits.md): comparisons pass over NaN, and so do max and min of CUDA
+# and, with the value as second argument, of C++.
+caffe_substitute(src/caffe/layers/pooling_layer.cpp
+  "                if (bottom_data[index] > top_data[pool_index]) {"
+  "                if ((h == hstart && w == wstart) || bottom_data[index] > top_data[pool_index] ||
+                    bottom_data[index] != bottom_data[index]) {")
+caffe_substitute(src/caffe/layers/pooling_layer.cu
+  "        if (bottom_slice[h * width + w] > maxval) {"
+  "        const Dtype value = bottom_slice[h * width + w];
+        if (maxidx < 0 || value > maxval || value != value) {")
+caffe_substitute(src/caffe/layers/eltwise_layer.cpp
+  "if (bottom_data_a[idx] > bottom_data_b[idx]) {"
+  "if (bottom_data_a[idx] > bottom_data_b[idx] || bottom_data_a[idx] != bottom_data_a[idx]) {")
+caffe_substitute(src/caffe/layers/eltwise_layer.cpp
+  "if (bottom_data_b[idx] > top_data[idx]) {"
+  "if (bottom_data_b[idx] > top_data[idx] || bottom_data_b[idx] != bottom_data_b[idx]) {")
+caffe_substitute(src/caffe/layers/eltwise_layer.cu
+  "if (bottom_data_a[index] > bottom_data_b[index]) {"
+  "if (bottom_data_a[index] > bottom_data_b[index] || bottom_data_a[index] != bottom_data_a[index]) {")
+caffe_substitute(src/caffe/layers/hinge_loss_layer.cpp
+  "        Dtype(0), 1 + bottom_diff[i * dim + j]);" "        1 + bottom_diff[i * dim + j], Dtype(0));")
+caffe_substitute(src/caffe/layers/clip_layer.cpp
+  "std::max(min, std::min(bottom_data[i], max))" "std::max(std::min(bottom_data[i], max), min)")
+caffe_substitute(src/caffe/layers/clip_layer.cu
+  "fmax(p_min, fmin(in[index], p_max))" "in[index] != in[index] ? in[index] : fmax(p_min, fmin(in[index], p_max))")
+caffe_substitute(src/caffe/layers/threshold_layer.cpp
+  "(bottom_data[i] > threshold_) ? Dtype(1) : Dtype(0);"
+  "bottom_data[i] != bottom_data[i] ? bottom_data[i] : Dtype(bottom_data[i] > threshold_);")
+caffe_substitute(src/caffe/layers/threshold_layer.cu
+  "in[index] > threshold ? 1 : 0;" "in[index] != in[index] ? in[index] : Dtype(in[index] > threshold);")
+caffe_substitute(src/caffe/layers/softmax_loss_layer.cu
+  "      loss[index] = -log(max(prob_data[n * dim + label_value * spatial_dim + s],
+                      Dtype(FLT_MIN)));"
+  "      const Dtype prob = prob_data[n * dim + label_value * spatial_dim + s];
+      loss[index] = prob != prob ? prob : -log(max(prob, Dtype(FLT_MIN)));")
+# An accuracy over NaN is NaN; the largest of values with a NaN is the NaN, as in NumPy.
+caffe_substitute(src/caffe/layers/accuracy_layer.cpp
+  "        num_better_predictions +=
+          (bottom_data[i * dim + k * inner_num_ + j] >= prob_of_true_class);"
+  "        const Dtype other = bottom_data[i * dim + k * inner_num_ + j];
+        num_better_predictions += other >= prob_of_true_class;
+        accuracy += other != other || prob_of_true_class != prob_of_true_class ? Dtype(NAN) : 0;")
+caffe_substitute(src/caffe/layers/argmax_layer.cpp
+  "std::greater<std::pair<Dtype, int> >());"
+  "[](const std::pair<Dtype, int>& a, const std::pair<Dtype, int>& b) {
+          const bool a_nan = a.first != a.first, b_nan = b.first != b.first;
+          return a_nan != b_nan ? a_nan : a_nan ? a.second > b.second : a > b;
+        });")
+# OpenBLAS takes a factor of NaN for 0, and 0 times NaN for 0.
+foreach(_call "cblas_sscal(N, alpha, X, 1)" "cblas_dscal(N, alpha, X, 1)" "cblas_sscal(n, alpha, y, 1)"
+    "cblas_dscal(n, alpha, y, 1)")
+  string(REGEX REPLACE "^[^(]*.(.), alpha, (.),.*$" "for (int i = 0; i < \\1; ++i) { \\2[i] *= alpha; }" _loop "${_call}")
+  caffe_substitute(src/caffe/util/math_functions.cpp "  ${_call};"
+    "  if (alpha == 0 || alpha != alpha) {
+    ${_loop}
+    return;
+  }
+  ${_call};")
+endforeach()

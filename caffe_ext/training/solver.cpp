@@ -1,10 +1,9 @@
 // Members of Solver that hooks.cmake declares: what a snapshot holds beyond stock Caffe's, so that
-// training goes on as if it had never stopped; and the watch over the loss.
+// training goes on as if it had never stopped.
 #include "caffe/solver.hpp"
 
 #include <unistd.h>
 
-#include <cmath>
 #include <functional>
 #include <sstream>
 #include <string>
@@ -63,16 +62,6 @@ void SeedDevice(uint64_t seed) {
   CURAND_CHECK(curandSetPseudoRandomGeneratorSeed(Caffe::curand_generator(), seed));
   CURAND_CHECK(curandSetGeneratorOffset(Caffe::curand_generator(), 0));
 #endif
-}
-
-template <typename Dtype>
-bool AllFinite(int count, const Dtype* values) {
-  for (int i = 0; i < count; ++i) {
-    if (!std::isfinite(values[i])) {
-      return false;
-    }
-  }
-  return true;
 }
 
 }  // namespace
@@ -256,70 +245,6 @@ void Solver<Dtype>::FinalSnapshot() {
   }
 }
 
-// In the order of the forward pass, so that the cause comes before what it did.
-template <typename Dtype>
-string Solver<Dtype>::DescribeNonfinite() {
-  for (size_t i = 0; i < net_->layers().size(); ++i) {
-    const string layer =
-        "layer '" + net_->layer_names()[i] + "' (" + net_->layers()[i]->type() + ")";
-    for (const shared_ptr<Blob<Dtype> >& blob : net_->layers()[i]->blobs()) {
-      if (!AllFinite(blob->count(), blob->cpu_data())) {
-        return "parameters of " + layer + ". An update made them so: lower base_lr, or set " +
-               "clip_gradients, and go on from a snapshot before it";
-      }
-    }
-    for (size_t j = 0; j < net_->top_vecs()[i].size(); ++j) {
-      const Blob<Dtype>& blob = *net_->top_vecs()[i][j];
-      if (!AllFinite(blob.count(), blob.cpu_data())) {
-        const string name = net_->blob_names()[net_->top_ids(i)[j]];
-        return "blob '" + name + "', a top of " + layer + ". " +
-               (net_->bottom_vecs()[i].empty()
-                    ? "The data are so: check them, and scale and mean of transform_param"
-                    : "Its inputs and parameters are finite: lower base_lr, or check the range of "
-                      "the data (scale, mean) and this layer's parameters");
-      }
-    }
-  }
-  return "none of the net's blobs: their sum overflows. Lower base_lr";
-}
-
-template <typename Dtype>
-void Solver<Dtype>::CheckLoss(Dtype loss) {
-  string fault;
-  if (!std::isfinite(loss) && !nonfinite_told_) {
-    std::ostringstream told;
-    told << "Iteration " << iter_ << ": the loss is " << loss
-         << ". The first value that is not finite is in " << DescribeNonfinite() << ".";
-    fault = told.str();
-  }
-  if (!param_.stop_at_nonfinite_loss()) {
-    LOG_IF(WARNING, !fault.empty())
-        << fault << " Training goes on, as stop_at_nonfinite_loss is false.";
-    nonfinite_told_ = nonfinite_told_ || !fault.empty();
-    return;
-  }
-  for (size_t i = 0; i < callbacks_.size(); ++i) {
-    fault = callbacks_[i]->on_loss(fault);
-  }
-  if (fault.empty()) {
-    return;
-  }
-  std::ostringstream text;
-  text << fault;
-  if (param_.has_snapshot_prefix() && Caffe::root_solver()) {
-    snapshot_mark_ = "_nonfinite";
-    if (TrySnapshot()) {
-      text << " For a look at it: " << SnapshotFilename(".caffemodel") << " (not to go on from).";
-    }
-    snapshot_mark_.clear();
-  }
-  for (size_t i = 0; i < callbacks_.size(); ++i) {
-    callbacks_[i]->on_wrong_loss();
-  }
-  text << " stop_at_nonfinite_loss: false in the solver would go on all the same.";
-  throw caffe_ext::LossError(text.str());
-}
-
 #define INSTANTIATE_MEMBERS(Dtype)                                                           \
   template RankState Solver<Dtype>::SaveRank() const;                                        \
   template void Solver<Dtype>::CollectRanks();                                               \
@@ -330,8 +255,6 @@ void Solver<Dtype>::CheckLoss(Dtype loss) {
   template void Solver<Dtype>::ReadResume(const string&, const string&);                     \
   template void Solver<Dtype>::GoOn();                                                       \
   template void Solver<Dtype>::RestoreRank(const RankState&);                                \
-  template void Solver<Dtype>::CheckLoss(Dtype);                                             \
-  template string Solver<Dtype>::DescribeNonfinite();                                        \
   template void Solver<Dtype>::FillResume(const string&, ResumeState*)
 
 INSTANTIATE_MEMBERS(float);

@@ -16,6 +16,7 @@
 #include "caffe/util/math_functions.hpp"
 #include "caffe/util/rng.hpp"
 #include "labelled_images.hpp"
+#include "limits/image_end.hpp"
 #include "limits/images.hpp"
 #include "limits/limits.hpp"
 #include "record_order.hpp"
@@ -23,18 +24,9 @@
 
 namespace caffe_ext {
 
-// OpenCV fills what is missing of a cut-off JPEG with grey and calls it an image. A whole one ends
-// with the marker FF D9, which cannot stand inside its coded data.
-static bool IsCutJpeg(const std::string& bytes) {
-  if (bytes.compare(0, 2, "\xff\xd8") != 0) {
-    return false;
-  }
-  return bytes.rfind("\xff\xd9") == std::string::npos;
-}
-
 std::string DecodeImage(const std::string& bytes, cv::Mat* image) {
   std::string fault;
-  *image = IsCutJpeg(bytes) ? cv::Mat() : DecodeImage(bytes, cv::IMREAD_COLOR, &fault);
+  *image = IsCutImage(bytes) ? cv::Mat() : DecodeImage(bytes, cv::IMREAD_COLOR, &fault);
   if (fault.empty() && image->type() != CV_8UC3) {
     image->release();
   }

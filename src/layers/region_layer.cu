@@ -75,7 +75,11 @@ struct Norm {
 
   // How far BN's result lies from the ReLU's kink.
   __device__ Dtype BeforeReLU(Dtype x) const { return (x - mean) * (inv_std * scale) + shift; }
-  __device__ Dtype operator()(Dtype x) const { return max(BeforeReLU(x), Dtype(0)); }
+  // Not max(), which takes NaN for less than anything.
+  __device__ Dtype operator()(Dtype x) const {
+    const Dtype before = BeforeReLU(x);
+    return before < 0 ? Dtype(0) : before;
+  }
 };
 
 // What normalises every patch and channel, G x C each; scale and shift may be NULL.
@@ -141,7 +145,8 @@ __global__ void __launch_bounds__(kThreads)
   const double values = static_cast<double>(geometry.num) * patch.area();
   const double offset = sums[0] / values;
   // Rounding may leave a variance of zero a little below it.
-  const double variance = max(sums[1] / values - offset * offset, 0.);
+  const double measured = sums[1] / values - offset * offset;
+  const double variance = measured < 0 ? 0 : measured;
   const int gc = geometry.channel_offset(g) + c;
   mean[gc] = pivot + offset;
   inv_std[gc] = 1 / sqrt(variance + eps);

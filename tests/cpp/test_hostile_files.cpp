@@ -189,7 +189,7 @@ TEST(HostileFilesTest, ListsOfStockLayers) {
   const string crop = "transform_param { crop_size: 6 } ";
   const string list = "source: \"" + (dir / "list.txt") + "\" batch_size: 4 ";
   const string windows = crop + "window_data_param { " + list;
-  const string no_list = "source: \"/dev/zero\" }";
+  const string no_list = "source: \"/dev/zero\" batch_size: 4 }";
   const Case cases[] = {
       {"ImageData", "image_data_param { " + no_list, "", "it is no regular file"},
       {"HDF5Data", "hdf5_data_param { " + no_list, "", "it is no regular file"},

@@ -2,6 +2,7 @@
 #include <omp.h>
 
 #include <cmath>
+#include <limits>
 #include <memory>
 #include <random>
 #include <string>
@@ -105,6 +106,44 @@ TYPED_TEST(SgdUpdateTest, TestZeroRateAndZeroDecayLeaveTheirTermsOut) {
     EXPECT_EQ(diff, history);
     EXPECT_EQ(weight, std::vector<TypeParam>(9, infinity));
   }
+}
+
+// Over several groups, with the fault in the gradient, the history or the weight.
+TYPED_TEST(SgdUpdateTest, TestWatchedStepLeavesOutWhatIsNotFinite) {
+  const int n = 5000, at = 2500;
+  caffe_ext::SgdStep<TypeParam> step = {TypeParam(.1),  TypeParam(.9), 1,
+                                        TypeParam(.01), false,         true};
+  for (const TypeParam value : {TypeParam(NAN), TypeParam(INFINITY), TypeParam(-INFINITY)}) {
+    for (int place = 0; place < 4; ++place) {  // the last: none
+      std::vector<TypeParam> weight = this->Random(n), diff = this->Random(n),
+                             history = this->Random(n);
+      std::vector<TypeParam>* const arrays[] = {&weight, &diff, &history};
+      if (place < 3) {
+        (*arrays[place])[at] = value;
+      }
+      std::vector<TypeParam> w = weight, d = diff, h = history;
+      EXPECT_EQ(caffe_ext::SgdUpdate(n, step, weight.data(), diff.data(), history.data()),
+                place == 3);
+      step.watched = false;
+      EXPECT_TRUE(caffe_ext::SgdUpdate(n, step, w.data(), d.data(), h.data()));
+      step.watched = true;
+      for (int i = 0; i < n; ++i) {
+        if (i / 1024 != at / 1024 || place == 3) {
+          EXPECT_EQ(weight[i], w[i]);
+          EXPECT_EQ(history[i], h[i]);
+        } else if (place != 0 || i != at) {
+          EXPECT_TRUE(std::isfinite(weight[i]));
+          EXPECT_NE(weight[i], w[i]);
+        }
+      }
+    }
+  }
+  // Steps that are too large by themselves.
+  std::vector<TypeParam> weight(9, 1), diff(9, std::numeric_limits<TypeParam>::max()),
+      history(9, 0);
+  step.rate = 100;
+  EXPECT_FALSE(caffe_ext::SgdUpdate(9, step, weight.data(), diff.data(), history.data()));
+  EXPECT_EQ(weight, std::vector<TypeParam>(9, 1));
 }
 
 TYPED_TEST(SgdUpdateTest, TestIsTheSameForAnyNumberOfThreads) {

@@ -14,6 +14,7 @@
 
 #include "caffe/sgd_solvers.hpp"
 #include "caffe/util/hdf5.hpp"
+#include "engines/switch.hpp"
 #include "multi_label_data_fixture.hpp"
 #include "training/snapshot_files.hpp"
 #include "training/whole_file.hpp"
@@ -350,7 +351,7 @@ TEST_F(SnapshotTest, TestLossOfUpdatesThatExplode) {
   SGDSolver<float> solver(Param("base_lr: 3e38 max_iter: 50 snapshot: 100"));
   const string said = Refusal([&] { solver.Solve(); });
   EXPECT_NE(said.find("Iteration "), string::npos) << said;
-  EXPECT_NE(said.find("parameters of layer 'first' (InnerProduct)"), string::npos) << said;
+  EXPECT_NE(said.find("the update would make weights NaN or infinite"), string::npos) << said;
   EXPECT_NE(said.find("lower base_lr"), string::npos) << said;
   const string model = File(solver.iter(), "_nonfinite.caffemodel");
   EXPECT_NE(said.find("For a look at it: " + model), string::npos) << said;
@@ -372,6 +373,52 @@ TEST_F(SnapshotTest, TestLossOfDataThatAreNotFinite) {
     EXPECT_NE(said.find("Iteration 0: the loss is "), string::npos) << said;
     EXPECT_NE(said.find("in parameters of layer 'first'"), string::npos) << said;
   }
+}
+
+// Gradients that are not finite, with a loss that is.
+struct BadGradient : Solver<float>::Callback {
+  BadGradient(Solver<float>* solver, float value, int iter)
+      : solver(solver), value(value), iter(iter) {}
+  virtual void on_start() {}
+  virtual void on_gradients_ready() {
+    if (solver->iter() == iter) {
+      solver->net()->learnable_params()[1]->mutable_cpu_diff()[2] = value;
+    }
+  }
+  Solver<float>* solver;
+  const float value;
+  const int iter;
+};
+
+TEST_F(SnapshotTest, TestUpdatesSeeGradientsThatAreNotFinite) {
+  for (const string type : {"SGD", "Nesterov", "AdaGrad", "RMSProp", "AdaDelta", "Adam"}) {
+    for (const bool engine : {true, false}) {
+      for (const float value :
+           {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+        caffe_ext::SetEngineEnabled(engine);
+        const string momentum =
+            type == "SGD" || type == "Nesterov" || type == "Adam" || type == "AdaDelta"
+                ? "momentum: 0.9 "
+                : "momentum: 0 ";
+        const shared_ptr<Solver<float> > solver(SolverRegistry<float>::CreateSolver(
+            Param("base_lr: 0.01 max_iter: 50 snapshot: 100 type: '" + type + "' " + momentum)));
+        BadGradient bad(solver.get(), value, 3);
+        solver->add_callback(&bad);
+        const string said = Refusal([&] { solver->Solve(); });
+        EXPECT_NE(said.find("Iteration 3: the update would make weights NaN or infinite"),
+                  string::npos)
+            << type << said;
+        EXPECT_NE(said.find("the gradient of layer 'first' (InnerProduct)"), string::npos) << said;
+        EXPECT_EQ(solver->iter(), 3);
+        for (const Blob<float>* blob : solver->net()->learnable_params()) {
+          EXPECT_TRUE(std::isfinite(blob->asum_data())) << type;
+        }
+        EXPECT_TRUE(Exists(File(3, "_nonfinite.caffemodel")));
+        EXPECT_FALSE(Exists(File(3, ".caffemodel")));
+      }
+    }
+  }
+  caffe_ext::SetEngineEnabled(true);
 }
 
 TEST_F(SnapshotTest, TestLossMayBeAnythingWhereAskedFor) {

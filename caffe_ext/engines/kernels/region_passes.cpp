@@ -60,7 +60,7 @@ CAFFE_EXT_INLINE void Measure(const ConstPatchRows& x, float* mean, float* varia
     const double offset = sum[c] / values;
     mean[c] = shift[c] + offset;
     const double square_mean = square[c] / values - offset * offset;
-    variance[c] = square_mean > 0 ? square_mean : 0;
+    variance[c] = square_mean < 0 ? 0 : square_mean;  // NaN stays
   }
 }
 
@@ -75,7 +75,7 @@ CAFFE_EXT_INLINE void Normalize(const ConstPatchRows& x, const float* mean, cons
       for (int i = 0; i < x.width; ++i) {
         for (int c = 0; c < B; ++c) {
           const float y = (from[i * B + c] - mean[c]) * slope[c] + shift[c];
-          to[i * B + c] = y > 0 ? y : 0;
+          to[i * B + c] = y < 0 ? 0 : y;  // NaN stays
         }
       }
     }

@@ -1,0 +1,203 @@
+// The half of check_net.hpp that needs the shapes of a layer's inputs.
+#include <algorithm>
+#include <climits>
+#include <cstdint>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "caffe/common.hpp"
+#include "limits/check_net.hpp"
+#include "limits/host_memory.hpp"
+#include "limits/limits.hpp"
+
+namespace caffe_ext {
+
+namespace {
+
+using caffe::LayerParameter;
+typedef std::vector<int> Shape;
+typedef std::vector<Shape> Shapes;
+
+// Larger than any that is allowed, and never wrapped around.
+const int64_t kTooMany = int64_t(INT_MAX) + 1;
+
+int64_t Times(int64_t a, int64_t b) { return b != 0 && a > kTooMany / b ? kTooMany : a * b; }
+
+int64_t Count(const Shape& shape, int from = 0) {
+  int64_t count = 1;
+  for (size_t i = from; i < shape.size(); ++i) {
+    count = Times(count, shape[i]);
+  }
+  return count;
+}
+
+// -1 where the shape has no such axis, which the layer itself says.
+int AxisOf(const Shape& shape, int64_t axis) {
+  const int64_t index = axis < 0 ? axis + static_cast<int64_t>(shape.size()) : axis;
+  return index >= 0 && index < static_cast<int64_t>(shape.size()) ? static_cast<int>(index) : -1;
+}
+
+std::string NoBlob(const char* what) {
+  return std::string(what) + " would be larger than a blob can be";
+}
+
+const char kEmpty[] = "its bottom has no values";
+const char kEmptyBatch[] = "the batch is empty";
+
+std::string NotEmpty(const LayerParameter&, const Shapes& bottom) {
+  return Count(bottom[0]) > 0 ? "" : kEmpty;
+}
+
+std::string BatchNotEmpty(const LayerParameter&, const Shapes& bottom) {
+  for (const Shape& shape : bottom) {
+    if (!shape.empty() && shape[0] == 0) {
+      return kEmptyBatch;
+    }
+  }
+  return "";
+}
+
+std::string Accuracy(const LayerParameter&, const Shapes& bottom) {
+  return bottom.size() < 2 || Count(bottom[1]) > 0 ? "" : "there are no labels";
+}
+
+std::string HingeLoss(const LayerParameter&, const Shapes& bottom) {
+  const int64_t images = bottom[0].empty() ? 1 : bottom[0][0];
+  if (images == 0) {
+    return kEmptyBatch;
+  }
+  return bottom.size() < 2 || Count(bottom[1]) >= images ? ""
+                                                         : "there are fewer labels than images";
+}
+
+// Also behind a layer that lets only part of a batch through.
+std::string ArgMax(const LayerParameter& layer, const Shapes& bottom) {
+  const caffe::ArgMaxParameter& param = layer.argmax_param();
+  int64_t values = Count(bottom[0], 1);
+  if (param.has_axis()) {
+    const int axis = AxisOf(bottom[0], param.axis());
+    values = axis < 0 ? kTooMany : bottom[0][axis];
+  }
+  return values >= param.top_k() ? "" : "top_k is more than there are values";
+}
+
+std::string Tile(const LayerParameter& layer, const Shapes& bottom) {
+  const int axis = AxisOf(bottom[0], layer.tile_param().axis());
+  return axis < 0 || Times(bottom[0][axis], layer.tile_param().tiles()) <= INT_MAX
+             ? ""
+             : NoBlob("its top");
+}
+
+std::string Concat(const LayerParameter& layer, const Shapes& bottom) {
+  const caffe::ConcatParameter& param = layer.concat_param();
+  const int64_t along =
+      param.has_concat_dim() ? static_cast<int64_t>(param.concat_dim()) : param.axis();
+  int64_t size = 0, values = 0;
+  for (const Shape& shape : bottom) {
+    const int axis = AxisOf(shape, along);
+    size += axis < 0 ? 0 : shape[axis];
+    values += Count(shape);
+  }
+  return size <= INT_MAX && values <= INT_MAX ? "" : NoBlob("its top");
+}
+
+// The first fillers of these divide by the number of channels.
+std::string Channels(const LayerParameter& layer, const Shapes& bottom) {
+  const int axis = AxisOf(bottom[0], layer.convolution_param().axis());
+  return axis < 0 || bottom[0][axis] > 0 ? "" : "its bottom has no channels";
+}
+
+std::string Im2col(const LayerParameter& layer, const Shapes& bottom) {
+  const caffe::ConvolutionParameter& param = layer.convolution_param();
+  const int axis = AxisOf(bottom[0], param.axis());
+  if (axis < 0) {
+    return "";
+  }
+  int64_t rows = bottom[0][axis];
+  const int spatial = static_cast<int>(bottom[0].size()) - axis - 1;
+  if (param.has_kernel_h()) {
+    rows = Times(Times(rows, param.kernel_h()), param.kernel_w());
+  } else {
+    for (int i = 0; i < spatial && param.kernel_size_size() > 0; ++i) {
+      rows = Times(rows, param.kernel_size(param.kernel_size_size() == 1
+                                               ? 0
+                                               : std::min(i, param.kernel_size_size() - 1)));
+    }
+  }
+  return rows <= INT_MAX ? "" : NoBlob("its top");
+}
+
+std::string InnerProduct(const LayerParameter& layer, const Shapes& bottom) {
+  const int axis = AxisOf(bottom[0], layer.inner_product_param().axis());
+  return axis < 0 || Count(bottom[0], axis) > 0 ? "" : "an input of it has no values";
+}
+
+// The values that share one factor, or one bias, are counted down to the last.
+std::string Broadcast(int64_t axis, int64_t num_axes, const Shapes& bottom) {
+  const bool scalar = bottom.size() > 1 ? bottom[1].empty() : num_axes == 0;
+  const int first = scalar ? 0 : AxisOf(bottom[0], axis);
+  return first < 0 || Count(bottom[0], first) > 0 ? "" : kEmpty;
+}
+
+std::string Scale(const LayerParameter& layer, const Shapes& bottom) {
+  return Broadcast(layer.scale_param().axis(), layer.scale_param().num_axes(), bottom);
+}
+
+std::string Bias(const LayerParameter& layer, const Shapes& bottom) {
+  return Broadcast(layer.bias_param().axis(), layer.bias_param().num_axes(), bottom);
+}
+
+// It becomes a net with some layers for every step.
+std::string Recurrent(const LayerParameter&, const Shapes& bottom) {
+  return bottom[0].empty() || bottom[0][0] <= kMaxNetLayers
+             ? ""
+             : "it has more steps than a net may have layers, " + std::to_string(kMaxNetLayers);
+}
+
+typedef std::string (*Rule)(const LayerParameter& layer, const Shapes& bottom);
+
+const std::unordered_map<std::string, Rule>& Rules() {
+  static const std::unordered_map<std::string, Rule> rules = {
+      {"Accuracy", Accuracy},
+      {"ArgMax", ArgMax},
+      {"Batch", NotEmpty},
+      {"BatchNorm", NotEmpty},
+      {"BatchReindex", BatchNotEmpty},
+      {"Bias", Bias},
+      {"Concat", Concat},
+      {"Convolution", Channels},
+      {"Deconvolution", Channels},
+      {"Filter", BatchNotEmpty},
+      {"HDF5Output", BatchNotEmpty},
+      {"HingeLoss", HingeLoss},
+      {"Im2col", Im2col},
+      {"InfogainLoss", NotEmpty},
+      {"InnerProduct", InnerProduct},
+      {"LSTM", Recurrent},
+      {"MVN", NotEmpty},
+      {"MultinomialLogisticLoss", BatchNotEmpty},
+      {"RNN", Recurrent},
+      {"Scale", Scale},
+      {"Softmax", NotEmpty},
+      {"SoftmaxWithLoss", NotEmpty},
+      {"Tile", Tile},
+  };
+  return rules;
+}
+
+}  // namespace
+
+bool HasBottomsRule(const std::string& type) { return Rules().count(type) != 0; }
+
+std::string BottomsFault(const LayerParameter& layer, const Shapes& shapes) {
+  const auto rule = Rules().find(layer.type());
+  return rule == Rules().end() || shapes.empty() ? std::string() : rule->second(layer, shapes);
+}
+
+void CheckShapes(const LayerParameter& layer, const Shapes& shapes) {
+  const std::string fault = BottomsFault(layer, shapes);
+  CHECK(fault.empty()) << Whose() << fault;
+}
+
+}  // namespace caffe_ext
