@@ -41,7 +41,8 @@ bool EngineConvolution::Plan(const Blobs& bottom, const Blobs& top) {
   shape_ = bottom[0]->shape();
   threads_ = threads;
   usable_ = false;
-  if (Supported(bottom)) {
+  const bool supported = Supported(bottom);
+  if (supported) {
     try {
       MakePrimitives(*bottom[0], *top[0]);
       usable_ = onednn::IsOptimized(forward_desc_) && onednn::IsOptimized(weights_desc_) &&
@@ -50,8 +51,17 @@ bool EngineConvolution::Plan(const Blobs& bottom, const Blobs& top) {
       // No kernel for this shape.
     }
   }
-  MakeTransforms(*bottom[0]);
-  LogEngine(layer_param_, usable_, usable_ ? Kernels() : "");
+  const std::string direct = usable_ ? onednn::Implementation(forward_desc_) : "";
+  if (supported) {
+    if (!usable_) {
+      block_ = onednn::ChannelBlock();
+      plain_source_ = channels_ < block_ / 2;
+    }
+    MakeTransforms(*bottom[0]);
+    // Without AVX-512, oneDNN has no kernel for some images.
+    usable_ = usable_ || (fft_forward_ && fft_bottom_diff_ && fft_weight_diff_);
+  }
+  LogEngine(layer_param_, usable_, Kernels(direct));
   return usable_;
 }
 
@@ -61,7 +71,7 @@ void EngineConvolution::MakeTransforms(const Blob<float>& bottom) {
   fft_weight_diff_.reset();
   const FftKernels& kernels = fft_kernels(ActiveIsa());
   const int* stride = stride_.cpu_data();
-  if (!usable_ || !TransformsEnabled() || stride[0] != 1 || stride[1] != 1 ||
+  if (ActiveIsa() == Isa::kGeneric || !TransformsEnabled() || stride[0] != 1 || stride[1] != 1 ||
       kernels.lanes != block_) {
     return;
   }
@@ -85,18 +95,17 @@ void EngineConvolution::MakeTransforms(const Blob<float>& bottom) {
 }
 
 // For the log: what runs forward, and the gradients of the bottom and of the weights.
-std::string EngineConvolution::Kernels() const {
+std::string EngineConvolution::Kernels(const std::string& direct) const {
   const auto name = [](const char* pass, int size) {
     return pass + (size ? "FFT " + std::to_string(size) : std::string("direct"));
   };
-  const std::string direct = onednn::Implementation(forward_desc_);
   if (!fft_forward_ && !fft_bottom_diff_ && !fft_weight_diff_) {
     return direct;
   }
   return name("forward ", fft_forward_ ? fft_forward_->size() : 0) +
          name(", bottom diff ", fft_bottom_diff_ ? fft_bottom_diff_->size() : 0) +
          name(", weight diff ", fft_weight_diff_ ? fft_weight_diff_->size() : 0) +
-         " (direct: " + direct + ")";
+         (direct.empty() ? "" : " (direct: " + direct + ")");
 }
 
 void EngineConvolution::MakePrimitives(const Blob<float>& bottom, const Blob<float>& top) {

@@ -42,7 +42,7 @@ class EngineConvolution : public caffe::ConvolutionLayer<float> {
   bool Supported(const Blobs& bottom) const;
   void MakePrimitives(const caffe::Blob<float>& bottom, const caffe::Blob<float>& top);
   void MakeTransforms(const caffe::Blob<float>& bottom);
-  std::string Kernels() const;
+  std::string Kernels(const std::string& direct) const;
   dnnl::memory Source(const caffe::Blob<float>& bottom);
   dnnl::memory Pack(const onednn::Desc& packed, std::vector<float>* memory);
   void AddWeightDiff(const dnnl::memory& source, const dnnl::memory& top_diff);

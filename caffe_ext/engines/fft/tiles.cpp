@@ -86,6 +86,20 @@ const float* FftRows::Line(const float* map, int block, int row, int column, flo
   return copy;
 }
 
+// Asks for what the same tiles take of the next two rows: tiles are too narrow, and rows too far
+// apart, for the processor to see them coming.
+void FftRows::FetchAhead(const float* map, const float* a, const float* b) const {
+  const int kLine = 64 / sizeof(float);
+  const size_t row = size_t(map_.width) * tiling_.kernels->lanes;
+  const float* const end = map + row * map_.height * blocks_;
+  const size_t length = size_t(tiling_.step_w) * tiling_.kernels->lanes;
+  for (const float* const line : {a, b}) {
+    if (line >= map && line < end) {
+      for (size_t i = 0; i < length; i += kLine) __builtin_prefetch(line + 2 * row + i);
+    }
+  }
+}
+
 void FftRows::Transform(const float* map, int first, int end, float* to, float* extra) const {
   const int lanes = tiling_.kernels->lanes, pairs = rows_ / 2;
   for (int part = first; part < end; ++part) {
@@ -96,6 +110,7 @@ void FftRows::Transform(const float* map, int first, int end, float* to, float* 
       const float* const a = Line(map, block, first_ + row, column, extra);
       const float* const b =
           Line(map, block, first_ + row + 1, column, extra + tiling_.size() * lanes);
+      FetchAhead(map, a, b);
       float* const out =
           to + ((size_t(block) * tiling_.columns + column) * rows_ + row) * tiling_.complex();
       tiling_.transforms->rows(a, b, count, out, out + tiling_.complex(), step_);

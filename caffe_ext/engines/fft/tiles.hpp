@@ -95,6 +95,7 @@ class FftRows {
 
  private:
   const float* Line(const float* map, int block, int row, int column, float* copy) const;
+  void FetchAhead(const float* map, const float* a, const float* b) const;
 
   FftTiling tiling_;
   FftMap map_;

@@ -8,9 +8,9 @@ namespace caffe_ext {
 
 namespace {
 
-// Floats that the threads share, between the transforms along x and those along y: see
-// correlation.cpp.
-const size_t kShared = (3 << 20) / sizeof(float);
+// Floats that the threads share, between the transforms along x and those along y, of blocked and
+// of plain sources: see correlation.cpp.
+const size_t kShared = (2 << 20) / sizeof(float), kPlainShared = (1 << 20) / sizeof(float);
 // Parts that a visit's rows are shared out in.
 const int kPart = 8;
 
@@ -64,7 +64,7 @@ void FftWeightGradient::Run(const float* source, bool plain, const float* diff, 
                             float* bias_diff) {
   const int frequencies = source_tiling_.frequencies();
   int rows = source_tiling_.rows;
-  while (rows > 1 && SharedSize(rows, plain) > kShared) {
+  while (rows > 1 && SharedSize(rows, plain) > (plain ? kPlainShared : kShared)) {
     rows = (rows + 1) / 2;
   }
   const size_t shared_size = SharedSize(rows, plain);
