@@ -312,8 +312,8 @@ def test_files_of_others_are_read_through_limits() -> None:
         assert not re.search(r"\.read_(text|bytes)\(\)|(?<!limits)\.read_text\(encoding", text), place
 
 
-def test_kernels_hold_no_code_of_others():
-    """An inline function of a header, compiled for AVX-512, might be the copy that the linker keeps for all."""
+def test_kernels_hold_no_code_of_others() -> None:
+    """Of an inline function, the linker might keep the copy that is compiled for AVX-512."""
     kernels = ROOT / "caffe_ext/engines/kernels"
     allowed = {"stddef.h", "type_traits", "utility", "immintrin.h"}
     for path in sorted(kernels.iterdir()):
