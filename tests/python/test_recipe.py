@@ -212,3 +212,16 @@ def test_damaged_weights_are_refused(request, kind):
 def test_a_file_that_is_missing_is_named(tmp_path):
     with pytest.raises(UserError, match="no such weights file"):
         read_recipe(tmp_path / "none.caffemodel")
+
+
+@pytest.mark.parametrize("dim", [(1, 3, 2, 2), (3, 2, 2)])
+def test_a_mean_image_in_the_newer_form_is_read(dim):
+    blob = messages.BlobProto(data=range(12))
+    blob.shape.dim.extend(dim)
+    recipe = messages.Recipe(au=[1], input={"mean": blob})
+    mean = Recipe.from_message(recipe).input.mean
+    assert np.array_equal(mean, np.arange(12, dtype=np.float32).reshape(3, 2, 2))
+    for wrong in ((2, 3, 2, 1), (3, 2), (3, 2, 3), (-3, -2, 2)):
+        recipe.input.mean.shape.dim[:] = wrong
+        with pytest.raises(ValueError, match="12 values for"):
+            Recipe.from_message(recipe)

@@ -6,6 +6,7 @@ The messages are declared in a separate descriptor pool, so they do not conflict
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,10 @@ _MESSAGES: dict[str, list[tuple[str, int, int, int | str]]] = {
         ("height", 3, _ONE, _Field.TYPE_INT32),
         ("width", 4, _ONE, _Field.TYPE_INT32),
         ("data", 5, _MANY, _Field.TYPE_FLOAT),
+        ("shape", 7, _ONE, "BlobShape"),
+    ],
+    "BlobShape": [
+        ("dim", 1, _MANY, _Field.TYPE_INT64),
     ],
     "Recipe": [
         ("au", 1, _MANY, _Field.TYPE_UINT32),
@@ -124,8 +129,11 @@ def array_of_blob(blob: Any) -> NDArray[np.float32]:
     ValueError
         The number of values is not that of the shape, or there are several images.
     """
-    shape = (blob.channels, blob.height, blob.width)
+    whole = (blob.num, blob.channels, blob.height, blob.width)
+    if blob.HasField("shape"):
+        dim = tuple(blob.shape.dim)
+        whole = dim if len(dim) == 4 else (1, *dim)
     count = len(blob.data)
-    if blob.num != 1 or min(shape) < 0 or count != shape[0] * shape[1] * shape[2] or not count:
-        raise ValueError(f"{count} values for {blob.num} x {shape}")
-    return np.array(blob.data, np.float32).reshape(shape)
+    if len(whole) != 4 or whole[0] != 1 or min(whole) < 1 or count != math.prod(whole):
+        raise ValueError(f"{count} values for {' x '.join(map(str, whole))}")
+    return np.array(blob.data, np.float32).reshape(whole[1:])
