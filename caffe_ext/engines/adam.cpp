@@ -1,3 +1,5 @@
+// Compiled with -fno-math-errno (caffe.cmake): a square root that may set errno is a call for each
+// element, one that may not is a vector instruction.
 #include "engines/adam.hpp"
 
 #include <cmath>
