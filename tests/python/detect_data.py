@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
@@ -13,10 +14,12 @@ import numpy as np
 import skimage.data
 
 import tiny_net as tiny
+from drml.data.face_detector import model_file
 from drml.data.lmdb import write_mean
-from drml.data.registration import register
+from drml.data.recipe import Recipe, RegistrationRecipe
+from drml.data.registration import REFERENCE, as_fractions, five_points, register
 from drml.detect import DetectionSummary, Detector, Outputs, write_detections
-from drml.detect.faces import model_file
+from drml.nets.recipe import read_recipe, write_recipe
 from drml.nets.trained import Net
 
 FIXED = ["frame", "face_id", "timestamp", "confidence", "success"]
@@ -76,7 +79,15 @@ def write_weights(folder: Path, outputs: int = tiny.OUTPUTS, mean: bool = True) 
     if mean:
         image = np.random.default_rng(5).uniform(100, 150, (3, tiny.IMAGE, tiny.IMAGE)).astype(np.float32)
         write_mean(folder / "mean.binaryproto", image)
-    return tiny.write_caffemodel(folder / "w.caffemodel", tiny.draw_parameters(outputs=outputs), scale=0.02)
+    path = tiny.write_caffemodel(folder / "w.caffemodel", tiny.draw_parameters(outputs=outputs), scale=0.02)
+    registered = RegistrationRecipe("detector", target=as_fractions(five_points(REFERENCE)))
+    return change_recipe(path, registration=registered)
+
+
+def change_recipe(weights: Path, **fields: Any) -> Path:
+    """Change fields of the recipe in weights; return the weights."""
+    write_recipe(weights, dataclasses.replace(read_recipe(weights) or Recipe(), **fields))
+    return weights
 
 
 def run(

@@ -15,9 +15,9 @@ from PIL import Image
 import detect_data as data
 import tiny_net as tiny
 from drml import cli
+from drml.data.face_detector import Face, FaceDetector
 from drml.data.lmdb import read_mean
 from drml.detect import Detector, Outputs
-from drml.detect.faces import Face, FaceDetector
 from drml.io.errors import UserError
 from drml.nets.trained import Net
 

@@ -13,10 +13,10 @@ import pytest
 import detect_data as data
 import tiny_net as tiny
 from drml import cli
+from drml.data.face_detector import FaceDetector
 from drml.data.lmdb import read_mean, write_mean
 from drml.data.recipe import InputRecipe, Recipe
 from drml.detect import Detector, Outputs
-from drml.detect.faces import FaceDetector
 from drml.io.errors import UserError
 from drml.nets.recipe import write_recipe
 from drml.nets.trained import Net

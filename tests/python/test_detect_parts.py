@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 import detect_data as data
+from drml.data.face_detector import Face
 from drml.data.readers.video import VideoReader
 from drml.detect.csv_file import CsvFile
 from drml.detect.drawing import Annotator
-from drml.detect.faces import Face
 from drml.detect.frames import Frame, Unreadable, Video, read_images
 from drml.detect.pipeline import DetectedFrame, add_probabilities, read_ahead
 from drml.detect.sources import Source, find_sources

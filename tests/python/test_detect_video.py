@@ -15,9 +15,9 @@ from PIL import Image
 
 import detect_data as data
 import tiny_net as tiny
+from drml.data.face_detector import Face, FaceDetector
 from drml.data.lmdb import read_mean
 from drml.detect import Detector, Outputs, pipeline
-from drml.detect.faces import Face, FaceDetector
 
 
 def test_a_video_gives_a_row_for_each_frame(run_detect: Any, detect_weights: Path, tmp_path: Path) -> None:

@@ -158,7 +158,8 @@ def test_no_rows_have_the_types_of_rows() -> None:
 def test_the_example_prints_a_table(weights: Path, tmp_path: Path) -> None:
     example = Path(__file__).parents[2] / "examples/detect.py"
     assert len(example.read_text(encoding="utf-8").splitlines()) < 40
-    trained = data.write_weights(tmp_path / "train", outputs=8)
+    aus = (1, 2, 4, 6, 9, 12, 25, 26)
+    trained = data.change_recipe(data.write_weights(tmp_path / "train", outputs=8), au=aus)
     photo, empty = tmp_path / "photo.png", tmp_path / "empty.png"
     cv2.imwrite(str(photo), data.astronaut())
     cv2.imwrite(str(empty), np.full((90, 120, 3), 80, np.uint8))
@@ -171,7 +172,7 @@ def test_the_example_prints_a_table(weights: Path, tmp_path: Path) -> None:
             header, row, labels = result.stdout.splitlines()
             values = dict(zip(header.split(), row.split(), strict=True))
             assert float(values["AU25_p"]) == expected.AU25_p and float(values["x_2"]) == expected.x_2
-            present = [f"AU{au}" for au in (1, 2, 4, 6, 9, 12, 25, 26) if expected[f"AU{au:02d}_c"]]
+            present = [f"AU{au}" for au in aus if expected[f"AU{au:02d}_c"]]
             assert labels == f"face 0: {', '.join(present) or 'no AU'}"
         else:
             assert result.stdout == f"{empty}: no face found\n"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -128,16 +130,20 @@ def run(args: argparse.Namespace) -> None:
         aus=args.aus,
         batch=args.batch,
     )
-    detector = Detector(
-        net,
-        size=args.size,
-        threshold=args.threshold,
-        batch=args.batch,
-        min_confidence=args.min_confidence,
-        largest=args.largest,
-        detect_size=args.detect_size,
-        face_model=args.detector,
-    )
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        detector = Detector(
+            net,
+            size=args.size,
+            threshold=args.threshold,
+            batch=args.batch,
+            min_confidence=args.min_confidence,
+            largest=args.largest,
+            detect_size=args.detect_size,
+            face_model=args.detector,
+        )
+    for warning in caught:
+        print(f"note: {warning.message}", file=sys.stderr)
     found = write_detections(
         args.inputs,
         detector,

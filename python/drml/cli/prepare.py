@@ -28,8 +28,9 @@ def add(subparsers: Any) -> None:
         "manifest and landmarks of each split), the other folds, and OUT/summary.json, which tells how many\n"
         "frames were skipped and why.\n\n"
         "List your own images in a CSV file with the columns path, AU1, AU2, ... and, optionally, subject\n"
-        "and landmark coordinates x1, y1, x2, ...; images without landmarks must be registered faces. The\n"
-        "subjects are divided into three folds at random.",
+        "and landmark coordinates x1, y1, x2, ...; images without landmarks must be registered faces,\n"
+        "unless --points detector is to find the faces in them. The subjects are divided into three folds\n"
+        "at random.",
         "drml prepare bp4d /data/BP4D data/drml\n"
         "drml prepare disfa /data/DISFA data/disfa --intensity 2\n"
         "drml prepare images faces.csv data/own",
@@ -55,6 +56,13 @@ def add(subparsers: Any) -> None:
         type=Path,
         metavar="CSV",
         help="frames to leave out, such as those with bad landmarks: lines of video,first,last",
+    )
+    parser.add_argument(
+        "--points",
+        choices=["given", "detector"],
+        default="given",
+        help="landmarks to register faces by: the data set's (given, the default), or those that drml detect"
+        " finds in photos (detector), for which the data set needs none",
     )
     _add_sampling(parser)
     _add_encoding(parser)
@@ -187,6 +195,7 @@ def run(args: argparse.Namespace) -> None:
         aus=args.aus,
         sampling=args.sampling,
         encoding=args.face_encoding,
+        points=args.points,
         exclude=args.exclude,
         max_broken=args.max_broken,
         jobs=args.jobs,

@@ -36,6 +36,9 @@ class FaceStore:
         Conversion (``"greyscale"``, ``"CMYK"``, ...) -> number of images.
     converted_examples : dict
         Conversion -> names of a few of these images.
+    detector_points : dict of int to ndarray of float64, shape (N, 2)
+        Record -> the points that `drml.data.detector_points.PointFinder` finds, in the registered face, as
+        fractions of its side; for the records that were drawn for it and whose face was found.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,6 +50,7 @@ class FaceStore:
         self.broken: list[BrokenImage] = []
         self.converted: Counter[str] = Counter()
         self.converted_examples: dict[str, list[str]] = {}
+        self.detector_points: dict[int, np.ndarray] = {}
 
     def __enter__(self) -> FaceStore:
         return self

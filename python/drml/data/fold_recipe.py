@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
 
 import drml
-from drml.data import registration
+from drml.data.detector_points import PointFinder, mean_points
 from drml.data.plan import Plan
 from drml.data.readers.kinds import DataSet
 from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe
+from drml.data.registration import REFERENCE, as_fractions, five_points
 from drml.data.sampling import describe_sampling
 from drml.io.files import digest
 
-__all__ = ["fold_recipe"]
+__all__ = ["fold_recipe", "registration_recipe"]
 
 
 def fold_recipe(
@@ -28,6 +30,7 @@ def fold_recipe(
     folder: Path,
     *,
     train: Mapping[str, Any],
+    registration: RegistrationRecipe,
     synthetic: bool = False,
 ) -> Recipe:
     """Return the recipe of a fold that has just been written.
@@ -44,6 +47,8 @@ def fold_recipe(
         The fold's folder, with the manifest of the training split, whose digest stands for the data.
     train : mapping, keyword-only
         What ``summary.json`` has of the training split.
+    registration : RegistrationRecipe, keyword-only
+        See `registration_recipe`.
     synthetic : bool, keyword-only
         Whether the faces are drawn.
     """
@@ -51,7 +56,7 @@ def fold_recipe(
         au=tuple(plan.scan.aus),
         labels=source.describe_labels(options),
         input=InputRecipe(channels="BGR", face_size=plan.encoding.size),
-        registration=_registration(plan),
+        registration=registration,
         data=DataRecipe(
             name=f"{source.title}, synthetic" if synthetic else source.title,
             split=f"fold {fold} of {len(source.fold_numbers)}",
@@ -63,11 +68,34 @@ def fold_recipe(
     )
 
 
-def _registration(plan: Plan) -> RegistrationRecipe:
-    if all(record.landmarks is None for record in plan.records):
-        return RegistrationRecipe(points="none")
-    target = (registration.REFERENCE + 0.5) / registration.SIZE  # pixels' centres are at whole numbers
-    return RegistrationRecipe(points="49 landmarks", target=tuple(map(float, target.ravel())))
+def registration_recipe(
+    plan: Plan, fold: int, found: Mapping[int, np.ndarray], finder: PointFinder | None
+) -> RegistrationRecipe:
+    """Return how the faces of a fold were registered, and how photos are registered likewise.
+
+    Parameters
+    ----------
+    plan : Plan
+    fold : int
+        Number of the fold.
+    found : mapping of int to ndarray, shape (N, 2)
+        Record -> the points that were found in its image, in the registered face, as fractions of its side.
+    finder : PointFinder or None
+        Found these points; None if its models are not installed.
+    """
+    name = finder.name if finder else None
+    if plan.points == "detector":
+        assert finder is not None
+        target = as_fractions(REFERENCE if finder.count == len(REFERENCE) else five_points(REFERENCE))
+        return RegistrationRecipe("detector", name, target, target)
+    learned = mean_points(found, plan.training_records(fold))
+    detector = name if learned else None
+    counts = {len(record.landmarks) for record in plan.records if record.landmarks is not None}
+    if not counts:
+        return RegistrationRecipe("none", detector, (), learned)
+    if counts == {5}:
+        return RegistrationRecipe("5 points", detector, as_fractions(five_points(REFERENCE)), learned)
+    return RegistrationRecipe("49 landmarks", detector, as_fractions(REFERENCE), learned)
 
 
 def _describe_sampling(plan: Plan, drawn: Mapping[str, Any]) -> str:

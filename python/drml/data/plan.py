@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from drml.data import sampling
+from drml.data import detector_points, sampling
 from drml.data.readers import Record, Scan
 from drml.data.readers.folds import FoldSubjects, deal_folds, split_subjects
 from drml.data.readers.kinds import DataSet
 from drml.data.readers.video import VideoFrame
-from drml.data.register_faces import CHUNK, Encoding, Task
+from drml.data.register_task import CHUNK, Encoding, Task, TaskFrame
 from drml.data.sampling import Sampling
 from drml.io.errors import UserError
 
@@ -40,6 +40,10 @@ class Plan:
         Which record was drawn for which AU, if its subject is a training subject.
     sampling : Sampling
     encoding : Encoding
+    points : {"given", "detector"}
+        The points that the faces are registered by.
+    learned_on : frozenset of int
+        Records on which the face detector is run to learn where its points lie in registered faces.
     """
 
     root: Path
@@ -49,11 +53,18 @@ class Plan:
     drawn: np.ndarray
     sampling: Sampling
     encoding: Encoding
+    points: str = "given"
+    learned_on: frozenset[int] = frozenset()
 
     @property
     def sampled(self) -> np.ndarray:
         """Which records train if their subject is a training subject: bool, shape (N,)."""
         return np.asarray(self.drawn.any(axis=1))
+
+    def training_records(self, fold: int) -> list[int]:
+        """Return the records of the fold's training subjects."""
+        subjects = set(self.folds[fold].train)
+        return [index for index, record in enumerate(self.records) if record.subject in subjects]
 
     def tasks(self) -> Iterator[Task]:
         """Divide the frames that any fold needs into tasks for the worker processes."""
@@ -74,11 +85,17 @@ class Plan:
             indices = list(group)
             for start in range(0, len(indices), CHUNK):
                 frames = [
-                    (index, self.records[index].image, self.records[index].landmarks, bool(sampled[index]))
+                    TaskFrame(
+                        index,
+                        self.records[index].image,
+                        self.records[index].landmarks,
+                        sampled=bool(sampled[index]),
+                        detect=index in self.learned_on,
+                    )
                     for index in indices[start : start + CHUNK]
                 ]
                 last = start + CHUNK >= len(indices)
-                yield Task(subject, frames, self.encoding, last)
+                yield Task(subject, frames, self.encoding, self.points, last)
 
     def source_of(self, record: Record) -> str:
         """Return the image of a record for manifests: its path relative to the data set's folder.
@@ -97,6 +114,7 @@ class Plan:
         return {
             "folds": list(self.folds),
             **dataclasses.asdict(self.sampling),
+            "points": self.points,
             "encoding": self.encoding.format,
             "size": self.encoding.size,
         }
@@ -109,10 +127,14 @@ def make_plan(
     folds: tuple[int, ...],
     sampling_: Sampling,
     encoding: Encoding,
+    *,
+    points: str = "given",
+    learn: bool = True,
 ) -> Plan:
     """Divide the records of `scan` into the splits of `folds`, and draw the training frames.
 
-    Records whose subject is in no fold are counted as skipped in `scan`.
+    Records whose subject is in no fold are counted as skipped in `scan`. `learn` is whether to draw training
+    frames on which the face detector is run.
 
     Raises
     ------
@@ -144,4 +166,10 @@ def make_plan(
         negatives=len(records) if sampling_.negatives is None else sampling_.negatives,
         seed=sampling_.seed,
     )
-    return Plan(root, scan, records, divided, drawn, sampling_, encoding)
+    plan = Plan(root, scan, records, divided, drawn, sampling_, encoding, points)
+    if not learn:
+        return plan
+    training = {name for fold in divided.values() for name in fold.train}
+    chosen = {int(index) for index in np.flatnonzero(plan.sampled) if records[index].subject in training}
+    sample = detector_points.draw_sample(chosen, sampling_.seed)
+    return dataclasses.replace(plan, learned_on=sample)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,14 +20,16 @@ import lmdb
 import numpy as np
 
 import drml
+from drml.data.detector_points import PointFinder
 from drml.data.face_store import FaceStore
-from drml.data.fold_recipe import fold_recipe
+from drml.data.fold_recipe import fold_recipe, registration_recipe
 from drml.data.fold_writer import write_fold
 from drml.data.plan import Plan, make_plan
 from drml.data.readers.exclude import exclude as exclude_frames
 from drml.data.readers.kinds import find_data_set
-from drml.data.recipe import write_data_recipe
-from drml.data.register_faces import Encoding, check_max_broken, register_all
+from drml.data.recipe import RegistrationRecipe, write_data_recipe
+from drml.data.register_faces import check_max_broken, register_all
+from drml.data.register_task import Encoding, check_points
 from drml.data.sampling import Sampling
 from drml.data.split import SYNTHETIC_FILE
 from drml.io.errors import UserError
@@ -46,6 +49,7 @@ def prepare(
     aus: Sequence[int] | None = None,
     sampling: Sampling | None = None,
     encoding: Encoding | None = None,
+    points: str = "given",
     exclude: Path | str | None = None,
     max_broken: float = 0.05,
     jobs: int = 0,
@@ -76,6 +80,10 @@ def prepare(
         How validation subjects and training frames are drawn, with the seed.
     encoding : Encoding, optional, keyword-only
         Size and file format of the faces.
+    points : {"given", "detector"}, keyword-only
+        The points that faces are registered by: the data set's landmarks, or those that ``drml detect`` finds
+        in photos (`drml.data.detector_points.PointFinder`). With ``"given"``, an image without landmarks must
+        be a registered face; with ``"detector"``, it can be any photo, and its largest face is used.
     exclude : path-like, optional, keyword-only
         CSV file of frames to leave out (see `drml.data.readers.exclude`).
     max_broken : float, keyword-only
@@ -119,13 +127,23 @@ def prepare(
     root, out = Path(root), Path(out)
     source.check_folds(folds)
     check_max_broken(max_broken)
+    finder, no_detector = _open_finder(points)
     _check_out(out, root, overwrite)
 
     started = time.monotonic()
     scan = source.read(root, aus=aus, progress=progress, **options)
     if exclude is not None:
         exclude_frames(scan, exclude)
-    plan = make_plan(source, root, scan, folds, sampling, encoding)
+    plan = make_plan(
+        source,
+        root,
+        scan,
+        folds,
+        sampling,
+        encoding,
+        points=points,
+        learn=points == "given" and finder is not None,
+    )
     recorded = {
         **plan.describe_options(),
         "max_broken": max_broken,
@@ -140,7 +158,10 @@ def prepare(
                 "synthetic": _copy_synthetic_mark(root, part),
             }
             summary |= {"aus": list(scan.aus), "options": recorded, "versions": _versions()}
-            summary |= _write(plan, part, jobs=jobs, max_broken=max_broken, progress=progress)
+            written, registrations = _write(
+                plan, part, finder, jobs=jobs, max_broken=max_broken, progress=progress
+            )
+            summary |= written
             for fold, splits in summary["folds"].items():
                 folder = part / f"fold{fold}"
                 recipe = fold_recipe(
@@ -150,9 +171,12 @@ def prepare(
                     int(fold),
                     folder,
                     train=splits["train"],
+                    registration=registrations[int(fold)],
                     synthetic=summary["synthetic"],
                 )
                 write_data_recipe(folder, recipe)
+            if not all(one.detector_target for one in registrations.values()):
+                _report_unlearned(summary["registration"], no_detector)
             summary["seconds"] = round(time.monotonic() - started, 1)
             (part / _SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     except OSError as error:
@@ -181,6 +205,27 @@ def _check_out(out: Path, root: Path, overwrite: bool) -> None:
         raise UserError(f"{out}: the data set itself is in this folder; choose another folder")
 
 
+def _open_finder(points: str) -> tuple[PointFinder | None, str | None]:
+    """Open the models that find points; or say why not, and raise `UserError` if they are needed."""
+    check_points(points)
+    try:
+        return PointFinder(), None
+    except UserError as error:
+        if points == "detector":
+            raise
+        return None, str(error)
+
+
+def _report_unlearned(registered: dict[str, Any], no_detector: str | None) -> None:
+    """Say on standard error that some recipe does not tell where the detector's points lie."""
+    found = f"the face detector found {registered['faces']} of {registered['frames']} sampled training faces"
+    print(
+        f"note: {no_detector or found}. The recipe therefore does not say where the detector's points lie in"
+        " these faces, and drml detect will register photos less exactly",
+        file=sys.stderr,
+    )
+
+
 def _copy_synthetic_mark(root: Path, folder: Path) -> bool:
     """Mark the prepared data as synthetic if the data set is; return whether it is."""
     mark = root / SYNTHETIC_FILE
@@ -189,8 +234,18 @@ def _copy_synthetic_mark(root: Path, folder: Path) -> bool:
     return mark.is_file()
 
 
-def _write(plan: Plan, folder: Path, *, jobs: int, max_broken: float, progress: bool) -> dict[str, Any]:
-    """Register all faces and write all folds; return the part of the summary that follows from it."""
+def _write(
+    plan: Plan, folder: Path, finder: PointFinder | None, *, jobs: int, max_broken: float, progress: bool
+) -> tuple[dict[str, Any], dict[int, RegistrationRecipe]]:
+    """Register all faces and write all folds.
+
+    Returns
+    -------
+    dict
+        The part of the summary that follows from it.
+    dict of int to RegistrationRecipe
+        How the faces of each fold were registered.
+    """
     scratch = folder / _SCRATCH
     with FaceStore(scratch) as faces:
         register_all(list(plan.tasks()), faces, jobs=jobs, max_broken=max_broken, progress=progress)
@@ -199,11 +254,20 @@ def _write(plan: Plan, folder: Path, *, jobs: int, max_broken: float, progress: 
             for fold in plan.folds
         }
     scratch.unlink()
+    registrations = {
+        fold: registration_recipe(plan, fold, faces.detector_points, finder) for fold in plan.folds
+    }
     skipped = plan.scan.skipped.copy()
     skipped["broken image"] += len(faces.broken)
-    return {
+    summary = {
         "frames": len(plan.records) + plan.scan.skipped.total(),
         "images": faces.count,
+        "registration": {
+            "points": next(iter(registrations.values())).points,
+            "detector": finder.name if finder else None,
+            "frames": len(plan.learned_on),
+            "faces": len(faces.detector_points),
+        },
         "skipped": dict((+skipped).most_common()),
         "incomplete": dict(plan.scan.incomplete.most_common()),
         "skipped_examples": plan.scan.examples,
@@ -212,6 +276,7 @@ def _write(plan: Plan, folder: Path, *, jobs: int, max_broken: float, progress: 
         "converted_examples": faces.converted_examples,
         "folds": folds,
     }
+    return summary, registrations
 
 
 def _versions() -> dict[str, str]:

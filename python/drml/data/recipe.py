@@ -92,14 +92,15 @@ class RegistrationRecipe:
     Attributes
     ----------
     points : str or None
-        The points by which faces were registered: ``"49 landmarks"``, ``"detector"`` (its five points), or
-        ``"none"`` (faces were only resized).
+        The points by which faces were registered: ``"49 landmarks"`` or ``"5 points"`` of the data set,
+        ``"detector"`` (the points that `detector` finds), or ``"none"`` (faces were only resized).
     detector : str or None
-        The face detector, if one was used.
+        The face detector, and the landmark model if it was used, that found points.
     target : tuple of float
         x and y of each point to which `points` were brought.
     detector_target : tuple of float
-        x and y of the detector's five points in the registered training faces, on average.
+        Where the points that `detector` finds, 49 or five, lie in the registered training faces, on average:
+        x and y of each.
     """
 
     points: str | None = None

@@ -7,66 +7,27 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import dataclasses
 import os
 import signal
 import sys
 from collections.abc import Generator, Iterator, Sequence
-from pathlib import Path
 
 import cv2
 import numpy as np
 from tqdm import tqdm
 
-from drml.data import registration
-from drml.data.face_store import BrokenImage, FaceStore
+from drml.data.face_store import FaceStore
 from drml.data.readers import images
-from drml.data.readers.video import VideoFrame
-from drml.io.checks import check_share, check_whole
+from drml.data.register_task import CHUNK, Encoding, Task, TaskResult, encode, register_task
+from drml.io.checks import check_share
 from drml.io.errors import UserError
-from drml.io.opencv import decode_image
 from drml.io.text import counted
 from drml.io.workers import WORKER_ENDED, WorkerPool
 
 __all__ = ["CHUNK", "Encoding", "Task", "check_max_broken", "encode", "register_all"]
 
-CHUNK = 32  # frames of a task: about 400 ms of work and 500 kB of results
 _PRINTED = 10  # broken images named on the terminal; the summary names all
-_QUALITY = 95
 _AHEAD = 3  # tasks that wait for each process
-_LARGEST = 4096  # side of a face in pixels: far beyond use, and within what JPEG and Caffe can hold
-_FORMATS = ("jpg", "png")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Encoding:
-    """How registered faces are stored.
-
-    Attributes
-    ----------
-    format : {"jpg", "png"}
-        JPEG of quality 95, or PNG, which is lossless and about four times as large.
-    size : int
-        Side of the faces in pixels, 16 to 4096.
-
-    Raises
-    ------
-    UserError
-        A value is out of range.
-
-    Examples
-    --------
-    >>> Encoding(format="png").size
-    200
-    """
-
-    format: str = "jpg"
-    size: int = registration.SIZE
-
-    def __post_init__(self) -> None:
-        if self.format not in _FORMATS:
-            raise UserError(f"encoding {self.format!r}: choose one of {', '.join(_FORMATS)}")
-        check_whole(self.size, 16, "size of the faces", high=_LARGEST)
 
 
 def check_max_broken(share: float) -> None:
@@ -78,88 +39,11 @@ def check_max_broken(share: float) -> None:
     check_share(share, "share of broken images", all_of_it=True)
 
 
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """Frames for a worker process to register: of one subject, and of one video file if they are in one.
-
-    Attributes
-    ----------
-    subject : str
-    frames : list of (index, image, landmarks, sampled)
-        Number of the record; image file or frame of a video, in ascending order; ndarray (N, 2), or None if
-        the image is a registered face; whether the face counts in `FaceStore.sums`.
-    encoding : Encoding
-    last : bool
-        This is the last task for the video file: after it, the rest of the video is checked.
-    """
-
-    subject: str
-    frames: list[tuple[int, Path | VideoFrame, np.ndarray | None, bool]]
-    encoding: Encoding
-    last: bool = True
-
-    @property
-    def video(self) -> Path | None:
-        """The video file that has the frames, or None."""
-        image = self.frames[0][1]
-        return image.video if isinstance(image, VideoFrame) else None
-
-
-@dataclasses.dataclass(frozen=True)
-class _TaskResult:
-    subject: str
-    faces: list[tuple[int, bytes, np.ndarray | None]]  # record, encoded face, its landmarks
-    conversions: list[tuple[str, str]]  # image, conversion
-    broken: list[BrokenImage]
-    total: np.ndarray | None  # sum of the sampled faces after encoding and decoding, uint32 (size, size, 3)
-
-
-def _register_task(task: Task, reader: images.ImageReader) -> _TaskResult:
-    faces: list[tuple[int, bytes, np.ndarray | None]] = []
-    conversions: list[tuple[str, str]] = []
-    broken: list[BrokenImage] = []
-    total: np.ndarray | None = None
-    for index, image, landmarks, sampled in task.frames:
-        try:
-            picture, conversion = reader.load(image)
-            points = None
-            if landmarks is None:
-                face = registration.whole(picture, task.encoding.size)
-            else:
-                face = registration.register(picture, landmarks, task.encoding.size)
-                points = registration.place(landmarks, task.encoding.size).astype(np.float32)
-        # OpenCV cannot warp images with a side above 32,767 pixels.
-        except (UserError, cv2.error) as error:
-            broken.append(BrokenImage(index, str(image), str(error).removeprefix(f"{image}: ")))
-            continue
-        if conversion:
-            conversions.append((str(image), conversion))
-        data = encode(face, task.encoding.format)
-        faces.append((index, data, points))
-        if sampled:
-            if total is None:
-                total = np.zeros(face.shape, np.uint32)
-            # The mean is over the images as training will decode them, so with the losses of JPEG.
-            total += np.asarray(decode_image(data))
-    if task.last and task.video is not None:
-        reader.finish(task.video)
-    return _TaskResult(task.subject, faces, conversions, broken, total)
-
-
-def encode(image: np.ndarray, format: str = "jpg") -> bytes:
-    """Encode a face as it is stored: JPEG of quality 95, or PNG."""
-    parameters = [cv2.IMWRITE_JPEG_QUALITY, _QUALITY] if format == "jpg" else []
-    encoded, data = cv2.imencode(f".{format}", image, parameters)
-    if not encoded:
-        raise ValueError(f"OpenCV cannot encode as {format}")
-    return bytes(data)
-
-
 _reader = images.ImageReader()  # of a worker process, from task to task
 
 
-def _work(task: Task) -> _TaskResult:
-    return _register_task(task, _reader)
+def _work(task: Task) -> TaskResult:
+    return register_task(task, _reader)
 
 
 def _start_worker() -> None:
@@ -227,10 +111,11 @@ def register_all(
         )
 
 
-def _store(result: _TaskResult, faces: FaceStore) -> None:
+def _store(result: TaskResult, faces: FaceStore) -> None:
     """Add the faces and statistics of a task to the store, and report broken images."""
     for index, data, points in result.faces:
         faces.add(index, data, points)
+    faces.detector_points.update(result.detector_points)
     if result.total is not None:
         known = faces.sums.setdefault(result.subject, np.zeros(result.total.shape, np.int64))
         known += result.total
@@ -245,17 +130,17 @@ def _store(result: _TaskResult, faces: FaceStore) -> None:
             tqdm.write(f"skipped: {one.image}: {one.fault}", file=sys.stderr)
 
 
-def _results(tasks: Sequence[Task], jobs: int) -> Generator[_TaskResult]:
+def _results(tasks: Sequence[Task], jobs: int) -> Generator[TaskResult]:
     """Register the faces of all tasks, a bounded number of tasks at a time."""
     if jobs == 1:
         with images.ImageReader() as reader:
             for task in tasks:
-                yield _register_task(task, reader)
+                yield register_task(task, reader)
         return
     # One pool for each process: all tasks of a video go to the same process, in their order, which so decodes
     # the video once, from front to back.
     pools = [WorkerPool(1, initializer=_start_worker) for _ in range(jobs)]
-    waiting: dict[concurrent.futures.Future[_TaskResult], int] = {}
+    waiting: dict[concurrent.futures.Future[TaskResult], int] = {}
     try:
         groups = _by_video(tasks)
         own: list[list[Task]] = [[] for _ in pools]  # the rest of each pool's video, last task first

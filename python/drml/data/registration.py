@@ -7,6 +7,8 @@ mouth contour from its image-left corner clockwise; 43-48 the inner one without 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -16,6 +18,9 @@ from drml.io.text import counted
 __all__ = [
     "REFERENCE",
     "SIZE",
+    "apply",
+    "as_fractions",
+    "as_pixels",
     "fault",
     "five_points",
     "place",
@@ -170,24 +175,65 @@ def similarity(src: np.ndarray, dst: np.ndarray) -> np.ndarray:
     return np.column_stack([linear, dst_mean - linear @ src_mean])
 
 
-def transform(landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
+def as_fractions(points: np.ndarray, size: int = SIZE) -> tuple[float, ...]:
+    """Return points of a registered face of ``size`` pixels as fractions of its side: x, y, x, y, ...
+
+    Pixel centres are at whole numbers, so the face spans -0.5 to ``size - 0.5``.
+
+    Examples
+    --------
+    >>> as_fractions(np.array([[-0.5, 99.5], [199.5, 49.5]]))
+    (0.0, 0.5, 1.0, 0.25)
+    """
+    return tuple(map(float, ((np.asarray(points, np.float64) + 0.5) / size).ravel()))
+
+
+def as_pixels(fractions: Sequence[float], size: int = SIZE) -> np.ndarray:
+    """Return points in a registered face of ``size`` pixels, shape (N, 2), from fractions of its side."""
+    return np.asarray(fractions, np.float64).reshape(-1, 2) * size - 0.5
+
+
+def transform(landmarks: np.ndarray, size: int = SIZE, target: Sequence[float] = ()) -> np.ndarray:
     """Return the transform (2, 3) from the image to the registered face of ``size`` pixels.
+
+    Parameters
+    ----------
+    landmarks : ndarray, shape (49, 2), (66, 2), (68, 2) or (5, 2)
+        Points in pixels of the image.
+    size : int
+        Side of the registered face in pixels.
+    target : sequence of float, optional
+        Where the points are brought to, as fractions of the face's side: x and y of each of the 49 or five
+        points. By default the reference shape.
 
     Raises
     ------
     UserError
-        The landmarks are of a wrong number, not finite, or all in one point.
+        The landmarks are of a wrong number, not finite, or all in one point, or the target has another
+        number of points.
     """
     landmarks = np.asarray(landmarks)
     wrong = fault(landmarks)
     if wrong:
         raise UserError(wrong)
     five = len(landmarks) == 5
-    target = five_points(REFERENCE) if five else REFERENCE
-    if size != SIZE:
-        # Pixel centres are at whole numbers, so the frame spans -0.5 to size - 0.5.
-        target = (target + 0.5) * (size / SIZE) - 0.5
-    return similarity(landmarks if five else to49(landmarks), target)
+    points = landmarks if five else to49(landmarks)
+    if not target:
+        target = as_fractions(five_points(REFERENCE) if five else REFERENCE)
+    elif len(target) != 2 * len(points):
+        raise UserError(f"{len(points)} landmarks, but the registration has {len(target) // 2} points")
+    return similarity(points, as_pixels(target, size))
+
+
+def apply(matrix: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """Map points (N, 2) by a transform (2, 3): float64, shape (N, 2).
+
+    Examples
+    --------
+    >>> bool(np.allclose(apply(transform(3 * REFERENCE + 7), 3 * REFERENCE + 7), REFERENCE))
+    True
+    """
+    return np.asarray(points, np.float64) @ matrix[:, :2].T + matrix[:, 2]
 
 
 def place(landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
@@ -203,11 +249,12 @@ def place(landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
     >>> bool(np.allclose(place(3 * REFERENCE + 7), REFERENCE))
     True
     """
-    matrix = transform(landmarks, size)
-    return np.asarray(landmarks, np.float64) @ matrix[:, :2].T + matrix[:, 2]
+    return apply(transform(landmarks, size), landmarks)
 
 
-def register(image: np.ndarray, landmarks: np.ndarray, size: int = SIZE) -> np.ndarray:
+def register(
+    image: np.ndarray, landmarks: np.ndarray, size: int = SIZE, target: Sequence[float] = ()
+) -> np.ndarray:
     """Cut the face out of an image, upright and of a fixed size.
 
     Parameters
@@ -218,6 +265,8 @@ def register(image: np.ndarray, landmarks: np.ndarray, size: int = SIZE) -> np.n
         x and y in pixels of the image, counted from 0. Five points are eye centres, nose tip, mouth corners.
     size : int
         Side of the result.
+    target : sequence of float, optional
+        Where the points are brought to, as fractions of the face's side; by default the reference shape.
 
     Returns
     -------
@@ -235,7 +284,7 @@ def register(image: np.ndarray, landmarks: np.ndarray, size: int = SIZE) -> np.n
     >>> register(image, [[270, 200], [370, 200], [320, 260], [285, 310], [355, 310]]).shape
     (200, 200, 3)
     """
-    matrix = transform(landmarks, size)
+    matrix = transform(landmarks, size, target)
     height, width = image.shape[:2]
     points = np.asarray(landmarks, np.float64)
     inside = ((points >= -0.5) & (points <= (width - 0.5, height - 0.5))).all(axis=1)

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml.data.registration import SIZE
-from drml.detect.faces import Face, FaceDetector
+from drml.data.face_detector import Face, FaceDetector
+from drml.detect.face_registration import face_size, find_registration
 from drml.detect.frames import Camera, Frame, Unreadable, Video, array_frame, open_stream, read_images
 from drml.detect.pipeline import DetectedFrame, FaceNet, detect_frames
 from drml.detect.sources import Source, find_sources
@@ -81,6 +81,9 @@ class Detector:
     size : int
         Side of the registered faces in pixels.
     face_detector : FaceDetector
+    registration : FaceRegistration
+        Cuts a face out of a frame as the training faces were cut out. For a net whose recipe does not tell
+        how, faces are registered to the reference shape by their five points, and there is a warning.
     thresholds : tuple of float
         For each AU, the probability from which it counts as present.
     threshold_source : str
@@ -131,9 +134,12 @@ class Detector:
         else:
             raise UserError("net, mean, scale and aus go with the path of weights, not with an opened net")
         self.aus = tuple(self.net.aus)
+        self.size = face_size(self.net, size)
+        self.registration, note = find_registration(self.net, self.size)
+        if note:
+            warnings.warn(note, stacklevel=2)
         found = resolve_thresholds(threshold, getattr(self.net, "recipe", None), self.aus)
         self.thresholds, self.threshold_source = found.values, found.source
-        self.size = _face_size(self.net, size)
         # One grey face, so that settings that do not fit are reported before the work begins.
         self.net([np.full((self.size, self.size, 3), 127, np.uint8)])
 
@@ -248,7 +254,9 @@ class Detector:
         batch: int,
         keep_images: bool,
     ) -> Generator[DetectedFrame]:
-        return detect_frames(frames, find, self.net, size=self.size, batch=batch, keep_images=keep_images)
+        return detect_frames(
+            frames, find, self.net, register=self.registration, batch=batch, keep_images=keep_images
+        )
 
     def _detect(
         self, items: Sequence[Frame | Source], max_frames: int | None, problems: list[str]
@@ -274,18 +282,6 @@ class Detector:
                     continue
                 if video.note:
                     problems.append(f"{source.name}: {video.note}")
-
-
-def _face_size(net: FaceNet, size: int | None) -> int:
-    """Return the side of the registered faces: as given, or else as the net was trained, or else 200."""
-    size = (net.face_size or SIZE) if size is None else check_whole(size, 16, "size")
-    if isinstance(net, Net) and size < max(net.input_shape[1:]):
-        rows, columns = net.input_shape[1:]
-        raise UserError(
-            f"faces of {size} pixels are smaller than the net's input, {rows}x{columns}; give the --size that"
-            " its training data were prepared with"
-        )
-    return size
 
 
 def _is_image(item: Frame | Source) -> bool:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from drml.data.face_detector import Face
 from drml.data.labels import AU_NAMES
-from drml.detect.faces import Face
 from drml.detect.pipeline import DetectedFrame
 
 __all__ = ["Annotator"]

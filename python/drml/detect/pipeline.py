@@ -14,14 +14,11 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.data.registration import register
-from drml.detect.faces import Face
+from drml.data.face_detector import Face
 from drml.detect.frames import Frame
-from drml.io.errors import UserError
 
 __all__ = ["DetectedFrame", "FaceNet", "add_probabilities", "detect_frames", "find_faces", "read_ahead"]
 
@@ -127,7 +124,7 @@ def find_faces(
     frames: Iterable[Frame],
     find: Callable[[NDArray[np.uint8]], list[Face]],
     *,
-    size: int,
+    register: Callable[[NDArray[np.uint8], Face], NDArray[np.uint8] | None],
     keep_images: bool,
 ) -> Generator[DetectedFrame]:
     """Find and register the faces of each frame.
@@ -137,25 +134,19 @@ def find_faces(
     frames : iterable of Frame
     find : callable
         Returns the faces of an image, with their ids.
-    size : int
-        Side of the registered faces in pixels.
+    register : callable
+        Returns the registered image of a face in an image, or None if it cannot be registered; see
+        `drml.detect.face_registration.FaceRegistration`.
     keep_images : bool
         Keep the image of each frame; otherwise it is dropped once its faces are registered.
     """
     for frame in frames:
         image = frame.image
         faces = [] if image is None else find(image)
-        crops = [_registered(image, face, size) for face in faces if image is not None]
+        crops = [register(image, face) for face in faces if image is not None]
         if not keep_images:
             frame.image = None
         yield DetectedFrame(frame, faces, crops)
-
-
-def _registered(image: NDArray[np.uint8], face: Face, size: int) -> NDArray[np.uint8] | None:
-    try:
-        return np.asarray(register(image, face.points, size), np.uint8)
-    except (UserError, cv2.error):  # OpenCV cannot warp an image with a side above 32,767 pixels
-        return None
 
 
 def add_probabilities(frames: Iterable[DetectedFrame], net: FaceNet, batch: int) -> Generator[DetectedFrame]:
@@ -188,7 +179,7 @@ def detect_frames(
     find: Callable[[NDArray[np.uint8]], list[Face]],
     net: FaceNet,
     *,
-    size: int,
+    register: Callable[[NDArray[np.uint8], Face], NDArray[np.uint8] | None],
     batch: int,
     keep_images: bool,
 ) -> Generator[DetectedFrame]:
@@ -196,13 +187,13 @@ def detect_frames(
 
     Parameters
     ----------
-    frames, find, size, keep_images
+    frames, find, register, keep_images
         As in `find_faces`.
     net : FaceNet
     batch : int
         Number of faces that the net processes at once.
     """
     with closing(read_ahead(frames)) as decoded:
-        found = find_faces(decoded, find, size=size, keep_images=keep_images)
+        found = find_faces(decoded, find, register=register, keep_images=keep_images)
         with closing(read_ahead(found)) as registered:
             yield from add_probabilities(registered, net, batch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drml.detect.faces import Face
+from drml.data.face_detector import Face
 
 __all__ = ["Tracker", "overlap"]
 

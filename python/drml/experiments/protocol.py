@@ -116,12 +116,14 @@ def describe(data: str | Path) -> list[str]:
     except (KeyError, TypeError, ValueError):
         raise UserError(f"{data / _SUMMARY_FILE}: {_DAMAGED}") from None
     size = options.get("size")
+    found = ", found by a model," if options.get("points") == "detector" else ""
     apart = "No subject is in two of these, nor tested twice."
     if mixed:
         apart = f"{NO_SUBJECTS[0].upper()}{NO_SUBJECTS[1:]}."
     return [
         f"Labels: {coding}; unknown labels are in no figure.",
-        f"Faces: 49 landmarks brought to a reference shape by a similarity transform, {size} x {size} px.",
+        f"Faces: 49 landmarks{found} brought to a reference shape by a similarity transform,"
+        f" {size} x {size} px.",
         f"Training frames: {describe_sampling(options)}. Validation, test: all. {apart}",
         *_describe_shares(data, summary),
     ]

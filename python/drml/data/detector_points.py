@@ -1,0 +1,89 @@
+"""Finds the points of faces in photos, and learns where they lie in registered faces.
+
+A net that is trained on faces registered by a data set's landmarks is used on photos, which have none. The
+face detector finds five points in them, and the landmark model 49, but not quite where the data set has its
+own, so that a transform to the reference shape gives faces of another size and height. Prepared data
+therefore record where these points lie, on average, in the registered training faces, and photos are
+registered to these places.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from drml.data.face_detector import MODEL_FILE, FaceDetector
+from drml.data.landmark_model import LANDMARK_MODEL, LandmarkModel
+from drml.data.registration import five_points
+from drml.io.errors import UserError
+
+__all__ = ["SAMPLE", "PointFinder", "draw_sample", "mean_points"]
+
+SAMPLE = 400
+"""Number of training frames on which the points are found; those of all folds are drawn together."""
+
+_FEWEST = 10  # faces of which a mean is taken: fewer would say more about them than about the detector
+
+
+def draw_sample(records: Collection[int], seed: int) -> frozenset[int]:
+    """Draw up to `SAMPLE` of the records that train in some fold."""
+    ordered = sorted(records)
+    return frozenset(random.Random(f"{seed}/detector").sample(ordered, min(SAMPLE, len(ordered))))
+
+
+class PointFinder:
+    """Finds the points of the face in an image: 49 landmarks, or five points without the landmark model.
+
+    Attributes
+    ----------
+    name : str
+        The models that find the points, for recipes.
+    count : int
+        Number of points, 49 or 5.
+
+    Raises
+    ------
+    UserError
+        The face detector's model is not installed.
+    """
+
+    def __init__(self) -> None:
+        self._detector = FaceDetector()
+        self._landmark_model: LandmarkModel | None = None
+        self.name, self.count = Path(MODEL_FILE).stem, 5
+        try:
+            self._landmark_model = LandmarkModel()
+        except UserError:
+            return
+        self.name, self.count = f"{self.name}, {Path(LANDMARK_MODEL).stem}", 49
+
+    def find(self, image: np.ndarray, landmarks: np.ndarray | None = None) -> np.ndarray | None:
+        """Return the points of the face in an image, float64 (N, 2); None if no face is found.
+
+        With landmarks of the data set, it is the face that they belong to: the detector's five points are, on
+        average, within half the distance between the eyes of where the landmarks say. Otherwise it is the
+        largest face.
+        """
+        faces = self._detector.find(image)
+        if landmarks is not None:
+            known = np.asarray(landmarks, np.float64)
+            known = known if len(known) == 5 else five_points(known)
+            farthest = 0.5 * np.linalg.norm(known[1] - known[0])
+            apart = [np.linalg.norm(face.points - known, axis=1).mean() for face in faces]
+            faces = [faces[int(np.argmin(apart))]] if apart and min(apart) <= farthest else []
+        if not faces:
+            return None
+        points = faces[0].points
+        return points if self._landmark_model is None else self._landmark_model.find(image, points)
+
+
+def mean_points(points: Mapping[int, np.ndarray], records: Iterable[int]) -> tuple[float, ...]:
+    """Return the mean of the points that were found in some records, as fractions: x, y, x, y, ...
+
+    It is empty if fewer than ten of their faces were found.
+    """
+    chosen = [points[index] for index in sorted(records) if index in points]
+    return tuple(map(float, np.mean(chosen, axis=0).ravel())) if len(chosen) >= _FEWEST else ()
