@@ -198,6 +198,7 @@ def test_everything_is_chosen_before_the_validation_subjects_are_added(done, met
 
 def test_a_folder_is_either_with_or_without(done, capsys):
     given = ["--data", str(done / "data"), "--models", str(done / "models"), "--seed", "3", "-q"]
+    given += ["--schedule", "quick"]
     command = ["experiment", "table2", *given, "--methods", "lsvm", "--folds", "1", "--out"]
     assert cli.main([*command, str(done / "plain"), "--refit", "--plan"]) == 1
     assert "begun with no --refit, not --refit; give another --out" in capsys.readouterr().err
