@@ -103,7 +103,7 @@ def test_image_or_mean_of_the_wrong_size_is_refused(deploy, weights):
     net = open_net(deploy, weights, mean=np.zeros((3, 30, 30)))
     with pytest.raises(UserError, match="image of 19x19 with 3 channels does not fit"):
         net.preprocess(tiny.draw_images(1, size=19)[0])
-    with pytest.raises(UserError, match="mean image is 30x30, but the images are 24x24"):
+    with pytest.raises(UserError, match="mean image of 30x30, but the images are 24x24"):
         net.preprocess(tiny.draw_images(1)[0])
     with pytest.raises(UserError, match=r"mean of shape 5x30x30 does not fit .*3x20x20"):
         open_net(deploy, weights, mean=np.zeros((5, 30, 30)))

@@ -77,7 +77,7 @@ def draw_parameters(seed=0, outputs=OUTPUTS):
 def _carry_aus(path, parameters, aus):
     """Put a recipe into weights that says nothing but the AUs; `aus` is () for none at all."""
     if aus is None:
-        aus = {3: AUS, 12: BP4D_AUS}.get(len(parameters["fc10"][1]) if "fc10" in parameters else 0, ())
+        aus = {3: AUS, 12: BP4D_AUS}.get(len(parameters["fc10"][0]) if "fc10" in parameters else 0, ())
     path = Path(path)
     if aus:
         carrier = path.rename(path.with_name(f"carrier{path.suffix}"))  # snapshots are not changed
