@@ -78,6 +78,7 @@ NOT_RUN = (
     (r"^(CUDA_ON_HOST_SEED=\d+ )?build/test_\w+", "a C++ test: ctest runs all of them"),
     (r"^cmake --build build --target (\w+)", "builds a C++ test"),
     (r"^\.venv/bin/python tools/bench\S*", "a benchmark"),
+    (r"^\.venv/bin/python tools/detect_against_score\S*", "a measurement"),
     (r"^\.venv/bin/python -m pytest", "would be this test within itself"),
     (r"^\.venv/bin/pip install", "the installation"),
     (r"^mpirun .*$", "asks for MPI and for machines: test_parallel.py starts ranks"),
