@@ -36,7 +36,10 @@ COMMANDS = tuple(PARSERS)
 WITHOUT_FIGURES = ("report", "experiment unit")
 WITHOUT_OUTPUT = ("verify", "relations")
 # Types that accept what the option accepts elsewhere, and a word more.
-EXTENDED = {("score", "--threshold"): values.threshold}
+EXTENDED = {
+    ("detect", "--threshold"): values.detection_threshold,
+    ("score", "--threshold"): values.threshold,
+}
 
 
 @pytest.fixture

@@ -80,7 +80,7 @@ def _add_net(parser: Parser) -> None:
         default="recipe",
         metavar="recipe|P",
         help="probability from which on an AU counts as present: one for all AUs, or those of the recipe in"
-        " the weights, which were chosen on validation (default: recipe; 0.5 if it has none)",
+        " the weights, which were chosen on validation, or 0.5 if it has none (default: recipe)",
     )
 
     def check(args: argparse.Namespace) -> None:
