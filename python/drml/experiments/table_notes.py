@@ -86,10 +86,11 @@ def _undefined(scores: Sequence[ScoreTable]) -> list[str]:
         aus = sorted({au for one in scores for au in one.undefined.get(name, [])})
         if aus:
             grouped.setdefault(list_aus(aus), []).append(title)
-    return [
-        f"-: {', '.join(titles)} undefined there ({named}); left out of Avg."
-        for named, titles in grouped.items()
-    ]
+    lines = []
+    for named, titles in grouped.items():
+        verb = "is" if len(titles) == 1 else "are"
+        lines.append(f"-: {', '.join(titles)} {verb} undefined there ({named}); left out of Avg.")
+    return lines
 
 
 def _thresholds(columns: Sequence[Column]) -> list[str]:

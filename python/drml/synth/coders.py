@@ -9,10 +9,10 @@ How far coders misjudge is one number for all action units, `MISJUDGEMENT`. It f
 agreement, not from any method's scores. Sayette, Cohn, Wertz, Perrott and Parrott, "A psychometric evaluation
 of the Facial Action Coding System for assessing spontaneous expression", Journal of Nonverbal Behavior 25,
 2001, 167-186, had two certified coders code spontaneous expressions. They report good to excellent
-reliability for the occurrence of individual action units, measured by Cohen's kappa. On the scale that goes
-with these words (Fleiss, "Statistical methods for rates and proportions", 1981), a kappa of .60 to .75 is
-good, and one above .75 is excellent. Here, the kappa of each action unit lies within `KAPPAS`. The data set
-BP4D does not contain a second coder's codes, so its own agreement for each action unit is not known here.
+reliability for the occurrence of individual action units. On the customary scale of Cohen's kappa (Fleiss,
+"Statistical methods for rates and proportions", 1981), .60 to .75 is good, and more is excellent. Here, the
+kappa of each action unit lies within `KAPPAS`. The data set BP4D does not contain a second coder's codes, so
+its own agreement for each action unit is not known here.
 """
 
 from __future__ import annotations
