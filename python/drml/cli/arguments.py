@@ -84,6 +84,10 @@ OPTIONS: dict[str, Option] = {
     "--predictions": Option("CSV table with the probability and label of each frame and AU", Path, "CSV"),
     "--overwrite": Option("replace output that exists already"),
     "--json": Option("print the figures as JSON"),
+    "--refit": Option(
+        "after parameters and thresholds were chosen on the validation subjects, fit again with them, on the"
+        " training and validation subjects together"
+    ),
     "--quiet": Option("show no progress bar and no closing line"),
 }
 """The options that more than one command has."""
@@ -110,11 +114,11 @@ def add_option(to: Any, name: str, more: str = "", **settings: Any) -> None:
     32
     """
     option = OPTIONS[name]
-    settings.setdefault("default", option.default)
-    if settings["default"] is not None and "default:" not in more:
+    settings.setdefault("default", False if option.type is None else option.default)
+    if settings["default"] not in (None, False) and "default:" not in more:
         more += f" (default: {settings['default']})"
     if option.type is None:
-        settings.update(action="store_true", default=False)
+        settings["action"] = "store_true"
     else:
         settings.setdefault("metavar", option.metavar)
         settings.setdefault("type", option.type)

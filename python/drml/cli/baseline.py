@@ -46,12 +46,7 @@ def add(subparsers: Any) -> None:
         help="solver of lsvm: both find the same minimum, but liblinear copies the features"
         " (default: gradient)",
     )
-    parser.add_argument(
-        "--refit",
-        action="store_true",
-        help="after parameters and thresholds were chosen on the validation split, fit with these parameters"
-        " again, on the training and validation subjects together",
-    )
+    add_option(parser, "--refit")
     only(parser, "method", "lsvm", ("lsvm_solver",))
     add_option(parser, "--overwrite")
     add_option(parser, "--seed")

@@ -155,12 +155,9 @@ def _add_folds(kinds: Any, name: str, summary: str, more: str, example: str) -> 
     )
     add_option(parser, "--folds", " (default: all folds of the data)")
     add_option(parser, "--seed")
-    parser.add_argument(
-        "--refit",
-        action="store_true",
-        default=None,
-        help="after C, lambda, the iteration and the thresholds were chosen on the validation subjects, fit"
-        " or train again on the training and validation subjects together",
+    # None: an experiment that has begun goes on as it began.
+    add_option(
+        parser, "--refit", "; nets are trained again for the chosen number of iterations", default=None
     )
     return parser
 

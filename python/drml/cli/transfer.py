@@ -25,12 +25,7 @@ def add(subparsers: Any) -> None:
     add_option(parser, "--blob")
     add_option(parser, "--folds", " (default: all folds of the data)")
     add_option(parser, "--batch")
-    parser.add_argument(
-        "--refit",
-        action="store_true",
-        help="after C and the thresholds were chosen on the validation split, fit again on the training and"
-        " validation subjects together",
-    )
+    add_option(parser, "--refit")
     add_figures(parser)
 
 

@@ -94,7 +94,7 @@ def predicts_base_rates(aucs: Iterable[float], spreads: Iterable[float]) -> bool
     --------
     >>> predicts_base_rates([0.49, 0.7], [0.2, 0.3]), predicts_base_rates([0.5, 0.7], [0.2, 0.3])
     (True, False)
-    >>> predicts_base_rates([0.7, 0.3], [0.009, 0.001]), predicts_base_rates([0.7, 0.3], [0.009, 0.01])
+    >>> predicts_base_rates([0.7, 0.9], [0.009, 0.001]), predicts_base_rates([0.7, 0.9], [0.009, 0.01])
     (True, False)
     """
     by_chance = mean_of_defined(aucs) < LEARNED  # false if none is defined, and the mean is NaN
