@@ -29,7 +29,7 @@ stage synth "$drml" synth "$out/bp4d"
 stage prepare "$drml" prepare bp4d "$out/bp4d" "$data" --folds 1
 stage train "$drml" train --solver "$solver" --data "$data/fold1" --out "$train"
 stage score "$drml" score "$train" "$data/fold1" --out "$out/scores.json" --predictions "$out/predictions.csv"
-stage lsvm "$drml" baseline lsvm "$data/fold1" --out "$out/lsvm"
+stage lsvm "$drml" baseline lsvm --data "$data/fold1" --out "$out/lsvm"
 stage saliency "$drml" saliency "$train" "$data/fold1" --out "$out/saliency"
 write_stages
 "$drml" report "$out/report.html" --scores "$out/scores.json" --train "$train" --data "$data" \

@@ -197,7 +197,7 @@ std::string BottomsFault(const LayerParameter& layer, const Shapes& shapes) {
 
 void CheckShapes(const LayerParameter& layer, const Shapes& shapes) {
   const std::string fault = BottomsFault(layer, shapes);
-  CHECK(fault.empty()) << Whose() << fault;
+  LOG_IF(FATAL, !fault.empty()) << Whose() << fault;
 }
 
 }  // namespace caffe_ext

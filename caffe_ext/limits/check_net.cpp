@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "caffe/common.hpp"
+#include "caffe/layer_factory.hpp"
 #include "limits/limits.hpp"
 
 namespace caffe_ext {
@@ -270,7 +271,8 @@ bool WorksInPlace(const std::string& type) {
 }
 
 void InPlace(const LayerParameter& layer, Faults* faults) {
-  if (WorksInPlace(layer.type())) {
+  // A type that does not exist is refused when the layer is to be made.
+  if (WorksInPlace(layer.type()) || !caffe::LayerRegistry<float>::Registry().count(layer.type())) {
     return;
   }
   for (const std::string& top : layer.top()) {
@@ -320,12 +322,12 @@ std::string SolverFault(const caffe::SolverParameter& solver) {
 
 void CheckNet(const caffe::NetParameter& net) {
   const std::string fault = NetFault(net);
-  CHECK(fault.empty()) << fault;
+  LOG_IF(FATAL, !fault.empty()) << fault;
 }
 
 void CheckSolver(const caffe::SolverParameter& solver) {
   const std::string fault = SolverFault(solver);
-  CHECK(fault.empty()) << "solver: " << fault;
+  LOG_IF(FATAL, !fault.empty()) << "solver: " << fault;
 }
 
 }  // namespace caffe_ext
