@@ -13,6 +13,7 @@ from drml.nets.onnx_export import lrn, region
 from drml.nets.onnx_export.build import build_graph
 from drml.nets.onnx_export.graph import BATCH
 from drml.nets.onnx_export.layers import CONVERTERS
+from drml.nets.probe import probe_net
 from drml.nets.pycaffe import import_caffe
 
 caffe = import_caffe()
@@ -150,6 +151,8 @@ POOLINGS = [
     ("kernel_size: 5 stride: 4 pad: 3", (2, 9, 12)),
     ("kernel_h: 4 kernel_w: 2 stride_h: 3 stride_w: 1 pad_h: 2 pad_w: 0", (2, 9, 5)),
     ("global_pooling: true", (3, 5, 4)),
+    ("kernel_size: 3 stride: 2 round_mode: FLOOR", (2, 8, 6)),
+    ("kernel_size: 3 stride: 2 pad: 1 round_mode: FLOOR", (2, 6, 8)),
 ]
 
 
@@ -174,10 +177,10 @@ def test_pooling_of_any_geometry(tmp_path, seed):
 
 
 def test_a_pooling_window_without_a_pixel_is_refused(tmp_path):
-    layer = 'type: "Pooling" pooling_param { kernel_size: 1 stride: 4 }'
-    deploy, net = make_net(tmp_path, layer, (2, 6, 6))
-    with pytest.raises(UserError, match=r"layer 'it' of type Pooling: its last window contains no pixel"):
-        export(deploy, net)
+    deploy, _ = make_net(tmp_path, 'type: "Pooling" pooling_param { kernel_size: 1 stride: 1 }', (2, 6, 6))
+    deploy.write_text(deploy.read_text().replace("stride: 1", "stride: 4"))
+    with pytest.raises(UserError, match=r"windows of 1 x 1 at stride 4 x 4 .* the last would lie outside"):
+        probe_net(deploy)
 
 
 # --- region ---------------------------------------------------------------------------------------------

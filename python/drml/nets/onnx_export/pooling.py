@@ -1,8 +1,9 @@
 """Pooling; in Caffe, the last window may extend beyond the border.
 
-Caffe rounds the number of windows up and then leaves out a last one that would start beyond the map and its
-padding. ONNX's ``ceil_mode`` has another rule, and some runtimes have deviated from it; the padding that
-makes the windows fit is therefore explicit in the file, and nothing has to be rounded.
+Caffe rounds the number of windows up, unless ``round_mode`` says down, and then leaves out a last one that
+would start beyond the map and its padding. ONNX's ``ceil_mode`` has another rule, and some runtimes have
+deviated from it; the padding that makes the windows fit is therefore explicit in the file, and nothing has to
+be rounded.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ def _windows(layer: Layer) -> tuple[list[int], list[int], list[int], list[int], 
     if param.global_pooling:
         return list(size), [1, 1], [0, 0], [0, 0], [1, 1]
     kernel, stride, pad = pair(param, "kernel", 0), pair(param, "stride", 1), pair(param, "pad", 0)
-    count = [-(-(size[i] + 2 * pad[i] - kernel[i]) // stride[i]) + 1 for i in range(2)]
+    room = [size[i] + 2 * pad[i] - kernel[i] for i in range(2)]
+    up = param.round_mode == param.CEIL
+    count = [(-(-room[i] // stride[i]) if up else room[i] // stride[i]) + 1 for i in range(2)]
     if any(pad):
         count = [
             count[i] - ((count[i] - 1) * stride[i] >= size[i] + pad[i])  # starts beyond the padded map
@@ -29,10 +32,8 @@ def _windows(layer: Layer) -> tuple[list[int], list[int], list[int], list[int], 
         ]
     behind = []
     for i in range(2):
+        # Caffe refuses a last window without a pixel. A negative value: it ends before the map does.
         start = (count[i] - 1) * stride[i] - pad[i]
-        if start >= size[i]:
-            raise layer.refuse("its last window contains no pixel; choose another stride")
-        # A negative value means that the last window ends before the map does.
         behind.append(max(start + kernel[i] - size[i], 0))
     return list(kernel), list(stride), list(pad), behind, count
 
