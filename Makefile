@@ -87,16 +87,24 @@ bench-layers: all
 	$(NINJA) --target bench_programs
 	$(VENV)/bin/python tools/bench/layers.py --build $(BUILD_DIR) $(BENCH)
 
-runtest: test-cpp pytest
+CTEST := cd $(BUILD_DIR) && ctest --output-on-failure
+PYTEST := $(VENV)/bin/python -m pytest && \
+  cd $(BUILD_DIR)/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q -c /dev/null -p no:cacheprovider caffe/test
+GPU_TESTS := $(if $(filter 1,$(USE_CUDA)),true,echo "GPU: this build is for the CPU, so the GPUDevice cases of our layers ran on the host.")
+
+# Builds first, then runs the tests of C++ and of Python side by side, because most of them use one core.
+runtest: all
+	$(NINJA) --target cpp_tests
+	@($(CTEST)) & cpp=$$!; ($(PYTEST)); python=$$?; wait $$cpp && [ $$python = 0 ]
+	@$(GPU_TESTS)
 
 test-cpp: all
 	$(NINJA) --target cpp_tests
-	cd $(BUILD_DIR) && ctest --output-on-failure
-	@$(if $(filter 1,$(USE_CUDA)),,echo "GPU: this build is for the CPU, so the GPUDevice cases of our layers ran on the host.")
+	$(CTEST)
+	@$(GPU_TESTS)
 
 pytest: all
-	$(VENV)/bin/python -m pytest
-	cd $(BUILD_DIR)/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q -c /dev/null -p no:cacheprovider caffe/test
+	$(PYTEST)
 
 # Measures memory over 20,000 batches and 2,000 iterations, and with a million records: docs/long_runs.md. LONG_RUN holds options.
 long-run: all
