@@ -197,7 +197,9 @@ set(CAFFE_TRAINING_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/training/whole_file.cpp")
 caffe_add_objects(caffe_training ${CAFFE_TRAINING_SOURCES})
 caffe_add_objects(caffe_limits ${CAFFE_LIMITS_SOURCES})
-caffe_add_objects(caffe_recipe "${CMAKE_CURRENT_LIST_DIR}/recipe/recipe.cpp")
+# The recipe of a net.
+set(CAFFE_RECIPE_SOURCES "${CMAKE_CURRENT_LIST_DIR}/recipe/recipe.cpp")
+caffe_add_objects(caffe_recipe ${CAFFE_RECIPE_SOURCES})
 
 # --- The tools: caffe, extract_features, compute_image_mean, convert_imageset, upgrade_*.
 add_custom_target(caffe_tools)
