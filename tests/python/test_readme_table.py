@@ -91,8 +91,6 @@ def test_the_table_replaces_the_one_between_the_comments(
 def test_the_documents_have_a_table_of_this_form(tool: ModuleType, name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     (block,) = re.findall(re.escape(tool.BEGIN) + "(.*?)" + re.escape(tool.END), text, re.S)
-    if not block.strip():
-        pytest.skip("the table is to be made by make readme-table, once the demo has run")
     table = rows(block)
     assert "| " + " | ".join(table[0]) + " |" == tool.HEAD
     names = [f"{au} {AU_NAMES[au]}" for au in BP4D_AUS]
