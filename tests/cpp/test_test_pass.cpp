@@ -10,7 +10,6 @@
 
 namespace caffe {
 
-// The weights stay 0, so that the loss of a record is log 2 for each of its labels but the unknown.
 const char kTestPassNet[] = R"(
   name: "tested"
   layer { name: "faces" type: "MultiLabelData" top: "data" top: "label"
@@ -109,7 +108,7 @@ TYPED_TEST(TestPassTest, TakesNoRandomNumber) {
   EXPECT_EQ(caffe_ext::GeneratorState(*caffe_rng()), before);
 }
 
-// The counts of a solver's test are those of all records, and each is counted once.
+// With test_iter: 0, a solver's test ends with the last record, in a batch of those that are left.
 TYPED_TEST(TestPassTest, ASolverTestsOnAllRecords) {
   typedef typename TypeParam::Dtype Dtype;
   SolverParameter param;

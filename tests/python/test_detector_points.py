@@ -113,13 +113,13 @@ def test_the_face_is_the_one_that_the_landmarks_belong_to() -> None:
     finder._landmark_model = None
     here, there = five_points(REFERENCE), five_points(REFERENCE + np.array([300, 0]))
     image = np.zeros((9, 9, 3), np.uint8)
-    finder._detector = Faces(there, here + 3)  # type: ignore[assignment]
+    finder._detector = Faces(there, here + 3)  # type: ignore[assignment] # a stand-in
     np.testing.assert_array_equal(finder.find(image, REFERENCE), here + 3)
     np.testing.assert_array_equal(finder.find(image, here), here + 3)
     np.testing.assert_array_equal(finder.find(image), there)
-    finder._detector = Faces(there)  # type: ignore[assignment]
+    finder._detector = Faces(there)  # type: ignore[assignment] # a stand-in
     assert finder.find(image, REFERENCE) is None
-    finder._detector = Faces()  # type: ignore[assignment]
+    finder._detector = Faces()  # type: ignore[assignment] # a stand-in
     assert finder.find(image) is None
 
 
