@@ -219,3 +219,22 @@ def test_a_folder_that_is_not_bp4d_is_told_what_was_looked_for(tmp_path: Path) -
     (tmp_path / "2DFeatures").mkdir()
     with pytest.raises(UserError, match=r"AUCoding: no coding files; looked for names such as F001_T1\.csv"):
         bp4d.read(tmp_path)
+
+
+def test_without_landmarks_their_files_are_not_needed(root: Path) -> None:
+    with_them = bp4d.read(root)
+    (root / MAT).write_bytes(b"damaged")
+    assert [one.key for one in bp4d.read(root, landmarks=False).records] == [r.key for r in with_them.records]
+    (root / MAT).unlink()
+    (root / "2DFeatures").rmdir()
+    scan = bp4d.read(root, landmarks=False)
+    assert [one.image for one in scan.records] == [one.image for one in with_them.records]
+    assert all(one.landmarks is None for one in scan.records) and not scan.skipped
+    with pytest.raises(UserError, match="2DFeatures missing"):
+        bp4d.read(root)
+
+
+def test_the_number_of_coded_frames_includes_those_without_an_image(root: Path) -> None:
+    factory.write_video(root, "M001", "T2", frames=3, first=40)
+    next((root / "Sequences(2D+3D)/M001/T2").iterdir()).unlink()
+    assert bp4d.read(root).coded == {"F001_T1": 6, "M001_T2": 3}

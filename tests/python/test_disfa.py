@@ -327,3 +327,16 @@ def test_a_folder_that_is_not_disfa_is_told_what_was_looked_for(tmp_path: Path) 
     (tmp_path / "Videos_LeftCamera").mkdir()
     with pytest.raises(UserError, match="ActionUnit_Labels: no folders of subjects; looked for names such"):
         disfa.read(tmp_path)
+
+
+def test_without_landmarks_their_folder_is_not_needed(root: Path) -> None:
+    with_them = disfa.read(root)
+    shutil.rmtree(root / "Landmark_Points")
+    scan = disfa.read(root, landmarks=False)
+    assert [(one.key, one.image) for one in scan.records] == [
+        (one.key, one.image) for one in with_them.records
+    ]
+    assert all(one.landmarks is None for one in scan.records)
+    assert scan.coded == with_them.coded == dict.fromkeys(scan.coded, FRAMES)
+    with pytest.raises(UserError, match="Landmark_Points missing"):
+        disfa.read(root)

@@ -41,7 +41,7 @@ class Record:
         +1 present, -1 absent, 0 unknown; one for each AU asked for.
     landmarks : ndarray of float64, shape (49, 2), or None
         x and y in pixels of the image, counted from 0. Images of a list may have 5 points, or None if the
-        image is a registered face.
+        image is a registered face. None also if the data set was read without its landmarks.
     """
 
     key: str
@@ -75,6 +75,9 @@ class Scan:
         set should have, or the subject.
     examples : dict
         Reason -> names of a few of these frames or videos.
+    coded : dict
+        Video -> number of frames that the data set codes, whether they can be used or not. Empty if the data
+        set has no videos.
     """
 
     aus: tuple[int, ...]
@@ -82,6 +85,7 @@ class Scan:
     skipped: Counter[str] = dataclasses.field(default_factory=Counter)
     incomplete: Counter[str] = dataclasses.field(default_factory=Counter)
     examples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
+    coded: dict[str, int] = dataclasses.field(default_factory=dict)
 
     def skip(self, reason: str, name: str, count: int = 1) -> None:
         """Count ``count`` frames as skipped for ``reason``; ``name`` is the frame or video, as an example."""

@@ -36,7 +36,9 @@ _NUMBER = re.compile(r"([0-9]+)")
 _CODES = {"1": PRESENT, "0": ABSENT, "9": UNKNOWN}
 
 
-def read(root: Path | str, *, aus: Sequence[int] = BP4D_AUS, progress: bool = False) -> Scan:
+def read(
+    root: Path | str, *, aus: Sequence[int] = BP4D_AUS, landmarks: bool = True, progress: bool = False
+) -> Scan:
     """Read BP4D's folders.
 
     Parameters
@@ -45,6 +47,9 @@ def read(root: Path | str, *, aus: Sequence[int] = BP4D_AUS, progress: bool = Fa
         The folder that holds ``AUCoding``, ``Sequences(2D+3D)`` and ``2DFeatures``.
     aus : sequence of int, keyword-only
         The AUs of each record's labels, in this order.
+    landmarks : bool, keyword-only
+        Read landmarks, and skip frames without any. If not, ``2DFeatures`` is neither needed nor read, and
+        the records have no landmarks.
     progress : bool, keyword-only
         Show a progress bar.
 
@@ -59,18 +64,19 @@ def read(root: Path | str, *, aus: Sequence[int] = BP4D_AUS, progress: bool = Fa
         Folders are missing, or a coding or landmark file is damaged; the message names line and value.
     """
     root = Path(root)
-    coding, sequences, features = _folders(root)
+    coding, sequences, features = _folders(root, landmarks)
     scan = Scan(tuple(aus))
     codings = _videos_of_files(coding, ".csv")
     if not codings:
         raise UserError(f"{coding}: no coding files; looked for names such as F001_T1.csv")
-    landmark_files = _videos_of_files(features, ".mat")
+    landmark_files = _videos_of_files(features, ".mat") if landmarks else None
     folders = _videos_of_folders(sequences)
 
     for video in tqdm(sorted(codings), desc="reading", unit="video", disable=not progress):
         rows = _read_coding(codings[video], scan.aus)
         found = images.numbered(folders[video], _NUMBER) if video in folders else {}
-        _add_video(scan, video, rows, found, landmark_files.get(video))
+        scan.coded["{}_{}".format(*video)] = len(rows)
+        _add_video(scan, video, rows, found, landmark_files)
     for video in sorted(folders.keys() - codings.keys()):
         scan.skip(
             "no coding", "{}_{} (whole video)".format(*video), len(images.numbered(folders[video], _NUMBER))
@@ -78,7 +84,7 @@ def read(root: Path | str, *, aus: Sequence[int] = BP4D_AUS, progress: bool = Fa
     return scan
 
 
-def _folders(root: Path) -> tuple[Path, Path, Path]:
+def _folders(root: Path, landmarks: bool) -> tuple[Path, Path, Path]:
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; give BP4D's root")
     looked_for = f"AUCoding/, {' or '.join(f'{name}/' for name in _SEQUENCES[:2])}, 2DFeatures/"
@@ -90,7 +96,7 @@ def _folders(root: Path) -> tuple[Path, Path, Path]:
         for name, there in (
             ("AUCoding", coding.is_dir()),
             (f"{_SEQUENCES[0]} (or {_SEQUENCES[1]})", sequences is not None),
-            ("2DFeatures", features.is_dir()),
+            ("2DFeatures", features.is_dir() or not landmarks),
         )
         if not there
     ]
@@ -135,8 +141,9 @@ def _add_video(
     video: _Video,
     rows: dict[int, np.ndarray],
     found: dict[int, Path],
-    landmark_file: Path | None,
+    landmark_files: dict[_Video, Path] | None,
 ) -> None:
+    """Add the records of a video; `landmark_files` is None if the landmarks are not to be read."""
     subject, task = video
     scan.skip("no coding", f"{subject}_{task}", len(found.keys() - rows.keys()))
     wanted = []
@@ -150,6 +157,12 @@ def _add_video(
             wanted.append((key, frame))
     if not wanted:
         return
+    if landmark_files is None:
+        scan.records += [
+            Record(key, found[frame], subject, task, frame, rows[frame], None) for key, frame in wanted
+        ]
+        return
+    landmark_file = landmark_files.get(video)
     if landmark_file is None:
         scan.skip(matlab.NO_LANDMARKS, f"{subject}_{task} (whole video)", len(wanted))
         return

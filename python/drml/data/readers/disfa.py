@@ -69,6 +69,7 @@ def read(
     camera: str = "left",
     landmark_folder: Path | str | None = None,
     first_frame: int | None = None,
+    landmarks: bool = True,
     progress: bool = False,
 ) -> Scan:
     """Read DISFA's folders.
@@ -88,6 +89,9 @@ def read(
     first_frame : {0, 1}, optional, keyword-only
         The number of the first frame in folders of extracted frames; by default 0 if any such folder has an
         image of that number, else 1.
+    landmarks : bool, keyword-only
+        Read landmarks, and skip frames without any. If not, ``Landmark_Points`` is neither needed nor read,
+        and the records have no landmarks.
     progress : bool, keyword-only
         Show a progress bar.
 
@@ -103,7 +107,7 @@ def read(
         Folders are missing, or a label file, landmark file or video is damaged; the message names the line.
     """
     root = Path(root)
-    coding, places, points = find_folders(root, camera, landmark_folder)
+    coding, places, points = find_folders(root, camera, landmark_folder, landmarks)
     scan = Scan(tuple(aus))
     labels = subject_folders(coding)
     if not labels:
@@ -113,6 +117,7 @@ def read(
     for subject in tqdm(sorted(labels), desc="reading", unit="video", disable=not progress):
         rows = _read_subject(scan, labels[subject], subject, intensity)
         if rows:
+            scan.coded[subject] = len(rows)
             _add_subject(scan, subject, rows, frames.get(subject, {}), points)
             coded.add(subject)
     if not coded:
@@ -224,7 +229,10 @@ def _points(path: Path) -> np.ndarray:
         return np.asarray(contents["pts"])
 
 
-def _add_subject(scan: Scan, subject: str, rows: dict[int, np.ndarray], frames: Frames, points: Path) -> None:
+def _add_subject(
+    scan: Scan, subject: str, rows: dict[int, np.ndarray], frames: Frames, points: Path | None
+) -> None:
+    """Add the records of a subject; `points` is None if the landmarks are not to be read."""
     found = number_frames(frames, max(rows))
     scan.skip("no coding", subject, len(found.keys() - rows.keys()))
     wanted = []
@@ -233,6 +241,12 @@ def _add_subject(scan: Scan, subject: str, rows: dict[int, np.ndarray], frames: 
             wanted.append(frame)
         else:
             scan.skip("no image", f"{subject}_{frame:04d}")
+    if points is None:
+        scan.records += [
+            Record(f"{subject}_{frame:04d}", found[frame], subject, "", frame, rows[frame], None)
+            for frame in wanted
+        ]
+        return
     folder = subject_folders(points).get(subject)
     files = _landmark_files(folder, subject) if folder is not None and wanted else {}
     if not files:

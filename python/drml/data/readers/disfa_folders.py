@@ -33,9 +33,9 @@ def find_folder(folder: Path, name: str) -> Path | None:
 
 
 def find_folders(
-    root: Path, camera: str, landmark_folder: Path | str | None
-) -> tuple[Path, list[Path], Path]:
-    """Find the folder of labels, those of videos or frames, and that of landmarks.
+    root: Path, camera: str, landmark_folder: Path | str | None, landmarks: bool = True
+) -> tuple[Path, list[Path], Path | None]:
+    """Find the folder of labels, those of videos or frames, and, if `landmarks` are wanted, that of these.
 
     Raises
     ------
@@ -50,15 +50,21 @@ def find_folders(
         names += ["Images", "Frames"]
     coding = find_folder(root, "ActionUnit_Labels")
     places = [path for path in (find_folder(root, name) for name in names) if path is not None]
-    points = find_folder(root, "Landmark_Points") if landmark_folder is None else Path(landmark_folder)
+    points = None
+    if landmarks:
+        points = find_folder(root, "Landmark_Points") if landmark_folder is None else Path(landmark_folder)
     if points is not None and not points.is_dir():
         raise UserError(f"{points}: no such folder; give one like DISFA's Landmark_Points")
     missing = [
         name
-        for name, there in (("ActionUnit_Labels", coding), (names[0], places), ("Landmark_Points", points))
+        for name, there in (
+            ("ActionUnit_Labels", coding),
+            (names[0], places),
+            ("Landmark_Points", points or not landmarks),
+        )
         if not there
     ]
-    if coding is None or points is None or missing:
+    if coding is None or missing:
         raise UserError(
             f"{root}: not DISFA's layout, {' and '.join(missing)} missing; looked for ActionUnit_Labels/,"
             f" {', '.join(f'{name}/' for name in names)} and Landmark_Points/ in it"

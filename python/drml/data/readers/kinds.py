@@ -82,6 +82,11 @@ class DataSet:
         option.
     title : str
         Name of the data set, for readers.
+    has_landmarks : bool
+        Whether the data set has landmark files of its own. Its reader then takes the keyword `landmarks`;
+        with ``landmarks=False`` it does without these files, and its records have none.
+    ordered : bool
+        Whether the records of a video follow each other in time. Images of a list do not.
     """
 
     reader: Callable[..., Scan]
@@ -92,6 +97,8 @@ class DataSet:
     options: tuple[Option, ...] = ()
     coding: str = "as the data set's reader gives them"
     title: str = "own data"
+    has_landmarks: bool = False
+    ordered: bool = True
 
     @property
     def fold_numbers(self) -> tuple[int, ...]:
@@ -121,13 +128,17 @@ class DataSet:
             known[name].check(value)
         return {name: options.get(name, option.default) for name, option in known.items()}
 
-    def read(self, root: Path | str, *, progress: bool = False, **options: Any) -> Scan:
+    def read(
+        self, root: Path | str, *, landmarks: bool = True, progress: bool = False, **options: Any
+    ) -> Scan:
         """Read the data set from disk.
 
         Parameters
         ----------
         root : path-like
             The data set's folder, or the file that lists its images.
+        landmarks : bool, keyword-only
+            Read the data set's landmark files, if it has any. If not, its records have no landmarks.
         progress : bool, keyword-only
             Show a progress bar.
         **options
@@ -144,6 +155,8 @@ class DataSet:
         """
         aus = options.pop("aus", None)
         checked = self.check_options(options)
+        if self.has_landmarks:
+            checked["landmarks"] = landmarks
         return self.reader(root, aus=self.aus if aus is None else aus, progress=progress, **checked)
 
     def describe_labels(self, options: Mapping[str, Any]) -> str:
@@ -177,6 +190,7 @@ DATA_SETS: dict[str, DataSet] = {
         negatives=200,
         coding="BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
         title="BP4D",
+        has_landmarks=True,
     ),
     # One video for each subject, where BP4D has eight: eight times as many frames of each.
     "disfa": DataSet(
@@ -211,6 +225,7 @@ DATA_SETS: dict[str, DataSet] = {
         coding="DISFA's intensities: from {intensity} on present (+1), less absent (-1),"
         " not coded unknown (0)",
         title="DISFA",
+        has_landmarks=True,
     ),
     "images": DataSet(
         _reader("listed"),
@@ -232,6 +247,7 @@ DATA_SETS: dict[str, DataSet] = {
         ),
         coding="the list's, notation '{labels}', as present (+1), absent (-1), unknown (0)",
         title="own images",
+        ordered=False,
     ),
 }
 """Name -> data set. The name is the KIND of ``drml prepare KIND ROOT OUT``."""
