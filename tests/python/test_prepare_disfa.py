@@ -22,8 +22,10 @@ from drml import cli
 from drml.data import registration
 from drml.data.lmdb import read_lmdb
 from drml.data.prepare import Sampling, prepare
-from drml.data.readers import disfa
+from drml.data.readers import Record, Scan, disfa
+from drml.data.readers.exclude import exclude, find_list, read_ranges
 from drml.data.readers.folds import DISFA_FOLDS
+from drml.data.readers.kinds import DATA_SETS
 from drml.data.register_faces import CHUNK
 from drml.data.verify import verify
 from drml.io.errors import UserError
@@ -267,6 +269,34 @@ def test_frames_known_to_be_bad_are_left_out(
         assert said in capsys.readouterr().err
     assert cli.main([*arguments, "--exclude", str(tmp_path / "none"), "--overwrite"]) == 1
     assert "none: no such file; give a CSV" in capsys.readouterr().err
+
+
+def test_the_known_faults_of_disfa_are_a_list_that_comes_along(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = find_list("known", DATA_SETS["disfa"].known_faults)
+    ranges = read_ranges(listed)
+    assert all(1 <= one.start < one.stop <= 4846 for videos in ranges.values() for one in videos)
+    assert ranges.keys() <= {name for fold in DISFA_FOLDS for name in fold} and len(ranges) == 13
+    assert sum(len(one) for videos in ranges.values() for one in videos) == 4670
+    assert find_list("/data/known", None) == Path("/data/known")
+    arguments = ["prepare", "disfa", str(root), str(tmp_path / "o"), "--folds", "1", "-q", "--jobs", "1"]
+    # These subjects are so short that they have none of the frames, which is no error of the user's.
+    assert cli.main([*arguments, "--exclude", "known"]) == 0
+    summary = json.loads((tmp_path / "o/summary.json").read_text())
+    assert summary["options"]["exclude"] == "known" and not summary["skipped"]
+    arguments[1] = "bp4d"
+    with pytest.raises(SystemExit, match="2"):
+        cli.main([*arguments, "--exclude", "known"])
+    assert "exclude known: no faults of this data set are known" in capsys.readouterr().err
+
+
+def test_frames_of_the_known_list_are_left_out() -> None:
+    scan, labels = Scan((1,)), np.ones(1, np.int8)
+    for video, frame in (("SN002", 799), ("SN002", 800), ("SN002", 826), ("SN002", 827), ("SN003", 810)):
+        scan.records.append(Record(f"{video}_{frame:04d}", Path("x"), video, "", frame, labels, None))
+    exclude(scan, find_list("known", "disfa_known.csv"))
+    assert [one.key for one in scan.records] == ["SN002_0799", "SN002_0827", "SN003_0810"]
 
 
 def test_kinds_are_known() -> None:

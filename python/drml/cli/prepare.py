@@ -55,7 +55,8 @@ def add(subparsers: Any) -> None:
         "--exclude",
         type=Path,
         metavar="CSV",
-        help="frames to leave out, such as those with bad landmarks: lines of video,first,last",
+        help="frames to leave out, such as those with bad landmarks: lines of video,first,last; 'known' for"
+        " the frames of DISFA whose landmarks are known to be beside the face",
     )
     parser.add_argument(
         "--points",
@@ -143,6 +144,7 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
 
 def _check(parser: Parser, args: argparse.Namespace) -> None:
     """Report values that the library refuses as wrong usage, before anything is read."""
+    from drml.data.readers.exclude import find_list
     from drml.data.register_faces import check_max_broken
 
     data_set = DATA_SETS[args.kind]
@@ -153,6 +155,8 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
     try:
         data_set.check_options(_given(args))
         check_max_broken(args.max_broken)
+        if args.exclude is not None:
+            find_list(args.exclude, data_set.known_faults)
         if args.folds is not None:
             data_set.check_folds(args.folds)
         args.sampling, args.face_encoding = _sampling_and_encoding(args)

@@ -25,6 +25,7 @@ from drml.data.face_store import FaceStore
 from drml.data.fold_recipe import fold_recipe, registration_recipe
 from drml.data.fold_writer import write_fold
 from drml.data.plan import Plan, make_plan
+from drml.data.readers.exclude import KNOWN, find_list
 from drml.data.readers.exclude import exclude as exclude_frames
 from drml.data.readers.kinds import find_data_set
 from drml.data.recipe import RegistrationRecipe, write_data_recipe
@@ -85,7 +86,8 @@ def prepare(
         in photos (`drml.data.detector_points.PointFinder`). With ``"given"``, an image without landmarks must
         be a registered face; with ``"detector"``, it can be any photo, and its largest face is used.
     exclude : path-like, optional, keyword-only
-        CSV file of frames to leave out (see `drml.data.readers.exclude`).
+        CSV file of frames to leave out (see `drml.data.readers.exclude`); ``"known"`` for the list of the
+        data set's known faults in this package (DISFA: frames whose landmarks are beside the face).
     max_broken : float, keyword-only
         Broken images, which cannot be read or have landmarks outside of them, are skipped and named. If they
         are more than this share of the images that the folds need, the preparation fails; 0 to 1.
@@ -127,13 +129,14 @@ def prepare(
     root, out = Path(root), Path(out)
     source.check_folds(folds)
     check_max_broken(max_broken)
+    excluded = None if exclude is None else find_list(exclude, source.known_faults)
     finder, no_detector = _open_finder(points)
     _check_out(out, root, overwrite)
 
     started = time.monotonic()
     scan = source.read(root, aus=aus, progress=progress, **options)
-    if exclude is not None:
-        exclude_frames(scan, exclude)
+    if excluded is not None:
+        exclude_frames(scan, excluded, some=str(exclude) != KNOWN)
     plan = make_plan(
         source,
         root,

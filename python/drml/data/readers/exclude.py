@@ -1,4 +1,8 @@
-"""Leaves out frames that the user knows to be bad, such as those whose landmarks miss the face."""
+"""Leaves out frames that are known to be bad, such as those whose landmarks miss the face.
+
+The user lists them, or takes the list that comes with this package, ``disfa_known.csv``: the frames of DISFA
+whose landmarks are beside the face, as two published preparations of DISFA agree on them.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,13 @@ import re
 from pathlib import Path
 
 from drml.data.readers import Scan
-from drml.io.errors import UserError
+from drml.io.errors import UsageError, UserError
 from drml.io.limits import open_list
 
-__all__ = ["exclude", "read_ranges"]
+__all__ = ["KNOWN", "exclude", "find_list", "read_ranges"]
+
+KNOWN = "known"
+"""Stands for the list of a data set's known faults that comes with this package."""
 
 REASON = "excluded by the list"
 _HEADER = ["video", "first", "last"]
@@ -62,8 +69,40 @@ def read_ranges(path: str | Path) -> dict[str, list[range]]:
     return found
 
 
-def exclude(scan: Scan, path: str | Path) -> None:
+def find_list(given: str | Path, known: str | None) -> Path:
+    """Return the file of a list of frames.
+
+    Parameters
+    ----------
+    given : str or path
+        The file, or `KNOWN`. A file of that name in the working directory is given as an absolute path.
+    known : str or None
+        Name of the data set's own list, in the folder of this module.
+
+    Raises
+    ------
+    UsageError
+        It is `KNOWN`, and the data set has no such list.
+    """
+    if str(given) != KNOWN:
+        return Path(given)
+    if known is None:
+        raise UsageError(
+            f"exclude {KNOWN}: no faults of this data set are known; give a CSV of video,first,last"
+        )
+    return Path(__file__).with_name(known)
+
+
+def exclude(scan: Scan, path: str | Path, *, some: bool = True) -> None:
     """Remove the frames of a list from the records of a scan, and count them as skipped.
+
+    Parameters
+    ----------
+    scan : Scan
+    path : path
+        The list; see `read_ranges`.
+    some : bool, keyword-only
+        Whether the data must have at least one of these frames, as when the user names them.
 
     Raises
     ------
@@ -77,7 +116,7 @@ def exclude(scan: Scan, path: str | Path) -> None:
             scan.skip(REASON, record.key)
         else:
             kept.append(record)
-    if ranges and len(kept) == len(scan.records):
+    if some and ranges and len(kept) == len(scan.records):
         videos = sorted({record.video for record in kept})
         example = f"; videos are named like {videos[0]}" if videos else ""
         raise UserError(f"{path}: the data have none of these frames{example}")

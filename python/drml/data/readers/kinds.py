@@ -87,6 +87,8 @@ class DataSet:
         with ``landmarks=False`` it does without these files, and its records have none.
     ordered : bool
         Whether the records of a video follow each other in time. Images of a list do not.
+    known_faults : str, or None
+        File of this package that lists frames known to be bad, which ``--exclude known`` leaves out.
     """
 
     reader: Callable[..., Scan]
@@ -99,6 +101,7 @@ class DataSet:
     title: str = "own data"
     has_landmarks: bool = False
     ordered: bool = True
+    known_faults: str | None = None
 
     @property
     def fold_numbers(self) -> tuple[int, ...]:
@@ -226,6 +229,7 @@ DATA_SETS: dict[str, DataSet] = {
         " not coded unknown (0)",
         title="DISFA",
         has_landmarks=True,
+        known_faults="disfa_known.csv",
     ),
     "images": DataSet(
         _reader("listed"),
