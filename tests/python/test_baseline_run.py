@@ -324,7 +324,7 @@ def test_faults_are_one_line_and_leave_nothing(
         return error
 
     assert "no such folder" in failing("apl", "--data", str(tmp_path / "none"))
-    assert "the data are in this folder" in failing("apl", "--data", str(fold), out="data/fold1")
+    assert "which is an input; choose another" in failing("apl", "--data", str(fold), out="data/fold1")
     for usage, said in (
         (["--lsvm-solver", "liblinear"], "--lsvm-solver applies only to lsvm"),
         (["--sift-window", "-1"], "--sift-window: -1.0: give a finite number above 0"),

@@ -362,6 +362,9 @@ def test_the_command(tmp_path, capsys):
     below_a_file = model / "out.prototxt"
     assert main([*arguments[:4], "--out", str(below_a_file)]) == 1
     assert f"{below_a_file}: cannot be written" in capsys.readouterr().err
+    before = model.read_bytes()
+    assert main([*arguments[:4], "--out", str(model), "--overwrite"]) == 1
+    assert "net.prototxt, which is an input" in capsys.readouterr().err and model.read_bytes() == before
 
 
 def test_a_net_that_caffe_refuses_is_refused(tmp_path):

@@ -66,13 +66,14 @@ def test_videos_and_pictures_have_tables_of_their_own(run_detect: Any, tmp_path:
         (tmp_path / folder).mkdir()
         data.write_video(tmp_path / folder / "clip.mp4", list(data.moving(3)))
     data.write_video(tmp_path / "b" / "clip.avi", list(data.moving(2)), codec="MJPG")
+    data.write_video(tmp_path / "a" / "images.avi", list(data.moving(4)), codec="MJPG")
     cv2.imwrite(str(tmp_path / "a" / "x.png"), data.astronaut())
     done = run_detect(tmp_path / "a", tmp_path / "b", tmp_path / "b/clip.avi")
     names = [path.name for path in done.tables]
-    assert names == ["images.csv", "clip.csv", "clip_2.csv", "clip_3.csv"]
-    assert [entry["input"] for entry in done.inputs][2] == str(tmp_path / "b/clip.avi")
+    assert names == ["images.csv", "clip.csv", "images_2.csv", "clip_2.csv", "clip_3.csv"]
+    assert [entry["input"] for entry in done.inputs][3] == str(tmp_path / "b/clip.avi")
     assert sorted(p.name for p in (tmp_path / "out").iterdir()) == sorted(names)
-    assert [len(pd.read_csv(path)) for path in done.tables] == [1, 3, 2, 3]
+    assert [len(pd.read_csv(path)) for path in done.tables] == [1, 3, 4, 2, 3]
 
 
 def test_an_animated_gif_is_a_video_with_its_own_times(run_detect: Any, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from drml.io.errors import UserError
-from drml.io.files import check_target, making, writing
+from drml.io.files import check_inputs_kept, check_target, making, writing
 
 
 def names(folder: Path) -> list[str]:
@@ -220,3 +220,15 @@ def test_a_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "locked")
     with pytest.raises(UserError, match=r"x/y: cannot be written \(Permission denied: .*/locked\)"):
         check_target(tmp_path / "locked" / "x" / "y")
+
+
+def test_an_output_never_replaces_an_input(tmp_path: Path) -> None:
+    (tmp_path / "data/sub").mkdir(parents=True)
+    photo = tmp_path / "data/sub/a.jpg"
+    photo.touch()
+    (tmp_path / "link").symlink_to(tmp_path / "data")
+    for out in (photo, tmp_path / "data", tmp_path / "link", tmp_path / "data/sub/../sub"):
+        with pytest.raises(UserError, match=r"would replace .*/a\.jpg, which is an input; choose another"):
+            check_inputs_kept(out, [tmp_path / "none", photo])
+    for out in (tmp_path / "data/sub/b", tmp_path / "dat", tmp_path / "new"):
+        check_inputs_kept(out, [photo, tmp_path / "new"])

@@ -464,7 +464,7 @@ def test_an_existing_folder_is_kept_unless_it_is_to_be_replaced(root: Path, tmp_
 
 def test_the_data_set_itself_is_never_replaced(root: Path) -> None:
     for out in (root, root.parent):
-        with pytest.raises(UserError, match="the data set itself is in this folder"):
+        with pytest.raises(UserError, match="which is an input; choose another"):
             prepare("bp4d", root, out, overwrite=True, **QUIET)
 
 

@@ -156,6 +156,9 @@ def test_the_largest_face_of_a_photo_is_explained(tmp_path: Path, capsys: pytest
     assert found["aus"]["AU2"]["score"] == pytest.approx(float(row["AU02_p"]), abs=2e-5)
     face = cv2.imread(str(next((tmp_path / "faces").rglob("*.png"))))
     np.testing.assert_array_equal(cv2.imread(str(out / "face.png")), face[2:22, 2:22])
+    (out / "mine.png").write_bytes(photo.read_bytes())
+    assert cli.main([*arguments, "--overwrite", "--aus", "1,2,4", "--image", str(out / "mine.png")]) == 1
+    assert "mine.png, which is an input" in capsys.readouterr().err and (out / "mine.png").exists()
     empty = tmp_path / "empty.png"
     cv2.imwrite(str(empty), np.full((300, 300, 3), 90, np.uint8))
     broken = tmp_path / "broken.jpg"

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drml.io.errors import UsageError
-from drml.io.files import check_target
+from drml.io.files import check_inputs_kept, check_target
 
 if TYPE_CHECKING:
     from drml.evaluation.results import Evaluation
 
-__all__ = ["check_files", "note", "print_json", "print_result", "write_figures"]
+__all__ = ["check_files", "check_folder", "note", "print_json", "print_result", "write_figures"]
 
 
 def print_json(value: Any) -> None:
@@ -51,9 +52,25 @@ def print_result(args: argparse.Namespace, result: Evaluation) -> None:
 
 
 def check_files(args: argparse.Namespace, *paths: Path | None) -> None:
-    """Check before the work that each file can be written; without ``--overwrite``, none may exist."""
+    """Check before the work that each file can be written; without ``--overwrite``, none may exist.
+
+    No file may replace another one, nor an input of the command.
+    """
     written = [path for path in paths if path is not None]
     for path in written:
         check_target(path, overwrite=args.overwrite)
+        check_inputs_kept(path, _inputs(args, written))
     if len({path.resolve() for path in written}) < len(written):
         raise UsageError(f"{written[0]}: two outputs have this name; give each a file of its own")
+
+
+def check_folder(args: argparse.Namespace, out: Path) -> None:
+    """Check before the work that a folder can be made, and that no input of the command is lost with it."""
+    check_target(out, folder=True, overwrite=args.overwrite)
+    check_inputs_kept(out, _inputs(args, [out]))
+
+
+def _inputs(args: argparse.Namespace, outputs: Sequence[Path]) -> list[Path]:
+    """Return all paths among the arguments except the outputs."""
+    values = [one for value in vars(args).values() for one in (value if isinstance(value, list) else [value])]
+    return [one for one in values if isinstance(one, Path) and not any(one is path for path in outputs)]

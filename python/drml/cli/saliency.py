@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.cli.arguments import add_check, add_command, add_net, add_option
-from drml.cli.output import print_json
+from drml.cli.output import check_folder, print_json
 
 
 def add(subparsers: Any) -> None:
@@ -53,6 +53,7 @@ def run(args: argparse.Namespace) -> None:
     from drml.evaluation.saliency_pictures import read_face, write_saliency
     from drml.nets.trained_files import find_trained
 
+    check_folder(args, args.out)
     trained = find_trained(args.weights, args.net)
     aus = args.aus
     pixels = {"mean": args.mean, "scale": args.scale}

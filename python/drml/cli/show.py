@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from drml.cli.arguments import add_check, add_command, add_option
-from drml.cli.output import check_files, note, print_json
+from drml.cli.output import note, print_json
 from drml.cli.values import au_list
+from drml.io.files import check_target
 
 
 def add(subparsers: Any) -> None:
@@ -65,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
     else:
         weights = args.file if is_onnx(args.file) else find_weights(args.file)
         name = weights if args.out is None else args.out
-        check_files(args, name)
+        check_target(name, overwrite=args.overwrite)  # it may be the file itself
         recipe = name_outputs(weights, args.set_aus, name, mean=args.mean, scale=args.scale)
     if args.json:
         print_json({"file": str(name), **recipe_to_dict(recipe)})

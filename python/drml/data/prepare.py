@@ -25,6 +25,7 @@ from drml.data.face_store import FaceStore
 from drml.data.fold_recipe import fold_recipe, registration_recipe
 from drml.data.fold_writer import write_fold
 from drml.data.plan import Plan, make_plan
+from drml.data.readers import Record
 from drml.data.readers.exclude import KNOWN, find_list
 from drml.data.readers.exclude import exclude as exclude_frames
 from drml.data.readers.kinds import find_data_set
@@ -34,7 +35,7 @@ from drml.data.register_task import Encoding, check_points
 from drml.data.sampling import Sampling
 from drml.data.split import SYNTHETIC_FILE
 from drml.io.errors import UserError
-from drml.io.files import check_target, making
+from drml.io.files import check_inputs_kept, check_target, making
 
 __all__ = ["Encoding", "Sampling", "prepare"]
 
@@ -131,10 +132,12 @@ def prepare(
     check_max_broken(max_broken)
     excluded = None if exclude is None else find_list(exclude, source.known_faults)
     finder, no_detector = _open_finder(points)
-    _check_out(out, root, overwrite)
+    check_target(out, folder=True, overwrite=overwrite)
+    check_inputs_kept(out, [root, *([] if excluded is None else [excluded])])
 
     started = time.monotonic()
     scan = source.read(root, aus=aus, progress=progress, **options)
+    check_inputs_kept(out, _files(scan.records))
     if excluded is not None:
         exclude_frames(scan, excluded, some=str(exclude) != KNOWN)
     plan = make_plan(
@@ -200,12 +203,10 @@ def _with_defaults(sampling: Sampling, positives: int | None, negatives: int | N
     )
 
 
-def _check_out(out: Path, root: Path, overwrite: bool) -> None:
-    """Refuse an output folder before any work if it cannot be made or must not be replaced."""
-    check_target(out, folder=True, overwrite=overwrite)
-    resolved = out.resolve()
-    if root.exists() and (resolved == root.resolve() or resolved in root.resolve().parents):
-        raise UserError(f"{out}: the data set itself is in this folder; choose another folder")
+def _files(records: Sequence[Record]) -> set[Path]:
+    """Return the folders of the records' images, and their videos."""
+    images = [record.image for record in records]
+    return {image.parent if isinstance(image, Path) else image.video for image in images}
 
 
 def _open_finder(points: str) -> tuple[PointFinder | None, str | None]:

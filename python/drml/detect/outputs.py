@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from drml.data.readers.video import is_text
+from drml.detect.output_paths import Names, find_existing, settle_names
 from drml.detect.pictures import picture_path
 from drml.detect.sources import Source
 from drml.io.errors import UserError
@@ -47,25 +48,35 @@ class Outputs:
         """All folders that are written to."""
         return [path for path in (self.out, self.draw, self.aligned) if path is not None]
 
-    def table(self, source: Source) -> Path:
-        """Return the path of a source's CSV file."""
-        return self.out / (IMAGES_FILE if source.kind == "image" else f"{source.stem}.csv")
+    def names(self, source: Source) -> Names:
+        """Return where the results of a source go."""
+        drawn = None
+        if self.draw is not None and source.kind == "image":
+            drawn = picture_path(self.draw, source.path, source.stem)
+        elif self.draw is not None:
+            drawn = self.draw / f"{source.stem}.mp4"
+        table = self.out / (IMAGES_FILE if source.kind == "image" else f"{source.stem}.csv")
+        return Names(table, drawn, self.aligned)
 
-    def drawn(self, source: Source) -> Path | None:
-        """Return the path of a source's annotated image or video."""
-        if self.draw is None:
-            return None
-        if source.kind == "image":
-            return picture_path(self.draw, source.path, source.stem)
-        return self.draw / f"{source.stem}.mp4"
+    def prepare(self, sources: Sequence[Source]) -> tuple[list[Source], list[tuple[Source, str]]]:
+        """Settle the names of all results and make the folders, before any work is done.
 
-    def prepare(self, sources: Sequence[Source]) -> None:
-        """Make the folders, before any work is done.
+        Parameters
+        ----------
+        sources : sequence of Source
+
+        Returns
+        -------
+        settled : list of Source
+            The sources, with the stems that decide the names of their results.
+        faults : list of (Source, str)
+            The sources whose results cannot be written, and what is wrong.
 
         Raises
         ------
         UserError
-            A folder is a file, or a file exists that must not be replaced.
+            A folder is a file, a result would replace one of the sources, or a file exists that must not be
+            replaced.
         """
         for folder in self.folders:
             if folder.exists() and not folder.is_dir():
@@ -74,11 +85,13 @@ class Outputs:
                 raise UserError(
                     f"{folder}: OpenCV writes no video to a path that is not UTF-8; choose another folder"
                 )
+        settled, faults = settle_names(sources, self.names)
+        existing = None if self.overwrite else find_existing(settled, self.names)
+        if existing is not None:
+            raise UserError(f"{existing}: exists; choose another folder, or replace it with --overwrite")
+        for folder in self.folders:
             folder.mkdir(parents=True, exist_ok=True)
-        for source in () if self.overwrite else sources:
-            for path in (self.table(source), self.drawn(source)):
-                if path is not None and path.exists():
-                    raise UserError(f"{path}: exists; choose another folder, or replace it with --overwrite")
+        return settled, faults
 
 
 @dataclass

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.detect.drawing import Annotator
+from drml.detect.output_paths import face_file
 from drml.detect.pipeline import DetectedFrame
 from drml.io.errors import UserError
 from drml.io.files import temporary_path, writing
@@ -52,11 +53,7 @@ class AlignedFaces:
         for face, crop in zip(detected.faces, detected.crops, strict=True):
             if crop is None:
                 continue
-            if source.kind == "image":
-                name = f"{source.stem}_face_{face.id}.png"
-            else:
-                name = f"{source.stem}/{detected.frame.number:06d}_face_{face.id}.png"
-            write_picture(self.folder / name, crop)
+            write_picture(self.folder / face_file(source, detected.frame.number, face.id), crop)
 
 
 class AnnotatedVideo:

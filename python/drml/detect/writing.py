@@ -60,9 +60,10 @@ def write_detections(
     KeyboardInterrupt
         The CSV file holds the rows so far, under its own name.
     """
-    sources = find_sources(inputs, skip=outputs.folders)
-    outputs.prepare(sources)
+    sources, faults = outputs.prepare(find_sources(inputs, skip=outputs.folders))
     writer = _Writer(detector, outputs, progress)
+    for source, fault in faults:
+        writer.summary.fail(source, fault)
     start = time.perf_counter()
     try:
         images = [source for source in sources if source.kind == "image"]
@@ -91,7 +92,7 @@ class _Writer:
 
     def _open_table(self, source: Source) -> CsvFile:
         header = columns(self.detector.aus, with_input=source.kind == "image")
-        return CsvFile(self.outputs.table(source), header)
+        return CsvFile(self.outputs.names(source).table, header)
 
     def _rows(self, detected: DetectedFrame, with_input: bool) -> list[list[str]]:
         return rows(detected, self.detector.aus, self.detector.thresholds, with_input)
@@ -117,7 +118,7 @@ class _Writer:
                     self.summary.fail(source, detected.frame.fault)
                     continue
                 table.write(self._rows(detected, with_input=True))
-                drawn = self.outputs.drawn(source)
+                drawn = self.outputs.names(source).drawn
                 if drawn is not None:
                     write_picture(drawn, annotator.draw(detected))
                 if aligned is not None:
@@ -133,7 +134,7 @@ class _Writer:
             self.summary.fail(source, str(error))
             return
         aligned, annotator = self._aligned(), self._annotator()
-        drawn = self.outputs.drawn(source)
+        drawn = self.outputs.names(source).drawn
         found = self.detector.detect_video(video, keep_images=self._keep_images)
         count = faces = 0
         try:

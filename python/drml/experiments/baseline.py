@@ -32,7 +32,7 @@ from drml.experiments.refit import joint_rows
 from drml.experiments.sift import SIFT_WINDOW, Features, sift_features
 from drml.io.errors import UserError
 from drml.io.figures import json_value
-from drml.io.files import check_target, making, writing
+from drml.io.files import check_inputs_kept, check_target, making, writing
 
 __all__ = ["ESTIMATORS", "run_baseline"]
 
@@ -191,9 +191,7 @@ def _predict(
 
 def _check(fold: Path, out: Path, overwrite: bool) -> None:
     """Check the fold and the output folder before any work."""
-    here, there = fold.resolve(), out.resolve()
-    if there == here or there in here.parents:
-        raise UserError(f"{out}: the data are in this folder; choose another one")
+    check_inputs_kept(out, [fold])
     check_target(out, folder=True, overwrite=overwrite)
     if not fold.is_dir():
         raise UserError(f"{fold}: no such folder; give a fold of drml prepare, such as data/drml/fold1")

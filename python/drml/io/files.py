@@ -10,14 +10,14 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 from drml.io.errors import UserError
 
-__all__ = ["check_target", "digest", "making", "temporary_path", "writing"]
+__all__ = ["check_inputs_kept", "check_target", "digest", "making", "temporary_path", "writing"]
 
 
 def digest(path: Path) -> str:
@@ -80,6 +80,35 @@ def check_target(path: str | Path, *, folder: bool = False, overwrite: bool = Fa
     else:
         return
     raise UserError(f"{path}: cannot be written ({fault}); choose another folder")
+
+
+def check_inputs_kept(out: str | Path, inputs: Iterable[str | Path]) -> None:
+    """Check before any work starts that an output does not replace what it is made from.
+
+    Parameters
+    ----------
+    out : path
+        The file or folder to make.
+    inputs : iterable of path
+        What is read. Paths that do not exist count for nothing.
+
+    Raises
+    ------
+    UserError
+        `out` is one of the inputs, or a folder that holds one, by whatever path.
+
+    Examples
+    --------
+    >>> check_inputs_kept("/usr", ["/usr/bin"])
+    Traceback (most recent call last):
+    ...
+    drml.io.errors.UserError: /usr: would replace /usr/bin, which is an input; choose another name or folder
+    """
+    real = Path(out).resolve()
+    for path in inputs:
+        found = Path(path).resolve()
+        if (found == real or real in found.parents) and found.exists():
+            raise UserError(f"{out}: would replace {path}, which is an input; choose another name or folder")
 
 
 @contextmanager
