@@ -30,7 +30,7 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
 .PHONY: all system configure demo readme-table data train paper-quick paper-tiny results results-tiny bench bench-layers runtest test-cpp pytest \
-  fuzz sanitize long-run wheel wheel-check sbom lock docs cuda-check mpi-check lint format clean
+  fuzz sanitize long-run wheel wheel-check sbom lock docs cuda-check mpi-check lint format patches clean
 
 all: configure
 	$(NINJA)
@@ -164,6 +164,11 @@ format: system
 	$(VENV)/bin/ruff check --fix
 	$(VENV)/bin/ruff format
 	$(VENV)/bin/clang-format -i $(CPP_FILES)
+
+# Exports caffe_ext/patches again after an edit of a file in $(BUILD_DIR)/caffe/patched. PATCH names the patch that takes the edit.
+patches:
+	$(PYTHON) caffe_ext/patch_series.py export caffe_ext/patches \
+	  $(or $(CAFFE_SOURCE_DIR),$(BUILD_DIR)/caffe/brocolli-caffe-3.0.0) $(BUILD_DIR)/caffe $(PATCH)
 
 # Removes the build folder; keeps data/ and .venv.
 clean:

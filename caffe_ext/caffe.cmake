@@ -1,5 +1,5 @@
 # BVLC Caffe with our layers inside, as targets: caffe::caffe (library), the tools, pycaffe.
-# The sources are a pinned package (source.cmake), adapted in the build tree (compat/, proto/).
+# The sources are a pinned package (source.cmake), adapted in the build tree (patches.cmake, compat/, proto/).
 
 find_package(Python3 REQUIRED COMPONENTS Interpreter Development NumPy)
 include("${CMAKE_CURRENT_LIST_DIR}/files.cmake")
@@ -7,16 +7,8 @@ set(CAFFE_KNOWN_FILES
   src/caffe/proto/caffe.proto ${CAFFE_LIBRARY_SOURCES} ${CAFFE_HEADERS} ${CAFFE_TEST_SOURCES} ${CAFFE_TEST_DATA}
   ${CAFFE_CUDA_SOURCES} ${CAFFE_CUDA_TEST_SOURCES})
 include("${CMAKE_CURRENT_LIST_DIR}/source.cmake")
-set(CAFFE_PATCHED "${PROJECT_BINARY_DIR}/caffe/patched")
-include("${CMAKE_CURRENT_LIST_DIR}/substitute.cmake")
+include("${CMAKE_CURRENT_LIST_DIR}/patches.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/compat/compat.cmake")
-include("${CMAKE_CURRENT_LIST_DIR}/proto/overlay.cmake")
-include("${CMAKE_CURRENT_LIST_DIR}/engines/hooks.cmake")
-include("${CMAKE_CURRENT_LIST_DIR}/training/hooks.cmake")
-include("${CMAKE_CURRENT_LIST_DIR}/limits/hooks.cmake")
-include("${CMAKE_CURRENT_LIST_DIR}/recipe/hooks.cmake")
-include("${CMAKE_CURRENT_LIST_DIR}/parallel/hooks.cmake")
-caffe_write_patched()
 
 # --- What Caffe stands on, all from the distribution. Boost names its Python library after Python's version since 1.67;
 # of OpenCV, the names that are used are those of 4.
@@ -63,15 +55,20 @@ if(USE_CUDA)
   include("${CMAKE_CURRENT_LIST_DIR}/cuda.cmake")
 endif()
 
-# --- The messages, for C++ and for Python.
-caffe_file(_proto src/caffe/proto/caffe.proto)
+# --- The messages, for C++ and for Python: Caffe's with our fields (patches/), and behind them ours.
 set(CAFFE_GENERATED "${PROJECT_BINARY_DIR}/caffe/generated")
 file(MAKE_DIRECTORY "${CAFFE_GENERATED}/caffe/proto")
-get_filename_component(_proto_dir "${_proto}" DIRECTORY)
+caffe_file(_upstream_proto src/caffe/proto/caffe.proto)
+set(_our_proto "${CMAKE_CURRENT_LIST_DIR}/proto/messages.proto")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${_upstream_proto}" "${_our_proto}")
+file(READ "${_upstream_proto}" _upstream_text)
+file(READ "${_our_proto}" _our_text)
+set(_proto "${CAFFE_GENERATED}/caffe.proto")
+file(GENERATE OUTPUT "${_proto}" CONTENT "${_upstream_text}${_our_text}")
 add_custom_command(
   OUTPUT "${CAFFE_GENERATED}/caffe/proto/caffe.pb.cc" "${CAFFE_GENERATED}/caffe/proto/caffe.pb.h"
          "${CAFFE_GENERATED}/caffe/proto/caffe.desc"
-  COMMAND protobuf::protoc "--proto_path=${_proto_dir}" "--cpp_out=${CAFFE_GENERATED}/caffe/proto"
+  COMMAND protobuf::protoc "--proto_path=${CAFFE_GENERATED}" "--cpp_out=${CAFFE_GENERATED}/caffe/proto"
           "--descriptor_set_out=${CAFFE_GENERATED}/caffe/proto/caffe.desc" "${_proto}"
   DEPENDS "${_proto}" COMMENT "Generating Caffe's messages")
 # The untouched messages, for the test that stock Caffe reads what we write.
@@ -196,6 +193,15 @@ set(CAFFE_TRAINING_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/training/watch.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/whole_file.cpp")
 caffe_add_objects(caffe_training ${CAFFE_TRAINING_SOURCES})
+# Checks of what a file or a prototxt asks for, and how programs end.
+set(CAFFE_LIMITS_SOURCES
+  "${CMAKE_CURRENT_LIST_DIR}/limits/check_bottoms.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/check_net.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/ending.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/host_memory.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/image_end.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/images.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/lmdb_pages.cpp")
 caffe_add_objects(caffe_limits ${CAFFE_LIMITS_SOURCES})
 # The recipe of a net.
 set(CAFFE_RECIPE_SOURCES "${CMAKE_CURRENT_LIST_DIR}/recipe/recipe.cpp")

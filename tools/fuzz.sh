@@ -24,7 +24,7 @@ cmake -S "$root" -B "$build" -G Ninja -DBUILD_FUZZERS=ON -DUSE_CUDA=OFF \
 cmake --build "$build" -j "$jobs" --target fuzzers
 
 # The words that the fuzzers insert into prototxts.
-grep -ohE '\b[a-z][a-z_0-9]+ = [0-9]+' "$build"/caffe/patched/src/caffe/proto/caffe.proto | cut -d' ' -f1 | sort -u |
+grep -ohE '\b[a-z][a-z_0-9]+ = [0-9]+' "$build"/caffe/generated/caffe.proto | cut -d' ' -f1 | sort -u |
   sed 's/.*/"&: "/' >"$build/words.dict"
 printf '"%s"\n' 4294967295 2147483647 2000000000 -1 nan 1e30 TRAIN TEST >>"$build/words.dict"
 

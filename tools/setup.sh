@@ -8,7 +8,7 @@ venv=$1
 python=${PYTHON:-/usr/bin/python3}
 
 packages=(
-  build-essential cmake ninja-build pkg-config
+  build-essential cmake ninja-build patch pkg-config
   libboost-dev libboost-filesystem-dev libboost-python-dev libboost-system-dev libboost-thread-dev
   libdnnl-dev libgflags-dev libgoogle-glog-dev libhdf5-dev libleveldb-dev liblmdb-dev libopenblas-openmp-dev libopencv-dev
   libprotobuf-dev protobuf-compiler

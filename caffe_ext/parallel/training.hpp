@@ -1,4 +1,5 @@
-// `caffe train` on several machines: what tools/caffe.cpp calls (parallel/hooks.cmake).
+// `caffe train` on several machines: what tools/caffe.cpp calls
+// (patches/60-several-machines.patch).
 #ifndef CAFFE_EXT_PARALLEL_TRAINING_HPP_
 #define CAFFE_EXT_PARALLEL_TRAINING_HPP_
 

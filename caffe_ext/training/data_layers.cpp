@@ -1,5 +1,5 @@
 // Where Caffe's data layers stand in their data, and how they go on from there: members that
-// hooks.cmake declares in their headers.
+// patches/33-data-position.patch declares in their headers.
 #include <algorithm>
 #include <numeric>
 #include <string>

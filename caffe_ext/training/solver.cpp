@@ -1,5 +1,5 @@
-// Members of Solver that hooks.cmake declares: what a snapshot holds beyond stock Caffe's, so that
-// training goes on as if it had never stopped.
+// Members of Solver that patches/31-exact-resume.patch declares: what a snapshot holds beyond stock
+// Caffe's, so that training goes on as if it had never stopped.
 #include "caffe/solver.hpp"
 
 #include <unistd.h>

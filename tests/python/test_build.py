@@ -1,4 +1,4 @@
-"""The build's own guards: Caffe's source tree and the substitutions in it."""
+"""The build's own guards: Caffe's source tree, and the builds for GPUs and MPI."""
 
 import os
 import subprocess
@@ -84,68 +84,6 @@ def test_a_damaged_download_is_refused(tmp_path: Path) -> None:
     assert done.returncode != 0
     assert "is damaged" in done.stderr
     assert package.name in done.stderr
-
-
-def substitute(tmp_path: Path, *calls: str) -> subprocess.CompletedProcess[str]:
-    script = tmp_path / "substitute.cmake"
-    script.write_text(
-        f"""
-        set(CAFFE_SOURCE "{tmp_path}/source")
-        set(CAFFE_PATCHED "{tmp_path}/patched")
-        include("{ROOT}/caffe_ext/substitute.cmake")
-        {chr(10).join(calls)}
-        caffe_write_patched()
-        """
-    )
-    return cmake("-P", script)
-
-
-@pytest.fixture
-def upstream(tmp_path: Path) -> Path:
-    file = tmp_path / "source/a.cpp"
-    file.parent.mkdir()
-    file.write_text("int one;  // a; [b]\nint two;\nint two;\n")
-    return file
-
-
-def test_a_substitution_changes_the_copy_only(tmp_path: Path, upstream: Path) -> None:
-    before = upstream.read_text()
-    done = substitute(
-        tmp_path, 'caffe_substitute(a.cpp "int one;" "long one;")', 'caffe_append(a.cpp "int three;\n")'
-    )
-    assert done.returncode == 0, done.stderr
-    assert upstream.read_text() == before
-    expected = before.replace("int one;", "long one;") + "int three;\n"
-    assert (tmp_path / "patched/a.cpp").read_text() == expected
-
-
-def test_headers_come_behind_the_one_that_is_there(tmp_path: Path, upstream: Path) -> None:
-    upstream.write_text('#include "a.hpp"\n#include <b>\n')
-    done = substitute(tmp_path, "caffe_include(a.cpp a.hpp c/d.hpp e.hpp)")
-    assert done.returncode == 0, done.stderr
-    expected = '#include "a.hpp"\n#include "c/d.hpp"\n#include "e.hpp"\n#include <b>\n'
-    assert (tmp_path / "patched/a.cpp").read_text() == expected
-
-
-def test_an_unchanged_copy_is_not_written_again(tmp_path: Path, upstream: Path) -> None:
-    call = 'caffe_substitute(a.cpp "int one;" "long one;")'
-    assert substitute(tmp_path, call).returncode == 0
-    written = (tmp_path / "patched/a.cpp").stat().st_mtime_ns
-    assert substitute(tmp_path, call).returncode == 0
-    assert (tmp_path / "patched/a.cpp").stat().st_mtime_ns == written
-
-
-@pytest.mark.parametrize("anchor", ["int nine;", "int two;"], ids=["missing", "twice"])
-def test_an_anchor_that_is_not_there_once_stops_the_build(
-    tmp_path: Path, upstream: Path, anchor: str
-) -> None:
-    done = substitute(tmp_path, f'caffe_substitute(a.cpp "{anchor}" "x")')
-    assert done.returncode != 0
-    message = " ".join(done.stderr.split())
-    assert (
-        f"a.cpp of Caffe does not hold this text exactly once, so it cannot be adapted: {anchor}" in message
-    )
-    assert not (tmp_path / "patched/a.cpp").exists()
 
 
 def test_no_line_of_caffe_stands_in_the_repository() -> None:
