@@ -167,6 +167,7 @@ def test_there_is_no_circle() -> None:
 @pytest.mark.parametrize("what", ["caffe", "lmdb", "drml.data.lmdb", "drml.nets"])
 def test_pure_modules_need_neither_caffe_nor_lmdb(what: str) -> None:
     pure = (
+        "data.face_following",
         "data.labels",
         "data.registration",
         "data.sampling",
@@ -226,12 +227,12 @@ def test_nothing_shipped_imports_tests() -> None:
         "baselines.lsvm",
         "baselines.pairs",
         "baselines.proximal",
+        "data.face_following",
         "data.labels",
         "data.readers.folds",
         "data.registration",
         "data.sampling",
         "detect.table",
-        "detect.tracking",
         "evaluation.au_regions",
         "evaluation.metrics",
         "evaluation.relations",

@@ -15,6 +15,7 @@ import pytest
 
 import detect_data as data
 from drml.data.face_detector import Face
+from drml.data.face_following import overlap
 from drml.data.readers.video import VideoReader
 from drml.detect.csv_file import CsvFile
 from drml.detect.drawing import Annotator
@@ -22,7 +23,7 @@ from drml.detect.frames import Frame, Unreadable, Video, read_images
 from drml.detect.pipeline import DetectedFrame, add_probabilities, read_ahead
 from drml.detect.sources import Source, find_sources
 from drml.detect.table import columns, rows
-from drml.detect.tracking import Tracker, overlap
+from drml.detect.tracking import Tracker
 from drml.io.errors import UserError
 
 AUS = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)

@@ -62,8 +62,15 @@ def add(subparsers: Any) -> None:
         "--points",
         choices=["given", "detector"],
         default="given",
-        help="landmarks to register faces by: the data set's (given, the default), or those that drml detect"
-        " finds in photos (detector), for which the data set needs none",
+        help="points to register faces by: the data set's landmarks (given, the default), or those that drml"
+        " detect finds (detector), for which the data set needs none",
+    )
+    parser.add_argument(
+        "--points-cache",
+        type=Path,
+        metavar="DIR",
+        help="folder that keeps the points that --points detector finds, for another preparation of the same"
+        " images (default: OUT.points)",
     )
     _add_sampling(parser)
     _add_encoding(parser)
@@ -152,6 +159,8 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
         option, kinds = _reader_options()[name]
         if args.kind not in kinds:
             parser.error(f"{option.flag} applies only to {_listed(kinds)}")
+    if args.points_cache is not None and args.points != "detector":
+        parser.error("--points-cache needs --points detector")
     try:
         data_set.check_options(_given(args))
         check_max_broken(args.max_broken)
@@ -200,6 +209,7 @@ def run(args: argparse.Namespace) -> None:
         sampling=args.sampling,
         encoding=args.face_encoding,
         points=args.points,
+        points_cache=args.points_cache,
         exclude=args.exclude,
         max_broken=args.max_broken,
         jobs=args.jobs,

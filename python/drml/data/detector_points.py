@@ -10,17 +10,31 @@ registered to these places.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Iterable, Mapping
+import sys
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from drml.data.face_detector import MODEL_FILE, FaceDetector
+from drml.data.face_detector import MODEL_FILE, Face, FaceDetector
 from drml.data.landmark_model import LANDMARK_MODEL, LandmarkModel
 from drml.data.registration import five_points
 from drml.io.errors import UserError
 
-__all__ = ["SAMPLE", "PointFinder", "draw_sample", "mean_points"]
+__all__ = [
+    "POINTS",
+    "SAMPLE",
+    "PointFinder",
+    "draw_sample",
+    "face_of_landmarks",
+    "mean_points",
+    "open_finder",
+    "report_unlearned",
+]
+
+POINTS = ("given", "detector")
+"""The points that faces can be registered by: the data set's landmarks, or those of `PointFinder`."""
 
 SAMPLE = 400
 """Number of training frames on which the points are found; those of all folds are drawn together."""
@@ -60,24 +74,58 @@ class PointFinder:
             return
         self.name, self.count = f"{self.name}, {Path(LANDMARK_MODEL).stem}", 49
 
-    def find(self, image: np.ndarray, landmarks: np.ndarray | None = None) -> np.ndarray | None:
-        """Return the points of the face in an image, float64 (N, 2); None if no face is found.
+    def faces(self, image: np.ndarray) -> list[Face]:
+        """Return the faces in an image, the largest first."""
+        return self._detector.find(image)
 
-        With landmarks of the data set, it is the face that they belong to: the detector's five points are, on
-        average, within half the distance between the eyes of where the landmarks say. Otherwise it is the
-        largest face.
+    def locate(self, image: np.ndarray, face: Face) -> np.ndarray:
+        """Return the points of one of these faces, float64 (`count`, 2), in pixels."""
+        return face.points if self._landmark_model is None else self._landmark_model.find(image, face.points)
+
+    def find(self, image: np.ndarray, landmarks: np.ndarray | None = None) -> np.ndarray | None:
+        """Return the points of the face in an image, float64 (`count`, 2); None if no face is found.
+
+        It is the face that the landmarks of the data set belong to (`face_of_landmarks`), or without any the
+        largest.
         """
-        faces = self._detector.find(image)
-        if landmarks is not None:
-            known = np.asarray(landmarks, np.float64)
-            known = known if len(known) == 5 else five_points(known)
-            farthest = 0.5 * np.linalg.norm(known[1] - known[0])
-            apart = [np.linalg.norm(face.points - known, axis=1).mean() for face in faces]
-            faces = [faces[int(np.argmin(apart))]] if apart and min(apart) <= farthest else []
-        if not faces:
-            return None
-        points = faces[0].points
-        return points if self._landmark_model is None else self._landmark_model.find(image, points)
+        faces = self.faces(image)
+        face = next(iter(faces), None) if landmarks is None else face_of_landmarks(faces, landmarks)
+        return None if face is None else self.locate(image, face)
+
+
+def face_of_landmarks(faces: Sequence[Face], landmarks: np.ndarray) -> Face | None:
+    """Return the face that landmarks of shape (5, 2) or (49, 2) belong to.
+
+    The detector's five points are, on average, within half the distance between the eyes of where the
+    landmarks say.
+    """
+    known = np.asarray(landmarks, np.float64)
+    known = known if len(known) == 5 else five_points(known)
+    farthest = 0.5 * np.linalg.norm(known[1] - known[0])
+    apart = [float(np.linalg.norm(face.points - known, axis=1).mean()) for face in faces]
+    return faces[int(np.argmin(apart))] if apart and min(apart) <= farthest else None
+
+
+def open_finder(points: str) -> tuple[PointFinder | None, str | None]:
+    """Open the models that find points; or say why not, and raise `UserError` if they are needed."""
+    if points not in POINTS:
+        raise UserError(f"points {points!r}: choose one of {', '.join(POINTS)}")
+    try:
+        return PointFinder(), None
+    except UserError as error:
+        if points == "detector":
+            raise
+        return None, str(error)
+
+
+def report_unlearned(registered: dict[str, Any], no_detector: str | None) -> None:
+    """Say on standard error that some recipe does not tell where the detector's points lie."""
+    found = f"the face detector found {registered['faces']} of {registered['frames']} sampled training faces"
+    print(
+        f"note: {no_detector or found}. The recipe therefore does not say where the detector's points lie in"
+        " these faces, and drml detect will register photos less exactly",
+        file=sys.stderr,
+    )
 
 
 def mean_points(points: Mapping[int, np.ndarray], records: Iterable[int]) -> tuple[float, ...]:

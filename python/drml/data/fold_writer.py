@@ -17,6 +17,7 @@ from drml.data.lmdb import write_lmdb, write_mean
 from drml.data.manifest import Row, write_manifest
 from drml.data.plan import Plan
 from drml.data.readers import Record
+from drml.data.readers.images import source_name
 from drml.data.sampling import count_drawn, training_labels
 from drml.io.errors import UserError
 
@@ -108,7 +109,7 @@ def write_split(
         for key, index, row in zip(keys, chosen, labels.tolist(), strict=True):
             record = plan.records[index]
             drawn = tuple(aus[plan.drawn[index]].tolist()) if with_draw else None
-            source = plan.source_of(record)
+            source = source_name(plan.root, record.image)
             yield Row(key, source, record.subject, record.task, str(record.frame), tuple(row), drawn)
 
     write_manifest(folder / f"{name}.csv", plan.scan.aus, rows(), with_draw=with_draw)

@@ -97,18 +97,6 @@ class Plan:
                 last = start + CHUNK >= len(indices)
                 yield Task(subject, frames, self.encoding, self.points, last)
 
-    def source_of(self, record: Record) -> str:
-        """Return the image of a record for manifests: its path relative to the data set's folder.
-
-        Manifests are thus the same wherever the data set is mounted. An image outside of that folder, which a
-        list may name, keeps its path.
-        """
-        folder = self.root if self.root.is_dir() else self.root.parent
-        image = record.image
-        file = image.video if isinstance(image, VideoFrame) else image
-        path = (file.relative_to(folder) if file.is_relative_to(folder) else file.absolute()).as_posix()
-        return f"{path}#{image.index}" if isinstance(image, VideoFrame) else path
-
     def describe_options(self) -> dict[str, Any]:
         """Return folds, sampling and encoding as ``summary.json`` records them."""
         return {

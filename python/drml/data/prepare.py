@@ -20,8 +20,9 @@ import lmdb
 import numpy as np
 
 import drml
-from drml.data.detector_points import PointFinder
+from drml.data.detector_points import PointFinder, open_finder, report_unlearned
 from drml.data.face_store import FaceStore
+from drml.data.find_points import find_points
 from drml.data.fold_recipe import fold_recipe, registration_recipe
 from drml.data.fold_writer import write_fold
 from drml.data.plan import Plan, make_plan
@@ -31,10 +32,10 @@ from drml.data.readers.exclude import exclude as exclude_frames
 from drml.data.readers.kinds import find_data_set
 from drml.data.recipe import RegistrationRecipe, write_data_recipe
 from drml.data.register_faces import check_max_broken, register_all
-from drml.data.register_task import Encoding, check_points
+from drml.data.register_task import Encoding
 from drml.data.sampling import Sampling
 from drml.data.split import SYNTHETIC_FILE
-from drml.io.errors import UserError
+from drml.io.errors import UsageError, UserError
 from drml.io.files import check_inputs_kept, check_target, making
 
 __all__ = ["Encoding", "Sampling", "prepare"]
@@ -52,6 +53,7 @@ def prepare(
     sampling: Sampling | None = None,
     encoding: Encoding | None = None,
     points: str = "given",
+    points_cache: Path | str | None = None,
     exclude: Path | str | None = None,
     max_broken: float = 0.05,
     jobs: int = 0,
@@ -84,8 +86,12 @@ def prepare(
         Size and file format of the faces.
     points : {"given", "detector"}, keyword-only
         The points that faces are registered by: the data set's landmarks, or those that ``drml detect`` finds
-        in photos (`drml.data.detector_points.PointFinder`). With ``"given"``, an image without landmarks must
-        be a registered face; with ``"detector"``, it can be any photo, and its largest face is used.
+        (`drml.data.find_points`). With ``"given"``, an image without landmarks must be a registered face.
+        ``"detector"`` neither needs nor reads the landmark files of a data set, and your own images can be
+        any photos.
+    points_cache : path-like, optional, keyword-only
+        Folder that keeps the points that were found, for another preparation of the same images; by default
+        ``OUT.points``, beside `out`. Only with ``points="detector"``.
     exclude : path-like, optional, keyword-only
         CSV file of frames to leave out (see `drml.data.readers.exclude`); ``"known"`` for the list of the
         data set's known faults in this package (DISFA: frames whose landmarks are beside the face).
@@ -131,15 +137,23 @@ def prepare(
     source.check_folds(folds)
     check_max_broken(max_broken)
     excluded = None if exclude is None else find_list(exclude, source.known_faults)
-    finder, no_detector = _open_finder(points)
+    finder, no_detector = open_finder(points)
+    kept_points = _points_folder(out, points, points_cache)
     check_target(out, folder=True, overwrite=overwrite)
     check_inputs_kept(out, [root, *([] if excluded is None else [excluded])])
 
     started = time.monotonic()
-    scan = source.read(root, aus=aus, progress=progress, **options)
+    scan = source.read(root, aus=aus, landmarks=points == "given", progress=progress, **options)
     check_inputs_kept(out, _files(scan.records))
     if excluded is not None:
         exclude_frames(scan, excluded, some=str(exclude) != KNOWN)
+    report = None
+    if points == "detector":
+        assert finder is not None
+        report = find_points(
+            scan, root, finder, ordered=source.ordered, folder=kept_points, jobs=jobs, progress=progress
+        )
+        print(report.describe(), file=sys.stderr)
     plan = make_plan(
         source,
         root,
@@ -168,6 +182,8 @@ def prepare(
                 plan, part, finder, jobs=jobs, max_broken=max_broken, progress=progress
             )
             summary |= written
+            if report is not None:
+                summary["registration"] |= dataclasses.asdict(report)
             for fold, splits in summary["folds"].items():
                 folder = part / f"fold{fold}"
                 recipe = fold_recipe(
@@ -182,7 +198,7 @@ def prepare(
                 )
                 write_data_recipe(folder, recipe)
             if not all(one.detector_target for one in registrations.values()):
-                _report_unlearned(summary["registration"], no_detector)
+                report_unlearned(summary["registration"], no_detector)
             summary["seconds"] = round(time.monotonic() - started, 1)
             (part / _SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
     except OSError as error:
@@ -203,31 +219,22 @@ def _with_defaults(sampling: Sampling, positives: int | None, negatives: int | N
     )
 
 
+def _points_folder(out: Path, points: str, given: Path | str | None) -> Path:
+    """Return the folder that keeps the detector's points: beside `out`, unless another is given."""
+    if given is None:
+        return out.with_name(f"{out.name}.points")
+    if points != "detector":
+        raise UsageError("points_cache: only with points 'detector'")
+    folder = Path(given)
+    if out.resolve() in (folder.resolve(), *folder.resolve().parents):
+        raise UserError(f"{folder}: lies in {out}, which is made anew; name a folder outside of it")
+    return folder
+
+
 def _files(records: Sequence[Record]) -> set[Path]:
     """Return the folders of the records' images, and their videos."""
     images = [record.image for record in records]
     return {image.parent if isinstance(image, Path) else image.video for image in images}
-
-
-def _open_finder(points: str) -> tuple[PointFinder | None, str | None]:
-    """Open the models that find points; or say why not, and raise `UserError` if they are needed."""
-    check_points(points)
-    try:
-        return PointFinder(), None
-    except UserError as error:
-        if points == "detector":
-            raise
-        return None, str(error)
-
-
-def _report_unlearned(registered: dict[str, Any], no_detector: str | None) -> None:
-    """Say on standard error that some recipe does not tell where the detector's points lie."""
-    found = f"the face detector found {registered['faces']} of {registered['frames']} sampled training faces"
-    print(
-        f"note: {no_detector or found}. The recipe therefore does not say where the detector's points lie in"
-        " these faces, and drml detect will register photos less exactly",
-        file=sys.stderr,
-    )
 
 
 def _copy_synthetic_mark(root: Path, folder: Path) -> bool:

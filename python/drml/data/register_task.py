@@ -19,12 +19,10 @@ from drml.io.opencv import decode_image
 
 __all__ = [
     "CHUNK",
-    "POINTS",
     "Encoding",
     "Task",
     "TaskFrame",
     "TaskResult",
-    "check_points",
     "encode",
     "register_task",
 ]
@@ -33,15 +31,6 @@ CHUNK = 32  # frames of a task: about 400 ms of work and 500 kB of results
 _QUALITY = 95
 _LARGEST = 4096  # side of a face in pixels: far beyond use, and within what JPEG and Caffe can hold
 _FORMATS = ("jpg", "png")
-
-POINTS = ("given", "detector")
-"""The points that faces can be registered by: the data set's landmarks, or those of `PointFinder`."""
-
-
-def check_points(points: str) -> None:
-    """Raise `UserError` if there is no such kind of points to register faces by."""
-    if points not in POINTS:
-        raise UserError(f"points {points!r}: choose one of {', '.join(POINTS)}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,7 +74,7 @@ class TaskFrame:
         Number of the record.
     image : Path or VideoFrame
     landmarks : ndarray of shape (N, 2), or None
-        The data set's landmarks in pixels of the image.
+        The points that the face is registered by, in pixels of the image.
     sampled : bool
         Whether the face counts in `FaceStore.sums`.
     detect : bool
@@ -110,8 +99,8 @@ class Task:
         Frames of a video are in ascending order.
     encoding : Encoding
     points : {"given", "detector"}
-        The points that the faces are registered by. With ``"given"``, an image without landmarks is a
-        registered face.
+        Where the landmarks come from. With ``"given"``, an image without landmarks is a registered face; with
+        ``"detector"``, no points could be found in it.
     last : bool
         This is the last task for the video file: after it, the rest of the video is checked.
     """
@@ -196,29 +185,21 @@ def _register(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Return the registered face and its landmarks; add the points found in it, if wanted."""
     size, landmarks = task.encoding.size, frame.landmarks
-    if task.points == "detector":
-        found = _find_points(picture, landmarks)
-        if found is None:
-            raise UserError("the face detector finds no face in it")
-        face = registration.register(picture, found, size)
-        matrix = registration.transform(found, size)
+    if landmarks is None and task.points == "detector":
+        raise UserError("no points could be found in it")
+    if landmarks is None:
+        face = registration.whole(picture, size)
+        # Pixel centres are at whole numbers, so that the image spans -0.5 to its side - 0.5.
+        ratio = size / picture.shape[0]
+        matrix = np.array([[ratio, 0, (ratio - 1) / 2], [0, ratio, (ratio - 1) / 2]])
     else:
-        if landmarks is None:
-            face = registration.whole(picture, size)
-            # Pixel centres are at whole numbers, so that the image spans -0.5 to its side - 0.5.
-            ratio = size / picture.shape[0]
-            matrix = np.array([[ratio, 0, (ratio - 1) / 2], [0, ratio, (ratio - 1) / 2]])
-        else:
-            face = registration.register(picture, landmarks, size)
-            matrix = registration.transform(landmarks, size)
-        found = _find_points(picture, landmarks) if frame.detect else None
-    if frame.detect and found is not None:
+        face = registration.register(picture, landmarks, size)
+        matrix = registration.transform(landmarks, size)
+    found = _find_points(picture, landmarks) if frame.detect else None
+    if found is not None:
         placed = registration.as_fractions(registration.apply(matrix, found), size)
         detector_points[frame.index] = np.array(placed).reshape(-1, 2)
-    known = landmarks
-    if known is None and task.points == "detector":
-        known = found
-    return face, None if known is None else registration.apply(matrix, known).astype(np.float32)
+    return face, None if landmarks is None else registration.apply(matrix, landmarks).astype(np.float32)
 
 
 def encode(image: np.ndarray, format: str = "jpg") -> bytes:

@@ -308,7 +308,8 @@ def whole(image: np.ndarray, size: int = SIZE) -> np.ndarray:
     height, width = image.shape[:2]
     if height != width:
         raise UserError(
-            f"the image ({width}x{height}) is not square; without landmarks it must be a registered face"
+            f"the image ({width}x{height}) is not square; without landmarks it must be a registered face, or"
+            " --points detector must find the face in it"
         )
     if width == size:
         return image

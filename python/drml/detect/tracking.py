@@ -5,27 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from drml.data.face_detector import Face
+from drml.data.face_following import Box, overlap
 
-__all__ = ["Tracker", "overlap"]
-
-Box = tuple[float, float, float, float]
-
-
-def overlap(a: Box, b: Box) -> float:
-    """Return the intersection of two boxes (left, top, width, height) over their union, 0 to 1.
-
-    Examples
-    --------
-    >>> overlap((0, 0, 2, 2), (1, 0, 2, 2))
-    0.3333333333333333
-    >>> overlap((0, 0, 2, 2), (5, 0, 2, 2))
-    0.0
-    """
-    wide = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
-    high = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
-    if wide <= 0 or high <= 0:
-        return 0.0
-    return wide * high / (a[2] * a[3] + b[2] * b[3] - wide * high)
+__all__ = ["Tracker"]
 
 
 class Tracker:

@@ -14,7 +14,7 @@ from drml.io.errors import UserError
 from drml.io.image_headers import is_cut_image, jpeg_components
 from drml.io.opencv import decode_image
 
-__all__ = ["ImageReader", "decode_bgr", "load_bgr", "numbered"]
+__all__ = ["ImageReader", "decode_bgr", "load_bgr", "numbered", "source_name"]
 
 _KINDS = {".jpg", ".jpeg", ".png"}
 _OF_16_BITS = np.round(np.arange(1 << 16) / 257).astype(np.uint8)
@@ -88,6 +88,18 @@ def numbered(folder: Path, number: re.Pattern[str]) -> dict[int, Path]:
             raise UserError(f"{folder}: frame {frame} has two images, {names[0]} and {names[1]}; remove one")
         found[frame] = path
     return found
+
+
+def source_name(root: Path, image: Path | VideoFrame) -> str:
+    """Return an image's path relative to its data set, followed by ``#index`` for a frame of a video.
+
+    The name is thus the same wherever the data set is mounted. An image outside of the data set's folder,
+    which a list may name, keeps its path. `root` is the data set's folder, or the file that lists its images.
+    """
+    folder = root if root.is_dir() else root.parent
+    file = image.video if isinstance(image, VideoFrame) else image
+    path = (file.relative_to(folder) if file.is_relative_to(folder) else file.absolute()).as_posix()
+    return f"{path}#{image.index}" if isinstance(image, VideoFrame) else path
 
 
 def load_bgr(path: Path | str) -> tuple[np.ndarray, str | None]:
