@@ -120,7 +120,7 @@ def write_video(root: Path, subject: str, frames: int, camera: str = "left", cod
 
 def write_frames(folder: Path, subject: str, frames: int, name: Callable[[int], str]) -> Path:
     """Extracted frames; `name` makes a file's name of the frame's number from 1."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     for frame in range(1, frames + 1):
         cv2.imwrite(str(folder / name(frame)), picture(subject, frame))
     return folder

@@ -36,7 +36,15 @@ from drml.data import manifest
 from drml.data.labels import BP4D_AUS
 from drml.data.landmark_files import read_landmarks, write_landmarks
 from drml.data.lmdb import read_lmdb, read_mean, write_lmdb, write_mean
-from drml.data.readers import bp4d, disfa, exclude, images, listed
+from drml.data.readers import (
+    bp4d_coding,
+    bp4d_landmarks,
+    disfa_labels,
+    disfa_landmarks,
+    exclude,
+    images,
+    listed,
+)
 from drml.data.readers.video import VideoReader, frame_count
 from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe, read_data_recipe
 from drml.data.registration import REFERENCE
@@ -265,14 +273,14 @@ def _read_landmarks(path: Path) -> None:
     from drml.data.readers import matlab
 
     with matlab.open_mat(path) as contents:
-        points_of = bp4d._landmarks(path, contents)
+        points_of = bp4d_landmarks.landmarks_of(path, contents)
         matlab.check_landmarks(path, ((frame, points_of(frame)) for frame in range(1, 6)), (49,))
 
 
 def _read_points(path: Path) -> None:
     from drml.data.readers import matlab
 
-    matlab.check_landmarks(path, [(1, disfa._points(path))], (66, 68, 49))
+    matlab.check_landmarks(path, [(1, disfa_landmarks.read_points(path))], (66, 68, 49))
 
 
 # --- pictures
@@ -348,9 +356,9 @@ _PREDICTIONS = b"key,p_AU1,p_AU2,y_AU1,y_AU2\na,0.5,0.25,1,-1\nb,0.125,1,0,1\n"
 
 TARGETS: dict[str, Target] = {
     "manifest": Target(_manifests, "test.csv", manifest.read_manifest),
-    "coding": Target(_codings, "F001_T1.csv", lambda path: bp4d._read_coding(path, BP4D_AUS)),
+    "coding": Target(_codings, "F001_T1.csv", lambda path: bp4d_coding.read_coding(path, BP4D_AUS)),
     "labels": Target(
-        lambda _: [b"1,0\n2,5\n3,2\n"], "SN001_au1.txt", lambda path: disfa._read_labels(path, 3)
+        lambda _: [b"1,0\n2,5\n3,2\n"], "SN001_au1.txt", lambda path: disfa_labels.read_labels(path, 3)
     ),
     "list": Target(_lists, "faces.csv", listed.read),
     "exclude": Target(lambda _: [b"video,first,last\nSN030,939,962\n"], "bad.csv", exclude.read_ranges),

@@ -72,13 +72,20 @@ def test_a_reader_and_a_row_are_enough_for_python(toy: Path, tmp_path: Path) -> 
     assert "Labels: even frames (strict: True);" in describe(tmp_path / "o")[0]
 
 
+def test_subjects_of_no_fold_are_counted(toy: Path, tmp_path: Path) -> None:
+    for frame in range(3):
+        cv2.imwrite(str(toy / f"eve_{frame}.png"), np.zeros((24, 24, 3), np.uint8))
+    options = {"encoding": Encoding(size=24), "jobs": 1, "progress": False}
+    assert prepare("toy", toy, tmp_path / "o", **options)["skipped"] == {"subject in no fold": 3}
+
+
 def test_a_reader_and_a_row_are_enough_for_the_command_line(
     toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
         cli.main(["prepare", "--help"])
     said = capsys.readouterr().out
-    assert "data set: bp4d, disfa, images or toy" in said
+    assert "data set: bp4d, bp4dplus, disfa, images or toy" in said
     assert "only for toy:" in said and "--only {ann,bob,cat,dan}" in said and "toy all" in said
     arguments = ["prepare", "toy", str(toy), str(tmp_path / "o"), "--size", "24", "--jobs", "1", "-q"]
     assert cli.main([*arguments, "--strict", "--folds", "2", "--json"]) == 0
@@ -113,11 +120,13 @@ def test_wrong_values_are_wrong_usage(
 
 
 def test_unknown_names_are_refused(toy: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"data set 'mnist': choose one of bp4d, disfa, images, toy"):
+    with pytest.raises(
+        UserError, match=r"data set 'mnist': choose one of bp4d, bp4dplus, disfa, images, toy"
+    ):
         prepare("mnist", toy, tmp_path / "o")
     with pytest.raises(UserError, match=r"option camera: this data set has strict, only"):
         prepare("toy", toy, tmp_path / "o", camera="left")
-    with pytest.raises(UserError, match=r"option camera: this data set has no options"):
+    with pytest.raises(UserError, match=r"option camera: this data set has coding_folder, image_folder"):
         prepare("bp4d", toy, tmp_path / "o", camera="left")
 
 

@@ -24,7 +24,7 @@ import hostile_files
 from drml.data.landmark_files import read_landmarks
 from drml.data.lmdb import check_lmdb, read_lmdb, read_mean, write_lmdb
 from drml.data.manifest import read_manifest
-from drml.data.readers import disfa, images, listed, mat5
+from drml.data.readers import disfa_landmarks, images, listed, mat5
 from drml.io import limits
 from drml.io.child import ChildReader
 from drml.io.errors import UserError
@@ -164,9 +164,9 @@ def test_a_matlab_file_that_unpacks_to_too_much_is_refused(
         path.write_bytes(MAT5_HEAD + struct.pack("<II", 15, len(packed)) + packed)
         assert path.stat().st_size < 1 << 20
         if megabytes == 1:
-            assert disfa._points(path).shape == (1 << 17, 1)
+            assert disfa_landmarks.read_points(path).shape == (1 << 17, 1)
     with pytest.raises(UserError, match=r"_lm\.mat: .*needs more than 67108864 bytes of memory"):
-        disfa._points(path)
+        disfa_landmarks.read_points(path)
     child.close()
 
 
@@ -202,7 +202,7 @@ def test_cells_nested_too_deep_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "SN001_0000_lm.mat"
     path.write_bytes(MAT5_HEAD + content)
     with pytest.raises(UserError, match=r"_lm\.mat: "):
-        disfa._points(path)
+        disfa_landmarks.read_points(path)
 
 
 def test_a_matrix_that_claims_more_than_is_there_is_refused(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ def test_a_matrix_that_claims_more_than_is_there_is_refused(tmp_path: Path) -> N
     for count in (100, 1 << 28):
         path.write_bytes(MAT5_HEAD + pts_of(count, bytes(80)))
         with pytest.raises(UserError, match=r"_lm\.mat: cannot be read as a MATLAB file"):
-            disfa._points(path)
+            disfa_landmarks.read_points(path)
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss - before < 700_000  # kB
 
 
@@ -223,7 +223,7 @@ def test_a_set_of_hdf5_that_claims_any_size_is_refused(tmp_path: Path) -> None:
         )
     assert path.stat().st_size < 1 << 20
     with pytest.raises(UserError, match=r"more than 536870912 bytes \(docs/limits_python\.md\)"):
-        disfa._points(path)
+        disfa_landmarks.read_points(path)
 
 
 def test_a_text_beyond_its_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -289,7 +289,7 @@ def test_hdf5_is_not_led_to_other_files(tmp_path: Path) -> None:
         with h5py.File(path, "w") as file:
             write(file)
         with pytest.raises(UserError, match=said):
-            disfa._points(path)
+            disfa_landmarks.read_points(path)
 
 
 def test_a_net_that_runs_code_or_writes_files_is_refused(

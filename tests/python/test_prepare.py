@@ -440,12 +440,6 @@ def test_a_split_without_images_names_fold_and_reason(root: Path, tmp_path: Path
     assert not (tmp_path / "o").exists() and not (tmp_path / "o.partial").exists()
 
 
-def test_subjects_of_no_fold_are_counted(root: Path, tmp_path: Path) -> None:
-    more = copy(root, tmp_path / "BP4D")
-    factory.write_video(more, "M099", "T1", frames=3)
-    assert prepare("bp4d", more, tmp_path / "o", folds=(1,), **QUIET)["skipped"] == {"subject in no fold": 3}
-
-
 def test_an_existing_folder_is_kept_unless_it_is_to_be_replaced(root: Path, tmp_path: Path) -> None:
     out = tmp_path / "o"
     out.mkdir()

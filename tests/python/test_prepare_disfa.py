@@ -300,5 +300,5 @@ def test_frames_of_the_known_list_are_left_out() -> None:
 
 
 def test_kinds_are_known() -> None:
-    with pytest.raises(UserError, match="data set 'mmi': choose one of bp4d, disfa"):
+    with pytest.raises(UserError, match="data set 'mmi': choose one of bp4d, bp4dplus, disfa"):
         prepare("mmi", "a", "b")

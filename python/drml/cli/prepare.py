@@ -6,7 +6,6 @@ The data sets and their options come from the table `drml.data.readers.kinds.DAT
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from drml.cli.arguments import Parser, add_check, add_command, add_option
 from drml.cli.output import note, print_json
 from drml.data.readers.kinds import DATA_SETS, Option
 from drml.io.errors import UserError
-from drml.io.text import counted
+from drml.io.text import counted, listed
 
 
 def add(subparsers: Any) -> None:
@@ -36,7 +35,7 @@ def add(subparsers: Any) -> None:
         "drml prepare images faces.csv data/own",
     )
     names = list(DATA_SETS)
-    parser.add_argument("kind", choices=names, metavar="KIND", help=f"data set: {_listed(names)}")
+    parser.add_argument("kind", choices=names, metavar="KIND", help=f"data set: {listed(names, 'or')}")
     parser.add_argument(
         "root", type=Path, metavar="ROOT", help="folder of the data set; for images the CSV file"
     )
@@ -133,7 +132,7 @@ def _add_reader_options(parser: Parser) -> None:
     """Add the options of the data sets' readers; an option that is not given is absent from the arguments."""
     groups: dict[str, Any] = {}
     for option, kinds in _reader_options().values():
-        title = f"only for {_listed(kinds)}"
+        title = f"only for {listed(kinds, 'or')}"
         if title not in groups:
             groups[title] = parser.add_argument_group(title)
         settings: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": option.help}
@@ -158,7 +157,7 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
     for name in _given(args):
         option, kinds = _reader_options()[name]
         if args.kind not in kinds:
-            parser.error(f"{option.flag} applies only to {_listed(kinds)}")
+            parser.error(f"{option.flag} applies only to {listed(kinds, 'or')}")
     if args.points_cache is not None and args.points != "detector":
         parser.error("--points-cache needs --points detector")
     try:
@@ -190,10 +189,6 @@ def _sampling_and_encoding(args: argparse.Namespace) -> tuple[Any, Any]:
 
 def _count(number: int | None) -> str:
     return "all" if number is None else str(number)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return " or ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -175,8 +175,9 @@ def register_task(task: Task, reader: images.ImageReader) -> TaskResult:
                 total = np.zeros(face.shape, np.uint32)
             # The mean is over the images as training will decode them, so with the losses of JPEG.
             total += np.asarray(decode_image(data))
-    if task.last and task.video is not None:
-        reader.finish(task.video)
+    image = task.frames[-1].image
+    if task.last and isinstance(image, VideoFrame):
+        reader.finish(image)
     return dataclasses.replace(result, total=total)
 
 

@@ -1,8 +1,10 @@
-"""Words of messages that depend on a number."""
+"""Words of messages: counts with their nouns, and lists."""
 
 from __future__ import annotations
 
-__all__ = ["counted"]
+from collections.abc import Sequence
+
+__all__ = ["counted", "listed"]
 
 
 def counted(count: int, noun: str) -> str:
@@ -14,3 +16,14 @@ def counted(count: int, noun: str) -> str:
     ('1 subject', '0 frames', '12 faces')
     """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def listed(words: Sequence[str], conjunction: str) -> str:
+    """Return words as a sentence lists them.
+
+    Examples
+    --------
+    >>> listed(["a", "b", "c"], "or"), listed(["a"], "and")
+    ('a, b or c', 'a')
+    """
+    return f" {conjunction} ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -41,9 +41,11 @@ def _commands(
         command += ["--folds", ",".join(map(str, options["folds"]))]
         command += ["--aus", ",".join(map(str, summary["aus"]))]
         known = DATA_SETS.get(str(summary["kind"]))
-        for name in (*_OPTIONS, *(option.name for option in (known.options if known else ()))):
+        flags = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS}
+        flags |= {option.name: option.flag for option in (known.options if known else ())}
+        for name, flag in flags.items():
             if options.get(name) is not None and options[name] is not False:
-                command.append(f"--{name.replace('_', '-')}")
+                command.append(flag)
                 command += [] if options[name] is True else [str(options[name])]
         commands.append(shlex.join(command))
     if train_dir is not None:

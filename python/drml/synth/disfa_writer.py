@@ -26,7 +26,8 @@ import numpy as np
 from tqdm import tqdm
 
 from drml.data.labels import ALL_AUS
-from drml.data.readers.disfa import CODED_AUS, INTENSITY
+from drml.data.readers.disfa import INTENSITY
+from drml.data.readers.disfa_labels import CODED_AUS
 from drml.data.readers.folds import DISFA_FOLDS
 from drml.io.checks import check_whole
 from drml.synth.behaviour import (

@@ -14,7 +14,7 @@ from drml.io.errors import UserError
 from drml.io.image_headers import is_cut_image, jpeg_components
 from drml.io.opencv import decode_image
 
-__all__ = ["ImageReader", "decode_bgr", "load_bgr", "numbered", "source_name"]
+__all__ = ["ImageReader", "decode_bgr", "is_image", "load_bgr", "numbered", "source_name"]
 
 _KINDS = {".jpg", ".jpeg", ".png"}
 _OF_16_BITS = np.round(np.arange(1 << 16) / 257).astype(np.uint8)
@@ -46,20 +46,25 @@ class ImageReader:
         if isinstance(image, Path):
             return load_bgr(image)
         try:
-            return self._opened(image.video).read(image.index), None
+            return self._opened(image).read(image.index), None
         except UserError as error:
             raise UserError(f"{image}: {str(error).removeprefix(f'{image.video}: ')}") from None
 
-    def finish(self, video: Path) -> None:
+    def finish(self, frame: VideoFrame) -> None:
         """Check the rest of a video after its last frame in use was read; see `VideoReader.finish`."""
-        self._opened(video).finish()
+        self._opened(frame).finish()
         self.close()
 
-    def _opened(self, video: Path) -> VideoReader:
-        if self._video is None or self._video.path != video:
+    def _opened(self, frame: VideoFrame) -> VideoReader:
+        if self._video is None or self._video.path != frame.video:
             self.close()
-            self._video = VideoReader(video)
+            self._video = VideoReader(frame.video, frame.short)
         return self._video
+
+
+def is_image(path: Path) -> bool:
+    """Return whether a file is an image by its name."""
+    return path.suffix.lower() in _KINDS and not path.name.startswith(".")
 
 
 def numbered(folder: Path, number: re.Pattern[str]) -> dict[int, Path]:
@@ -80,7 +85,7 @@ def numbered(folder: Path, number: re.Pattern[str]) -> dict[int, Path]:
     found: dict[int, Path] = {}
     for path in folder.iterdir():
         match = number.fullmatch(path.stem)
-        if path.suffix.lower() not in _KINDS or path.name.startswith(".") or not match:
+        if not match or not is_image(path):
             continue
         frame = int(match[1])
         if frame in found:

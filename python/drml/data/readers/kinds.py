@@ -42,6 +42,8 @@ class Option:
         The value if the option is not given.
     choices : tuple
         The allowed values; empty if there is no such limit.
+    written : str
+        The option on the command line without its dashes, if that is not its name.
     """
 
     name: str
@@ -49,11 +51,12 @@ class Option:
     help: str
     default: Any = None
     choices: tuple[Any, ...] = ()
+    written: str = ""
 
     @property
     def flag(self) -> str:
         """The option as written on the command line."""
-        return f"--{self.name.replace('_', '-')}"
+        return f"--{self.written or self.name.replace('_', '-')}"
 
     def check(self, value: Any) -> None:
         """Raise `UserError` if `value` is not allowed; the default always is."""
@@ -184,6 +187,29 @@ def _reader(module: str) -> Callable[..., Scan]:
     return read
 
 
+_COPY = (
+    Option("coding_folder", Path, "folder of the labels, if it is in no known place", written="coding"),
+    Option("image_folder", Path, "folder of the images or videos, likewise", written="images"),
+    Option("landmark_folder", Path, "folder of the landmarks, likewise", written="landmarks"),
+    Option(
+        "short_videos",
+        int,
+        "how many frames fewer than its header says a video may have; the last ones are taken to be missing"
+        " (default: 0)",
+        0,
+    ),
+)
+"""Options for copies of a data set that are not as it is distributed."""
+
+_FIRST_FRAME = Option(
+    "first_frame",
+    int,
+    "number of the image that shows frame 1 of the coding (default: bp4d 1; bp4dplus 0; disfa 0 if any folder"
+    " has an image of that number, else 1)",
+    None,
+    (0, 1),
+)
+
 DATA_SETS: dict[str, DataSet] = {
     "bp4d": DataSet(
         _reader("bp4d"),
@@ -191,8 +217,20 @@ DATA_SETS: dict[str, DataSet] = {
         aus=BP4D_AUS,
         positives=100,
         negatives=200,
+        options=(*_COPY, dataclasses.replace(_FIRST_FRAME, default=1)),
         coding="BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
         title="BP4D",
+        has_landmarks=True,
+    ),
+    "bp4dplus": DataSet(
+        _reader("bp4dplus"),
+        aus=BP4D_AUS,
+        positives=100,
+        negatives=200,
+        options=(*_COPY, dataclasses.replace(_FIRST_FRAME, default=0)),
+        coding="BP4D+'s occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0); frames that are"
+        " not to be trusted are left out",
+        title="BP4D+",
         has_landmarks=True,
     ),
     # One video for each subject, where BP4D has eight: eight times as many frames of each.
@@ -211,19 +249,8 @@ DATA_SETS: dict[str, DataSet] = {
                 (1, 2, 3, 4, 5),
             ),
             Option("camera", str, "camera whose videos to read (default: left)", "left", ("left", "right")),
-            Option(
-                "landmark_folder",
-                Path,
-                "folder of landmarks in the layout of Landmark_Points, if those do not fit the camera",
-            ),
-            Option(
-                "first_frame",
-                int,
-                "number of the first frame in folders of extracted frames (default: 0 if any folder has an"
-                " image of that number, else 1)",
-                None,
-                (0, 1),
-            ),
+            *_COPY,
+            _FIRST_FRAME,
         ),
         coding="DISFA's intensities: from {intensity} on present (+1), less absent (-1),"
         " not coded unknown (0)",

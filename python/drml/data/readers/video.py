@@ -36,10 +36,13 @@ class VideoFrame:
     video : Path
     index : int
         Its position in the video, from 0.
+    short : int
+        How many frames fewer than its header says the video may have.
     """
 
     video: Path
     index: int
+    short: int = 0
 
     def __str__(self) -> str:
         return f"{self.video}#{self.index}"
@@ -51,6 +54,8 @@ class VideoReader:
     Parameters
     ----------
     path : Path
+    short : int
+        How many frames fewer than its header says the video may have; they are taken to be its last.
 
     Attributes
     ----------
@@ -64,8 +69,9 @@ class VideoReader:
         The file is missing, or is not a video that OpenCV can read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, short: int = 0) -> None:
         self.path = path
+        self._short = short
         self._begin()
 
     def _begin(self) -> None:
@@ -121,17 +127,20 @@ class VideoReader:
         Raises
         ------
         UserError
-            The number differs from that in the file's header: frames were lost, and it is unknown which.
+            The number differs from that in the file's header by more than is allowed: frames were lost, and
+            it is unknown which.
         """
         while not self._ended:
             self._grab()
         found = self._at + 1
         # If there are more frames than the header says, all of them intact, only the header is wrong.
-        if found < self.frames or (found > self.frames > 0 and self._refused):
+        if self.frames - found > self._short or (found > self.frames > 0 and self._refused):
+            fewer = self.frames - found
+            allow = f", or allow this with --short-videos {fewer} if the last ones are missing"
             raise UserError(
                 f"{self.path}: {counted(found, 'frame')} can be decoded, its header says {self.frames}:"
                 " which ones are lost is not known; fetch this file again, or extract its frames into"
-                " a folder"
+                f" a folder{allow if fewer > 0 else ''}"
             )
         return found
 
@@ -202,27 +211,34 @@ def _open(path: Path) -> Any:
     return capture
 
 
-def frame_count(path: Path, at_least: int = 0) -> int:
-    """Return the number of frames of a video: from its header, or counted if that says fewer than expected.
+def frame_count(path: Path, short: int = 0) -> tuple[int, int]:
+    """Count the frames of a video by decoding it.
 
     Parameters
     ----------
     path : Path
-    at_least : int
-        The expected number of frames; if the header says fewer, the frames are counted.
+    short : int
+        How many frames fewer than its header says the video may have.
+
+    Returns
+    -------
+    count : int
+        Number of frames that can be decoded, and of those between them that the decoder reports as damaged.
+    missing : int
+        How many that is fewer than the header says.
 
     Raises
     ------
     UserError
-        As `VideoReader`, and if header and frames disagree.
+        As `VideoReader` and `VideoReader.finish`, or the video has too many frames.
     """
-    reader = VideoReader(path)
+    reader = VideoReader(path, short)
     try:
-        count = max(reader.frames, at_least)
-        if count > VIDEO_FRAMES:
+        if reader.frames > VIDEO_FRAMES:
             raise UserError(
-                f"{path}: {count} frames; at most {VIDEO_FRAMES} are read (docs/limits_python.md)"
+                f"{path}: {reader.frames} frames; at most {VIDEO_FRAMES} are read (docs/limits_python.md)"
             )
-        return reader.frames if reader.frames >= max(at_least, 1) else reader.finish()
+        count = reader.finish()
+        return count, max(0, reader.frames - count)
     finally:
         reader.close()
