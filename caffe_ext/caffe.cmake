@@ -91,7 +91,7 @@ target_link_libraries(caffe_common INTERFACE
   protobuf::libprotobuf PkgConfig::glog PkgConfig::gflags PkgConfig::lmdb "${LEVELDB_LIBRARY}"
   "${CBLAS_LIBRARY}" ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES} ${OpenCV_LIBS}
   Boost::system Boost::thread Boost::filesystem Threads::Threads)
-# Files of the engine find each other from this folder: "engines/adam.hpp".
+# Files of the engine find each other from this folder: "engines/update.hpp".
 target_include_directories(caffe_common INTERFACE "${CMAKE_CURRENT_LIST_DIR}" "${PROJECT_SOURCE_DIR}/include")
 add_library(caffe_settings INTERFACE)
 target_link_libraries(caffe_settings INTERFACE caffe_common)
@@ -151,17 +151,18 @@ endfunction()
 
 # What the engine is without oneDNN.
 set(CAFFE_ENGINE_SOURCES
-  "${CMAKE_CURRENT_LIST_DIR}/engines/adam.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/blocked_tensor.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/factored_gradient.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/factory.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/few_images_product.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/im2col.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/isa.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/large_memory.cpp"
-  "${CMAKE_CURRENT_LIST_DIR}/engines/sgd.cpp"
-  "${CMAKE_CURRENT_LIST_DIR}/engines/switch.cpp")
+  "${CMAKE_CURRENT_LIST_DIR}/engines/solver_update.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/switch.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/update.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/zeros.cpp")
 caffe_add_objects(caffe_engines ${CAFFE_ENGINE_SOURCES})
-# A square root that may set errno is no vector instruction.
-set_source_files_properties("${CMAKE_CURRENT_LIST_DIR}/engines/adam.cpp" PROPERTIES COMPILE_OPTIONS -fno-math-errno)
 if(ONEDNN_FOUND)
   target_sources(caffe_engines PRIVATE
     "${CMAKE_CURRENT_LIST_DIR}/engines/convolution.cpp"
@@ -169,7 +170,6 @@ if(ONEDNN_FOUND)
     "${CMAKE_CURRENT_LIST_DIR}/engines/fft/correlation.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/fft/tiles.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/fft/weight_gradient.cpp"
-    "${CMAKE_CURRENT_LIST_DIR}/engines/few_images_product.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/inner_product.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/lrn.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/onednn.cpp"

@@ -1,8 +1,10 @@
 # The engine's kernels, compiled once per instruction set and chosen at run time: engines/isa.hpp tells how to add one.
 set(CAFFE_KERNELS
+  "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/few_images.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/fft.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/max_pooling.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/region_passes.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/update.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/winograd.cpp")
 
 # What engines/isa.cpp asks the processor for.
@@ -12,10 +14,11 @@ set(_v4_flags ${_v3_flags} -mavx512f -mavx512bw -mavx512cd -mavx512dq -mavx512vl
 # caffe_add_kernels(SET LANES FLAG...): all kernels for one set.
 function(caffe_add_kernels set lanes)
   caffe_add_objects(caffe_kernels_${set} ${CAFFE_KERNELS})
-  # Without the second one, GCC copies the rest of an unrolled loop for every answer to a question in it.
-  target_compile_options(caffe_kernels_${set} PRIVATE ${ARGN} $<$<CXX_COMPILER_ID:GNU>:-fno-thread-jumps>)
+  # Without the last one, GCC copies the rest of an unrolled loop for every answer to a question in it.
+  target_compile_options(caffe_kernels_${set} PRIVATE -fno-math-errno ${ARGN} $<$<CXX_COMPILER_ID:GNU>:-fno-thread-jumps>)
   target_compile_definitions(caffe_kernels_${set} PRIVATE CAFFE_EXT_ISA=${set} CAFFE_EXT_LANES=${lanes})
   set_target_properties(caffe_kernels_${set} PROPERTIES CXX_STANDARD 17)
+  set(CAFFE_KERNEL_OBJECTS ${CAFFE_KERNEL_OBJECTS} $<TARGET_OBJECTS:caffe_kernels_${set}> PARENT_SCOPE)
 endfunction()
 
 # Vectors wider than a register are never passed from function to function.

@@ -2,6 +2,9 @@
 #ifndef CAFFE_EXT_ENGINES_FEW_IMAGES_PRODUCT_HPP_
 #define CAFFE_EXT_ENGINES_FEW_IMAGES_PRODUCT_HPP_
 
+#include <stddef.h>
+
+#include <functional>
 #include <vector>
 
 namespace caffe_ext {
@@ -10,7 +13,7 @@ namespace caffe_ext {
 /// and for the bottom's gradient.
 const int kFewImages = 64, kFewImagesBottom = 32;
 
-/// Whether this processor (and DNNL_MAX_CPU_ISA) has what these products need: AVX2 or AVX-512.
+/// Whether these products are faster than the BLAS: on processors with AVX2 or AVX-512.
 bool FewImagesProductServes();
 
 /**
@@ -41,6 +44,21 @@ void FewImagesProduct(int images, int inputs, int outputs, const float* x, const
  */
 void FewImagesWeightDiff(int images, int inputs, int outputs, const float* x, const float* dy,
                          bool add, float* dw, std::vector<float>* scratch);
+
+/// Weights of a row that are passed on at a time.
+const int kFewImagesPiece = 1024;
+
+/// Takes the gradients g of the n <= kFewImagesPiece weights from `at` on, and may overwrite g.
+typedef std::function<void(size_t at, int n, float* g)> WeightDiffPiece;
+
+/**
+ * @brief The same gradient piece by piece, for those who use it at once: dw is never stored.
+ *
+ * Several threads call `use`, once for each weight. The values are those of FewImagesWeightDiff,
+ * to the last bit.
+ */
+void FewImagesWeightDiffPieces(int images, int inputs, int outputs, const float* x, const float* dy,
+                               const WeightDiffPiece& use);
 
 /**
  * @brief The gradient of the bottom, dx = dy * w, reading the weights once.

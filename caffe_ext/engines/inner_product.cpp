@@ -1,6 +1,7 @@
 #include "engines/inner_product.hpp"
 
 #include "caffe/util/math_functions.hpp"
+#include "engines/factored_gradient.hpp"
 #include "engines/few_images_product.hpp"
 #include "engines/log.hpp"
 
@@ -36,14 +37,18 @@ void EngineInnerProduct::Backward_cpu(const Blobs& top, const std::vector<bool>&
   }
   const float* top_diff = top[0]->cpu_diff();
   if (param_propagate_down_[0]) {
-    const bool add = !blobs_[0]->diff()->known_zero();
     const float* bottom_data = bottom[0]->cpu_data();
-    float* weight_diff = blobs_[0]->mutable_cpu_diff();
-    if (FewImages(kFewImages)) {
-      FewImagesWeightDiff(M_, K_, N_, bottom_data, top_diff, add, weight_diff, &scratch_);
-    } else {
+    caffe::SyncedMemory* const diff = blobs_[0]->diff().get();
+    const bool add = !diff->known_zero();
+    if (!FewImages(kFewImages)) {
       caffe::caffe_cpu_gemm<float>(CblasTrans, CblasNoTrans, N_, K_, M_, 1, top_diff, bottom_data,
-                                   add, weight_diff);
+                                   add, blobs_[0]->mutable_cpu_diff());
+    } else if (!add && !diff->plain_seen()) {
+      diff->set_private_form(
+          boost::shared_ptr<PrivateForm>(new FactoredGradient(M_, K_, N_, bottom_data, top_diff)));
+    } else {
+      FewImagesWeightDiff(M_, K_, N_, bottom_data, top_diff, add, blobs_[0]->mutable_cpu_diff(),
+                          &scratch_);
     }
   }
   if (bias_term_ && param_propagate_down_[1]) {

@@ -12,8 +12,9 @@ namespace caffe_ext {
  * @brief The stock InnerProduct, its products run by few_images_product.hpp where the images are
  * few, and by the BLAS, as in the stock layer, where they are many or `transpose` is set.
  *
- * The weights' gradient is written, not added, where the diff is known to be zero (the first
- * backward after Net::ClearParamDiffs).
+ * Where the weights' diff is known to be zero (the first backward after Net::ClearParamDiffs), it
+ * is not added to. If the images are few and nobody has asked for its plain memory, it is kept as
+ * two factors (factored_gradient.hpp).
  *
  * None of the products is oneDNN's. Its float32 gemm ("gemm:jit") keeps the stack pointer in its
  * own heap memory while it runs, in all releases before 3.11.2; a signal that arrives then has the

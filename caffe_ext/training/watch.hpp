@@ -8,7 +8,7 @@
 namespace caffe_ext {
 
 /// Whether all weights, and what an update is about to take from them, are finite: for solvers
-/// whose own pass over them does not tell (that of engines/sgd.hpp does).
+/// whose own pass over them does not tell (that of engines/update.hpp does).
 template <typename Dtype>
 bool UpdatesAreFinite(const caffe::Net<Dtype>& net);
 

@@ -9,7 +9,6 @@
 
 #include "caffe/test/test_caffe_main.hpp"
 #include "caffe/util/im2col.hpp"
-#include "engines/adam.hpp"
 #include "engines/upstream.hpp"
 #include "gtest/gtest.h"
 
@@ -143,50 +142,6 @@ TYPED_TEST(EnginesTest, TestSeveralCallersAtOnce) {
   }
   for (std::thread& caller : callers) caller.join();
   EXPECT_EQ(wrong, 0);
-}
-
-TYPED_TEST(EnginesTest, TestAdamFollowsThePaper) {
-  const int n = 1003;
-  const double beta1 = 0.9, beta2 = 0.999, eps = 1e-8, rate = 0.01;
-  std::vector<TypeParam> m(n), v(n);
-  std::vector<double> expected_m(n), expected_v(n);
-  for (int step = 1; step <= 5; ++step) {
-    std::vector<TypeParam> diff = this->Random(n);
-    diff[0] = 0;
-    std::vector<double> expected(diff.begin(), diff.end());
-    for (int i = 0; i < n; ++i) {
-      expected_m[i] = beta1 * expected_m[i] + (1 - beta1) * expected[i];
-      expected_v[i] = beta2 * expected_v[i] + (1 - beta2) * expected[i] * expected[i];
-      expected[i] = rate * expected_m[i] / (std::sqrt(expected_v[i]) + eps);
-    }
-    caffe_ext::AdamUpdate<TypeParam>(n, beta1, beta2, eps, rate, m.data(), v.data(), diff.data());
-    for (int i = 0; i < n; ++i) {
-      EXPECT_NEAR(diff[i], expected[i], 1e-4 * std::abs(expected[i]) + 1e-9) << "element " << i;
-      EXPECT_NEAR(m[i], expected_m[i], 1e-5 * std::abs(expected_m[i]) + 1e-7);
-      // 1 - beta2 loses digits in float.
-      EXPECT_NEAR(v[i], expected_v[i], 1e-4 * expected_v[i]);
-    }
-  }
-}
-
-TYPED_TEST(EnginesTest, TestAdamIsTheSameForAnyNumberOfThreads) {
-  // A size that no number of threads divides evenly, and none at all.
-  for (int n : {1009, 1, 0}) {
-    const std::vector<TypeParam> diff = this->Random(n), m = this->Random(n);
-    const std::vector<TypeParam> v(n, .3);
-    std::vector<std::vector<TypeParam> > results;
-    for (int threads : {1, 2, 3, 7}) {
-      WithThreads(threads, [&] {
-        std::vector<TypeParam> d = diff, new_m = m, new_v = v;
-        caffe_ext::AdamUpdate<TypeParam>(n, .9, .999, 1e-8, .01, new_m.data(), new_v.data(),
-                                         d.data());
-        results.push_back(d);
-        results.back().insert(results.back().end(), new_m.begin(), new_m.end());
-        results.back().insert(results.back().end(), new_v.begin(), new_v.end());
-      });
-      EXPECT_EQ(results.back(), results.front()) << n << " values, " << threads << " threads";
-    }
-  }
 }
 
 }  // namespace caffe
