@@ -29,7 +29,6 @@ from drml.data.readers import Record, Scan, matlab
 from drml.data.readers.bp4d_coding import DISTRUST, read_coding
 from drml.data.readers.bp4d_folders import Recordings, find_recordings
 from drml.data.readers.bp4d_landmarks import landmarks_of
-from drml.data.readers.folds import BP4D_FOLDS
 from drml.data.readers.frames import NO_IMAGE, NO_IMAGE_SHORT, number_frames
 from drml.io.errors import UserError
 
@@ -72,7 +71,7 @@ def _tasks(*numbers: int) -> frozenset[str]:
 
 BP4D = Edition(
     title="BP4D",
-    subjects=frozenset(name for fold in BP4D_FOLDS for name in fold),
+    subjects=frozenset([f"F{n:03d}" for n in range(1, 24)] + [f"M{n:03d}" for n in range(1, 19)]),
     tasks=_tasks(*range(1, 9)),
     coded_tasks=_tasks(*range(1, 9)),
     described="BP4D has the subjects F001 to F023 and M001 to M018 and the tasks T1 to T8",
