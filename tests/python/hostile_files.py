@@ -288,7 +288,10 @@ def _read_points(path: Path) -> None:
 
 def _pictures(_: Path) -> list[bytes]:
     wide = np.repeat(_face()[:, :, :1], 4, axis=2).astype(np.uint16) * 200
-    found = [_encoded(kind) for kind in (".png", ".jpg", ".bmp", ".webp", ".tiff")]
+    found = [_encoded(kind) for kind in (".png", ".jpg", ".bmp", ".webp", ".tiff", ".avif")]
+    exif = b"Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0\x06\0\0\0\0\0\0"
+    jpeg = _encoded(".jpg")
+    found.append(jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:])
     return [*found, _encoded(".png", wide), _encoded(".jpg", _face()[:, :, 0])]
 
 

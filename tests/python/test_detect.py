@@ -94,22 +94,14 @@ def test_all_kinds_of_image_files_give_the_same_face(run_detect: Any, tmp_path: 
     cv2.imwrite(str(folder / "grey.png"), cv2.cvtColor(image, cv2.COLOR_BGR2GRAY))
     rgb.save(folder / "plain.WEBP", quality=95)
     rgb.save(folder / "plain.tiff")
-    for orientation, undo in {
-        2: Image.Transpose.FLIP_LEFT_RIGHT,
-        3: Image.Transpose.ROTATE_180,
-        4: Image.Transpose.FLIP_TOP_BOTTOM,
-        5: Image.Transpose.TRANSPOSE,
-        6: Image.Transpose.ROTATE_90,
-        7: Image.Transpose.TRANSVERSE,
-        8: Image.Transpose.ROTATE_270,
-    }.items():
-        exif = Image.Exif()
-        exif[0x0112] = orientation
-        rgb.transpose(undo).save(folder / f"turned{orientation}.jpg", quality=95, exif=exif)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    for ending in ("jpg", "tiff", "webp"):
+        rgb.transpose(Image.Transpose.ROTATE_90).save(folder / f"turned.{ending}", quality=95, exif=exif)
     done = run_detect(folder)
     assert not done.failed
     table = pd.read_csv(tmp_path / "out/images.csv")
-    assert len(table) == 13 and table.success.all()
+    assert len(table) == 9 and table.success.all()
     assert (abs(table.x_0 - 200) < 4).all() and (abs(table.y_0 - 102) < 4).all()
     assert (abs(table.x_1 - 247) < 4).all() and (abs(table.x_4 - 239) < 5).all()
 
@@ -137,7 +129,7 @@ def test_a_file_that_cannot_be_read_is_reported_and_the_others_are_processed(
         f"skipped: {folder}/b2.png: the image has zero bytes",
         f"skipped: {folder}/b3.png: the image cannot be decoded (damaged, not an image, or of an unusual"
         " format); if other programs show it, convert it to PNG",
-        f"skipped: {folder}/b4.jpg: cannot be read (No such file or directory)",
+        f"skipped: {folder}/b4.jpg: no such image",
     ]
     assert lines[-1] == (
         f"drml: error: {folder}/b1.jpg: the JPEG is truncated; 4 of 6 inputs could not be read,"

@@ -6,6 +6,7 @@ import csv
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -68,6 +69,60 @@ def test_what_a_file_is_tells_its_ending_else_its_content(tmp_path: Path) -> Non
         source.kind for source in find_sources([str(tmp_path / "picture.dat"), str(tmp_path / "video.dat")])
     ]
     assert kinds == ["image", "video"]
+
+
+def test_the_content_of_a_file_counts_more_than_its_ending(tmp_path: Path) -> None:
+    jpeg, box = bytes(cv2.imencode(".jpg", data.astronaut())[1]), b"\0\0\0\x18ftyp"
+    heads = {
+        "photo.mov": (jpeg, "image"),
+        "raw.mjpeg": (jpeg, "video"),
+        "clip.jpg": (box + b"isom\0\0\0\0isomavc1", "video"),
+        "phone.mp4": (box + b"heic\0\0\0\0mif1heic", "image"),
+        "new.mov": (box + b"mif1\0\0\0\0avifmif1", "image"),
+        "stream.dat": ((b"\x47" + bytes(187)) * 9, "video"),
+        "disc.dat": ((bytes(4) + b"\x47" + bytes(187)) * 9, "video"),
+        "paper.jpg": (b"%PDF-1.7 " + jpeg, "image"),
+        "paper.mp4": (b"%PDF-1.7 " + jpeg, "video"),
+        "empty.jpg": (b"", "image"),
+    }
+    for name, (content, _) in heads.items():
+        (tmp_path / name).write_bytes(content)
+    found = find_sources([str(tmp_path / name) for name in heads])
+    assert [one.kind for one in found] == [kind for _, kind in heads.values()]
+    with pytest.raises(Unreadable, match="cannot be read as a video, because it is a PDF document"):
+        Video(found[list(heads).index("paper.mp4")])
+    (tmp_path / "photo.avi").write_bytes(jpeg)
+    with pytest.raises(UserError, match=r"photo\.avi: cannot be read as a video, because it is a JPEG image"):
+        VideoReader(tmp_path / "photo.avi")
+
+
+def test_a_folder_passes_nothing_over_in_silence(tmp_path: Path) -> None:
+    read = ["a.HEIC", "b.jfif", "c.mxf", "d.vob", "e.dv", "f.mts", "g.apng", "h.mjpg"]
+    make(tmp_path, *read, "notes.txt", "x.cr2", "y.CR2", "z.jxl", ".hidden.jpg")
+    passed_over: Counter[str] = Counter()
+    assert [Path(one.name).name for one in find_sources([str(tmp_path)], (), passed_over)] == read
+    assert passed_over == {".cr2": 2, ".jxl": 1}
+
+
+def test_links_to_folders_are_followed_once(tmp_path: Path) -> None:
+    make(tmp_path, "in/b/1.jpg", "in/b/c/2.jpg", "far/3.jpg", "far/deep/4.jpg", "out/5.jpg")
+    for name, target in (
+        ("in/a", "in/b"),  # a folder that is there already, and comes first
+        ("in/circle", "in"),
+        ("far/back", "in"),
+        ("in/far", "far"),
+        ("in/far_again", "far/deep"),
+        ("in/results", "out"),
+        ("in/gone", "nowhere"),
+    ):
+        (tmp_path / name).symlink_to(tmp_path / target)
+    found = find_sources([str(tmp_path / "in")], skip=[tmp_path / "out"])
+    assert [source.stem for source in found] == ["b/1", "b/c/2", "far/3", "far_again/4"]
+
+
+def test_an_empty_path_is_refused() -> None:
+    with pytest.raises(UserError, match="an input is an empty path"):
+        find_sources([""])
 
 
 def test_a_number_is_a_webcam_unless_it_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

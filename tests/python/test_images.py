@@ -1,6 +1,12 @@
 from __future__ import annotations
 
+import base64
+import importlib.util
+import io
+import struct
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -8,12 +14,24 @@ import pytest
 from PIL import Image
 
 import bp4d_factory as factory
-from drml.data.readers.images import load_bgr
+from drml.data.readers.images import decode_bgr, load_bgr
 from drml.io.errors import UserError
-from drml.io.image_headers import is_cut_image
+from drml.io.image_headers import image_size, is_cut_image
+from drml.io.opencv import decode_image
+from drml.io.orientation import orientation, stored_size, turn, turn_points
 
 BGR = factory.picture("image")
 RGB = Image.fromarray(BGR[:, :, ::-1])
+# How the pixels of an upright image are stored, by their orientation.
+UNDO = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
 
 
 def close(image: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
@@ -77,12 +95,121 @@ def test_a_palette_is_resolved(tmp_path: Path) -> None:
     np.testing.assert_array_equal(image, np.asarray(palette.convert("RGB"))[:, :, ::-1])
 
 
-def test_an_orientation_mark_is_not_applied(tmp_path: Path) -> None:
-    # Landmarks refer to the stored pixels.
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tiff", "a.avif"])
+@pytest.mark.parametrize("stored", range(1, 9))
+def test_images_are_turned_upright_once(tmp_path: Path, name: str, stored: int) -> None:
+    picture = RGB.transpose(UNDO[stored]) if stored in UNDO else RGB
+    exif = Image.Exif()
+    exif[0x0112] = stored
+    picture.save(tmp_path / name, exif=exif, **({} if name in ("a.png", "a.tiff") else {"quality": 95}))
+    image, note = load_bgr(tmp_path / name)
+    close(image, BGR, 3)
+    assert note == (None if stored == 1 else "turned upright")
+    data = (tmp_path / name).read_bytes()
+    assert orientation(data) == stored and stored_size(data) == picture.size
+    for flags in (cv2.IMREAD_UNCHANGED, cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE):
+        assert decode_image(data, flags).shape[:2] == BGR.shape[:2]
+    close(decode_image(data), BGR, 3)
+
+
+@pytest.mark.parametrize("stored", range(1, 9))
+def test_points_go_with_their_pixels(stored: int) -> None:
+    rng = np.random.default_rng(stored)
+    pixels = np.zeros((7, 5), np.uint8)
+    places = rng.permutation(35)[:6]
+    for value, place in enumerate(places, 1):
+        pixels.flat[place] = value
+    points = np.column_stack([places % 5, places // 5]).astype(float)
+    turned = turn(pixels, stored)
+    for value, (x, y) in enumerate(turn_points(points, stored, 5, 7), 1):
+        assert turned[int(y), int(x)] == value
+
+
+def test_an_orientation_that_is_none_is_not_applied() -> None:
+    for value in (0, 9, 65535):
+        exif = Image.Exif()
+        exif[0x0112] = value
+        file = io.BytesIO()
+        RGB.save(file, "JPEG", exif=exif)
+        assert orientation(file.getvalue()) == 1
+    whole = file.getvalue()
+    assert all(orientation(whole[:end]) == 1 for end in range(0, 200, 7))
+
+
+def test_bytes_between_the_segments_of_a_jpeg_do_no_harm() -> None:
+    jpeg = bytes(cv2.imencode(".jpg", BGR)[1])
+    for pad in (b"\0" * 3, b"\xff" * 5, b"\0\xff\0"):
+        second = 4 + int.from_bytes(jpeg[4:6], "big")
+        padded = jpeg[:second] + pad + jpeg[second:]
+        image, note = decode_bgr(padded)
+        close(image, BGR, 4)
+        assert note is None and image_size(padded) == BGR.shape[1::-1] and not is_cut_image(padded)
+
+
+HEIC = base64.b64decode(
+    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAchtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAAAAAA"
+    "AAAAADRpbG9jAAAAAERAAAIAAQAAAAAB7AABAAAAAAAAAQAAAgAAAAAC7AABAAAAAAAAACQAAAA4aWluZgAAAAAAAgAAABVp"
+    "bmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAABB2lwcnAAAADmaXBjbwAAAHZo"
+    "dmNDAQNwAAAAkAAAAAAAHvAA/P34+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQAqQgEBA3AAAAMAkAAA"
+    "AwAAAwAeoCCBBZbq5Ka5uAhoMCAAAAMDIAAAAwAhYgABAAZEAcFzwIkAAAATY29scm5jbHgAAQANAAaAAAAAFGlzcGUAAAAA"
+    "AAAAQAAAAEAAAAAoY2xhcAAAADwAAAABAAAAKAAAAAH////8AAAAAv///+gAAAACAAAAEHBpeGkAAAAAAwgICAAAAAlpcm90"
+    "AwAAABlpcG1hAAAAAAAAAAEAAQaBAgMFhIYAAAAaaXJlZgAAAAAAAAAOY2RzYwACAAEAAQAAASxtZGF0AAAA/CgBrwY48XPn"
+    "Lt/Ed///9t5+h/WqOCHv+rsODmU4T1J37Q7Z+DH4i/rC8S+iom0WvNDyy++e9aX0xPbq6Fty9ydiaHmztbd5pedDVN6NgQE9"
+    "B0ykWF2tSkAw+sQvOs3f/wv4+YZuVsqF2W2XDVpkKpRueXyfkx9wz5Qn5gz0EFxY4DwgcFOsLkKmM2LgC4xn+g9f21Q6SpqW"
+    "RVW///6NMkm3DEA2SS5r4Lc9EZ2BXjDB6rb5AA+FqkGLVOMsgkZkIJLeFvFCIJSvQOcs2KB/nl2rYmQba5/o4ZhaPfAspd6S"
+    "Tk5ij68IR/T+J+Hz8jzsnvfDWeT55sdPcQJhAwAAAAZFeGlmAABNTQAqAAAACAABARIAAwAAAAEABgAAAAAAAA=="
+)
+
+
+def test_heic_is_read_where_a_package_for_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Opened:
+        size = (60, 40)
+
+        def to_pillow(self) -> Image.Image:
+            return RGB
+
+    def open_heif(file: io.BytesIO, **_: object) -> Opened:
+        assert file.read() == HEIC
+        return Opened()
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(UserError, match=r"an HEIC image, which needs .*pip install pillow-heif"):
+        decode_bgr(HEIC)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(open_heif=open_heif))
+    np.testing.assert_array_equal(decode_bgr(HEIC)[0], BGR)
+    Opened.size = (17_000, 10)
+    with pytest.raises(UserError, match="an image of 17000x10 pixels"):
+        decode_bgr(HEIC)
+
+
+def test_an_heic_photo_is_upright() -> None:
+    pytest.importorskip("pillow_heif")
+    image, _ = decode_bgr(HEIC)  # 60x40, its upper left quarter red, to be turned to the right
+    assert image.shape == (60, 40, 3)
+    assert image[5, -5, 2] > 230 and image[5, 5].max() < 30 and image[-5, -5].max() < 30
+
+
+def test_avif_is_read_without_opencvs_decoder(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6
-    RGB.save(tmp_path / "o.jpg", exif=exif)
-    assert load_bgr(tmp_path / "o.jpg")[0].shape == BGR.shape
+    RGB.transpose(UNDO[6]).save(file, "AVIF", quality=95, exif=exif)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: None)
+    close(decode_bgr(file.getvalue())[0], BGR, 3)
+
+
+def test_what_is_no_image_is_refused_by_its_name() -> None:
+    dng = b"II*\0\x08\0\0\0" + struct.pack("<HHHIIHHII", 2, 254, 4, 1, 1, 256, 4, 1, 64) + bytes(4)
+    for data, said in (
+        (b"%PDF-1.4 " + bytes(cv2.imencode(".jpg", BGR)[1]), "is a PDF document, not an image"),
+        (b"II*\0\x10\0\0\0CR\x02\0", "is a camera's raw file"),
+        (dng, "is a camera's raw file, whose first image is a preview"),
+        (b"8BPS\0\x01", "is a Photoshop document"),
+        (b"\0\0\0\x18ftypisom\0\0\0\0isomavc1", "is an MP4 or QuickTime file"),
+    ):
+        with pytest.raises(UserError, match=said):
+            decode_bgr(data)
 
 
 def test_broken_files_are_refused_by_name(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

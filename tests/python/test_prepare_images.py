@@ -10,18 +10,23 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 import tiny_net as tiny
 from drml.cli import main
 from drml.data import registration
 from drml.data.lmdb import read_lmdb
+from drml.data.manifest import read_manifest
 from drml.data.prepare import Encoding, Sampling, prepare
-from drml.data.readers import listed
+from drml.data.readers import exclude, listed
 from drml.data.readers.folds import deal_folds
 from drml.data.verify import verify
 from drml.evaluation import scoring
+from drml.evaluation.predictions import read_predictions
 from drml.io.errors import UserError
+from drml.io.orientation import turn
 from drml.nets.outputs import count_outputs, fit_outputs, output_layer
 from drml.nets.prototxt import read_prototxt
 from drml.nets.weights import read_caffemodel
@@ -169,6 +174,80 @@ def test_bad_landmarks_are_told(tmp_path: Path) -> None:
     rows[1].update(with_points({}, np.ones((49, 2))))
     with pytest.raises(UserError, match="line 3: landmarks all in one point"):
         listed.read(write_list(tmp_path, rows))
+
+
+def test_tables_of_pandas_are_read_as_they_are(tmp_path: Path) -> None:
+    for name in ("a.png", "b.png"):
+        cv2.imwrite(str(tmp_path / name), tiny.draw_images(1)[0])
+    frame = pd.DataFrame(
+        {"path": ["a.png", "b.png"], "subject": ["x", "y"], "AU01": [1.0, np.nan], "AU12": [-1.0, 1.0]}
+    )
+    for axis, column in zip("xy" * 5, registration.five_points(points_at(0.1, 0)).ravel(), strict=True):
+        frame[f"{axis}{len([name for name in frame if name[0] == axis and name[1:].isdigit()]) + 1}"] = [
+            column,
+            np.nan,
+        ]
+    frame.to_csv(tmp_path / "faces.csv")
+    scan = listed.read(tmp_path / "faces.csv")
+    assert scan.aus == (1, 12)
+    assert [record.labels.tolist() for record in scan.records] == [[1, -1], [0, 1]]
+    np.testing.assert_allclose(scan.records[0].landmarks, registration.five_points(points_at(0.1, 0)))
+    assert scan.records[1].landmarks is None
+    # Read and written again, the index has a name.
+    pd.read_csv(tmp_path / "faces.csv").to_csv(tmp_path / "again.csv", index=False)
+    assert [r.labels.tolist() for r in listed.read(tmp_path / "again.csv").records] == [[1, -1], [0, 1]]
+    (tmp_path / "twice.csv").write_text("path,AU1,AU01\na.png,1,1\n")
+    with pytest.raises(UserError, match="two columns are named 'AU1'"):
+        listed.read(tmp_path / "twice.csv")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b"path;AU1\na.png;1\n", "its columns are separated by semicolons; save it with commas"),
+        (b"path\tAU1\na.png\t1\n", "its columns are separated by tabs"),
+        ("path,AU1\na.png,1\n".encode("utf-16"), "its text is UTF-16; save it as CSV in UTF-8"),
+        ("path,AU1\na.png,1\n".encode("utf-16-be"), "its text is UTF-16 or binary"),
+        ("path,AU1\nä.png,1\n".encode("latin-1"), r"is not text in UTF-8 \(byte 0xe4\)"),
+    ],
+)
+def test_other_separators_and_encodings_are_named(tmp_path: Path, text: bytes, said: str) -> None:
+    for read in (listed.read, read_manifest, read_predictions, exclude.read_ranges):
+        (tmp_path / "faces.csv").write_bytes(text)
+        with pytest.raises(UserError, match=rf"faces\.csv: {said}"):
+            read(tmp_path / "faces.csv")
+
+
+@pytest.mark.parametrize("stored", range(1, 9))
+@pytest.mark.parametrize("count", [5, 49])
+@pytest.mark.parametrize("name", ["a.jpg", "a.tiff"])
+def test_landmarks_refer_to_the_upright_image_unless_told_otherwise(
+    tmp_path: Path, stored: int, count: int, name: str
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = stored
+    Image.new("RGB", (300, 200)).save(tmp_path / name, exif=exif)
+    upright = points_at(0.8, 20.0)
+    upright = upright if count == 49 else registration.five_points(upright)
+    # Where the points lie in the stored pixels: by the inverse turn of one pixel at a time.
+    marks = np.zeros((200, 300) if stored < 5 else (300, 200), np.int32)
+    sides = marks.shape[::-1]
+    places = upright.round().astype(int)
+    stored_pixels = np.arange(marks.size).reshape(200, 300).astype(np.int32)
+    seen = turn(stored_pixels, stored)
+    assert seen.shape[::-1] == sides
+    points = np.array([divmod(int(seen[y, x]), 300)[::-1] for x, y in places], float)
+    if stored in (2, 4, 5, 7):  # in a mirrored image, the points are numbered from the other side
+        points = points[registration.mirror_order(count)]
+    row = with_points({"path": name, "AU1": 1}, points)
+    path = write_list(tmp_path, [row, {**row, "path": "b.png", "AU1": -1}])
+    cv2.imwrite(str(tmp_path / "b.png"), np.zeros((200, 300, 3), np.uint8))
+    found = {
+        pixels: next(r for r in listed.read(path, landmark_pixels=pixels).records if r.image.name == name)  # type: ignore[union-attr]
+        for pixels in listed.LANDMARK_PIXELS
+    }
+    np.testing.assert_array_equal(found["stored"].landmarks, places)
+    np.testing.assert_array_equal(found["upright"].landmarks, points)
 
 
 # --- prepared -------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@ __all__ = [
     "as_pixels",
     "fault",
     "five_points",
+    "mirror_order",
     "place",
     "register",
     "similarity",
@@ -132,6 +133,19 @@ def five_points(points: np.ndarray) -> np.ndarray:
     return np.stack(
         [points[19:25].mean(axis=0), points[25:31].mean(axis=0), points[13], points[31], points[37]]
     )
+
+
+def mirror_order(count: int) -> np.ndarray:
+    """Return the order of 49 or five points after their image is mirrored: image left comes first again.
+
+    Examples
+    --------
+    >>> mirror_order(5)
+    array([1, 0, 2, 4, 3])
+    """
+    points = five_points(REFERENCE) if count == 5 else REFERENCE
+    mirrored = points * (-1, 1) + (2 * _EYES_AT[0], 0)
+    return np.argmin(np.linalg.norm(mirrored[:, None] - points[None], axis=2), axis=1)
 
 
 def similarity(src: np.ndarray, dst: np.ndarray) -> np.ndarray:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import time
-import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -12,22 +10,15 @@ from itertools import islice
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from drml.data.readers.images import decode_bgr
+from drml.data.readers.images import load_bgr
 from drml.data.readers.video import VideoReader
 from drml.detect.sources import Source
 from drml.io.errors import UserError
-from drml.io.limits import IMAGE_BYTES, read_bytes
 from drml.io.opencv import open_camera
 from drml.io.text import counted
 
 __all__ = ["Camera", "Frame", "Unreadable", "Video", "array_frame", "open_stream", "read_images"]
-
-_ORIENTATION = 0x0112  # EXIF
-_TURNS = {3: cv2.ROTATE_180, 6: cv2.ROTATE_90_CLOCKWISE, 8: cv2.ROTATE_90_COUNTERCLOCKWISE}
-# Orientations that are also mirrored: the turn that, followed by a flip from left to right, undoes each.
-_MIRRORED = {2: None, 4: cv2.ROTATE_180, 5: cv2.ROTATE_90_CLOCKWISE, 7: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
 class Unreadable(UserError):
@@ -62,7 +53,7 @@ def read_images(sources: Iterable[Source]) -> Iterator[Frame]:
     """Read image files; if one cannot be read, the `fault` of its frame says why."""
     for source in sources:
         try:
-            yield Frame(source, 1, 0.0, _load_upright(source))
+            yield Frame(source, 1, 0.0, load_bgr(source.path)[0])
         except UserError as error:
             yield Frame(source, 1, 0.0, None, str(error).removeprefix(f"{source.name}: "))
 
@@ -88,32 +79,6 @@ def array_frame(image: NDArray[np.uint8], name: str) -> Frame:
             " height x width x 3, uint8, in the order blue, green, red, as cv2.imread returns it"
         )
     return Frame(Source(name, "image", name), 1, 0.0, np.ascontiguousarray(image))
-
-
-def _load_upright(source: Source) -> NDArray[np.uint8]:
-    try:
-        data = read_bytes(source.path, IMAGE_BYTES)
-    except OSError as error:
-        raise UserError(f"cannot be read ({error.strerror or error})") from None
-    image = decode_bgr(data)[0]
-    orientation = _orientation(data)
-    if orientation in _TURNS:
-        image = cv2.rotate(image, _TURNS[orientation])
-    elif orientation in _MIRRORED:
-        turn = _MIRRORED[orientation]
-        image = cv2.flip(image if turn is None else cv2.rotate(image, turn), 1)
-    return np.ascontiguousarray(image, np.uint8)
-
-
-def _orientation(data: bytes) -> int:
-    """Return the EXIF orientation of an image; 1 (upright) if it has none."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about the size of the image: no pixels are decoded here
-            with Image.open(io.BytesIO(data)) as picture:
-                return int(picture.getexif().get(_ORIENTATION, 1))
-    except Exception:  # Pillow raises many kinds on a broken EXIF block; the image itself was decoded
-        return 1
 
 
 class Video:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -108,6 +108,8 @@ class DetectionSummary:
         For each source that was read: ``input``, ``kind``, ``csv``, ``frames``, ``faces``, ``note``.
     failed : list of dict
         For each source that could not be read: ``input`` and ``fault``.
+    passed_over : dict of str to int
+        Suffix -> number of photos and videos in folders that are of a format that is not read.
     seconds : float
         Duration of the run.
     """
@@ -117,7 +119,15 @@ class DetectionSummary:
     faces: int = 0
     inputs: list[dict[str, Any]] = field(default_factory=list)
     failed: list[dict[str, str]] = field(default_factory=list)
+    passed_over: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
+
+    def pass_over(self, suffixes: Mapping[str, int]) -> None:
+        """Note files of folders that are not read, and print them to standard error."""
+        self.passed_over = dict(sorted(suffixes.items()))
+        if suffixes:
+            listed = ", ".join(f"{suffix} {count}" for suffix, count in self.passed_over.items())
+            tqdm.write(f"note: passed over, because their formats are not read: {listed}", file=sys.stderr)
 
     def add(self, source: Source, table: Path, frames: int, faces: int, note: str | None = None) -> None:
         """Count a source that was read; a note is also printed to standard error."""
@@ -142,4 +152,5 @@ class DetectionSummary:
             "tables": [str(path) for path in self.tables],
             "inputs": self.inputs,
             "failed": self.failed,
+            "passed_over": self.passed_over,
         }

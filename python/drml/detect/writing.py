@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -60,8 +61,10 @@ def write_detections(
     KeyboardInterrupt
         The CSV file holds the rows so far, under its own name.
     """
-    sources, faults = outputs.prepare(find_sources(inputs, skip=outputs.folders))
+    passed_over: Counter[str] = Counter()
+    sources, faults = outputs.prepare(find_sources(inputs, outputs.folders, passed_over))
     writer = _Writer(detector, outputs, progress)
+    writer.summary.pass_over(passed_over)
     for source, fault in faults:
         writer.summary.fail(source, fault)
     start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What the header of an image file says: its size, before OpenCV decodes it."""
+"""What the header of an image file says, before OpenCV decodes it: its size, and whether it is whole."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import io
 import re
 import struct
 import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from PIL import Image
@@ -13,12 +14,23 @@ from PIL import Image
 from drml.io.errors import UserError
 from drml.io.limits import IMAGE_PIXELS, IMAGE_SIDE
 
-__all__ = ["check_pixels", "image_size", "is_cut_image", "jpeg_components"]
+__all__ = [
+    "check_pixels",
+    "check_sides",
+    "image_size",
+    "is_cut_image",
+    "is_raw_photo",
+    "jpeg_components",
+    "jpeg_segments",
+    "png_chunks",
+    "tiff_tags",
+]
 
 _JPEG = b"\xff\xd8"
 _PNG = b"\x89PNG"
 _PAM = b"P7"
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd7\xff]")  # of a JPEG: one that begins a segment, or the end
+_SUBFILE, _DNG_VERSION = 254, 50706  # tags of TIFF
 _JPEG_2000 = b"\xff\x4f\xff\x51"  # where a code stream begins, bare or inside of a .jp2 file
 
 # The formats of OpenCV's that Pillow knows too. OpenCV also reads PAM, which is parsed here, and Radiance
@@ -55,13 +67,17 @@ def check_pixels(data: bytes) -> bool:
         raise UserError(f"an image of too many pixels ({error})") from None
     if size is None:
         return False
-    width, height = size
+    check_sides(*size)
+    return True
+
+
+def check_sides(width: int, height: int) -> None:
+    """Raise `UserError` if an image of this size is beyond the limits; the message names no file."""
     if width * height > IMAGE_PIXELS or max(width, height) > IMAGE_SIDE:
         raise UserError(
             f"an image of {width}x{height} pixels; at most {IMAGE_PIXELS}, and {IMAGE_SIDE} a"
             " side, are read (docs/limits_python.md)"
         )
-    return True
 
 
 def image_size(data: bytes) -> tuple[int, int] | None:
@@ -131,25 +147,74 @@ def is_cut_image(data: bytes) -> bool:
 
 def _is_cut_jpeg(data: bytes) -> bool:
     scanned = False
-    at = 2
-    # From marker to marker. Coded data hold none: their byte FF is followed by 00, or by a restart.
-    while (found := _MARKER.search(data, at)) is not None:
-        marker, at = data[found.end() - 1], found.end()
+    for marker, _ in jpeg_segments(data):
         if marker == 0xD9:
             return not scanned
         scanned = scanned or marker == 0xDA
-        at += max(2, int.from_bytes(data[at : at + 2], "big"))
     return True
 
 
-def _is_cut_png(data: bytes) -> bool:
+def jpeg_segments(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the marker of each segment of a JPEG, and its content without the length.
+
+    What lies between two segments is passed over, as decoders do: fill bytes, and coded data, which hold no
+    marker, because their byte FF is followed by 00, or by a restart.
+    """
+    at = 2
+    while (found := _MARKER.search(data, at)) is not None:
+        at = found.end()
+        length = max(2, int.from_bytes(data[at : at + 2], "big"))
+        yield data[at - 1], data[at + 2 : at + length]
+        at += length
+
+
+def png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the type and the content of each chunk of a PNG that is there as a whole."""
     at = 8
     while at + 12 <= len(data):  # length, type and checksum of a chunk
         end = at + 12 + int.from_bytes(data[at : at + 4], "big")
-        if end <= len(data) and data[at + 4 : at + 8] == b"IEND":
-            return False
+        if end > len(data):
+            return
+        yield data[at + 4 : at + 8], data[at + 8 : end - 4]
         at = end
-    return True
+
+
+def _is_cut_png(data: bytes) -> bool:
+    return all(name != b"IEND" for name, _ in png_chunks(data))
+
+
+def is_raw_photo(data: bytes) -> bool:
+    """Whether a TIFF file is a camera's raw file, such as DNG, NEF or ARW.
+
+    The first picture of such a file is a small preview, which decoders would take for the photo.
+    """
+    tags = tiff_tags(data)
+    return _DNG_VERSION in tags or bool((tags.get(_SUBFILE) or 0) & 1)
+
+
+def tiff_tags(data: bytes) -> dict[int, int | None]:
+    """Return the tags of the first directory of a TIFF structure.
+
+    Returns
+    -------
+    dict
+        Tag -> its value, if that is one whole number of 16 or 32 bits, or else None.
+    """
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(data[:4])
+    found: dict[int, int | None] = {}
+    if order is None:
+        return found
+    try:
+        (at,) = struct.unpack_from(order + "I", data, 4)
+        (count,) = struct.unpack_from(order + "H", data, at)
+        for entry in range(at + 2, at + 2 + 12 * count, 12):
+            tag, kind, values = struct.unpack_from(order + "HHI", data, entry)
+            found[tag] = None
+            if values == 1 and kind in (3, 4):
+                (found[tag],) = struct.unpack_from(order + ("H" if kind == 3 else "I"), data, entry + 8)
+    except struct.error:  # cut short
+        pass
+    return found
 
 
 def jpeg_components(data: bytes) -> int:
@@ -168,24 +233,12 @@ class _JpegHeader(NamedTuple):
 def _jpeg_header(data: bytes) -> _JpegHeader:
     """Walk a JPEG's segments; of several frame headers, which no decoder takes, the largest counts."""
     components = width = height = 0
-    at = 2
-    while at + 4 <= len(data):
-        if data[at] != 0xFF:
-            return _JpegHeader(components, width, height)
-        marker = data[at + 1]
-        if marker == 0xFF:  # fill byte
-            at += 1
-            continue
-        if marker == 0x01 or 0xD0 <= marker <= 0xD8:  # these stand alone
-            at += 2
-            continue
-        length = int.from_bytes(data[at + 2 : at + 4], "big")
+    for marker, body in jpeg_segments(data):
         # Frame headers are SOF0-SOF15, except DHT, JPG and DAC among them.
-        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and at + 9 < len(data):
-            components = data[at + 9]
-            height = max(height, int.from_bytes(data[at + 5 : at + 7], "big"))
-            width = max(width, int.from_bytes(data[at + 7 : at + 9], "big"))
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC) and len(body) >= 6:
+            components = body[5]
+            height = max(height, int.from_bytes(body[1:3], "big"))
+            width = max(width, int.from_bytes(body[3:5], "big"))
         if marker == 0xDA:
             break
-        at += 2 + length
     return _JpegHeader(components, width, height)

@@ -72,6 +72,8 @@ IMAGE_PIXELS = 100_000_000
 IMAGE_SIDE = 16384
 """Pixels in the width or height of an image."""
 
+_OTHER_ENCODINGS = {b"\xff\xfe": "UTF-16", b"\xfe\xff": "UTF-16", b"\0\0\xfe\xff": "UTF-32"}
+
 LABELS = 65_536
 """Labels of a record, columns of a list, AUs of a manifest."""
 
@@ -132,11 +134,35 @@ def read_text(
 
 
 @contextmanager
-def open_list(path: str | Path, encoding: str = "utf-8") -> Iterator[IO[str]]:
-    """Open a CSV file to be read row by row; errors are those of `check_file`."""
+def open_list(path: str | Path) -> Iterator[IO[str]]:
+    """Open a CSV file to be read row by row: text in UTF-8, whose columns commas separate.
+
+    Raises
+    ------
+    UserError
+        As in `check_file`; or the text is of another encoding, or has another separator.
+    OSError
+        The file does not exist or cannot be read.
+    """
     check_file(path, LIST_BYTES)
-    with Path(path).open(newline="", encoding=encoding) as file:
-        yield file
+    with Path(path).open("rb") as raw:
+        head = raw.readline(4096)
+    encoding = next((name for mark, name in _OTHER_ENCODINGS.items() if head.startswith(mark)), None)
+    if encoding is None and b"\0" in head:
+        encoding = "UTF-16 or binary"
+    if encoding is not None:
+        raise UserError(f"{path}: its text is {encoding}; save it as CSV in UTF-8, separated by commas")
+    for separator, name in ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "vertical bars")):
+        if separator in head and b"," not in head:
+            raise UserError(f"{path}: its columns are separated by {name}; save it with commas")
+    try:
+        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+            yield file
+    except UnicodeDecodeError as error:
+        found = error.object[error.start]
+        raise UserError(
+            f"{path}: is not text in UTF-8 (byte {found:#04x}); save it as CSV in UTF-8"
+        ) from None
 
 
 def read_json(path: str | Path) -> Any:

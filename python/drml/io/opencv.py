@@ -20,15 +20,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.io.errors import UserError
+from drml.io.file_kinds import AVIF, HEIC, TIFF, kind_of
+from drml.io.heif import decode_avif, decode_heic
 from drml.io.image_headers import check_pixels
 from drml.io.limits import IMAGE_PIXELS
+from drml.io.orientation import orientation, turn
 
-__all__ = ["decode_image", "open_camera", "open_video", "quiet"]
+__all__ = ["decode_image", "has_own_options", "open_camera", "open_video", "quiet"]
 
+_CAPTURE_OPTIONS = "OPENCV_FFMPEG_CAPTURE_OPTIONS"
 _FFMPEG = {
     # A video is one file: no play lists, which would send FFmpeg to other files and to servers.
-    "OPENCV_FFMPEG_CAPTURE_OPTIONS": "protocol_whitelist;file|format_whitelist;"
-    "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpeg,mpegts,mpegvideo,asf,flv,ogg,gif,h264,hevc,m4v,mjpeg",
+    _CAPTURE_OPTIONS: "protocol_whitelist;file|format_whitelist;"
+    "mov,mp4,m4a,3gp,3g2,mj2,avi,matroska,webm,mpeg,mpegts,mpegvideo,asf,flv,ogg,gif,h264,hevc,m4v,mjpeg,mxf,dv",
     # drml's own errors name the file; FFmpeg's lines do not.
     "OPENCV_FFMPEG_LOGLEVEL": "-8",
 }
@@ -39,38 +43,48 @@ _log_level = 0  # OpenCV's log level when the first of them began
 
 
 def decode_image(data: bytes, flags: int = cv2.IMREAD_COLOR) -> NDArray[Any] | None:
-    """Decode an image whose size is within the limits.
+    """Decode an image whose size is within the limits, and turn it upright.
 
     Parameters
     ----------
     data : bytes
-        The content of an image file: AVIF, BMP, GIF, JPEG, JPEG 2000, PNG, PNM, PAM, Sun raster, TIFF or
-        WebP.
+        The content of an image file: AVIF, BMP, GIF, JPEG, JPEG 2000, PNG, PNM, PAM, Sun raster, TIFF, WebP,
+        or, where the package pillow-heif is installed, HEIC.
     flags : int
-        As in ``cv2.imdecode``.
+        As in ``cv2.imdecode``; AVIF that OpenCV cannot decode, and HEIC, are always 8-bit BGR.
 
     Returns
     -------
     ndarray, shape (H, W) or (H, W, C), or None
-        BGR, or what `flags` asks for; None if the data are damaged, no image, or of another format.
+        BGR, or what `flags` asks for, turned as the file says (`drml.io.orientation`); None if the data are
+        damaged, no image, or of another format.
 
     Raises
     ------
     UserError
-        The image has too many pixels; its header is all that was read. The message names no file.
+        The image has too many pixels, and its header is all that was read; or it is an HEIC image, and the
+        package for it is missing. The message names no file.
 
     Examples
     --------
     >>> decode_image(b"P5 2 1 255 " + bytes([7, 9]), cv2.IMREAD_UNCHANGED)
     array([[7, 9]], dtype=uint8)
     """
+    kind = kind_of(data)
+    if kind == HEIC:
+        return decode_heic(data)  # turns the image
     if not data or not check_pixels(data):
         return None
+    image: NDArray[Any] | None = None
+    # OpenCV turns some formats with some flags; it is told to turn none, and always turns TIFF nevertheless.
+    stored = flags if flags == cv2.IMREAD_UNCHANGED else flags | cv2.IMREAD_IGNORE_ORIENTATION
     with quiet(), contextlib.suppress(cv2.error):
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        if image is not None and image.size:
-            return image
-    return None
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), stored)
+    if image is None and kind == AVIF:
+        image = decode_avif(data)
+    if image is None or not image.size:
+        return None
+    return image if kind == TIFF else turn(image, orientation(data))
 
 
 @contextmanager
@@ -126,6 +140,11 @@ def open_video(path: str | Path) -> cv2.VideoCapture:
             " (docs/limits_python.md)"
         )
     return capture
+
+
+def has_own_options() -> bool:
+    """Whether the user's own options replace drml's, so that FFmpeg may read more formats."""
+    return _CAPTURE_OPTIONS in os.environ
 
 
 def open_camera(number: int) -> cv2.VideoCapture:

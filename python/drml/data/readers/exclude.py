@@ -46,7 +46,7 @@ def read_ranges(path: str | Path) -> dict[str, list[range]]:
     path = Path(path)
     found: dict[str, list[range]] = {}
     try:
-        with open_list(path, encoding="utf-8-sig") as file:
+        with open_list(path) as file:
             reader = csv.reader(file)
             if next(reader, []) != _HEADER:
                 raise UserError(f"{path}: not a list of frames; its first line is {','.join(_HEADER)}")
@@ -64,7 +64,7 @@ def read_ranges(path: str | Path) -> dict[str, list[range]]:
                 found.setdefault(cells[0].strip(), []).append(range(first, last + 1))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; give a CSV of video,first,last") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a list of frames ({error})") from None
     return found
 

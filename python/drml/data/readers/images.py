@@ -11,8 +11,10 @@ import numpy as np
 from drml.data.readers.video import VideoFrame, VideoReader
 from drml.io import limits
 from drml.io.errors import UserError
-from drml.io.image_headers import is_cut_image, jpeg_components
+from drml.io.file_kinds import GIF, TIFF, kind_of
+from drml.io.image_headers import is_cut_image, is_raw_photo, jpeg_components
 from drml.io.opencv import decode_image
+from drml.io.orientation import UPRIGHT, orientation
 
 __all__ = ["ImageReader", "decode_bgr", "is_image", "load_bgr", "numbered", "source_name"]
 
@@ -113,14 +115,15 @@ def load_bgr(path: Path | str) -> tuple[np.ndarray, str | None]:
     Parameters
     ----------
     path : path-like
-        A JPEG or PNG file, or a file of another format that OpenCV reads.
+        A file of one of the formats that `drml.io.opencv.decode_image` reads, whatever its name.
 
     Returns
     -------
     image : ndarray of uint8, shape (H, W, 3)
-        As stored: an EXIF orientation is not applied, because landmarks refer to the stored pixels.
+        Upright: turned as the file says.
     note : str or None
-        The conversions (``"greyscale"``, ``"CMYK"``, ``"16 bits"``, ``"alpha"``), joined by commas, or None.
+        The conversions (``"turned upright"``, ``"greyscale"``, ``"CMYK"``, ``"16 bits"``, ``"alpha"``),
+        joined by commas, or None.
 
     Raises
     ------
@@ -146,6 +149,11 @@ def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
         raise UserError("the image has zero bytes")
     if is_cut_image(data):
         raise UserError("the JPEG is truncated" if data[:2] == b"\xff\xd8" else "the PNG is truncated")
+    kind = kind_of(data)
+    if kind is not None and kind.medium != "image" and kind != GIF:
+        raise UserError(f"is {kind.name}, not an image that drml reads; export it as JPEG or PNG")
+    if kind == TIFF and is_raw_photo(data):
+        raise UserError("is a camera's raw file, whose first image is a preview; export it as JPEG or PNG")
     image = decode_image(data, cv2.IMREAD_UNCHANGED)
     if image is None:
         raise UserError(
@@ -153,7 +161,7 @@ def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
             " if other programs show it, convert it to PNG"
         )
 
-    notes = []
+    notes = ["turned upright"] if orientation(data) != UPRIGHT else []
     # OpenCV has converted the pixels; only the header tells.
     if jpeg_components(data) == 4:
         notes.append("CMYK")

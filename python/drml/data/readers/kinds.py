@@ -275,6 +275,14 @@ DATA_SETS: dict[str, DataSet] = {
                 "allow images outside the folder of the list; look at lists from others before you use this",
                 False,
             ),
+            Option(
+                "landmark_pixels",
+                str,
+                "what landmarks refer to if an image's file says that it has to be turned. upright: the image"
+                " as viewers show it (default); stored: its pixels as they are stored",
+                "upright",
+                ("upright", "stored"),
+            ),
         ),
         coding="the list's, notation '{labels}', as present (+1), absent (-1), unknown (0)",
         title="own images",

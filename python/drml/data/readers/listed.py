@@ -8,8 +8,9 @@
 ``path`` and at least one AU are required. Paths are relative to the folder of the CSV file and must stay
 inside it. Labels are 1 (present), -1 (absent), and 0 or an empty cell (unknown); with ``labels="01"`` they
 are 1 (present), 0 (absent), and 9 or an empty cell (unknown). ``subject`` keeps the images of one person in
-one split. Landmarks are 49, 66, 68 or 5 points in pixels of the image, counted from 0. An image without
-landmarks must be a registered face.
+one split. Landmarks are 49, 66, 68 or 5 points in pixels of the upright image, counted from 0. An image
+without landmarks must be a registered face. Tables that pandas wrote are read as they are: ``AU01``, ``1.0``,
+``nan`` for an empty cell, and a column of row numbers.
 """
 
 from __future__ import annotations
@@ -27,11 +28,13 @@ from tqdm import tqdm
 from drml.data import registration
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 from drml.data.readers import Record, Scan
+from drml.data.readers.list_columns import Columns
 from drml.io import limits
 from drml.io.errors import UserError
+from drml.io.orientation import MIRRORED, UPRIGHT, orientation, stored_size, turn_points
 from drml.io.text import counted
 
-__all__ = ["GROUPS", "LABELS", "NO_SUBJECTS", "read"]
+__all__ = ["GROUPS", "LABELS", "LANDMARK_PIXELS", "NO_SUBJECTS", "read"]
 
 LABELS: dict[str, dict[str, int]] = {
     "signed": {"1": PRESENT, "-1": ABSENT, "0": UNKNOWN, "": UNKNOWN},
@@ -44,10 +47,12 @@ GROUPS = 30
 
 NO_SUBJECTS = "no subjects given, so that a person may be in several splits"
 
-_POINTS = re.compile(r"[xy][1-9][0-9]{0,2}")
-_AU = re.compile(r"AU([1-9][0-9]{0,3})")
+LANDMARK_PIXELS = ("upright", "stored")
+"""Pixels that landmarks of a list refer to: those of the image turned as its file says, or as stored."""
+
+_MISSING = {"nan", "NaN", "NAN", "<NA>", "NA", "None", "null"}  # as pandas and other programs write it
+_WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")  # as pandas writes whole numbers of a column with missing values
 _LONGEST = 200  # letters of a subject; keys of an LMDB have at most 511 bytes
-_COUNTS = (49, 66, 68, 5)
 
 
 def read(
@@ -56,6 +61,7 @@ def read(
     aus: Sequence[int] | None = None,
     labels: str = "signed",
     images_anywhere: bool = False,
+    landmark_pixels: str = "upright",
     progress: bool = False,
 ) -> Scan:
     """Read a list of images.
@@ -70,6 +76,9 @@ def read(
         How labels are written; see `LABELS`.
     images_anywhere : bool, keyword-only
         Allow images outside the folder of the list.
+    landmark_pixels : {"upright", "stored"}, keyword-only
+        What the landmarks refer to if an image's file says that it has to be turned (EXIF orientation): the
+        image after it is turned, as viewers show it, or the pixels as they are stored.
     progress : bool, keyword-only
         Show a progress bar.
 
@@ -87,10 +96,10 @@ def read(
     """
     path = Path(root)
     try:
-        with limits.open_list(path, encoding="utf-8-sig") as file:
+        with limits.open_list(path) as file:
             reader = csv.reader(file)
             header = [cell.strip() for cell in next(reader, [])]
-            columns = _Columns(path, header, aus)
+            columns = Columns(path, header, aus)
             rows = []
             for cells in reader:
                 if any(cells):
@@ -99,10 +108,10 @@ def read(
                         raise UserError(
                             f"{where}: {counted(len(cells), 'value')}, the header has {len(header)}"
                         )
-                    rows.append((reader.line_num, [cell.strip() for cell in cells]))
+                    rows.append((reader.line_num, [_cell(cell) for cell in cells]))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file; give a CSV file that lists images and their labels") from None
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except (OSError, csv.Error) as error:
         raise UserError(f"{path}: cannot be read as a list of images ({error})") from None
     if not rows:
         raise UserError(f"{path}: no image after the header")
@@ -130,6 +139,8 @@ def read(
             zeros = line
         absent = absent or bool((values == ABSENT).any())
         landmarks = _landmarks(where, [cells[at] for at in columns.points])
+        if landmarks is not None and landmark_pixels == "stored":
+            landmarks = _turned(image, landmarks)
         subject = cells[columns.subject] if columns.subject is not None else _group(cells[columns.path])
         if not subject:
             raise UserError(f"{where}: no subject; give each image one, or none of them")
@@ -151,47 +162,19 @@ def read(
     return scan
 
 
-class _Columns:
-    """The columns of the list: their positions by meaning."""
+def _cell(text: str) -> str:
+    """Return the text of a cell without what programs add to it.
 
-    def __init__(self, file: Path, header: list[str], aus: Sequence[int] | None) -> None:
-        where = f"{file}: line 1"
-        if len(header) > limits.LABELS:
-            raise UserError(
-                f"{where}: {len(header)} columns; at most {limits.LABELS} are read (docs/limits_python.md)"
-            )
-        twice = sorted({name for name in header if name and header.count(name) > 1})
-        if twice:
-            raise UserError(f"{where}: two columns are named {twice[0]!r}; remove one")
-        if "path" not in header:
-            raise UserError(f"{where}: no column 'path'; the header is {','.join(header)[:80]!r}")
-        found = {int(match[1]): at for at, name in enumerate(header) if (match := _AU.fullmatch(name))}
-        if not found:
-            raise UserError(f"{where}: no column of an AU; they are named AU1, AU2 and so on")
-        missing = [str(au) for au in aus or () if au not in found]
-        if missing:
-            raise UserError(f"{where}: no column for AU {', '.join(missing)}")
-        unknown = [
-            name
-            for name in header
-            if name not in ("path", "subject") and not _AU.fullmatch(name) and not _POINTS.fullmatch(name)
-        ]
-        if unknown:
-            raise UserError(
-                f"{where}: column {unknown[0]!r} is not one of path, subject, AU1 .., x1, y1, x2, y2 .."
-            )
-        points = sum(bool(_POINTS.fullmatch(name)) for name in header)
-        names = [f"{axis}{index}" for index in range(1, points // 2 + 1) for axis in "xy"]
-        if points and (points // 2 not in _COUNTS or points % 2 or not set(names) <= set(header)):
-            raise UserError(
-                f"{where}: {points} columns of landmarks; they are x1, y1 .. for {_COUNTS[0]} points"
-                f" (or {', '.join(map(str, _COUNTS[1:]))})"
-            )
-        self.path = header.index("path")
-        self.subject = header.index("subject") if "subject" in header else None
-        self.aus = tuple(found) if aus is None else tuple(aus)
-        self.labels = [(au, found[au]) for au in self.aus]
-        self.points = [header.index(name) for name in names]
+    Examples
+    --------
+    >>> _cell(" -1.0 "), _cell("nan"), _cell("310.50")
+    ('-1', '', '310.50')
+    """
+    text = text.strip()
+    if text in _MISSING:
+        return ""
+    whole = _WHOLE.fullmatch(text)
+    return whole[1] if whole else text
 
 
 def _label(where: str, au: int, cell: str, notation: str) -> int:
@@ -216,6 +199,19 @@ def _landmarks(where: str, cells: list[str]) -> np.ndarray | None:
     if fault:
         raise UserError(f"{where}: {fault}")
     return points if len(points) == 5 else registration.to49(points)
+
+
+def _turned(image: Path, landmarks: np.ndarray) -> np.ndarray:
+    """Return landmarks of an image's stored pixels as those of the upright image."""
+    try:
+        data = limits.read_bytes(image, limits.IMAGE_BYTES)
+        stored, size = orientation(data), stored_size(data)
+    except (OSError, UserError):
+        return landmarks  # the image is reported when it is registered
+    if stored == UPRIGHT or size is None:
+        return landmarks
+    turned = turn_points(landmarks, stored, *size)
+    return turned[registration.mirror_order(len(turned))] if stored in MIRRORED else turned
 
 
 def _is_number(cell: str) -> bool:

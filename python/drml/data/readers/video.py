@@ -20,8 +20,9 @@ import cv2
 import numpy as np
 
 from drml.io.errors import UserError
+from drml.io.file_kinds import file_kind
 from drml.io.limits import VIDEO_FRAMES, VIDEO_REFUSED, check_file
-from drml.io.opencv import open_video
+from drml.io.opencv import has_own_options, open_video
 from drml.io.text import counted
 
 __all__ = ["VideoFrame", "VideoReader", "frame_count", "is_text"]
@@ -202,6 +203,15 @@ def _open(path: Path) -> Any:
     if not is_text(path):
         raise UserError(f"{path}: OpenCV cannot open files whose name is not UTF-8; rename it")
     check_file(path, sys.maxsize)
+    kind = file_kind(path)
+    if kind is not None and kind.medium != "video":
+        raise UserError(f"{path}: cannot be read as a video, because it is {kind.name}")
+    if kind is None and not has_own_options():
+        # FFmpeg would take any file with a JPEG in it for a video.
+        raise UserError(
+            f"{path}: cannot be read as a video (damaged, or of a format that drml does not know); fetch it"
+            " again, or extract its frames into a folder"
+        )
     capture = open_video(path)
     if not capture.isOpened():
         raise UserError(
