@@ -14,7 +14,7 @@ import pytest
 
 import bp4d_factory as factory
 import disfa_factory
-from drml.data.readers import Scan, bp4d, bp4dplus, disfa_folders
+from drml.data.readers import Scan, bp4d, bp4dplus, disfa_folders, disfaplus
 from drml.data.readers.bp4d_folders import PARTS
 from drml.data.readers.images import ImageReader
 from drml.io.errors import UserError
@@ -225,7 +225,7 @@ def test_a_folder_that_fits_nothing_is_told_what_was_looked_for(
 def test_the_documents_list_all_places() -> None:
     text = (Path(__file__).resolve().parents[2] / "docs/data_sets.md").read_text(encoding="utf-8")
     table = text.split("## Copies that are read")[1].split("## Your own images")[0]
-    for part in (*PARTS, *disfa_folders.parts("left")):
+    for part in (*PARTS, *disfa_folders.parts("left"), *disfaplus.PARTS):
         for place in part.places:
             assert place.path == "." or f"`{place.path}`" in table, place
     for name in COPIES:

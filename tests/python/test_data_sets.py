@@ -85,7 +85,7 @@ def test_a_reader_and_a_row_are_enough_for_the_command_line(
     with pytest.raises(SystemExit):
         cli.main(["prepare", "--help"])
     said = capsys.readouterr().out
-    assert "data set: bp4d, bp4dplus, disfa, images or toy" in said
+    assert "data set: bp4d, bp4dplus, disfa, disfaplus, images or toy" in " ".join(said.split())
     assert "only for toy:" in said and "--only {ann,bob,cat,dan}" in said and "toy all" in said
     arguments = ["prepare", "toy", str(toy), str(tmp_path / "o"), "--size", "24", "--jobs", "1", "-q"]
     assert cli.main([*arguments, "--strict", "--folds", "2", "--json"]) == 0
@@ -121,7 +121,7 @@ def test_wrong_values_are_wrong_usage(
 
 def test_unknown_names_are_refused(toy: Path, tmp_path: Path) -> None:
     with pytest.raises(
-        UserError, match=r"data set 'mnist': choose one of bp4d, bp4dplus, disfa, images, toy"
+        UserError, match=r"data set 'mnist': choose one of bp4d, bp4dplus, disfa, disfaplus, images, toy"
     ):
         prepare("mnist", toy, tmp_path / "o")
     with pytest.raises(UserError, match=r"option camera: this data set has strict, only"):

@@ -39,6 +39,8 @@ AU_NAMES: dict[int, str] = {
 
 BP4D_AUS: tuple[int, ...] = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
 DISFA_AUS: tuple[int, ...] = (1, 2, 4, 6, 9, 12, 25, 26)
+DISFA_CODED_AUS: tuple[int, ...] = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
+"""The AUs that DISFA and DISFA+ code. If one of them has no label file, the data are incomplete."""
 ALL_AUS: tuple[int, ...] = (1, 2, 4, 6, 7, 9, 10, 12, 14, 15, 17, 23, 24, 25, 26)
 """The AUs of BP4D or DISFA, which the drawn faces show."""
 

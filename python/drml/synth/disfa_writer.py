@@ -25,9 +25,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from drml.data.labels import ALL_AUS
+from drml.data.labels import ALL_AUS, DISFA_CODED_AUS
 from drml.data.readers.disfa import INTENSITY
-from drml.data.readers.disfa_labels import CODED_AUS
 from drml.data.readers.folds import DISFA_FOLDS
 from drml.io.checks import check_whole
 from drml.synth.behaviour import (
@@ -234,7 +233,7 @@ def _write_video(video: _Video) -> _Written:
 def _write_labels(video: _Video, levels: np.ndarray) -> None:
     folder = video.root / "ActionUnit_Labels" / video.subject
     folder.mkdir()
-    for au in CODED_AUS:
+    for au in DISFA_CODED_AUS:
         column = levels[:, ALL_AUS.index(au)] if au in ALL_AUS else np.zeros(len(levels), int)
         lines = [f"{frame},{level}\n" for frame, level in enumerate(column.tolist(), 1)]
         (folder / f"{video.subject}_au{au}.txt").write_text("".join(lines))

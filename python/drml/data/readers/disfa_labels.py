@@ -7,15 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from drml.data.labels import ABSENT, PRESENT, UNKNOWN
+from drml.data.labels import ABSENT, DISFA_CODED_AUS, PRESENT, UNKNOWN
 from drml.data.readers import Scan
 from drml.io.errors import UserError
 from drml.io.limits import read_text
 
-__all__ = ["CODED_AUS", "HIGHEST", "read_labels", "read_subject"]
+__all__ = ["HIGHEST", "intensity_label", "read_labels", "read_subject"]
 
-CODED_AUS = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
-"""The AUs that DISFA codes. If one of these has no label file, the data set is incomplete."""
 HIGHEST = 5
 """The highest intensity."""
 
@@ -42,7 +40,7 @@ def read_subject(scan: Scan, folder: Path, subject: str, intensity: int) -> dict
     for column, au in enumerate(scan.aus):
         for frame, label in known.get(au, {}).items():
             rows[frame][column] = label
-        if au in known or au in CODED_AUS:
+        if au in known or au in DISFA_CODED_AUS:
             scan.lack(f"no label of AU{au}", subject, len(rows) - len(known.get(au, {})))
     return rows
 
@@ -66,19 +64,25 @@ def read_labels(path: Path, lowest: int) -> dict[int, int]:
         frame = _whole(cells[0])
         if frame is None or frame < 1:
             raise UserError(f"{where}: {cells[0]!r} is not a frame number, 1 or more")
-        intensity = _whole(cells[1])
-        if intensity is None or intensity > HIGHEST:
-            raise UserError(f"{where}: {cells[1]!r} is not an intensity, a whole number from 0 to {HIGHEST}")
+        label = intensity_label(cells[1], lowest, where)
         if frame in labels:
             raise UserError(f"{where}: frame {frame} again, first in line {line_of[frame]}")
         if frame < last:
             raise UserError(f"{where}: frame {frame} after frame {last}: out of order")
-        labels[frame] = PRESENT if intensity >= lowest else ABSENT
+        labels[frame] = label
         line_of[frame] = number
         last = frame
     if not labels:
         raise UserError(f"{path}: the file is empty; lines 'frame,intensity' are needed")
     return labels
+
+
+def intensity_label(text: str, lowest: int, where: str) -> int:
+    """Return the label that an intensity stands for; raise `UserError` if it is none."""
+    intensity = _whole(text)
+    if intensity is None or intensity > HIGHEST:
+        raise UserError(f"{where}: {text!r} is not an intensity, a whole number from 0 to {HIGHEST}")
+    return PRESENT if intensity >= lowest else ABSENT
 
 
 def _whole(text: str) -> int | None:

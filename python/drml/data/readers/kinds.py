@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drml.data.labels import BP4D_AUS, DISFA_AUS
+from drml.data.labels import BP4D_AUS, DISFA_AUS, DISFA_CODED_AUS
 from drml.data.readers.folds import BP4D_FOLDS, DEALT_FOLDS, DISFA_FOLDS
 from drml.io.errors import UserError
 
@@ -210,6 +210,14 @@ _FIRST_FRAME = Option(
     (0, 1),
 )
 
+_INTENSITY = Option(
+    "intensity",
+    int,
+    "lowest intensity at which an AU counts as present (default: 3, as in the paper)",
+    3,
+    (1, 2, 3, 4, 5),
+)
+
 DATA_SETS: dict[str, DataSet] = {
     "bp4d": DataSet(
         _reader("bp4d"),
@@ -241,13 +249,7 @@ DATA_SETS: dict[str, DataSet] = {
         positives=800,
         negatives=1600,
         options=(
-            Option(
-                "intensity",
-                int,
-                "lowest intensity at which an AU counts as present (default: 3, as in the paper)",
-                3,
-                (1, 2, 3, 4, 5),
-            ),
+            _INTENSITY,
             Option("camera", str, "camera whose videos to read (default: left)", "left", ("left", "right")),
             *_COPY,
             _FIRST_FRAME,
@@ -257,6 +259,19 @@ DATA_SETS: dict[str, DataSet] = {
         title="DISFA",
         has_landmarks=True,
         known_faults="disfa_known.csv",
+    ),
+    # Nine of DISFA's people: in DISFA's folds, a net that is trained on DISFA is tested on other people.
+    "disfaplus": DataSet(
+        _reader("disfaplus"),
+        folds=DISFA_FOLDS,
+        aus=DISFA_CODED_AUS,
+        positives=100,
+        negatives=200,
+        options=(_INTENSITY, *_COPY[:2]),
+        coding="DISFA+'s intensities: from {intensity} on present (+1), less absent (-1),"
+        " not coded unknown (0)",
+        title="DISFA+",
+        has_landmarks=True,
     ),
     "images": DataSet(
         _reader("listed"),
