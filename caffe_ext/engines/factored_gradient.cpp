@@ -17,9 +17,8 @@ FactoredGradient::FactoredGradient(int images, int inputs, int outputs, const fl
       dy_(dy, dy + size_t(images) * outputs) {}
 
 void FactoredGradient::WritePlain(void* plain, size_t /* bytes */) const {
-  std::vector<float> scratch;
   FewImagesWeightDiff(images_, inputs_, outputs_, x_.data(), dy_.data(), false,
-                      static_cast<float*>(plain), &scratch);
+                      static_cast<float*>(plain));
 }
 
 bool FactoredGradient::Update(const SgdStep<float>& step, float* weight, float* history) const {

@@ -19,7 +19,21 @@ const int kChunk = 2048;
 // Both gradients are products C = A B whose B is read (the images, the weights) or whose C is
 // written (the weights' gradient) once, row by row. Tiles of C are summed in registers, over so
 // many rows of B at a time; a stretch of them stays in the caches for the tiles of C that need it.
-const int kDepth = 64, kStretch = 512;
+const int kDepth = 32, kStretch = 1024;
+
+// Floats from row to row of a copy of B: an odd number of lines of the cache, since rows a power
+// of two apart, as 4,096 inputs are, would all want the same few places of it.
+int PaddedStep(int columns) { return ((columns + 15) / 16 | 1) * 16; }
+
+// Rows of `columns` values, PaddedStep(columns) apart.
+void PadRows(int rows, int columns, const float* from, std::vector<float>* padded) {
+  const size_t step = PaddedStep(columns);
+  padded->resize(rows * step);
+#pragma omp parallel for schedule(static)
+  for (int row = 0; row < rows; ++row) {
+    std::copy_n(from + size_t(row) * columns, columns, padded->data() + row * step);
+  }
+}
 
 // Rows of C from `first` on that are summed together.
 int TileRows(int first, int rows) { return rows - first >= kTile ? kTile : 1; }
@@ -92,10 +106,11 @@ void FewImagesProduct(int images, int inputs, int outputs, const float* x, const
 }
 
 void FewImagesWeightDiff(int images, int inputs, int outputs, const float* x, const float* dy,
-                         bool add, float* dw, std::vector<float>* scratch) {
+                         bool add, float* dw) {
   const auto tiles = few_images_kernels(ActiveIsa()).tiles;
-  PackRows(outputs, images, dy, 1, outputs, scratch);
-  const float* const packed = scratch->data();
+  std::vector<float> packed, padded;
+  PackRows(outputs, images, dy, 1, outputs, &packed);
+  PadRows(images, inputs, x, &padded);
   const int kGroup = 16 * kTile;
 #pragma omp parallel for schedule(static)
   for (int group = 0; group < (outputs + kGroup - 1) / kGroup; ++group) {
@@ -103,8 +118,8 @@ void FewImagesWeightDiff(int images, int inputs, int outputs, const float* x, co
     for (int k = 0; k < inputs; k += kStretch) {
       for (int first = group * kGroup, rows; first < end; first += rows) {
         rows = TileRows(first, outputs);
-        tiles(rows, std::min(kStretch, inputs - k), images, packed + size_t(first) * images, x + k,
-              inputs, add, dw + size_t(first) * inputs + k, inputs);
+        tiles(rows, std::min(kStretch, inputs - k), images, packed.data() + size_t(first) * images,
+              padded.data() + k, PaddedStep(inputs), add, dw + size_t(first) * inputs + k, inputs);
       }
     }
   }
@@ -113,8 +128,9 @@ void FewImagesWeightDiff(int images, int inputs, int outputs, const float* x, co
 void FewImagesWeightDiffPieces(int images, int inputs, int outputs, const float* x, const float* dy,
                                const WeightDiffPiece& use) {
   const auto tiles = few_images_kernels(ActiveIsa()).tiles;
-  std::vector<float> packed;
+  std::vector<float> packed, padded;
   PackRows(outputs, images, dy, 1, outputs, &packed);
+  PadRows(images, inputs, x, &padded);
 #pragma omp parallel for schedule(static)
   for (int tile = 0; tile < (outputs + kTile - 1) / kTile; ++tile) {
     float piece[kTile * kFewImagesPiece];
@@ -123,8 +139,8 @@ void FewImagesWeightDiffPieces(int images, int inputs, int outputs, const float*
       rows = TileRows(first, outputs);
       for (int k = 0; k < inputs; k += kFewImagesPiece) {
         const int columns = std::min(kFewImagesPiece, inputs - k);
-        tiles(rows, columns, images, packed.data() + size_t(first) * images, x + k, inputs, false,
-              piece, kFewImagesPiece);
+        tiles(rows, columns, images, packed.data() + size_t(first) * images, padded.data() + k,
+              PaddedStep(inputs), false, piece, kFewImagesPiece);
         for (int r = 0; r < rows; ++r) {
           use(size_t(first + r) * inputs + k, columns, piece + r * kFewImagesPiece);
         }
@@ -134,19 +150,27 @@ void FewImagesWeightDiffPieces(int images, int inputs, int outputs, const float*
 }
 
 void FewImagesBottomDiff(int images, int inputs, int outputs, const float* dy, const float* w,
-                         float* dx, std::vector<float>* scratch) {
+                         float* dx) {
   const auto tiles = few_images_kernels(ActiveIsa()).tiles;
-  PackRows(images, outputs, dy, outputs, 1, scratch);
-  const float* const packed = scratch->data();
-#pragma omp parallel for schedule(static)
-  for (int stretch = 0; stretch < (inputs + kStretch - 1) / kStretch; ++stretch) {
-    const int k = stretch * kStretch;
-    for (int n = 0; n < outputs; n += kDepth) {
-      for (int first = 0, rows; first < images; first += rows) {
-        rows = TileRows(first, images);
-        tiles(rows, std::min(kStretch, inputs - k), std::min(kDepth, outputs - n),
-              packed + size_t(first) * outputs + size_t(n) * rows, w + size_t(n) * inputs + k,
-              inputs, n > 0, dx + size_t(first) * inputs + k, inputs);
+  std::vector<float> packed;
+  PackRows(images, outputs, dy, outputs, 1, &packed);
+  const int step = PaddedStep(kStretch);
+#pragma omp parallel
+  {
+    std::vector<float> block(size_t(kDepth) * step);
+#pragma omp for schedule(static)
+    for (int stretch = 0; stretch < (inputs + kStretch - 1) / kStretch; ++stretch) {
+      const int k = stretch * kStretch, columns = std::min(kStretch, inputs - k);
+      for (int n = 0; n < outputs; n += kDepth) {
+        const int depth = std::min(kDepth, outputs - n);
+        for (int p = 0; p < depth; ++p) {
+          std::copy_n(w + size_t(n + p) * inputs + k, columns, block.data() + p * step);
+        }
+        for (int first = 0, rows; first < images; first += rows) {
+          rows = TileRows(first, images);
+          tiles(rows, columns, depth, packed.data() + size_t(first) * outputs + size_t(n) * rows,
+                block.data(), step, n > 0, dx + size_t(first) * inputs + k, inputs);
+        }
       }
     }
   }

@@ -27,7 +27,7 @@ bool FewImagesProductServes();
  * @param w outputs x inputs
  * @param bias outputs, or null
  * @param y images x outputs, overwritten
- * @param scratch memory kept from call to call: the images, transposed; below, dy packed
+ * @param scratch memory kept from call to call: the images, transposed
  */
 void FewImagesProduct(int images, int inputs, int outputs, const float* x, const float* w,
                       const float* bias, float* y, std::vector<float>* scratch);
@@ -43,7 +43,7 @@ void FewImagesProduct(int images, int inputs, int outputs, const float* x, const
  * @param dw outputs x inputs
  */
 void FewImagesWeightDiff(int images, int inputs, int outputs, const float* x, const float* dy,
-                         bool add, float* dw, std::vector<float>* scratch);
+                         bool add, float* dw);
 
 /// Weights of a row that are passed on at a time.
 const int kFewImagesPiece = 1024;
@@ -70,7 +70,7 @@ void FewImagesWeightDiffPieces(int images, int inputs, int outputs, const float*
  * @param dx images x inputs, overwritten
  */
 void FewImagesBottomDiff(int images, int inputs, int outputs, const float* dy, const float* w,
-                         float* dx, std::vector<float>* scratch);
+                         float* dx);
 
 }  // namespace caffe_ext
 

@@ -47,8 +47,7 @@ void EngineInnerProduct::Backward_cpu(const Blobs& top, const std::vector<bool>&
       diff->set_private_form(
           boost::shared_ptr<PrivateForm>(new FactoredGradient(M_, K_, N_, bottom_data, top_diff)));
     } else {
-      FewImagesWeightDiff(M_, K_, N_, bottom_data, top_diff, add, blobs_[0]->mutable_cpu_diff(),
-                          &scratch_);
+      FewImagesWeightDiff(M_, K_, N_, bottom_data, top_diff, add, blobs_[0]->mutable_cpu_diff());
     }
   }
   if (bias_term_ && param_propagate_down_[1]) {
@@ -59,7 +58,7 @@ void EngineInnerProduct::Backward_cpu(const Blobs& top, const std::vector<bool>&
     const float* weights = blobs_[0]->cpu_data();
     float* bottom_diff = bottom[0]->mutable_cpu_diff();
     if (FewImages(kFewImagesBottom)) {
-      FewImagesBottomDiff(M_, K_, N_, top_diff, weights, bottom_diff, &scratch_);
+      FewImagesBottomDiff(M_, K_, N_, top_diff, weights, bottom_diff);
     } else {
       caffe::caffe_cpu_gemm<float>(CblasNoTrans, CblasNoTrans, M_, K_, N_, 1, top_diff, weights, 0,
                                    bottom_diff);
