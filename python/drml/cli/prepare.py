@@ -31,6 +31,7 @@ def add(subparsers: Any) -> None:
         "unless --points detector is to find the faces in them. The subjects are divided into three folds\n"
         "at random.",
         "drml prepare bp4d /data/BP4D data/drml\n"
+        "drml prepare bp4dplus /data/BP4D+ data/bp4dplus\n"
         "drml prepare disfa /data/DISFA data/disfa --intensity 2\n"
         "drml prepare images faces.csv data/own",
     )
@@ -139,7 +140,8 @@ def _add_reader_options(parser: Parser) -> None:
         if option.type is bool:
             groups[title].add_argument(option.flag, action="store_true", **settings)
         else:
-            metavar = f"{{{','.join(map(str, option.choices))}}}" if option.choices else None
+            kind = "DIR" if option.type is Path else "N" if option.type is int else None
+            metavar = f"{{{','.join(map(str, option.choices))}}}" if option.choices else kind
             groups[title].add_argument(option.flag, type=option.type, metavar=metavar, **settings)
 
 

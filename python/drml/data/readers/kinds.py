@@ -188,9 +188,14 @@ def _reader(module: str) -> Callable[..., Scan]:
 
 
 _COPY = (
-    Option("coding_folder", Path, "folder of the labels, if it is in no known place", written="coding"),
-    Option("image_folder", Path, "folder of the images or videos, likewise", written="images"),
-    Option("landmark_folder", Path, "folder of the landmarks, likewise", written="landmarks"),
+    *(
+        Option(f"{part}_folder", Path, f"folder of the {what}, if it is in no known place", written=flag)
+        for part, what, flag in (
+            ("coding", "labels", "coding"),
+            ("image", "images or videos", "images"),
+            ("landmark", "landmarks", "landmarks"),
+        )
+    ),
     Option(
         "short_videos",
         int,
