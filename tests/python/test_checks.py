@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import drml
 from drml.cli import values
 from drml.io import checks, machine
 from drml.io.errors import UsageError
@@ -36,6 +37,19 @@ def test_python_and_the_command_line_agree(
             parse(str(value))
         assert str(in_python.value) == f"name {on_the_line.value}"
         assert str(on_the_line.value).startswith(f"{value}: give ")
+
+
+def test_an_empty_path_does_not_mean_the_current_folder() -> None:
+    for call in (
+        lambda: drml.prepare("bp4d", "", "o"),
+        lambda: drml.prepare("bp4d", "r", ""),
+        lambda: drml.load_split(""),
+        lambda: drml.Net(""),
+        lambda: drml.Detector(""),
+        lambda: drml.train("s", ""),
+    ):
+        with pytest.raises(UsageError, match="an empty path"):
+            call()
 
 
 def test_ranges() -> None:

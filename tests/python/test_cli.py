@@ -150,6 +150,11 @@ def test_version(capsys):
         ["detect", "a.jpg", "--weights", "w", "--max-frames", "0"],
         ["baseline", "forest", "--data", "d", "--out", "o"],
         ["baseline", "apl", "--data", "d"],
+        ["detect", "", "--weights", "w"],
+        ["detect", "a.jpg", "--weights", ""],
+        ["detect", "a.jpg", "--weights=w", "--out="],
+        ["prepare", "bp4d", "a", ""],
+        ["show", ""],
     ],
 )
 def test_wrong_usage_is_2(arguments, capsys):

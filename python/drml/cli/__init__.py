@@ -133,12 +133,25 @@ def _termination_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, old)
 
 
+def _refuse_empty(parser: Parser, given: Sequence[str]) -> None:
+    """Refuse an empty argument as wrong usage: as a path, it would mean the current folder.
+
+    A shell gives one where a variable in quotes is not set.
+    """
+    for index, argument in enumerate(given):
+        if not argument or (argument.startswith("--") and argument.endswith("=")):
+            before = given[index - 1] if not argument and index else argument
+            where = f" ({before.rstrip('=')})" if before.startswith("-") else ""
+            parser.error(f"an argument is empty{where}; give a path or a value")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run ``drml`` and return its exit status."""
     args = build_parser().parse_args(arguments)
+    args.given = list(sys.argv[1:] if arguments is None else arguments)
+    _refuse_empty(args.parser, args.given)
     if "check" in args:
         args.check(args)
-    args.given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         with _termination_as_interrupt():
             args.run(args)

@@ -35,6 +35,7 @@ from drml.data.register_faces import check_max_broken, register_all
 from drml.data.register_task import Encoding
 from drml.data.sampling import Sampling
 from drml.data.split import SYNTHETIC_FILE
+from drml.io.checks import check_path
 from drml.io.errors import UsageError, UserError
 from drml.io.files import check_inputs_kept, check_target, making
 
@@ -133,7 +134,7 @@ def prepare(
     folds = source.fold_numbers if folds is None else tuple(folds)
     sampling = _with_defaults(sampling or Sampling(), source.positives, source.negatives)
     encoding = encoding or Encoding()
-    root, out = Path(root), Path(out)
+    root, out = check_path(root, "root"), check_path(out, "out")
     source.check_folds(folds)
     check_max_broken(max_broken)
     excluded = None if exclude is None else find_list(exclude, source.known_faults)

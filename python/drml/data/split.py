@@ -29,6 +29,7 @@ from numpy.typing import NDArray
 from drml.data.lmdb import check_lmdb
 from drml.data.manifest import LMDB_SUFFIX, Manifest, manifest_path, read_manifest
 from drml.data.records import VERIFY, read_records
+from drml.io.checks import check_path
 from drml.io.errors import UserError
 
 __all__ = [
@@ -138,7 +139,7 @@ def open_split(path: str | Path, split: str = "test") -> Split:
     UserError
         There is no such split, or its LMDB or manifest is damaged.
     """
-    name = find_split(path, split)
+    name = find_split(check_path(path, "data"), split)
     if name.suffix == ".csv":
         lmdb = name.with_name(name.stem + LMDB_SUFFIX)
         manifest: Manifest | None = read_manifest(name)

@@ -128,7 +128,7 @@ class Detector:
             face_model, min_confidence=min_confidence, side=detect_size, largest=largest
         )
         if not callable(weights):
-            self.net: FaceNet = Net(Path(weights), net=net, mean=mean, scale=scale, aus=aus, batch=batch)
+            self.net: FaceNet = Net(os.fspath(weights), net=net, mean=mean, scale=scale, aus=aus, batch=batch)
         elif (net, mean, scale, aus) == (None,) * 4:
             self.net = weights
         else:

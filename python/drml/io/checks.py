@@ -8,10 +8,12 @@ argparse adds.
 from __future__ import annotations
 
 import math
+import os
+from pathlib import Path
 
 from drml.io.errors import UsageError
 
-__all__ = ["check_factor", "check_positive", "check_probability", "check_share", "check_whole"]
+__all__ = ["check_factor", "check_path", "check_positive", "check_probability", "check_share", "check_whole"]
 
 
 def _refuse(name: str, value: float, way_out: str) -> UsageError:
@@ -105,6 +107,36 @@ def check_factor(value: float, name: str = "") -> float:
     if not math.isfinite(value) or value == 0:
         raise _refuse(name, value, "give a finite number other than 0")
     return value
+
+
+def check_path(path: str | os.PathLike[str], name: str = "") -> Path:
+    """Check a path, which must not be empty: it would mean the current folder.
+
+    Parameters
+    ----------
+    path : str or path-like
+    name : str
+        The parameter's name in the error message.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    UsageError
+        It is empty.
+
+    Examples
+    --------
+    >>> check_path("", "out")
+    Traceback (most recent call last):
+    ...
+    drml.io.errors.UsageError: out: an empty path; give the name of a file or a folder
+    """
+    if not os.fspath(path):
+        raise UsageError(f"{name}: an empty path; give the name of a file or a folder".removeprefix(": "))
+    return Path(path)
 
 
 def check_positive(value: float, name: str = "") -> float:

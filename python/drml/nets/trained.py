@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from drml.data.lmdb import read_mean
 from drml.data.recipe import InputRecipe, Recipe, with_aus
-from drml.io.checks import check_factor, check_whole
+from drml.io.checks import check_factor, check_path, check_whole
 from drml.io.errors import UserError
 from drml.nets.net import CaffeNet
 from drml.nets.onnx_metadata import Metadata
@@ -100,7 +100,7 @@ class Net:
         batch: int = 32,
     ) -> None:
         self.batch = check_whole(batch, 1, "batch")
-        path = Path(path)
+        path = check_path(path, "weights")
         self._runner: _Runner
         if is_onnx(path):
             from drml.nets.onnx_net import OnnxNet

@@ -22,6 +22,7 @@ from pathlib import Path
 
 from drml.data.labels import list_aus
 from drml.data.recipe import Recipe
+from drml.io.checks import check_path
 from drml.io.errors import UserError
 from drml.io.shipped import find_shipped
 from drml.nets import snapshots
@@ -131,7 +132,7 @@ def find_weights(path: str | Path) -> Path:
     UserError
         The folder holds neither final weights nor a whole snapshot, or the file is an .onnx file.
     """
-    path = Path(path)
+    path = check_path(path, "weights")
     if is_onnx(path):
         raise UserError(
             f"{path}: an ONNX file, where Caffe's weights are needed; give a .caffemodel or .h5,"

@@ -31,6 +31,7 @@ from typing import Any
 from tqdm import tqdm
 
 from drml.data.recipe import Recipe
+from drml.io.checks import check_path
 from drml.io.errors import UsageError, UserError
 from drml.io.files import check_target
 from drml.nets import snapshots
@@ -178,7 +179,7 @@ def train(
             "new_output without weights: then every layer starts from random values anyway; give weights, or"
             " leave it out"
         )
-    out = Path(out).absolute()
+    out = check_path(out, "out").absolute()
     program = find_caffe(caffe)
     check_target(out, folder=True, overwrite=True)
     start = _choose_start(out, weights, snapshot, overwrite)
