@@ -302,7 +302,7 @@ def _read_photo(path: Path) -> None:
 
 def _videos(folder: Path) -> list[bytes]:
     found = []
-    for name, code in (("a.avi", "MJPG"), ("a.mp4", "mp4v")):
+    for name, code in (("a.avi", "MJPG"), ("a.mp4", "mp4v"), ("a.mkv", "MJPG")):
         path = folder / name
         writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), 25, (32, 24))
         for index in range(6):

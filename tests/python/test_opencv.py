@@ -66,7 +66,7 @@ HEADERS = {
 HEADERS |= {"dib": HEADERS["bmp"], "ras": HEADERS["sr"]}
 
 
-def enlarged(ending: str, width: int = 12_000, height: int = 10_000) -> bytes:
+def enlarged(ending: str, width: int = 16_000, height: int = 14_000) -> bytes:
     """Return an image whose header claims another size than it has."""
     data = encoded(ending)
     if ending in HEADERS:
@@ -91,7 +91,7 @@ def enlarged(ending: str, width: int = 12_000, height: int = 10_000) -> bytes:
 
 @pytest.mark.parametrize("ending", ENDINGS)
 def test_too_large_a_size_is_refused_by_the_header(ending: str) -> None:
-    said = r"an image of (12000x10000 pixels; at most 100000000, and 16384|too many)"
+    said = r"an image of (16000x14000 pixels; at most 201326592, and 16384|too many)"
     with pytest.raises(UserError, match=said):
         opencv.decode_image(enlarged(ending))
 
@@ -117,8 +117,8 @@ assert dict(os.environ) == before
 
 
 def test_limits_hold_if_opencv_was_imported_first(tmp_path: Path) -> None:
-    path = tmp_path / "a.bmp"
-    path.write_bytes(enlarged("bmp"))
+    path = tmp_path / "a.png"
+    path.write_bytes(enlarged("png"))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("OPENCV_")}
     done = subprocess.run(
         [sys.executable, "-c", PRELOADED, str(path)],
@@ -127,7 +127,7 @@ def test_limits_hold_if_opencv_was_imported_first(tmp_path: Path) -> None:
         env=environment,
         check=True,
     )
-    assert "a.bmp: an image of 12000x10000 pixels; at most 100000000" in done.stdout
+    assert "a.png: an image of 16000x14000 pixels; at most 201326592" in done.stdout
 
 
 IMPORTED = """

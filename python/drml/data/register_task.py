@@ -160,6 +160,10 @@ def register_task(task: Task, reader: images.ImageReader) -> TaskResult:
     for frame in task.frames:
         try:
             picture, conversion = reader.load(frame.image)
+            if (
+                frame.landmarks is not None and task.points == "given"
+            ):  # found points are those of the picture
+                frame = dataclasses.replace(frame, landmarks=reader.place(frame.image, frame.landmarks))
             face, points = _register(picture, frame, task, result.detector_points)
         # OpenCV cannot warp images with a side above 32,767 pixels.
         except (UserError, cv2.error) as error:

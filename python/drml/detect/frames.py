@@ -93,7 +93,7 @@ class Video:
     Attributes
     ----------
     total : int or None
-        Number of frames according to the file's header.
+        Number of frames, as far as the file's header tells; a guess for most formats.
     fps : float
         Mean frame rate in frames per second.
     note : str or None
@@ -115,7 +115,7 @@ class Video:
         except UserError as error:
             raise Unreadable(str(error).removeprefix(f"{source.name}: ")) from None
         self.fps = self._reader.fps
-        known = [count for count in (self._reader.frames, limit) if count]
+        known = [count for count in (self._reader.expected, limit) if count]
         self.total = min(known) if known else None
 
     def __iter__(self) -> Iterator[Frame]:
@@ -126,15 +126,20 @@ class Video:
                 damaged += image is None
                 yield Frame(self.source, number, seconds, image)
         finally:
-            announced = self._reader.frames
+            announced, missing = self._reader.frames, self._reader.missing
             self._reader.close()
         if not decoded:
-            raise Unreadable("no frame of this video can be decoded; fetch it again")
+            raise Unreadable(
+                "no frame of this video can be decoded (damaged, or of a codec that OpenCV does not have)"
+            )
         notes = []
         if damaged:
             notes.append(f"{damaged} of {number} frames are damaged (rows with success 0)")
         if number < announced and (self.limit is None or number < self.limit):
             notes.append(f"ends after {counted(number, 'frame')}, its header says {announced}")
+        elif missing and not announced:
+            lost = counted(missing, "byte")
+            notes.append(f"ends after {counted(number, 'frame')}, {lost} of the file are missing")
         self.note = "; ".join(notes) or None
 
 

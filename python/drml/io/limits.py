@@ -66,8 +66,8 @@ ARRAY_BYTES = 4 << 30
 IMAGE_BYTES = 256 << 20
 """Bytes of an image file."""
 
-IMAGE_PIXELS = 100_000_000
-"""Pixels of an image or of a frame of a video."""
+IMAGE_PIXELS = 16384 * 12288
+"""Pixels of an image or of a frame of a video: the photos of phones have up to 200 million."""
 
 IMAGE_SIDE = 16384
 """Pixels in the width or height of an image."""

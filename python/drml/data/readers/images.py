@@ -48,9 +48,17 @@ class ImageReader:
         if isinstance(image, Path):
             return load_bgr(image)
         try:
-            return self._opened(image).read(image.index), None
+            reader = self._opened(image)
+            return reader.read(image.index), None if reader.pixel == (1, 1) else "oblong pixels"
         except UserError as error:
             raise UserError(f"{image}: {str(error).removeprefix(f'{image.video}: ')}") from None
+
+    def place(self, image: Path | VideoFrame, points: np.ndarray) -> np.ndarray:
+        """Return points of a frame as it is stored, (N, 2), as those of the image that `load` returns."""
+        if isinstance(image, Path):
+            return points
+        # Whole numbers are pixel centres.
+        return (points + 0.5) * self._opened(image).pixel - 0.5
 
     def finish(self, frame: VideoFrame) -> None:
         """Check the rest of a video after its last frame in use was read; see `VideoReader.finish`."""

@@ -24,6 +24,9 @@ from drml.io.file_kinds import file_kind
 from drml.io.limits import VIDEO_FRAMES, VIDEO_REFUSED, check_file
 from drml.io.opencv import has_own_options, open_video
 from drml.io.text import counted
+from drml.io.video_headers import video_header
+
+_OBLONG = 4.0  # a pixel that is longer than this is a damaged header
 
 __all__ = ["VideoFrame", "VideoReader", "frame_count", "is_text"]
 
@@ -62,7 +65,12 @@ class VideoReader:
     ----------
     path : Path
     frames : int
-        The number of frames according to the file's header; 0 if it has none.
+        The number of frames according to the file's header; 0 if it does not say (`drml.io.video_headers`).
+    missing : int
+        Number of bytes that the file lacks at its end.
+    pixel : tuple of float
+        Width and height of a pixel as it is shown, of which the smaller one is 1. Frames are enlarged by
+        them, so that their pixels are square.
 
     Raises
     ------
@@ -77,7 +85,10 @@ class VideoReader:
 
     def _begin(self) -> None:
         self._capture = _open(self.path)
-        self.frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self._guess = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        header = video_header(self.path, self._guess)
+        self.frames, self.missing = header.frames or 0, header.missing
+        self.pixel = _pixel(self._capture)
         self._at = -1  # the frame that was grabbed last
         self._refused = 0  # frames that the decoder gave up
         self._ended = False
@@ -85,6 +96,11 @@ class VideoReader:
     def close(self) -> None:
         """Close the file."""
         self._capture.release()
+
+    @property
+    def expected(self) -> int:
+        """The number of frames according to the header, or else a guess from its duration; 0: unknown."""
+        return self.frames or self._guess
 
     def read(self, index: int) -> np.ndarray:
         """Decode frame `index` (from 0).
@@ -97,7 +113,7 @@ class VideoReader:
         Returns
         -------
         ndarray of uint8, shape (H, W, 3)
-            BGR.
+            BGR, upright, its pixels square.
 
         Raises
         ------
@@ -115,7 +131,7 @@ class VideoReader:
         done, image = self._capture.retrieve() if self._at == index else (False, None)
         if not done or image is None:
             raise UserError("the frame cannot be decoded (damaged)")
-        return np.asarray(image, np.uint8)
+        return self._squared(image)
 
     def finish(self) -> int:
         """Decode the rest, and check the number of frames.
@@ -134,6 +150,11 @@ class VideoReader:
         while not self._ended:
             self._grab()
         found = self._at + 1
+        if self.missing and not self.frames and not self._short:
+            raise UserError(
+                f"{self.path}: the file is cut short, {counted(self.missing, 'byte')} of it are missing;"
+                " fetch it again, or allow this with --short-videos"
+            )
         # If there are more frames than the header says, all of them intact, only the header is wrong.
         if self.frames - found > self._short or (found > self.frames > 0 and self._refused):
             fewer = self.frames - found
@@ -160,7 +181,7 @@ class VideoReader:
             Time of the frame by its own time stamp, which may differ from its number over the frame rate. If
             the stamps do not increase, the average duration of a frame is added.
         image : ndarray of uint8, shape (H, W, 3), or None
-            BGR, rotated upright if the file has the orientation; None if the frame is damaged.
+            BGR, upright, its pixels square; None if the frame is damaged.
         """
         seconds = -1 / self.fps
         while True:
@@ -174,14 +195,20 @@ class VideoReader:
             for step in range(1, steps):
                 yield last + (seconds - last) * step / steps, None
             done, image = self._capture.retrieve()
-            yield seconds, np.asarray(image, np.uint8) if done and image is not None else None
+            yield seconds, self._squared(image) if done and image is not None else None
+
+    def _squared(self, image: Any) -> np.ndarray:
+        if self.pixel == (1.0, 1.0):
+            return np.asarray(image, np.uint8)
+        sides = (round(image.shape[1] * self.pixel[0]), round(image.shape[0] * self.pixel[1]))
+        return np.asarray(cv2.resize(image, sides, interpolation=cv2.INTER_LINEAR), np.uint8)
 
     def _grab(self) -> None:
         following = self._at + 1
-        # A frame that cannot be decoded looks like the end, so try as many frames as the header says.
+        # A frame that cannot be decoded looks like the end, so try as many frames as there may be.
         while not self._capture.grab():
             following += 1
-            if following >= self.frames or following - self._at > VIDEO_REFUSED:
+            if following >= max(self.frames, self._guess) or following - self._at > VIDEO_REFUSED:
                 self._ended = True
                 return
         self._refused += following - self._at - 1
@@ -213,12 +240,33 @@ def _open(path: Path) -> Any:
             " again, or extract its frames into a folder"
         )
     capture = open_video(path)
+    if _code(capture) == "AV01" and not capture.grab():
+        capture.release()
+        raise UserError(f"{path}: its codec is AV1, which this OpenCV does not decode; convert it to H.264")
+    if _code(capture) == "AV01":
+        capture = open_video(path)
     if not capture.isOpened():
         raise UserError(
             f"{path}: cannot be read as a video (damaged, or of a codec that OpenCV does not have);"
             " fetch it again, or extract its frames into a folder"
         )
     return capture
+
+
+def _code(capture: Any) -> str:
+    """Return the four characters by which FFmpeg knows the codec of a video."""
+    return int(capture.get(cv2.CAP_PROP_FOURCC)).to_bytes(4, "little", signed=True).decode("latin-1").upper()
+
+
+def _pixel(capture: Any) -> tuple[float, float]:
+    """Return width and height of a pixel as it is shown, of which the smaller one is 1."""
+    across, down = capture.get(cv2.CAP_PROP_SAR_NUM), capture.get(cv2.CAP_PROP_SAR_DEN)
+    ratio = across / down if across > 0 and down > 0 else 1.0
+    if not 1 / _OBLONG <= ratio <= _OBLONG:
+        return 1.0, 1.0
+    if capture.get(cv2.CAP_PROP_ORIENTATION_META) % 180 == 90:  # OpenCV turns the frame, not the ratio
+        ratio = 1 / ratio
+    return max(1.0, ratio), max(1.0, 1 / ratio)
 
 
 def frame_count(path: Path, short: int = 0) -> tuple[int, int]:
