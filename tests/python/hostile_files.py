@@ -39,10 +39,10 @@ from drml.data.lmdb import read_lmdb, read_mean, write_lmdb, write_mean
 from drml.data.readers import (
     bp4d_coding,
     bp4d_landmarks,
-    disfa_labels,
     disfa_landmarks,
     exclude,
     images,
+    intensities,
     listed,
 )
 from drml.data.readers.video import VideoReader, frame_count
@@ -361,7 +361,7 @@ TARGETS: dict[str, Target] = {
     "manifest": Target(_manifests, "test.csv", manifest.read_manifest),
     "coding": Target(_codings, "F001_T1.csv", lambda path: bp4d_coding.read_coding(path, BP4D_AUS)),
     "labels": Target(
-        lambda _: [b"1,0\n2,5\n3,2\n"], "SN001_au1.txt", lambda path: disfa_labels.read_labels(path, 3)
+        lambda _: [b"1,0\n2,5\n3,2\n"], "SN001_au1.txt", lambda path: intensities.read_intensities(path, 3)
     ),
     "list": Target(_lists, "faces.csv", listed.read),
     "exclude": Target(lambda _: [b"video,first,last\nSN030,939,962\n"], "bad.csv", exclude.read_ranges),

@@ -15,9 +15,10 @@ import pytest
 import bp4d_factory as factory
 import disfa_factory
 from drml.data.readers import Scan, bp4d, bp4dplus, disfa_folders, disfaplus
-from drml.data.readers.bp4d_folders import PARTS
+from drml.data.readers.bp4d_folders import IMAGES_AND_LANDMARKS, INTENSITIES, OCCURRENCES
 from drml.data.readers.images import ImageReader
-from drml.io.errors import UserError
+from drml.data.readers.kinds import DATA_SETS
+from drml.io.errors import UsageError, UserError
 
 FIRST, FRAMES = 8, 3
 IMAGES, CODING, POINTS = "Sequences(2D+3D)", "AUCoding/AU_OCC", "2DFeatures"
@@ -70,9 +71,19 @@ def videos(root: Path, place: str, name: Callable[[str, str], str], suffix: str 
         )
 
 
+def write_intensities(folder: Path, aus: tuple[int, ...] = (6, 10, 12, 14, 17)) -> None:
+    """Intensities 0 to 5, and 9 for an unknown one; F001_T1 has none of AU17."""
+    for recording in ("F001_T1", "M001_T2"):
+        for au in aus[: len(aus) - (recording == "F001_T1")]:
+            path = folder / f"AU{au:02d}" / f"{recording}_AU{au:02d}.csv"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            values = [(au + n) % 6 for n in range(FRAMES - 1)] + [9]
+            path.write_text("".join(f"{FIRST + n},{value}\n" for n, value in enumerate(values)))
+
+
 def fera(root: Path) -> None:
     move(root, images="BP4D-training", coding="BP4D-AUCoding", points="BP4D-fpoints")
-    factory.write_csv(root / "AU_INT/AU06/F001_T1_AU06.csv", [FIRST], np.array([[3]]), aus=(6,))
+    write_intensities(root / "AU_INT")
 
 
 def too_deep(root: Path) -> None:
@@ -122,6 +133,37 @@ def test_a_known_copy_reads_as_the_data_set_as_distributed(tmp_path: Path, copy:
     check(scan, usual)
     # A video also shows the frames before the first one that is coded.
     assert scan.skipped == ({"no coding": 2 * (FIRST - 1)} if "videos" in copy else {})
+
+
+@pytest.mark.parametrize("place", ["AUCoding/AU_INT", "AU_INT", "BP4D-AUCoding/AU_INT", "Labels/INT"])
+def test_intensity_codes(tmp_path: Path, place: str) -> None:
+    root = write(tmp_path)
+    write_intensities(root / place)
+    scan = DATA_SETS["bp4d"].read(root, aus=(12, 6, 17), intensity=2)
+    # The last frame has no known intensity at all.
+    assert [record.key for record in scan.records] == [
+        f"{video}_{frame:04d}"
+        for video in ("F001_T1", "M001_T2")
+        for frame in range(FIRST, FIRST + FRAMES - 1)
+    ]
+    for record in scan.records:
+        sign = [1 if (au + record.frame - FIRST) % 6 >= 2 else -1 for au in scan.aus]
+        assert record.labels.tolist() == (sign if record.video == "M001_T2" else [*sign[:2], 0])
+    assert scan.skipped == {"no known label": 2} and scan.incomplete == {"no label of AU17": FRAMES}
+
+
+def test_intensities_are_of_five_aus_and_captions_tell_of_them(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"intensity 3: BP4D has .* of the AUs 6,10,12,14,17 alone; give --aus"
+    ):
+        bp4d.read(write(tmp_path), intensity=3)
+    with pytest.raises(
+        UserError, match=r"it has no coding\. Looked for the coding \(files such as AU06/F001_T1"
+    ):
+        bp4d.read(tmp_path, aus=(6,), intensity=3)
+    said = DATA_SETS["bp4dplus"].describe_labels({"intensity": 2})
+    assert said.startswith("BP4D+'s intensities: from 2 on present (+1)")
+    assert DATA_SETS["bp4d"].describe_labels({"intensity": None}).startswith("BP4D's occurrence codes")
 
 
 def test_images_that_count_from_0(tmp_path: Path) -> None:
@@ -225,7 +267,13 @@ def test_a_folder_that_fits_nothing_is_told_what_was_looked_for(
 def test_the_documents_list_all_places() -> None:
     text = (Path(__file__).resolve().parents[2] / "docs/data_sets.md").read_text(encoding="utf-8")
     table = text.split("## Copies that are read")[1].split("## Your own images")[0]
-    for part in (*PARTS, *disfa_folders.parts("left"), *disfaplus.PARTS):
+    for part in (
+        OCCURRENCES,
+        INTENSITIES,
+        *IMAGES_AND_LANDMARKS,
+        *disfa_folders.parts("left"),
+        *disfaplus.PARTS,
+    ):
         for place in part.places:
             assert place.path == "." or f"`{place.path}`" in table, place
     for name in COPIES:

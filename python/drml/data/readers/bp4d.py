@@ -17,7 +17,6 @@ folders and file names of the same form, but other people and another numbering 
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -26,65 +25,22 @@ from tqdm import tqdm
 
 from drml.data.labels import BP4D_AUS
 from drml.data.readers import Record, Scan, matlab
-from drml.data.readers.bp4d_coding import DISTRUST, read_coding
+from drml.data.readers.bp4d_coding import DISTRUST, Coding, read_coding
+from drml.data.readers.bp4d_edition import BP4D, INTENSITY_AUS, Edition, check_edition, of_sibling
 from drml.data.readers.bp4d_folders import Recordings, find_recordings
 from drml.data.readers.bp4d_landmarks import landmarks_of
 from drml.data.readers.frames import NO_IMAGE, NO_IMAGE_SHORT, number_frames
-from drml.io.errors import UserError
+from drml.data.readers.intensities import merge_labels, read_intensities
+from drml.io.errors import UsageError
 
-__all__ = ["BP4D", "Edition", "read", "read_edition"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Edition:
-    """What tells BP4D and BP4D+ apart, which have folders and file names of the same form.
-
-    Attributes
-    ----------
-    title : str
-    subjects, tasks, coded_tasks : frozenset of str
-        Those that the data set has, and the tasks that are coded.
-    described : str
-        The subjects and tasks in words, for messages.
-    has_distrust : bool
-        Whether the coding has a column that marks frames whose codes are not to be trusted.
-    sibling, sibling_kind : str
-        The other data set, and its name for ``drml prepare``.
-    holes : frozenset of str
-        Subjects and recordings of which the data set as distributed has no images or no landmarks.
-    """
-
-    title: str
-    subjects: frozenset[str]
-    tasks: frozenset[str]
-    coded_tasks: frozenset[str]
-    described: str
-    has_distrust: bool
-    sibling: str
-    sibling_kind: str
-    holes: frozenset[str] = frozenset()
-
-
-def _tasks(*numbers: int) -> frozenset[str]:
-    return frozenset(f"T{number}" for number in numbers)
-
-
-BP4D = Edition(
-    title="BP4D",
-    subjects=frozenset([f"F{n:03d}" for n in range(1, 24)] + [f"M{n:03d}" for n in range(1, 19)]),
-    tasks=_tasks(*range(1, 9)),
-    coded_tasks=_tasks(*range(1, 9)),
-    described="BP4D has the subjects F001 to F023 and M001 to M018 and the tasks T1 to T8",
-    has_distrust=False,
-    sibling="BP4D+",
-    sibling_kind="bp4dplus",
-)
+__all__ = ["read", "read_edition"]
 
 
 def read(
     root: Path | str,
     *,
     aus: Sequence[int] = BP4D_AUS,
+    intensity: int | None = None,
     coding_folder: Path | str | None = None,
     image_folder: Path | str | None = None,
     landmark_folder: Path | str | None = None,
@@ -101,6 +57,9 @@ def read(
         The folder that holds ``AUCoding``, ``Sequences(2D+3D)`` and ``2DFeatures``, or a known variant.
     aus : sequence of int, keyword-only
         The AUs of each record's labels, in this order.
+    intensity : int, optional, keyword-only
+        Read the intensity codes, which the data set has of the AUs 6, 10, 12, 14 and 17, and count an AU as
+        present from this intensity on, 1 to 5. By default, the occurrence codes are read.
     coding_folder, image_folder, landmark_folder : path-like, optional, keyword-only
         Folders to read instead of those that are found in `root`.
     first_frame : {0, 1}, keyword-only
@@ -130,6 +89,7 @@ def read(
         root,
         folders,
         aus=aus,
+        intensity=intensity,
         first_frame=first_frame,
         short_videos=short_videos,
         landmarks=landmarks,
@@ -143,17 +103,27 @@ def read_edition(
     given: Mapping[str, Path | str | None],
     *,
     aus: Sequence[int],
+    intensity: int | None,
     first_frame: int,
     short_videos: int,
     landmarks: bool,
     progress: bool,
 ) -> Scan:
     """Read BP4D or BP4D+; parameters and errors are those of `read`."""
-    files = find_recordings(Path(root), edition.title, given, landmarks=landmarks)
-    _check_edition(edition, files)
+    if intensity is not None and not set(aus) <= set(INTENSITY_AUS):
+        aus_of = ",".join(map(str, INTENSITY_AUS))
+        raise UsageError(
+            f"intensity {intensity}: {edition.title} has intensity codes of the AUs {aus_of} alone; give"
+            f" --aus {aus_of}, or some of them"
+        )
+    files = find_recordings(
+        Path(root), edition.title, given, intensities=intensity is not None, landmarks=landmarks
+    )
+    check_edition(edition, files)
     scan = Scan(tuple(aus))
     for name in tqdm(sorted(files.coding), desc="reading", unit="video", disable=not progress):
-        _add_recording(scan, edition, name, files, first=first_frame, short=short_videos)
+        coding = _read_coding(scan, edition, name, files.coding[name], intensity)
+        _add_recording(scan, edition, name, coding, files, first=first_frame, short=short_videos)
     for name in sorted(files.frames.keys() - files.coding.keys()):
         if name.split("_")[1] in edition.coded_tasks:
             frames, _ = number_frames(files.frames[name], short=short_videos)
@@ -161,31 +131,23 @@ def read_edition(
     return scan
 
 
-def _check_edition(edition: Edition, files: Recordings) -> None:
-    """Raise `UserError` if some recording shows that the data are those of another data set."""
-    for name, path in files.names():
-        subject, task = name.split("_")
-        if subject not in edition.subjects or task not in edition.tasks:
-            raise _other(edition, path, f"{name} is not a recording of {edition.title}")
-    for name, path in files.coding.items():
-        if name.split("_")[1] not in edition.coded_tasks:
-            raise _other(edition, path, f"{edition.title} has no coding of {name}")
-
-
-def _other(edition: Edition, path: Path, fault: str) -> UserError:
-    return UserError(
-        f"{path}: {fault}: {edition.described}. If this is a copy of {edition.sibling}, use drml prepare"
-        f" {edition.sibling_kind}; if not, move the file out of the folder"
-    )
+def _read_coding(
+    scan: Scan, edition: Edition, name: str, files: Mapping[int, Path], intensity: int | None
+) -> Coding:
+    """Read the coding of a recording from its files by AU, or from its file of occurrence codes."""
+    if intensity is not None:
+        known = {au: read_intensities(files[au], intensity, unknown="9") for au in scan.aus if au in files}
+        return Coding(scan.aus, merge_labels(scan, name, known, INTENSITY_AUS), set())
+    coding = read_coding(files[0], scan.aus)
+    if DISTRUST in coding.aus and not edition.has_distrust:
+        raise of_sibling(edition, files[0], f"{edition.title} has no column {DISTRUST}")
+    return coding
 
 
 def _add_recording(
-    scan: Scan, edition: Edition, name: str, files: Recordings, *, first: int, short: int
+    scan: Scan, edition: Edition, name: str, coding: Coding, files: Recordings, *, first: int, short: int
 ) -> None:
     subject, task = name.split("_")
-    coding = read_coding(files.coding[name], scan.aus)
-    if DISTRUST in coding.aus and not edition.has_distrust:
-        raise _other(edition, files.coding[name], f"{edition.title} has no column {DISTRUST}")
     scan.coded[name] = len(coding.rows)
     found, missing = number_frames(files.frames.get(name, {}), first=first, short=short)
     hole = ", as in the data set as distributed" if {subject, name} & edition.holes else ""

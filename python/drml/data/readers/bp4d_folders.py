@@ -10,10 +10,12 @@ from typing import NamedTuple
 from drml.data.readers.frames import VIDEOS, add_frames
 from drml.data.readers.layout import Part, Place, check_unpacked, entries, find_folder, find_parts
 
-__all__ = ["PARTS", "Recordings", "find_recordings"]
+__all__ = ["IMAGES_AND_LANDMARKS", "INTENSITIES", "OCCURRENCES", "Recordings", "find_recordings"]
 
 _SUBJECT = re.compile(r"[FM]\d{3}", re.IGNORECASE)
 _TASK = re.compile(r"T\d{1,2}", re.IGNORECASE)
+_AU = re.compile(r"AU\d{1,2}", re.IGNORECASE)
+_INTENSITY = re.compile(r"([FM]\d{3}_T\d{1,2})_AU(\d{1,2})\.csv", re.IGNORECASE)
 _RECORDING = re.compile(r"([FM]\d{3})_(T\d{1,2})", re.IGNORECASE)
 
 _DISTRIBUTED, _FERA, _FOLDER = "the data set as distributed", "FERA 2015's copy", "a copy of the frames alone"
@@ -31,6 +33,17 @@ def _files(folder: Path, suffix: str) -> dict[str, Path]:
         for path in entries(folder)
         if path.suffix.lower() == suffix and path.is_file() and (name := _recording(path.stem))
     }
+
+
+def _intensity_files(folder: Path) -> dict[str, dict[int, Path]]:
+    """Map each recording to its files of intensities by AU."""
+    found: dict[str, dict[int, Path]] = {}
+    for inner in entries(folder):
+        if inner.is_dir() and _AU.fullmatch(inner.name):
+            for path in entries(inner):
+                if match := _INTENSITY.fullmatch(path.name):
+                    found.setdefault(match[1].upper(), {})[int(match[2])] = path
+    return found
 
 
 def _has_images(folder: Path) -> bool:
@@ -58,19 +71,34 @@ def _is_task(path: Path) -> bool:
     return bool(_TASK.fullmatch(name) or _RECORDING.fullmatch(name))
 
 
-PARTS = (
-    Part(
-        "coding",
-        "files such as F001_T1.csv",
-        lambda folder: bool(_files(folder, ".csv")),
-        (
-            Place("AUCoding/AU_OCC", _DISTRIBUTED),
-            Place("AUCoding", _FERA),
-            Place("BP4D-AUCoding/AU_OCC", _FERA),
-            Place("BP4D-AUCoding", _FERA),
-            Place("Labels/OCC", _FOLDER),
-        ),
+OCCURRENCES = Part(
+    "coding",
+    "files such as F001_T1.csv",
+    lambda folder: bool(_files(folder, ".csv")),
+    (
+        Place("AUCoding/AU_OCC", _DISTRIBUTED),
+        Place("AUCoding", _FERA),
+        Place("BP4D-AUCoding/AU_OCC", _FERA),
+        Place("BP4D-AUCoding", _FERA),
+        Place("Labels/OCC", _FOLDER),
     ),
+)
+"""Where copies of BP4D and BP4D+ have the occurrence codes."""
+
+INTENSITIES = Part(
+    "coding",
+    "files such as AU06/F001_T1_AU06.csv",
+    lambda folder: bool(_intensity_files(folder)),
+    (
+        Place("AUCoding/AU_INT", _DISTRIBUTED),
+        Place("AU_INT", _FERA),
+        Place("BP4D-AUCoding/AU_INT", _FERA),
+        Place("Labels/INT", _FOLDER),
+    ),
+)
+"""Where copies of BP4D and BP4D+ have the intensity codes."""
+
+IMAGES_AND_LANDMARKS = (
     Part(
         "images",
         "folders such as F001/T1 or videos such as F001_T1.mp4",
@@ -91,7 +119,7 @@ PARTS = (
         (Place("2DFeatures", _DISTRIBUTED), Place("BP4D-fpoints", _FERA)),
     ),
 )
-"""Where copies of BP4D and BP4D+ have their parts."""
+"""Where copies of BP4D and BP4D+ have the other parts."""
 
 
 class Recordings(NamedTuple):
@@ -99,25 +127,33 @@ class Recordings(NamedTuple):
 
     Attributes
     ----------
-    coding : dict of str to Path
+    coding : dict of str to dict of int to Path
+        Files of intensities by AU, or the file of occurrence codes under the number 0.
     frames : dict of str to Path
         Videos, or folders of images.
     landmarks : dict of str to Path, or None
         None if they are not to be read.
     """
 
-    coding: dict[str, Path]
+    coding: dict[str, dict[int, Path]]
     frames: dict[str, Path]
     landmarks: dict[str, Path] | None
 
     def names(self) -> Iterator[tuple[str, Path]]:
         """Yield each recording that has coding, images or landmarks, and one of its files."""
-        for kind in self:
-            yield from (kind or {}).items()
+        for name, files in self.coding.items():
+            yield name, next(iter(files.values()))
+        yield from self.frames.items()
+        yield from (self.landmarks or {}).items()
 
 
 def find_recordings(
-    root: Path, title: str, given: Mapping[str, Path | str | None], *, landmarks: bool = True
+    root: Path,
+    title: str,
+    given: Mapping[str, Path | str | None],
+    *,
+    intensities: bool = False,
+    landmarks: bool = True,
 ) -> Recordings:
     """Find the files of all recordings.
 
@@ -129,6 +165,8 @@ def find_recordings(
         The data set's name, for messages.
     given : mapping of str to path-like or None
         Folders that the user gave for some of the parts.
+    intensities : bool, keyword-only
+        Whether the coding is that of intensities instead of occurrences.
     landmarks : bool, keyword-only
         Whether to find the landmarks.
 
@@ -137,13 +175,16 @@ def find_recordings(
     UserError
         A part is missing or ambiguous, a recording has its frames twice, or images are still in archives.
     """
-    wanted = [part for part in PARTS if landmarks or part.name != "landmarks"]
-    parts = find_parts(root, title, wanted, given)
+    others = [part for part in IMAGES_AND_LANDMARKS if landmarks or part.name != "landmarks"]
+    parts = find_parts(root, title, [INTENSITIES if intensities else OCCURRENCES, *others], given)
     frames = _find_frames(parts["images"])
     subjects = {name.split("_")[0] for name in frames}
     check_unpacked(parts["images"], _archived, subjects | frames.keys())
     points = _files(parts["landmarks"], ".mat") if landmarks else None
-    return Recordings(_files(parts["coding"], ".csv"), frames, points)
+    if intensities:
+        return Recordings(_intensity_files(parts["coding"]), frames, points)
+    codes = {name: {0: path} for name, path in _files(parts["coding"], ".csv").items()}
+    return Recordings(codes, frames, points)
 
 
 def _subject_folder(folder: Path) -> Path:

@@ -16,28 +16,17 @@ from pathlib import Path
 
 from drml.data.labels import BP4D_AUS
 from drml.data.readers import Scan
-from drml.data.readers.bp4d import Edition, read_edition
+from drml.data.readers.bp4d import read_edition
+from drml.data.readers.bp4d_edition import BP4DPLUS
 
-__all__ = ["BP4DPLUS", "read"]
-
-BP4DPLUS = Edition(
-    title="BP4D+",
-    subjects=frozenset([f"F{n:03d}" for n in range(1, 83)] + [f"M{n:03d}" for n in range(1, 59)]),
-    tasks=frozenset(f"T{number}" for number in range(1, 11)),
-    coded_tasks=frozenset({"T1", "T6", "T7", "T8"}),
-    described="BP4D+ has the subjects F001 to F082 and M001 to M058 and the tasks T1 to T10, of which T1, T6,"
-    " T7 and T8 are coded",
-    has_distrust=True,
-    sibling="BP4D",
-    sibling_kind="bp4d",
-    holes=frozenset({"F041_T7", "F082"}),
-)
+__all__ = ["read"]
 
 
 def read(
     root: Path | str,
     *,
     aus: Sequence[int] = BP4D_AUS,
+    intensity: int | None = None,
     coding_folder: Path | str | None = None,
     image_folder: Path | str | None = None,
     landmark_folder: Path | str | None = None,
@@ -59,6 +48,7 @@ def read(
         root,
         folders,
         aus=aus,
+        intensity=intensity,
         first_frame=first_frame,
         short_videos=short_videos,
         landmarks=landmarks,

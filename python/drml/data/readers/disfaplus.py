@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from drml.data.labels import DISFA_CODED_AUS, UNKNOWN
+from drml.data.labels import DISFA_CODED_AUS
 from drml.data.readers import Record, Scan, images
 from drml.data.readers.disfa_folders import subject_folders
-from drml.data.readers.disfa_labels import intensity_label
 from drml.data.readers.frames import FRAME_NAME, NO_IMAGE, add_frames
+from drml.data.readers.intensities import intensity_label, merge_labels
 from drml.data.readers.layout import Part, Place, check_unpacked, entries, find_folder, find_parts
 from drml.io.errors import UsageError, UserError
 from drml.io.limits import read_text
@@ -177,15 +177,7 @@ def _read_trial(scan: Scan, folder: Path, name: str, lowest: int) -> dict[int, n
                 )
             files[au] = path
     known = {au: _read_labels(files[au], lowest) for au in scan.aus if au in files}
-    rows: dict[int, np.ndarray] = {
-        frame: np.full(len(scan.aus), UNKNOWN, np.int8) for frame in sorted(set().union(*known.values()))
-    }
-    for column, au in enumerate(scan.aus):
-        for frame, label in known.get(au, {}).items():
-            rows[frame][column] = label
-        if au in known or au in DISFA_CODED_AUS:
-            scan.lack(f"no label of AU{au}", name, len(rows) - len(known.get(au, {})))
-    return rows
+    return merge_labels(scan, name, known, DISFA_CODED_AUS)
 
 
 def _read_labels(path: Path, lowest: int) -> dict[int, int]:

@@ -83,6 +83,8 @@ class DataSet:
     coding : str
         What the labels mean, for captions of tables and recipes; ``{name}`` stands for the value of an
         option.
+    other_codings : mapping of str to str
+        Option -> what the labels mean instead, as `coding`, if a value of this option is given.
     title : str
         Name of the data set, for readers.
     has_landmarks : bool
@@ -101,6 +103,7 @@ class DataSet:
     negatives: int | None = None
     options: tuple[Option, ...] = ()
     coding: str = "as the data set's reader gives them"
+    other_codings: Mapping[str, str] = dataclasses.field(default_factory=dict)
     title: str = "own data"
     has_landmarks: bool = False
     ordered: bool = True
@@ -173,8 +176,9 @@ class DataSet:
         >>> DATA_SETS["bp4d"].describe_labels({})
         "BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)"
         """
-        values = {option.name: option.default for option in self.options}
-        return self.coding.format_map({**values, **options})
+        values = {option.name: option.default for option in self.options} | dict(options)
+        texts = [text for name, text in self.other_codings.items() if values.get(name) is not None]
+        return (texts or [self.coding])[0].format_map(values)
 
 
 def _reader(module: str) -> Callable[..., Scan]:
@@ -223,6 +227,13 @@ _INTENSITY = Option(
     (1, 2, 3, 4, 5),
 )
 
+_INTENSITY_CODES = dataclasses.replace(_INTENSITY, default=None)
+"""Of BP4D and BP4D+, which have intensities of some AUs beside the occurrences of all."""
+
+_MEANING_OF_INTENSITIES = (
+    "intensities: from {intensity} on present (+1), less absent (-1), not coded unknown (0)"
+)
+
 DATA_SETS: dict[str, DataSet] = {
     "bp4d": DataSet(
         _reader("bp4d"),
@@ -230,7 +241,8 @@ DATA_SETS: dict[str, DataSet] = {
         aus=BP4D_AUS,
         positives=100,
         negatives=200,
-        options=(*_COPY, dataclasses.replace(_FIRST_FRAME, default=1)),
+        options=(_INTENSITY_CODES, *_COPY, dataclasses.replace(_FIRST_FRAME, default=1)),
+        other_codings={"intensity": f"BP4D's {_MEANING_OF_INTENSITIES}"},
         coding="BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
         title="BP4D",
         has_landmarks=True,
@@ -240,7 +252,8 @@ DATA_SETS: dict[str, DataSet] = {
         aus=BP4D_AUS,
         positives=100,
         negatives=200,
-        options=(*_COPY, dataclasses.replace(_FIRST_FRAME, default=0)),
+        options=(_INTENSITY_CODES, *_COPY, dataclasses.replace(_FIRST_FRAME, default=0)),
+        other_codings={"intensity": f"BP4D+'s {_MEANING_OF_INTENSITIES}"},
         coding="BP4D+'s occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0); frames that are"
         " not to be trusted are left out",
         title="BP4D+",
@@ -259,8 +272,7 @@ DATA_SETS: dict[str, DataSet] = {
             *_COPY,
             _FIRST_FRAME,
         ),
-        coding="DISFA's intensities: from {intensity} on present (+1), less absent (-1),"
-        " not coded unknown (0)",
+        coding=f"DISFA's {_MEANING_OF_INTENSITIES}",
         title="DISFA",
         has_landmarks=True,
         known_faults="disfa_known.csv",
@@ -273,8 +285,7 @@ DATA_SETS: dict[str, DataSet] = {
         positives=100,
         negatives=200,
         options=(_INTENSITY, *_COPY[:2]),
-        coding="DISFA+'s intensities: from {intensity} on present (+1), less absent (-1),"
-        " not coded unknown (0)",
+        coding=f"DISFA+'s {_MEANING_OF_INTENSITIES}",
         title="DISFA+",
         has_landmarks=True,
     ),
