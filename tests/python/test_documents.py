@@ -64,7 +64,7 @@ SETUPS = {
             --weights build/train --out-weights release.caffemodel -q
     """,
     PAPER: """
-        drml prepare disfa DISFA data/disfa -q
+        drml prepare disfa DISFA data/disfa --intensity 3 -q
         drml prepare bp4d BP4D data/alexnet --size 256 --folds 1 -q
         drml experiment table2 --data data/drml --data-alexnet data/alexnet --folds 1 --out build/paper \\
             --methods lsvm alexnet drml -q

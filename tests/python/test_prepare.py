@@ -25,7 +25,7 @@ from drml.data.lmdb import read_lmdb, read_mean
 from drml.data.manifest import read_manifest
 from drml.data.prepare import Encoding, Sampling, prepare
 from drml.data.readers import bp4d
-from drml.data.readers.folds import BP4D_FOLDS
+from drml.data.readers.fold_lists import shipped_list
 from drml.data.readers.kinds import DATA_SETS
 from drml.data.recipe import TrainingRecipe, read_data_recipe
 from drml.data.split import load_split
@@ -82,7 +82,7 @@ def spoil(path: Path, data: bytes) -> None:
 def test_the_folder_holds_what_is_promised(prepared: tuple[Path, dict[str, Any]]) -> None:
     out, summary = prepared
     names = sorted(str(path.relative_to(out)) for path in out.rglob("*"))
-    expected = ["summary.json"]
+    expected = ["folds.csv", "summary.json"]
     for fold in (1, 2, 3):
         expected += [f"fold{fold}", f"fold{fold}/mean.binaryproto", f"fold{fold}/recipe.prototxt"]
         for split in SPLITS:
@@ -115,7 +115,7 @@ def test_subjects_are_in_one_split_and_tested_once(prepared: tuple[Path, dict[st
     tested: Counter[str] = Counter()
     for fold in (1, 2, 3):
         of = {split: {row["subject"] for row in rows(out / f"fold{fold}/{split}.csv")} for split in SPLITS}
-        assert of["test"] == set(factory.SUBJECTS) & set(BP4D_FOLDS[fold - 1])
+        assert of["test"] == set(factory.SUBJECTS) & set(shipped_list("bp4d").parts[fold - 1])
         assert sorted([*of["train"], *of["val"], *of["test"]]) == sorted(factory.SUBJECTS)
         assert {split: sorted(names) for split, names in of.items()} == {
             split: summary["folds"][str(fold)][split]["subjects"] for split in SPLITS
@@ -245,7 +245,7 @@ def test_the_seed_changes_samples_and_order(
     prepare(
         "bp4d", root, tmp_path / "o", folds=(2,), sampling=Sampling(**FEW, seed=5, unsampled="keep"), **QUIET
     )
-    assert [path.name for path in (tmp_path / "o").glob("fold*")] == ["fold2"]
+    assert [path.name for path in (tmp_path / "o").glob("fold?")] == ["fold2"]
     one, other = contents(out), contents(tmp_path / "o")
     assert one["fold2/train_lmdb"] != other["fold2/train_lmdb"]
     assert one["fold2/test_lmdb"] == other["fold2/test_lmdb"]
@@ -452,7 +452,7 @@ def test_an_existing_folder_is_kept_unless_it_is_to_be_replaced(root: Path, tmp_
         prepare("bp4d", tmp_path / "none", out, overwrite=True, **QUIET)
     assert (out / "mine.txt").exists()
     prepare("bp4d", root, out, folds=(2,), overwrite=True, **QUIET)
-    assert sorted(path.name for path in out.iterdir()) == ["fold2", "summary.json"]
+    assert sorted(path.name for path in out.iterdir()) == ["fold2", "folds.csv", "summary.json"]
     assert [path.name for path in tmp_path.iterdir()] == ["o"]
 
 
@@ -583,7 +583,11 @@ def test_an_empty_folder_behind_a_link_is_filled(root: Path, tmp_path: Path) -> 
     (tmp_path / "link").symlink_to(tmp_path / "disk")
     prepare("bp4d", root, tmp_path / "link", folds=(1,), **QUIET)
     assert (tmp_path / "link").is_symlink()
-    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == ["fold1", "summary.json"]
+    assert sorted(path.name for path in (tmp_path / "disk").iterdir()) == [
+        "fold1",
+        "folds.csv",
+        "summary.json",
+    ]
 
 
 def test_folders_that_cannot_be_made_anew(

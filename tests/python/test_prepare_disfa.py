@@ -24,7 +24,7 @@ from drml.data.lmdb import read_lmdb
 from drml.data.prepare import Sampling, prepare
 from drml.data.readers import Record, Scan, disfa
 from drml.data.readers.exclude import exclude, find_list, read_ranges
-from drml.data.readers.folds import DISFA_FOLDS
+from drml.data.readers.fold_lists import shipped_list
 from drml.data.readers.kinds import DATA_SETS
 from drml.data.register_faces import CHUNK
 from drml.data.verify import verify
@@ -32,7 +32,7 @@ from drml.io.errors import UserError
 from drml.report.data import data_section
 from drml.report.origin import _commands
 
-QUIET: dict[str, Any] = {"jobs": 1, "progress": False}
+QUIET: dict[str, Any] = {"jobs": 1, "progress": False, "intensity": 3}
 FRAMES = CHUNK + 8  # two portions of each video
 SPLITS = ("train", "val", "test")
 
@@ -75,7 +75,7 @@ def check_numbers(root: Path, lmdb: Path) -> int:
 def test_the_folder_holds_what_it_holds_for_bp4d(prepared: tuple[Path, dict[str, Any]]) -> None:
     out, summary = prepared
     names = sorted(str(path.relative_to(out)) for path in out.rglob("*") if path.is_file())
-    expected = ["summary.json"]
+    expected = ["folds.csv", "summary.json"]
     for fold in (1, 2, 3):
         expected += [f"fold{fold}/mean.binaryproto", f"fold{fold}/recipe.prototxt"]
         expected += [f"fold{fold}/{split}.csv" for split in SPLITS]
@@ -110,8 +110,7 @@ def test_processes_and_sampled_frames_change_nothing(
         root,
         tmp_path / "o",
         folds=(2,),
-        jobs=3,
-        progress=False,
+        **{**QUIET, "jobs": 3},
         sampling=Sampling(positives=2, negatives=1, unsampled="keep"),
     )
     assert again["images"] < summary["images"]
@@ -127,7 +126,7 @@ def test_subjects_are_in_one_split_and_tested_once(prepared: tuple[Path, dict[st
     tested: Counter[str] = Counter()
     for fold in (1, 2, 3):
         of = {split: {row["subject"] for row in rows(out / f"fold{fold}/{split}.csv")} for split in SPLITS}
-        assert of["test"] == set(factory.SUBJECTS) & set(DISFA_FOLDS[fold - 1])
+        assert of["test"] == set(factory.SUBJECTS) & set(shipped_list("disfa").parts[fold - 1])
         assert sorted([*of["train"], *of["val"], *of["test"]]) == sorted(factory.SUBJECTS)
         tested.update(of["test"])
     assert set(tested.values()) == {1}
@@ -167,7 +166,9 @@ def test_sampling_is_the_papers_and_of_training_data_alone(root: Path, tmp_path:
 def test_the_lowest_intensity_changes_base_rates(root: Path, tmp_path: Path) -> None:
     rates = {}
     for intensity in (2, 3):
-        summary = prepare("disfa", root, tmp_path / str(intensity), folds=(1,), intensity=intensity, **QUIET)
+        summary = prepare(
+            "disfa", root, tmp_path / str(intensity), folds=(1,), **{**QUIET, "intensity": intensity}
+        )
         rates[intensity] = summary["folds"]["1"]["test"]["base_rate"]
     # Intensities 0 to 5 are equally frequent: four or three of six count.
     assert np.mean(list(rates[2].values())) == pytest.approx(4 / 6, abs=0.05)
@@ -193,7 +194,7 @@ def test_a_video_that_lost_frames_stops_the_run(spoilt: Path, tmp_path: Path) ->
     path.write_bytes(data[: len(data) * 2 // 3])
     for jobs in (1, 2):
         with pytest.raises(UserError, match=r"LeftVideoSN002_comp\.avi: \d+ frames can be decoded, its head"):
-            prepare("disfa", spoilt, tmp_path / "o", max_broken=1, jobs=jobs, progress=False)
+            prepare("disfa", spoilt, tmp_path / "o", max_broken=1, **{**QUIET, "jobs": jobs})
         # Nobody works on, and no thread is left that could hang the process at its end.
         assert not multiprocessing.active_children()
         assert not [one for one in threading.enumerate() if "ExecutorManager" in type(one).__name__]
@@ -246,6 +247,7 @@ def test_frames_known_to_be_bad_are_left_out(
         "\ufeffvideo,first,last\nSN001,2,3\n\nSN001,3,4\nSN002,7,7\nSN099,1,9\n", encoding="utf-8"
     )
     arguments = ["prepare", "disfa", str(root), str(tmp_path / "o"), "--folds", "1", "-q", "--jobs", "1"]
+    arguments += ["--intensity", "3"]
     assert cli.main([*arguments, "--exclude", str(listed)]) == 0
     summary = json.loads((tmp_path / "o/summary.json").read_text())
     assert summary["skipped"] == {"excluded by the list": 4}
@@ -277,12 +279,12 @@ def test_the_known_faults_of_disfa_are_a_list_that_comes_along(
     listed = find_list("known", DATA_SETS["disfa"].known_faults)
     ranges = read_ranges(listed)
     assert all(1 <= one.start < one.stop <= 4846 for videos in ranges.values() for one in videos)
-    assert ranges.keys() <= {name for fold in DISFA_FOLDS for name in fold} and len(ranges) == 13
+    assert ranges.keys() <= shipped_list("disfa").subjects and len(ranges) == 13
     assert sum(len(one) for videos in ranges.values() for one in videos) == 4670
     assert find_list("/data/known", None) == Path("/data/known")
     arguments = ["prepare", "disfa", str(root), str(tmp_path / "o"), "--folds", "1", "-q", "--jobs", "1"]
     # These subjects are so short that they have none of the frames, which is no error of the user's.
-    assert cli.main([*arguments, "--exclude", "known"]) == 0
+    assert cli.main([*arguments, "--intensity", "3", "--exclude", "known"]) == 0
     summary = json.loads((tmp_path / "o/summary.json").read_text())
     assert summary["options"]["exclude"] == "known" and not summary["skipped"]
     arguments[1] = "bp4d"
@@ -302,3 +304,18 @@ def test_frames_of_the_known_list_are_left_out() -> None:
 def test_kinds_are_known() -> None:
     with pytest.raises(UserError, match="data set 'mmi': choose one of bp4d, bp4dplus, disfa"):
         prepare("mmi", "a", "b")
+
+
+def test_real_data_need_the_intensity_from_which_an_au_counts(
+    root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "o"
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["prepare", "disfa", str(root), str(out), "-q"])
+    said = capsys.readouterr().err
+    assert ended.value.code == 2
+    assert "intensity is not given (--intensity): DISFA codes intensities from 0 to 5." in said
+    assert "Give 2 or 3" in said and not out.exists()
+    # A folder that does not exist is the first thing to say.
+    assert cli.main(["prepare", "disfa", str(tmp_path / "none"), str(out), "-q"]) == 1
+    assert "none" in capsys.readouterr().err

@@ -14,7 +14,7 @@ import scipy.io
 from drml.data.labels import ALL_AUS, DISFA_AUS
 from drml.data.prepare import prepare
 from drml.data.readers import disfa
-from drml.data.readers.folds import DISFA_FOLDS
+from drml.data.readers.fold_lists import shipped_list
 from drml.data.readers.images import ImageReader
 from drml.data.verify import verify
 from drml.io.errors import UserError
@@ -152,7 +152,7 @@ def test_it_says_that_it_is_synthetic(made: tuple[Path, SynthSummary]) -> None:
     assert note["options"] == {"subjects": 3, "frames": FRAMES, "size": 128, "seed": 4}
     assert note["summary"]["images"] == summary.images
     assert sorted(path.name for path in (out / "ActionUnit_Labels").iterdir()) == list(SUBJECTS)
-    assert [sum(name in SUBJECTS for name in fold) for fold in DISFA_FOLDS] == [1, 1, 1]
+    assert [sum(name in SUBJECTS for name in fold) for fold in shipped_list("disfa").parts] == [1, 1, 1]
 
 
 def test_the_same_bytes_whatever_the_number_of_jobs(tmp_path: Path) -> None:

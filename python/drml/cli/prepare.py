@@ -11,6 +11,7 @@ from typing import Any
 
 from drml.cli.arguments import Parser, add_check, add_command, add_option
 from drml.cli.output import note, print_json
+from drml.cli.values import folds_or_scheme
 from drml.data.readers.kinds import DATA_SETS, Option
 from drml.io.errors import UserError
 from drml.io.text import counted, listed
@@ -29,9 +30,10 @@ def add(subparsers: Any) -> None:
         "List your own images in a CSV file with the columns path, AU1, AU2, ... and, optionally, subject\n"
         "and landmark coordinates x1, y1, x2, ...; images without landmarks must be registered faces,\n"
         "unless --points detector is to find the faces in them. The subjects are divided into three folds\n"
-        "at random.",
+        "at random, unless --folds or --folds-file says otherwise.",
         "drml prepare bp4d /data/BP4D data/drml\n"
         "drml prepare bp4dplus /data/BP4D+ data/bp4dplus\n"
+        "drml prepare bp4d /data/BP4D data/fera --folds-file fera2015\n"
         "drml prepare disfa /data/DISFA data/disfa --intensity 2\n"
         "drml prepare images faces.csv data/own",
     )
@@ -41,7 +43,21 @@ def add(subparsers: Any) -> None:
         "root", type=Path, metavar="ROOT", help="folder of the data set; for images the CSV file"
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
-    add_option(parser, "--folds", " (default: all)")
+    add_option(
+        parser,
+        "--folds",
+        " (default: all); loso, for one fold per subject, which tests that subject; or random:K, for K folds"
+        " at random, by --seed",
+        type=folds_or_scheme,
+    )
+    shipped = [f"for {kind} {_listed(one.fold_lists)}" for kind, one in DATA_SETS.items() if one.fold_lists]
+    parser.add_argument(
+        "--folds-file",
+        metavar="LIST",
+        help="folds to use instead of the data set's: a CSV file of subject,part, where the part is the"
+        " number of the fold that tests the subject, or train, val or test; or a list that ships with drml:"
+        f" {'; '.join(shipped)}",
+    )
     add_option(parser, "--aus", " (default: those of the data set)")
     parser.add_argument(
         "--max-broken",
@@ -167,8 +183,8 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
         check_max_broken(args.max_broken)
         if args.exclude is not None:
             find_list(args.exclude, data_set.known_faults)
-        if args.folds is not None:
-            data_set.check_folds(args.folds)
+        if args.folds_file is None or isinstance(args.folds, str):  # the content of a file is no usage
+            data_set.choose_folds(args.folds, args.folds_file)
         args.sampling, args.face_encoding = _sampling_and_encoding(args)
     except UserError as error:
         parser.error(str(error))
@@ -202,6 +218,7 @@ def run(args: argparse.Namespace) -> None:
         args.root,
         args.out,
         folds=args.folds,
+        folds_file=args.folds_file,
         aus=args.aus,
         sampling=args.sampling,
         encoding=args.face_encoding,

@@ -16,6 +16,7 @@ __all__ = [
     "detection_threshold",
     "factor",
     "folds",
+    "folds_or_scheme",
     "gpus",
     "integer",
     "positive",
@@ -87,6 +88,11 @@ def folds(text: str) -> tuple[int, ...]:
     return chosen
 
 
+def folds_or_scheme(text: str) -> tuple[int, ...] | str:
+    """Read numbers of folds, or how folds are made: loso, random:5."""
+    return text if text == "loso" or text.startswith("random:") else folds(text)
+
+
 def gpus(text: str) -> str:
     """Read numbers of GPUs, such as 0,1, or ``all``."""
     if text != "all" and not re.fullmatch(r"[0-9]+(,[0-9]+)*", text):
@@ -103,4 +109,4 @@ def au_list(text: str) -> tuple[int, ...]:
 # What argparse calls them where they refuse a text.
 detection_threshold.__name__ = "number"
 share.__name__ = probability.__name__ = threshold.__name__ = factor.__name__ = positive.__name__ = "number"
-folds.__name__ = "list of folds"
+folds.__name__ = folds_or_scheme.__name__ = "list of folds"

@@ -59,7 +59,7 @@ def fold_recipe(
         registration=registration,
         data=DataRecipe(
             name=f"{source.title}, synthetic" if synthetic else source.title,
-            split=f"fold {fold} of {len(source.fold_numbers)}",
+            split=f"fold {fold} of {len(plan.lists.numbers)}",
             digest=digest(folder / "train.csv"),
             records=train["images"],
             sampling=_describe_sampling(plan, train["sampling"]),

@@ -12,8 +12,9 @@ import numpy as np
 
 from drml.data import detector_points, sampling
 from drml.data.readers import Record, Scan
-from drml.data.readers.folds import FoldSubjects, deal_folds, split_subjects
-from drml.data.readers.kinds import DataSet
+from drml.data.readers.fold_choice import FoldChoice
+from drml.data.readers.fold_lists import FoldLists
+from drml.data.readers.folds import FoldSubjects
 from drml.data.readers.video import VideoFrame
 from drml.data.register_task import CHUNK, Encoding, Task, TaskFrame
 from drml.data.sampling import Sampling
@@ -34,6 +35,8 @@ class Plan:
         What the reader found.
     records : list of Record
         The N records whose subjects are in a fold.
+    lists : FoldLists
+        The test subjects of all folds.
     folds : dict of int to FoldSubjects
         Number of each fold to write -> its subjects.
     drawn : ndarray of bool, shape (N, K)
@@ -49,6 +52,7 @@ class Plan:
     root: Path
     scan: Scan
     records: list[Record]
+    lists: FoldLists
     folds: dict[int, FoldSubjects]
     drawn: np.ndarray
     sampling: Sampling
@@ -109,17 +113,16 @@ class Plan:
 
 
 def make_plan(
-    data_set: DataSet,
     root: Path,
     scan: Scan,
-    folds: tuple[int, ...],
+    choice: FoldChoice,
     sampling_: Sampling,
     encoding: Encoding,
     *,
     points: str = "given",
     learn: bool = True,
 ) -> Plan:
-    """Divide the records of `scan` into the splits of `folds`, and draw the training frames.
+    """Divide the records of `scan` into the splits of the chosen folds, and draw the training frames.
 
     Records whose subject is in no fold are counted as skipped in `scan`. `learn` is whether to draw training
     frames on which the face detector is run.
@@ -127,12 +130,10 @@ def make_plan(
     Raises
     ------
     UserError
-        No record is left, or a split would have no subjects.
+        No record is left, the lists of folds do not fit, or a split would have no subjects.
     """
-    lists = data_set.folds
-    if lists is None:
-        lists = deal_folds({record.subject for record in scan.records}, seed=sampling_.seed)
-    known = {name for names in lists for name in names}
+    lists = choice.lists_of({record.subject for record in scan.records}, seed=sampling_.seed)
+    known = lists.subjects
     for record in scan.records:
         if record.subject not in known:
             scan.skip("subject in no fold", record.key)
@@ -142,8 +143,8 @@ def make_plan(
         raise UserError(f"{root}: no usable frame ({reasons or 'none found'})")
     subjects = {record.subject for record in records}
     divided = {
-        fold: split_subjects(subjects, fold, folds=lists, val_share=sampling_.val_share, seed=sampling_.seed)
-        for fold in folds
+        fold: lists.split(subjects, fold, val_share=sampling_.val_share, seed=sampling_.seed)
+        for fold in choice.numbers or lists.numbers
     }
     drawn = sampling.draw(
         [record.video for record in records],
@@ -154,7 +155,7 @@ def make_plan(
         negatives=len(records) if sampling_.negatives is None else sampling_.negatives,
         seed=sampling_.seed,
     )
-    plan = Plan(root, scan, records, divided, drawn, sampling_, encoding, points)
+    plan = Plan(root, scan, records, lists, divided, drawn, sampling_, encoding, points)
     if not learn:
         return plan
     training = {name for fold in divided.values() for name in fold.train}

@@ -37,10 +37,11 @@ from drml.data.sampling import Sampling
 from drml.data.split import SYNTHETIC_FILE
 from drml.io.checks import check_path
 from drml.io.errors import UsageError, UserError
-from drml.io.files import check_inputs_kept, check_target, making
+from drml.io.files import check_inputs_kept, check_target, digest, making
 
 __all__ = ["Encoding", "Sampling", "prepare"]
 
+FOLDS_FILE = "folds.csv"
 _SCRATCH, _SUMMARY = "faces.scratch", "summary.json"
 
 
@@ -49,7 +50,8 @@ def prepare(
     root: Path | str,
     out: Path | str,
     *,
-    folds: Sequence[int] | None = None,
+    folds: Sequence[int] | str | None = None,
+    folds_file: Path | str | None = None,
     aus: Sequence[int] | None = None,
     sampling: Sampling | None = None,
     encoding: Encoding | None = None,
@@ -77,8 +79,12 @@ def prepare(
         The data set's folder; for ``"images"`` the CSV file that lists them.
     out : path-like
         The folder to make. It appears when everything in it is complete, and not before.
-    folds : sequence of int, optional, keyword-only
-        The numbers of the folds to write; by default all.
+    folds : sequence of int or str, optional, keyword-only
+        The numbers of the folds to write; by default all. ``"loso"`` makes one fold for each subject, which
+        tests that subject, and ``"random:5"`` five folds at random, by the seed of `sampling`.
+    folds_file : path-like or str, optional, keyword-only
+        Whose folds to use instead of the data set's: a CSV file (see `drml.data.readers.fold_lists`) or the
+        name of a list that ships with drml for this data set, such as ``"fera2015"`` for ``"bp4d"``.
     aus : sequence of int, optional, keyword-only
         The AUs of the labels, in order; by default the data set's.
     sampling : Sampling, optional, keyword-only
@@ -130,12 +136,13 @@ def prepare(
     ... )  # doctest: +SKIP
     """
     source = find_data_set(data_set)
+    choice = source.choose_folds(folds, folds_file)
+    root, out = check_path(root, "root"), check_path(out, "out")
+    if root.exists() and not _is_synthetic(root):
+        source.check_asked(options)
     options = source.check_options(options)
-    folds = source.fold_numbers if folds is None else tuple(folds)
     sampling = _with_defaults(sampling or Sampling(), source.positives, source.negatives)
     encoding = encoding or Encoding()
-    root, out = check_path(root, "root"), check_path(out, "out")
-    source.check_folds(folds)
     check_max_broken(max_broken)
     excluded = None if exclude is None else find_list(exclude, source.known_faults)
     finder, no_detector = open_finder(points)
@@ -156,10 +163,9 @@ def prepare(
         )
         print(report.describe(), file=sys.stderr)
     plan = make_plan(
-        source,
         root,
         scan,
-        folds,
+        choice,
         sampling,
         encoding,
         points=points,
@@ -167,6 +173,8 @@ def prepare(
     )
     recorded = {
         **plan.describe_options(),
+        "folds_file": choice.file,
+        "fold_scheme": folds if isinstance(folds, str) else None,
         "max_broken": max_broken,
         "exclude": None if exclude is None else str(exclude),
         **{name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
@@ -185,6 +193,7 @@ def prepare(
             summary |= written
             if report is not None:
                 summary["registration"] |= dataclasses.asdict(report)
+            summary["fold_lists"] = _write_lists(plan, part / FOLDS_FILE)
             for fold, splits in summary["folds"].items():
                 folder = part / f"fold{fold}"
                 recipe = fold_recipe(
@@ -238,12 +247,22 @@ def _files(records: Sequence[Record]) -> set[Path]:
     return {image.parent if isinstance(image, Path) else image.video for image in images}
 
 
+def _write_lists(plan: Plan, path: Path) -> dict[str, Any]:
+    """Write the list of folds; return what the summary says of it."""
+    plan.lists.write(path, {record.subject for record in plan.records})
+    return {"title": plan.lists.title, "folds": len(plan.lists.numbers), "sha256": digest(path)}
+
+
+def _is_synthetic(root: Path) -> bool:
+    return (root / SYNTHETIC_FILE).is_file()
+
+
 def _copy_synthetic_mark(root: Path, folder: Path) -> bool:
     """Mark the prepared data as synthetic if the data set is; return whether it is."""
-    mark = root / SYNTHETIC_FILE
-    if mark.is_file():
-        shutil.copyfile(mark, folder / mark.name)
-    return mark.is_file()
+    if _is_synthetic(root):
+        shutil.copyfile(root / SYNTHETIC_FILE, folder / SYNTHETIC_FILE)
+        return True
+    return False
 
 
 def _write(

@@ -13,7 +13,7 @@ from drml.experiments import units
 from drml.experiments.baseline import ESTIMATORS
 from drml.experiments.fold_unit import FIT_FOLDER, FIT_MODEL, TRAIN_FOLDER
 from drml.experiments.methods import METHODS, NotAvailable
-from drml.experiments.settings import Settings
+from drml.experiments.settings import Settings, fold_folders
 from drml.io.files import digest
 from drml.training.folder import FINAL_STEM
 
@@ -51,8 +51,8 @@ def best_model(settings: Settings, method: str) -> Source:
         raise NotAvailable(f"{method}: not available, it uses a {what} from BP4D; see drml experiment table3")
     there = Path(settings.bp4d)
     found = []
-    for folder in sorted(there.glob(f"fold[1-9]/{known.model}")):
-        name = f"{folder.parent.name}/{known.model}"
+    for fold, parent in fold_folders(there).items():
+        folder, name = parent / known.model, f"{parent.name}/{known.model}"
         result = units.read_result(there, name)
         if result is None:
             continue
@@ -63,7 +63,7 @@ def best_model(settings: Settings, method: str) -> Source:
             f1 = _validation_f1(known.model, weights)
         if f1 is not None:
             config = units.read_config(there, name)
-            found.append(Source(folder, int(folder.parent.name[4:]), weights, f1, result, config))
+            found.append(Source(folder, fold, weights, f1, result, config))
     if not found:
         raise NotAvailable(
             f"{method}: not available, no unit of {known.model} is finished in {there}; run drml experiment"

@@ -14,7 +14,7 @@ from typing import Any
 from drml.evaluation.score_table import ScoreTable
 from drml.experiments import units
 from drml.experiments.methods import METHODS
-from drml.experiments.settings import Settings
+from drml.experiments.settings import Settings, fold_folders
 from drml.experiments.table_column import MEAN, POOLED, Column, read_column
 from drml.experiments.table_notes import SYNTHETIC, table_notes
 from drml.experiments.table_rows import CSV_COLUMNS, FIGURES, fold_rows, markdown_rows, spread_of, table_rows
@@ -240,10 +240,10 @@ def collect(
     """
     finished: dict[str, dict[int, dict[str, Any]]] = {}
     for method in methods:
-        for path in sorted(out.glob(f"fold*/{method}")):
-            result = units.read_result(out, f"{path.parent.name}/{method}")
+        for fold, path in fold_folders(out).items():
+            result = units.read_result(out, f"{path.name}/{method}")
             if result is not None:
-                finished.setdefault(method, {})[int(path.parent.name[4:])] = result
+                finished.setdefault(method, {})[fold] = result
     shared = set.intersection(*(set(results) for results in finished.values())) if finished else set()
     columns, missing = {}, []
     for method, results in finished.items():

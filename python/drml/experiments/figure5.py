@@ -20,7 +20,7 @@ from drml.experiments import drawing, units
 from drml.experiments.fold_unit import TRAIN_FOLDER
 from drml.experiments.methods import METHODS
 from drml.experiments.predictions import load_predictions
-from drml.experiments.settings import Settings
+from drml.experiments.settings import Settings, fold_folders
 from drml.experiments.table_notes import SYNTHETIC
 from drml.io import machine
 from drml.io.figures import json_value
@@ -193,11 +193,11 @@ def make(
 ) -> Figure5 | None:
     """Make the figure of the nets among `methods`; None if no fold has all of them finished."""
     nets = [method for method in methods if METHODS[method].net and method not in unavailable]
-    folds = sorted(
-        int(path.name[4:])
-        for path in out.glob("fold[1-9]")
+    folds = [
+        fold
+        for fold, path in fold_folders(out).items()
         if all(units.read_result(out, f"{path.name}/{method}") for method in nets)
-    )
+    ]
     if not nets or not folds:
         return None
     losses = {method: {fold: _losses(out / f"fold{fold}" / method) for fold in folds} for method in nets}

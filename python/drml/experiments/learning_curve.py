@@ -21,7 +21,7 @@ from drml.experiments import drawing, units
 from drml.experiments.fold_unit import SEARCH_FOLDER, TRAIN_FOLDER
 from drml.experiments.images_seen import images_per_iteration
 from drml.experiments.methods import METHODS
-from drml.experiments.settings import Settings
+from drml.experiments.settings import Settings, fold_folders
 from drml.experiments.stopping import RULE, validation_aucs
 from drml.experiments.table_notes import SYNTHETIC
 from drml.io import machine
@@ -199,8 +199,8 @@ def make(
     curves: dict[str, dict[int, Curve]] = {}
     synthetic, missing = False, []
     for method in methods:
-        for path in sorted(out.glob(f"fold[1-9]/{method}")):
-            fold = int(path.parent.name[4:])
+        for fold, folder in fold_folders(out).items():
+            path = folder / method
             result = units.read_result(out, f"fold{fold}/{method}")
             if result is None or not (METHODS[method].net or METHODS[method].curve):
                 continue

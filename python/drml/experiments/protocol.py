@@ -126,7 +126,22 @@ def describe(data: str | Path) -> list[str]:
         f" {size} x {size} px.",
         f"Training frames: {describe_sampling(options)}. Validation, test: all. {apart}",
         *_describe_shares(data, summary),
+        *_describe_folds(data, summary),
     ]
+
+
+def _describe_folds(data: Path, summary: dict[str, Any]) -> list[str]:
+    """Say which lists of subjects make the folds; older versions did not record them."""
+    try:
+        lists = summary.get("fold_lists")
+        if lists is None:
+            return []
+        return [
+            f"Folds: {lists['title']} ({counted(int(lists['folds']), 'fold')}; folds.csv, SHA-256"
+            f" {str(lists['sha256'])[:12]})."
+        ]
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise UserError(f"{data / _SUMMARY_FILE}: {_DAMAGED}") from None
 
 
 def _describe_shares(data: Path, summary: dict[str, Any]) -> list[str]:

@@ -16,7 +16,7 @@ from drml.io.files import digest
 from drml.io.limits import read_json
 from drml.io.text import counted
 
-__all__ = ["SCALES", "SETTINGS_FILE", "Settings", "data_digest", "folds_of"]
+__all__ = ["SCALES", "SETTINGS_FILE", "Settings", "data_digest", "fold_folders", "folds_of"]
 
 SETTINGS_FILE = "settings.json"
 SCALES = ("quick", "paper")
@@ -174,9 +174,15 @@ def _same_records(one: Path, other: Path) -> bool:
     )
 
 
+def fold_folders(folder: Path) -> dict[int, Path]:
+    """Return the folders ``fold1``, ``fold2``, ... of prepared data or an experiment, by their numbers."""
+    found = {int(path.name[4:]): path for path in folder.glob("fold[1-9]*") if path.name[4:].isdecimal()}
+    return {fold: found[fold] for fold in sorted(found) if found[fold].is_dir()}
+
+
 def folds_of(data: Path, wanted: tuple[int, ...] | None) -> list[int]:
     """Return the folds of a prepared folder, or the `wanted` ones. Each must have all three splits."""
-    there = sorted(int(path.name[4:]) for path in data.glob("fold[1-9]") if path.is_dir())
+    there = list(fold_folders(data))
     if not there:
         raise UserError(f"{data}: no fold1 in it; give a folder that drml prepare wrote")
     for fold in wanted or there:

@@ -18,7 +18,7 @@ from drml.experiments import units
 from drml.experiments.fold_unit import TRAIN_FOLDER
 from drml.experiments.methods import METHODS
 from drml.experiments.predictions import load_predictions, load_validation
-from drml.experiments.settings import SETTINGS_FILE, Settings
+from drml.experiments.settings import SETTINGS_FILE, Settings, fold_folders
 from drml.io.errors import UserError
 from drml.report.inputs import read_json
 
@@ -134,11 +134,10 @@ def _methods(folder: Path) -> dict[str, MethodRuns]:
         if method.curve:  # it has no predictions; the learning curve has its figures
             continue
         folders, results = {}, {}
-        for path in sorted(folder.glob(f"fold[1-9]/{method.name}")):
-            result = units.read_result(folder, f"{path.parent.name}/{method.name}")
+        for fold, path in fold_folders(folder).items():
+            result = units.read_result(folder, f"{path.name}/{method.name}")
             if result is not None:
-                fold = int(path.parent.name[4:])
-                folders[fold], results[fold] = path, result
+                folders[fold], results[fold] = path / method.name, result
         if folders:
             found[method.name] = MethodRuns(method.name, method.title, folders, results)
     return found

@@ -24,6 +24,7 @@ _OPTIONS = (
     "encoding",
     "size",
     "exclude",
+    "folds_file",
 )
 
 
@@ -38,7 +39,7 @@ def _commands(
     if summary is not None:
         options = summary["options"]
         command = ["drml", "prepare", str(summary["kind"]), str(summary["root"]), str(data_dir)]
-        command += ["--folds", ",".join(map(str, options["folds"]))]
+        command += ["--folds", options.get("fold_scheme") or ",".join(map(str, options["folds"]))]
         command += ["--aus", ",".join(map(str, summary["aus"]))]
         known = DATA_SETS.get(str(summary["kind"]))
         flags = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS}

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from drml.data.labels import ALL_AUS, DISFA_CODED_AUS
 from drml.data.readers.disfa import INTENSITY
-from drml.data.readers.folds import DISFA_FOLDS
+from drml.data.readers.fold_lists import shipped_list
 from drml.io.checks import check_whole
 from drml.synth.behaviour import (
     MAX_TASKS,
@@ -150,7 +150,7 @@ def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progre
     size = (options["size"] // 2 * 2, round(options["size"] * _ASPECT / 2) * 2)
     videos = [
         _Video(root, name, options["frames"], size, options["seed"], limits)
-        for name in pick_names(DISFA_FOLDS, options["subjects"])
+        for name in pick_names(shipped_list("disfa").parts, options["subjects"])
     ]
     results: list[_Written] = []
     total = len(videos) * options["frames"]

@@ -1,9 +1,9 @@
-"""The subject-exclusive folds of BP4D and DISFA, and how the subjects of a fold are split."""
+"""How subjects are divided into folds, and the subjects of a fold into training, validation and test."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from drml.io.checks import check_share
@@ -11,9 +11,7 @@ from drml.io.errors import UserError
 from drml.io.text import counted
 
 __all__ = [
-    "BP4D_FOLDS",
     "DEALT_FOLDS",
-    "DISFA_FOLDS",
     "FoldSubjects",
     "check_val_share",
     "deal_folds",
@@ -22,25 +20,6 @@ __all__ = [
 
 DEALT_FOLDS = 3
 """Number of folds of a data set that has no folds of its own."""
-
-# Female and male subjects by number, because a list of 41 names is easily misread.
-BP4D_FOLDS: tuple[tuple[str, ...], ...] = tuple(
-    (*(f"F{number:03d}" for number in women), *(f"M{number:03d}" for number in men))
-    for women, men in (
-        ((1, 2, 8, 9, 10, 16, 18, 23), (1, 4, 7, 8, 12, 14)),
-        ((3, 5, 11, 13, 20, 22), (2, 5, 10, 11, 13, 16, 17, 18)),
-        ((4, 6, 7, 12, 14, 15, 17, 19, 21), (3, 6, 9, 15)),
-    )
-)
-
-DISFA_FOLDS: tuple[tuple[str, ...], ...] = tuple(
-    tuple(f"SN{number:03d}" for number in fold)
-    for fold in (
-        (1, 2, 9, 10, 16, 26, 27, 30, 32),
-        (6, 11, 12, 13, 18, 21, 24, 28, 31),
-        (3, 4, 5, 7, 8, 17, 23, 25, 29),
-    )
-)
 
 
 class FoldSubjects(NamedTuple):
@@ -85,7 +64,8 @@ def split_subjects(
     subjects: Iterable[str],
     fold: int,
     *,
-    folds: tuple[tuple[str, ...], ...] = BP4D_FOLDS,
+    folds: Sequence[Collection[str]],
+    val: Collection[str] = (),
     val_share: float = 0.2,
     seed: int = 0,
 ) -> FoldSubjects:
@@ -97,11 +77,14 @@ def split_subjects(
         The subjects that the data have; those in none of the ``folds`` are left out.
     fold : int
         Number of the fold, from 1.
-    folds : tuple of tuples, keyword-only
+    folds : sequence of collections of str, keyword-only
         The test subjects of each fold.
+    val : collection of str, keyword-only
+        The validation subjects of all folds, none of which is in `folds`; by default, each fold holds out
+        some of its training subjects.
     val_share : float, keyword-only
         Share of the training *subjects* held out for validation, in [0, 1); at least one subject
-        unless it is 0.
+        unless it is 0. Without effect if `val` has subjects.
     seed : int, keyword-only
         Determines which subjects are held out, for each fold independently.
 
@@ -116,8 +99,8 @@ def split_subjects(
 
     Examples
     --------
-    >>> split_subjects(["F001", "F003", "F004", "F005"], 1, val_share=0.3)
-    FoldSubjects(train=('F003', 'F005'), val=('F004',), test=('F001',))
+    >>> split_subjects("abcd", 1, folds=["a", "b", "cd"], val_share=0.3)
+    FoldSubjects(train=('b', 'd'), val=('c',), test=('a',))
     """
     if not 1 <= fold <= len(folds):
         raise UserError(f"fold {fold}: there are {len(folds)} folds, counted from 1")
@@ -132,13 +115,22 @@ def split_subjects(
             f"fold {fold}: none of the {len(at_hand)} subjects at hand is in its test list "
             f"({' '.join(folds[fold - 1])}); leave this fold out or add one of them"
         )
-    needed = 2 if val_share else 1
+    fixed = at_hand.intersection(val)
+    if val and not fixed:
+        raise UserError(
+            f"fold {fold}: none of the {len(at_hand)} subjects at hand is in its validation list"
+            f" ({' '.join(sorted(val))}); leave this list out or add one of them"
+        )
+    needed = 2 if val_share and not val else 1
     if len(others) < needed:
         raise UserError(
             f"fold {fold}: {len(others)} training subjects at hand, {needed} needed"
             f"{' (one trains, one validates)' if needed == 2 else ''}; leave this fold out or add subjects"
         )
+    if val:
+        return FoldSubjects(tuple(others), tuple(sorted(fixed)), test)
     count = min(max(1, round(val_share * len(others))), len(others) - 1) if val_share else 0
     # A string seeds Python's generator through SHA-512: the same draw in every process and version.
-    val = set(random.Random(f"{seed}/fold{fold}").sample(others, count))
-    return FoldSubjects(tuple(name for name in others if name not in val), tuple(sorted(val)), test)
+    held_out = set(random.Random(f"{seed}/fold{fold}").sample(others, count))
+    train = tuple(name for name in others if name not in held_out)
+    return FoldSubjects(train, tuple(sorted(held_out)), test)

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from drml.data.labels import BP4D_AUS, DISFA_AUS, DISFA_CODED_AUS
-from drml.data.readers.folds import BP4D_FOLDS, DEALT_FOLDS, DISFA_FOLDS
-from drml.io.errors import UserError
+from drml.data.readers.fold_choice import FoldChoice
+from drml.data.readers.fold_lists import FoldLists, shipped_list
+from drml.io.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from drml.data.readers import Scan
@@ -44,6 +45,8 @@ class Option:
         The allowed values; empty if there is no such limit.
     written : str
         The option on the command line without its dashes, if that is not its name.
+    ask : str
+        Why the value has to be given for real data; empty if the default will do.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Option:
     default: Any = None
     choices: tuple[Any, ...] = ()
     written: str = ""
+    ask: str = ""
 
     @property
     def flag(self) -> str:
@@ -73,7 +77,8 @@ class DataSet:
     reader : callable
         ``reader(root, *, aus, progress, **options) -> Scan``, with the keywords that `options` names.
     folds : tuple of tuple of str, or None
-        The test subjects of each fold; None if the subjects are to be divided at random, by the seed.
+        The test subjects of each fold; None for the first of `fold_lists`, or, if there is none, for folds
+        drawn at random by the seed.
     aus : tuple of int, or None
         The AUs to read unless others are asked for; None: all that the data have.
     positives, negatives : int, or None
@@ -94,6 +99,8 @@ class DataSet:
         Whether the records of a video follow each other in time. Images of a list do not.
     known_faults : str, or None
         File of this package that lists frames known to be bad, which ``--exclude known`` leaves out.
+    fold_lists : tuple of str
+        The lists of folds that ship with drml for this data set (`drml.data.readers.fold_lists`).
     """
 
     reader: Callable[..., Scan]
@@ -108,19 +115,18 @@ class DataSet:
     has_landmarks: bool = False
     ordered: bool = True
     known_faults: str | None = None
+    fold_lists: tuple[str, ...] = ()
 
-    @property
-    def fold_numbers(self) -> tuple[int, ...]:
-        """The numbers of the folds, from 1."""
-        return tuple(range(1, 1 + (DEALT_FOLDS if self.folds is None else len(self.folds))))
-
-    def check_folds(self, folds: Sequence[int]) -> None:
-        """Raise `UserError` unless `folds` names at least one fold of the data set, and none twice."""
-        if not folds or len(set(folds)) != len(folds):
-            raise UserError(f"folds {list(folds)}: name at least one, each once")
-        for fold in folds:
-            if fold not in self.fold_numbers:
-                raise UserError(f"fold {fold}: there are {len(self.fold_numbers)} folds, counted from 1")
+    def choose_folds(
+        self, folds: Sequence[int] | str | None = None, folds_file: str | Path | None = None
+    ) -> FoldChoice:
+        """Check which folds the user asked for; parameters and errors as in `FoldChoice.of`."""
+        own = None
+        if self.folds is not None:
+            own = FoldLists("those of the data set", self.folds)
+        elif self.fold_lists:
+            own = shipped_list(self.fold_lists[0])
+        return FoldChoice.of(folds, folds_file, own=own, shipped=self.fold_lists)
 
     def check_options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Check the reader's options and fill in defaults.
@@ -136,6 +142,12 @@ class DataSet:
                 raise UserError(f"option {name}: this data set has {', '.join(known) or 'no options'}")
             known[name].check(value)
         return {name: options.get(name, option.default) for name, option in known.items()}
+
+    def check_asked(self, options: Mapping[str, Any]) -> None:
+        """Raise `UsageError` if `options` lacks a value that must be given for real data."""
+        for option in self.options:
+            if option.ask and options.get(option.name) is None:
+                raise UsageError(f"{option.name} is not given ({option.flag}): {option.ask}")
 
     def read(
         self, root: Path | str, *, landmarks: bool = True, progress: bool = False, **options: Any
@@ -222,9 +234,11 @@ _FIRST_FRAME = Option(
 _INTENSITY = Option(
     "intensity",
     int,
-    "lowest intensity at which an AU counts as present (default: 3, as in the paper)",
+    "lowest intensity at which an AU counts as present (required; 3 for drawn faces)",
     3,
     (1, 2, 3, 4, 5),
+    ask="intensities are coded from 0 to 5. DRML counts an AU as present from 3 on, most papers since 2018 from"
+    " 2 on; their figures cannot be compared. Give 2 or 3",
 )
 
 _INTENSITY_CODES = dataclasses.replace(_INTENSITY, default=None)
@@ -237,7 +251,7 @@ _MEANING_OF_INTENSITIES = (
 DATA_SETS: dict[str, DataSet] = {
     "bp4d": DataSet(
         _reader("bp4d"),
-        folds=BP4D_FOLDS,
+        fold_lists=("bp4d", "fera2015"),
         aus=BP4D_AUS,
         positives=100,
         negatives=200,
@@ -249,6 +263,7 @@ DATA_SETS: dict[str, DataSet] = {
     ),
     "bp4dplus": DataSet(
         _reader("bp4dplus"),
+        fold_lists=("bp4dplus",),
         aus=BP4D_AUS,
         positives=100,
         negatives=200,
@@ -262,7 +277,7 @@ DATA_SETS: dict[str, DataSet] = {
     # One video for each subject, where BP4D has eight: eight times as many frames of each.
     "disfa": DataSet(
         _reader("disfa"),
-        folds=DISFA_FOLDS,
+        fold_lists=("disfa",),
         aus=DISFA_AUS,
         positives=800,
         negatives=1600,
@@ -280,7 +295,7 @@ DATA_SETS: dict[str, DataSet] = {
     # Nine of DISFA's people: in DISFA's folds, a net that is trained on DISFA is tested on other people.
     "disfaplus": DataSet(
         _reader("disfaplus"),
-        folds=DISFA_FOLDS,
+        fold_lists=("disfa",),
         aus=DISFA_CODED_AUS,
         positives=100,
         negatives=200,
