@@ -7,7 +7,6 @@
 set -euo pipefail
 out=$1
 size=${2:-quick}
-drml=.venv/bin/drml
 
 case $size in
   quick)
@@ -28,31 +27,22 @@ case $size in
     ;;
 esac
 
-data=$out/data
-mkdir -p "$data"
-stage() { # stage FOLDER COMMAND...: run the command unless the folder exists
-  [ -d "$1" ] || "$drml" "${@:2}"
-}
-stage "$data/BP4D" synth "$data/BP4D" "${bp4d[@]}"
+. tools/drawn_data.sh
 stage "$data/DISFA" synth "$data/DISFA" --layout disfa "${disfa[@]}"
-stage "$data/bp4d" prepare bp4d "$data/BP4D" "$data/bp4d" --folds "$folds"
-stage "$data/bp4d_256" prepare bp4d "$data/BP4D" "$data/bp4d_256" --folds "$folds" --size 256
 stage "$data/disfa" prepare disfa "$data/DISFA" "$data/disfa" --folds "$folds"
 stage "$data/disfa_256" prepare disfa "$data/DISFA" "$data/disfa_256" --folds "$folds" --size 256
 
-experiment() { # experiment KIND ARGUMENTS...
-  echo "== $1 ($((SECONDS / 60)) min so far)" >&2
-  "$drml" experiment "$1" --complete "${@:2}"
+whole() { # whole KIND ARGUMENTS...: an experiment that fails if a cell is missing
+  experiment "$@" --complete
 }
-on_bp4d=(--data "$data/bp4d" --data-alexnet "$data/bp4d_256" --out "$out/bp4d" "${training[@]}")
-experiment table2 "${on_bp4d[@]}" --methods apl # which table 3 also applies to DISFA
-experiment table2 "${on_bp4d[@]}"
-experiment curve "${on_bp4d[@]}"
-experiment table3 --data "$data/disfa" --data-alexnet "$data/disfa_256" --bp4d "$out/bp4d" --out "$out/disfa"
-experiment table4 --out "$out/time" "${timing[@]}"
-experiment fig4 "${on_bp4d[@]}"
-experiment fig5 "${on_bp4d[@]}"
-experiment grid "${on_bp4d[@]}" --folds 1
-experiment sparsity "${on_bp4d[@]}" --folds 1
+whole table2 "${on_bp4d[@]}" --methods apl # which table 3 also applies to DISFA
+whole table2 "${on_bp4d[@]}"
+whole curve "${on_bp4d[@]}"
+whole table3 --data "$data/disfa" --data-alexnet "$data/disfa_256" --bp4d "$out/bp4d" --out "$out/disfa"
+whole table4 --out "$out/time" "${timing[@]}"
+whole fig4 "${on_bp4d[@]}"
+whole fig5 "${on_bp4d[@]}"
+whole grid "${on_bp4d[@]}" --folds 1
+whole sparsity "${on_bp4d[@]}" --folds 1
 "$drml" report "$out/report.html" --overwrite --experiment "$out/bp4d" "$out/disfa" "$out/time"
 echo "== all tables and figures are complete, in $SECONDS s: $out/report.html" >&2

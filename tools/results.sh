@@ -7,7 +7,6 @@
 set -euo pipefail
 out=$1
 size=${2:-full}
-drml=.venv/bin/drml
 
 # Batches of 16 instead of 128, so that the run is possible on a CPU.
 case $size in
@@ -27,31 +26,19 @@ case $size in
     ;;
 esac
 
-data=$out/data
-mkdir -p "$data"
-stage() { # stage FOLDER COMMAND...: run the command unless the folder exists
-  [ -d "$1" ] || "$drml" "${@:2}"
-}
-stage "$data/BP4D" synth "$data/BP4D" "${bp4d[@]}"
-stage "$data/bp4d" prepare bp4d "$data/BP4D" "$data/bp4d" --folds "$folds"
-stage "$data/bp4d_256" prepare bp4d "$data/BP4D" "$data/bp4d_256" --folds "$folds" --size 256
+. tools/drawn_data.sh
 
-experiment() { # experiment KIND ARGUMENTS...
-  echo "== $* ($((SECONDS / 60)) min so far)" >&2
-  "$drml" experiment "$1" --data "$data/bp4d" --data-alexnet "$data/bp4d_256" --out "$out/bp4d" \
-    "${training[@]}" "${@:2}"
-}
 # The methods from the cheapest to the dearest, so that an interrupted run has compared something.
-experiment table2 --methods lsvm jpml --seeds 1
+experiment table2 "${on_bp4d[@]}" --methods lsvm jpml --seeds 1
 for net in convnet drml alexnet lcn; do
-  experiment table2 --methods "$net" --seeds 1
+  experiment table2 "${on_bp4d[@]}" --methods "$net" --seeds 1
 done
 # The second seed has a table of its own, since the other methods have one seed.
-experiment table2 --methods convnet drml --seeds "$seeds" >"$out/two_seeds.md"
-experiment table2 --seeds 1 --complete
-experiment curve --complete
-experiment fig5 --methods drml convnet alexnet --complete
-experiment fig4 --complete
+experiment table2 "${on_bp4d[@]}" --methods convnet drml --seeds "$seeds" >"$out/two_seeds.md"
+experiment table2 "${on_bp4d[@]}" --seeds 1 --complete
+experiment curve "${on_bp4d[@]}" --complete
+experiment fig5 "${on_bp4d[@]}" --methods drml convnet alexnet --complete
+experiment fig4 "${on_bp4d[@]}" --complete
 "$drml" report "$out/report.html" --overwrite --experiment "$out/bp4d"
 echo "== $SECONDS s: $out/bp4d/table2.md and $out/two_seeds.md (scores), $out/bp4d/curve.md (learning curve), fig4.csv (saliency focus)," \
   "fig5_relations.csv (relation tables), $out/report.html" >&2
