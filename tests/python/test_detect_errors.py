@@ -36,7 +36,7 @@ def test_a_folder_without_permission_is_one_line(
     real = Path.open
 
     def denied(path: Path, mode: str = "r", *args: Any, **options: Any) -> Any:
-        if "w" in mode and path.parent.name == "locked":
+        if set("wx") & set(mode) and path.parent.name == "locked":
             raise PermissionError(13, "Permission denied", str(path))
         return real(path, mode, *args, **options)
 

@@ -21,6 +21,7 @@ from drml.data.readers.video import VideoReader
 from drml.detect.csv_file import CsvFile
 from drml.detect.drawing import Annotator
 from drml.detect.frames import Frame, Unreadable, Video, read_images
+from drml.detect.output_paths import Names, find_existing
 from drml.detect.pipeline import DetectedFrame, add_probabilities, read_ahead
 from drml.detect.sources import Source, find_sources
 from drml.detect.table import columns, rows
@@ -309,6 +310,19 @@ def test_a_table_quotes_what_needs_it(tmp_path: Path) -> None:
         assert not path.exists()
     with path.open(newline="") as file:
         assert list(csv.reader(file)) == [["input", "b"], ['x,"y"\nz.png', "1"]]
+
+
+def test_a_file_that_has_the_partial_name_is_kept(tmp_path: Path) -> None:
+    path, part = tmp_path / "t.csv", tmp_path / "t.csv.partial"
+    part.write_text("mine")
+    with pytest.raises(UserError, match=r"t\.csv\.partial: exists; .* or replace it with --overwrite"):
+        CsvFile(path, ["a"])
+    assert part.read_text() == "mine" and not path.exists()
+    source = Source("t.mp4", "video", "t")
+    assert find_existing([source], lambda _: Names(path, None, None)) == part
+    with CsvFile(path, ["a"], overwrite=True):
+        pass
+    assert path.read_text() == "a\n" and not part.exists()
 
 
 def test_an_interrupt_within_a_write_leaves_whole_rows(tmp_path: Path) -> None:

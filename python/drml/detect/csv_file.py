@@ -12,9 +12,15 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from drml.io.errors import UserError
 from drml.io.text import counted
 
-__all__ = ["CsvFile"]
+__all__ = ["CsvFile", "partial_path"]
+
+
+def partial_path(path: Path) -> Path:
+    """Return the name of a CSV file that is not complete yet."""
+    return path.with_name(path.name + ".partial")
 
 
 class CsvFile:
@@ -29,16 +35,30 @@ class CsvFile:
     path : Path
     header : sequence of str
         Names of the columns.
+    overwrite : bool
+        Replace a file named ``FILE.partial``.
+
+    Raises
+    ------
+    UserError
+        A file named ``FILE.partial`` exists: the rows of an earlier run, or a file of the user's.
+    OSError
+        The file cannot be written.
     """
 
-    def __init__(self, path: Path, header: Sequence[str]) -> None:
+    def __init__(self, path: Path, header: Sequence[str], *, overwrite: bool = False) -> None:
         self.path = path
         self.count = 0
-        self._part = path.with_name(path.name + ".partial")
+        self._part = partial_path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self._size = 0  # bytes of whole rows
         # Unbuffered, so that the content of the file is known at any moment.
-        self._file = self._part.open("wb", buffering=0)
+        try:
+            self._file = self._part.open("wb" if overwrite else "xb", buffering=0)
+        except FileExistsError:
+            raise UserError(
+                f"{self._part}: exists; move it away or remove it, or replace it with --overwrite"
+            ) from None
         try:
             self._append([header])
         except BaseException:

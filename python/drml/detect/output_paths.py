@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from drml.detect.csv_file import partial_path
 from drml.detect.sources import Source
 from drml.io.errors import UserError
 
@@ -186,7 +187,7 @@ def find_existing(sources: Sequence[Source], names: Callable[[Source], Names]) -
     listed: dict[Path, dict[str, str]] = {}  # folder -> stem of a registered face -> its name
     for source in sources:
         files = names(source)
-        for path in (files.table, files.drawn):
+        for path in (files.table, partial_path(files.table), files.drawn):
             if path is not None and path.exists():
                 return path
         if files.faces is None:

@@ -95,7 +95,7 @@ class _Writer:
 
     def _open_table(self, source: Source) -> CsvFile:
         header = columns(self.detector.aus, with_input=source.kind == "image")
-        return CsvFile(self.outputs.names(source).table, header)
+        return CsvFile(self.outputs.names(source).table, header, overwrite=self.outputs.overwrite)
 
     def _rows(self, detected: DetectedFrame, with_input: bool) -> list[list[str]]:
         return rows(detected, self.detector.aus, self.detector.thresholds, with_input)
