@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from drml.data.split import load_split
     from drml.detect.detector import Detector
     from drml.evaluation import evaluate
+    from drml.evaluation.training import train
     from drml.nets.trained import Net
-    from drml.training.train import train
 
 __version__ = "0.1.0"
 
@@ -51,7 +51,7 @@ _MODULES = {
     "load_split": "drml.data.split",
     "prepare": "drml.data.prepare",
     "register": "drml.data.registration",
-    "train": "drml.training.train",
+    "train": "drml.evaluation.training",
 }
 
 

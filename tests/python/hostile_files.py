@@ -46,7 +46,8 @@ from drml.data.readers import (
     listed,
 )
 from drml.data.readers.video import VideoReader, frame_count
-from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe, read_data_recipe
+from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe
+from drml.data.recipe_text import read_data_recipe
 from drml.data.registration import REFERENCE
 from drml.detect.frames import read_images
 from drml.detect.sources import find_sources

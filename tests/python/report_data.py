@@ -13,8 +13,9 @@ import numpy as np
 
 import tiny_net as tiny
 from drml.data.labels import BP4D_AUS
+from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.predictions import Predictions, write_predictions
-from drml.evaluation.results import evaluate_folds, write_scores
+from drml.evaluation.results import write_scores
 from drml.experiments import detection_table, figure5, table4, units
 from drml.experiments.figure4 import Figure4
 from drml.experiments.methods import METHODS

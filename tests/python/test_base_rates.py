@@ -13,8 +13,8 @@ from sklearn.metrics import roc_auc_score
 import tiny_net as tiny
 from drml.cli import main
 from drml.evaluation import scoring
+from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.predictions import Predictions
-from drml.evaluation.results import evaluate_folds
 from drml.io.errors import UserError
 from drml.report.losses import read_losses
 from drml.training import base_rates

@@ -11,6 +11,7 @@ import authors_net as authors
 import tiny_net as tiny
 from drml.cli import main
 from drml.data.lmdb import write_mean
+from drml.data.recipe import InputRecipe, Recipe
 from drml.io.errors import UserError
 from drml.nets.conversion.to_branches import to_branches
 from drml.nets.conversion.to_region import to_region
@@ -19,6 +20,7 @@ from drml.nets.grid import borders
 from drml.nets.probe import map_shape
 from drml.nets.prototxt import read_prototxt
 from drml.nets.pycaffe import import_caffe
+from drml.nets.recipe import read_recipe, write_recipe
 from drml.nets.weights import read_caffemodel
 from drml.training.train import train
 
@@ -352,6 +354,8 @@ def test_wrong_files_are_refused(tmp_path):
 def test_the_command(tmp_path, capsys):
     model = write(tmp_path / "net.prototxt", authors.deploy())
     weights = save_random(model, tmp_path / "w.caffemodel")
+    recipe = Recipe(au=(4, 12), threshold=(0.25, 0.75), input=InputRecipe(scale=0.5, mean_value=(99.0,)))
+    write_recipe(weights, recipe)
     arguments = ["convert", str(model), "--to", "region", "--out", str(tmp_path / "out.prototxt")]
     more = ["--weights", str(weights), "--out-weights", str(tmp_path / "out.caffemodel")]
     assert main([*arguments, *more]) == 0
@@ -359,6 +363,7 @@ def test_the_command(tmp_path, capsys):
     np.testing.assert_allclose(
         outputs(tmp_path / "out.prototxt", tmp_path / "out.caffemodel"), outputs(model, weights), atol=1e-5
     )
+    assert read_recipe(tmp_path / "out.caffemodel") == recipe
     below_a_file = model / "out.prototxt"
     assert main([*arguments[:4], "--out", str(below_a_file)]) == 1
     assert f"{below_a_file}: cannot be written" in capsys.readouterr().err

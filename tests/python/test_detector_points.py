@@ -22,7 +22,8 @@ from drml.data.landmark_files import landmarks_path, read_landmarks
 from drml.data.landmark_model import LandmarkModel, landmark_model_file
 from drml.data.prepare import Encoding, Sampling, prepare
 from drml.data.readers.kinds import find_data_set
-from drml.data.recipe import Recipe, RegistrationRecipe, read_data_recipe
+from drml.data.recipe import Recipe, RegistrationRecipe
+from drml.data.recipe_text import read_data_recipe
 from drml.data.registration import (
     REFERENCE,
     SIZE,

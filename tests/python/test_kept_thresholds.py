@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 import detect_data as faces
+import drml
 import tiny_net as tiny
 from drml import cli
-from drml.data.recipe import Recipe, write_data_recipe
+from drml.data.recipe import Recipe
+from drml.data.recipe_text import write_data_recipe
 from drml.detect import Detector
 from drml.detect.thresholds import resolve_thresholds
 from drml.evaluation import scoring
@@ -19,7 +21,7 @@ from drml.evaluation.kept_thresholds import choose_after_training, keep_threshol
 from drml.evaluation.predictions import Predictions
 from drml.io.errors import UserError
 from drml.nets.recipe import read_recipe, write_recipe
-from drml.training.train import train
+from drml.training.train import Training
 
 AUS = tiny.AUS
 
@@ -83,12 +85,8 @@ def trained(tmp_path_factory):
     solver = tiny.write_solver(folder)
     tiny.write_deploy(folder)
     out = folder / "out"
-    assert (
-        cli.main(
-            ["train", "--solver", str(solver), "--out", str(out), "--data", str(fold), "--quiet", "--json"]
-        )
-        == 0
-    )
+    given = ["train", "--solver", str(solver), "--out", str(out), "--data", str(fold), "--seed", "3"]
+    assert cli.main([*given, "--quiet", "--json"]) == 0
     return folder
 
 
@@ -107,11 +105,36 @@ def test_a_finished_training_chooses_its_thresholds_on_validation(trained):
     assert validation_of_training(trained / "out") == trained / "fold1/val_lmdb"
 
 
+def test_python_trains_and_chooses_as_the_command_does(trained, tmp_path):
+    solver, fold = tiny.write_solver(trained), trained / "fold1"
+    training = drml.train(solver, tmp_path / "out", data=fold, seed=3, progress=False)
+    there, here = (read_recipe(path / "out/final.caffemodel") for path in (trained, tmp_path))
+    assert here.threshold_data == there.threshold_data and here.threshold == there.threshold
+    assert training.thresholds == dict(zip(AUS, here.threshold, strict=True))
+
+
+def test_a_net_that_cannot_run_on_validation_is_trained_nevertheless(monkeypatch, tmp_path, capsys):
+    done = Training(tmp_path, tmp_path / "final.caffemodel", 3, None, {}, {}, 0.5)
+
+    def fail(*_, **__):
+        raise UserError("val_lmdb: damaged")
+
+    monkeypatch.setattr("drml.training.train.train", lambda *_, **__: done)
+    monkeypatch.setattr("drml.evaluation.training.choose_after_training", fail)
+    with pytest.warns(UserWarning, match="no thresholds were chosen on validation: val_lmdb: damaged"):
+        assert drml.train("solver.prototxt", tmp_path) == done
+    (tmp_path / "solver.prototxt").touch()
+    assert cli.main(["train", "--solver", str(tmp_path / "solver.prototxt"), "--out", str(tmp_path)]) == 0
+    said = capsys.readouterr()
+    assert said.err.startswith("note: no thresholds were chosen on validation: val_lmdb: damaged\n")
+
+
 def test_without_a_validation_split_nothing_is_chosen(trained, tmp_path):
     fold = tiny.write_training_data(tmp_path)
     write_data_recipe(fold, Recipe(au=AUS))
     tiny.write_deploy(tmp_path)
-    training = train(tiny.write_solver(tmp_path), tmp_path / "out", data=fold, progress=False)
+    training = drml.train(tiny.write_solver(tmp_path), tmp_path / "out", data=fold, progress=False)
+    assert training.thresholds is None
     # The test split is there, and must not take the place of the validation split.
     assert (fold / "test_lmdb").is_dir()
     assert choose_after_training(tmp_path / "out", training.weights, progress=False) is None

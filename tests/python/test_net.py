@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 
 import tiny_net as tiny
+from drml.data.recipe import InputRecipe, Recipe
 from drml.io.errors import UserError
 from drml.nets.net import CaffeNet
+from drml.nets.preprocessing import check_input_size
 from drml.nets.probe import fatal_line
 from drml.nets.prototxt import read_prototxt, transform_of
 from drml.nets.pycaffe import import_caffe
+from drml.nets.recipe import write_recipe
 from drml.nets.weights import read_weights
 
 
@@ -107,6 +110,34 @@ def test_image_or_mean_of_the_wrong_size_is_refused(deploy, weights):
         net.preprocess(tiny.draw_images(1)[0])
     with pytest.raises(UserError, match=r"mean of shape 5x30x30 does not fit .*3x20x20"):
         open_net(deploy, weights, mean=np.zeros((5, 30, 30)))
+
+
+@pytest.mark.parametrize(
+    ("made", "said"),
+    [
+        (InputRecipe(crop_size=20), None),
+        (InputRecipe(crop_size=0, face_size=20), None),
+        (InputRecipe(face_size=24), None),
+        (InputRecipe(crop_size=0), None),
+        (InputRecipe(), None),
+        (InputRecipe(crop_size=18), "trained on crops of 18x18 pixels"),
+        (InputRecipe(crop_size=0, face_size=24), "trained on whole faces of 24x24 pixels"),
+    ],
+)
+def test_the_net_takes_the_crop_that_its_weights_were_trained_on(made, said):
+    if said is None:
+        check_input_size("w", Recipe(input=made), (3, 20, 20), "n")
+    else:
+        with pytest.raises(UserError, match=f"^n: takes an input of 20x22 .* w was {said}"):
+            check_input_size("w", Recipe(input=made), (3, 20, 22), "n")
+    check_input_size("w", None, (3, 1, 1), "n")
+
+
+def test_a_deploy_net_of_another_crop_is_refused(deploy, weights, tmp_path):
+    other = tmp_path / "other.caffemodel"
+    write_recipe(weights, Recipe(au=tiny.AUS, input=InputRecipe(crop_size=18)), other)
+    with pytest.raises(UserError, match=r"takes an input of 20x20 pixels, but .*other\.caffemodel was"):
+        open_net(deploy, other)
 
 
 # --- weights that do not fit ----------------------------------------------------------------------------

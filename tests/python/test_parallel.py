@@ -11,6 +11,9 @@ import numpy as np
 import pytest
 
 import parallel_nets as nets
+from drml.data.recipe import DataRecipe, Recipe
+from drml.data.recipe_text import write_data_recipe
+from drml.nets.recipe import read_recipe
 
 WHY_NOT = nets.missing()
 if WHY_NOT and os.environ.get("REQUIRE_MPI") == "1":
@@ -25,6 +28,7 @@ PLAIN = (
     + '  weight_filler { type: "xavier" } } }\n'
     + nets.inner_product("region")
 )
+RECIPE = Recipe(au=(1, 2, 4, 6, 12), labels="codes", data=DataRecipe("BP4D", "fold 1 of 3", records=24))
 # Two layers that share their weights, and one that is frozen.
 SHARED = (
     nets.convolution("frozen", "data", "frozen", params="param { lr_mult: 0 } param { lr_mult: 0 }")
@@ -34,12 +38,14 @@ SHARED = (
 )
 
 
+def last_file(solver):
+    """Return the file of the last snapshot's weights."""
+    return max(solver.parent.glob("*.caffemodel"), key=lambda path: int(re.findall(r"\d+", path.name)[-1]))
+
+
 def last(solver):
     """Return the weights of the last snapshot."""
-    found = sorted(
-        solver.parent.glob("*.caffemodel"), key=lambda path: int(re.findall(r"\d+", path.name)[-1])
-    )
-    return nets.weights(found[-1])
+    return nets.weights(last_file(solver))
 
 
 def assert_same(left, right, tolerance):
@@ -55,7 +61,9 @@ def distance(left, right):
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory):
-    return nets.write_records(tmp_path_factory.mktemp("records") / "lmdb")
+    folder = tmp_path_factory.mktemp("records")
+    write_data_recipe(folder, RECIPE)
+    return nets.write_records(folder / "lmdb")
 
 
 @pytest.mark.parametrize(
@@ -85,6 +93,11 @@ def test_n_ranks_equal_one_with_a_batch_n_times_as_large(tmp_path, records, rank
     start = nets.write_training(tmp_path / "start", layers, source=records, batch=4, iterations=0)
     assert nets.train(start).returncode == 0
     assert distance(last(start), last(alone)) > 0.01  # they did learn
+    # The recipe tells the images that all ranks have seen, and is otherwise that of the data.
+    kept, expected = (read_recipe(last_file(solver)) for solver in (together, alone))
+    assert kept.training.images == expected.training.images == 12 * 50
+    assert (kept.au, kept.labels, kept.data) == (RECIPE.au, RECIPE.labels, RECIPE.data)
+    assert kept.input == expected.input and kept.training.iterations == 50
 
 
 def test_one_rank_is_a_plain_training(tmp_path, records):

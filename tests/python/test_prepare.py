@@ -27,7 +27,8 @@ from drml.data.prepare import Encoding, Sampling, prepare
 from drml.data.readers import bp4d
 from drml.data.readers.fold_lists import shipped_list
 from drml.data.readers.kinds import DATA_SETS
-from drml.data.recipe import TrainingRecipe, read_data_recipe
+from drml.data.recipe import TrainingRecipe
+from drml.data.recipe_text import read_data_recipe
 from drml.data.split import load_split
 from drml.data.verify import verify
 from drml.experiments.protocol import describe

@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from drml.data.labels import AU_NAMES, BP4D_AUS
+from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.predictions import Predictions
-from drml.evaluation.results import evaluate_folds, write_scores
+from drml.evaluation.results import write_scores
 
 ROOT = Path(__file__).parents[2]
 NUMBER = r"(-|[01]\.\d{3})"

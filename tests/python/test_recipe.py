@@ -8,16 +8,8 @@ import numpy as np
 import pytest
 from google.protobuf import text_format
 
-from drml.data.recipe import (
-    DataRecipe,
-    InputRecipe,
-    Recipe,
-    RegistrationRecipe,
-    TrainingRecipe,
-    read_data_recipe,
-    recipe_path,
-    write_data_recipe,
-)
+from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe, TrainingRecipe
+from drml.data.recipe_text import read_data_recipe, recipe_path, write_data_recipe
 from drml.io import messages
 from drml.io.errors import UserError
 from drml.nets.recipe import read_recipe, write_recipe

@@ -149,6 +149,18 @@ def test_the_joint_split_is_that_of_data_without_a_validation_split(drawn, tmp_p
 # --- units ----------------------------------------------------------------------------------------------
 
 
+def test_validation_frames_are_not_mixed_in_unless_their_sampling_is_known(tmp_path):
+    (tmp_path / "fold1").mkdir()
+    (tmp_path / "fold1/val.csv").write_text("key,source,subject,task,frame,AU1\n0,a.png,s,,1,1\n")
+    for text in (None, '{"options": {"all_frames": false}}'):
+        if text:
+            (tmp_path / "summary.json").write_text(text)
+        with pytest.raises(UserError, match=r"summary\.json: does not say how .* prepare the data again"):
+            sampled_validation(tmp_path / "fold1")
+    (tmp_path / "summary.json").write_text('{"options": {"positives": null, "negatives": 0}}')
+    assert len(sampled_validation(tmp_path / "fold1").rows) == 1
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     """The same units with and without --refit."""

@@ -16,8 +16,9 @@ import tiny_net as tiny
 from drml import cli, report
 from drml.data.labels import AU_NAMES
 from drml.evaluation import scoring
+from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.predictions import write_predictions
-from drml.evaluation.results import evaluate_folds, write_scores
+from drml.evaluation.results import write_scores
 from drml.io.errors import UserError
 from drml.report.faces import choose, extremes, frame_losses
 from drml.report.scores import scores_section

@@ -15,9 +15,10 @@ from drml.data.lmdb import read_mean, write_lmdb, write_mean
 from drml.data.manifest import read_manifest
 from drml.data.recipe import InputRecipe, Recipe
 from drml.evaluation import choose_thresholds, scoring
+from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.folds import mean_of_folds, pool
 from drml.evaluation.predictions import Predictions, read_predictions, write_predictions
-from drml.evaluation.results import evaluate_folds, write_scores
+from drml.evaluation.results import write_scores
 from drml.evaluation.score_table import evaluate
 from drml.io.errors import UserError
 from drml.io.files import writing

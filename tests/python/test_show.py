@@ -12,14 +12,8 @@ import pytest
 import tiny_net as tiny
 from drml import cli
 from drml.data.lmdb import write_mean
-from drml.data.recipe import (
-    DataRecipe,
-    InputRecipe,
-    Recipe,
-    RegistrationRecipe,
-    TrainingRecipe,
-    write_data_recipe,
-)
+from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe, TrainingRecipe
+from drml.data.recipe_text import write_data_recipe
 from drml.io.errors import UserError
 from drml.nets.recipe import read_recipe, write_recipe
 from drml.nets.recipe_files import find_recipe, name_outputs

@@ -8,14 +8,8 @@ import numpy as np
 import pytest
 
 from drml.data.labels import ALL_AUS, BP4D_BASE_RATES
-from drml.synth.behaviour import (
-    CORRELATION,
-    RATES,
-    TASK_SHIFTS,
-    clear_intensities,
-    smooth_noise,
-    thresholds,
-)
+from drml.synth.behaviour import clear_intensities, smooth_noise
+from drml.synth.statistics import CORRELATION, RATES, TASK_SHIFTS, thresholds
 
 
 @lru_cache(maxsize=2)

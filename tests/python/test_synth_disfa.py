@@ -19,7 +19,8 @@ from drml.data.readers.images import ImageReader
 from drml.data.verify import verify
 from drml.io.errors import UserError
 from drml.synth import Subject, SynthSummary, View, disfa_writer, render, video_writer, write_disfa
-from drml.synth.behaviour import CORRELATION, WATCHING_RATES, thresholds, watching_intensities
+from drml.synth.behaviour import watching_intensities
+from drml.synth.statistics import CORRELATION, WATCHING_RATES, thresholds
 from drml.synth.video_writer import write_video
 from tiny_net import file_size_limit
 

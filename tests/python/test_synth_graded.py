@@ -14,9 +14,9 @@ from sklearn.metrics import cohen_kappa_score
 
 from drml.data.labels import ALL_AUS
 from drml.synth import Subject, face_shape, render, strengths, write_bp4d
-from drml.synth.behaviour import RATES, thresholds
 from drml.synth.coders import KAPPAS, agreement, draw_codes
 from drml.synth.events import BORDER, LEVELS, event_shape, graded_intensities, level_shares
+from drml.synth.statistics import RATES, thresholds
 from drml.synth.tracker import EYE_DISTANCE, landmark_errors
 from drml.synth.view import Camera, View
 

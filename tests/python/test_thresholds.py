@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drml.evaluation import choose_thresholds, metrics
+from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.predictions import Predictions
-from drml.evaluation.results import evaluate_folds
 from drml.evaluation.score_table import evaluate
 
 SCORES = st.one_of(st.sampled_from([0.0, 0.25, 0.4, 0.5, 0.6, 0.75, 1.0]), st.floats(0, 1))

@@ -17,7 +17,8 @@ import pytest
 import drml
 import tiny_net as tiny
 from drml.data.lmdb import check_lmdb, read_lmdb, read_mean, write_lmdb
-from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe, write_data_recipe
+from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe
+from drml.data.recipe_text import write_data_recipe
 from drml.evaluation import scoring
 from drml.io.errors import UsageError, UserError
 from drml.nets.prototxt import read_prototxt

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from drml.cli.arguments import add_check, add_command, add_option
 from drml.cli.output import note, print_json
 from drml.cli.values import gpus, integer
-from drml.io.errors import UserError
 from drml.io.shipped import find_shipped
 from drml.io.text import counted
-
-if TYPE_CHECKING:
-    from drml.training.train import Training
 
 
 def add(subparsers: Any) -> None:
@@ -89,25 +86,29 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Run caffe in a folder of its own."""
+    from drml.evaluation.training import train
     from drml.training.base_rates import REMARK
-    from drml.training.train import train
 
-    training = train(
-        args.solver,
-        args.out,
-        data=args.data,
-        weights=args.weights,
-        snapshot=args.snapshot,
-        caffe=args.caffe,
-        gpu=args.gpu,
-        seed=args.seed,
-        max_iter=args.max_iter,
-        num_aus=args.num_aus,
-        new_output=args.new_output,
-        overwrite=args.overwrite,
-        progress=not args.quiet,
-    )
-    thresholds = _choose_thresholds(args, training)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UserWarning)
+        training = train(
+            args.solver,
+            args.out,
+            data=args.data,
+            weights=args.weights,
+            snapshot=args.snapshot,
+            caffe=args.caffe,
+            gpu=args.gpu,
+            seed=args.seed,
+            max_iter=args.max_iter,
+            num_aus=args.num_aus,
+            new_output=args.new_output,
+            overwrite=args.overwrite,
+            progress=not args.quiet,
+        )
+    for warning in caught:
+        print(f"note: {warning.message}", file=sys.stderr)
+    thresholds = training.thresholds
     if args.json:
         print_json(
             {
@@ -134,14 +135,3 @@ def run(args: argparse.Namespace) -> None:
     if thresholds is not None:
         values = "".join(f"  AU{au} {value:.3f}" for au, value in thresholds.items())
         note(args, f"Thresholds with the best F1 on validation, kept in the weights:{values}")
-
-
-def _choose_thresholds(args: argparse.Namespace, training: Training) -> dict[int, float] | None:
-    """Choose thresholds on the validation split; a fault is reported and does not spoil the training."""
-    from drml.evaluation.kept_thresholds import choose_after_training
-
-    try:
-        return choose_after_training(training.out, training.weights, progress=not args.quiet)
-    except UserError as error:
-        print(f"note: no thresholds were chosen on validation: {error}", file=sys.stderr)
-        return None

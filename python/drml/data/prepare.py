@@ -30,7 +30,8 @@ from drml.data.readers import Record
 from drml.data.readers.exclude import KNOWN, find_list
 from drml.data.readers.exclude import exclude as exclude_frames
 from drml.data.readers.kinds import find_data_set
-from drml.data.recipe import RegistrationRecipe, write_data_recipe
+from drml.data.recipe import RegistrationRecipe
+from drml.data.recipe_text import write_data_recipe
 from drml.data.register_faces import check_max_broken, register_all
 from drml.data.register_task import Encoding
 from drml.data.sampling import Sampling

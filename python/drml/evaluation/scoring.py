@@ -18,9 +18,10 @@ from drml.data.labels import list_aus
 from drml.data.manifest import LMDB_SUFFIX
 from drml.data.split import open_split
 from drml.evaluation.bootstrap import DRAWS
+from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions
-from drml.evaluation.results import Evaluation, evaluate_folds
+from drml.evaluation.results import Evaluation
 from drml.evaluation.shared_aus import SharedAus, aus_of, shared_aus
 from drml.evaluation.thresholds import RECIPE, VALIDATION
 from drml.io.checks import check_probability, check_whole

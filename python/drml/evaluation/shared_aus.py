@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from drml.data.labels import list_aus
-from drml.data.recipe import read_data_recipe
+from drml.data.recipe_text import read_data_recipe
 from drml.data.split import VERIFY, Split
 from drml.io.errors import UserError
 

@@ -25,8 +25,9 @@ from drml.baselines.patches import PatchDetector
 from drml.baselines.refit import refit as fit_again
 from drml.data.labels import ABSENT, PRESENT
 from drml.evaluation.bootstrap import DRAWS
+from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.predictions import Predictions, write_predictions
-from drml.evaluation.results import Evaluation, evaluate_folds, write_scores
+from drml.evaluation.results import Evaluation, write_scores
 from drml.experiments.patch_maps import write_maps
 from drml.experiments.refit import joint_rows
 from drml.experiments.sift import SIFT_WINDOW, Features, sift_features

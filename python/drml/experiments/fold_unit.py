@@ -31,7 +31,8 @@ from drml.io.limits import read_json
 from drml.nets import snapshots
 from drml.nets.recipe import read_recipe
 from drml.training.folder import FINAL_STEM, rename_in_solver
-from drml.training.train import AUTO, train
+from drml.training.start import AUTO
+from drml.training.train import train
 
 __all__ = ["FIT_FOLDER", "FIT_MODEL", "TRAIN_FOLDER", "cache_features", "make_unit"]
 

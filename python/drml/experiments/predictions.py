@@ -11,8 +11,9 @@ import numpy as np
 
 from drml.evaluation import metrics
 from drml.evaluation.bootstrap import DRAWS
+from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.predictions import Predictions
-from drml.evaluation.results import evaluate_folds, write_scores
+from drml.evaluation.results import write_scores
 from drml.evaluation.score_table import ScoreTable, evaluate
 from drml.experiments import protocol
 from drml.experiments.units import Workspace

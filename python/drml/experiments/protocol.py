@@ -16,9 +16,9 @@ from drml.io.errors import UserError
 from drml.io.limits import read_json
 from drml.io.text import counted
 
-__all__ = ["check", "describe", "read_summary"]
+__all__ = ["SUMMARY_FILE", "check", "describe", "read_summary"]
 
-_SUMMARY_FILE = "summary.json"
+SUMMARY_FILE = "summary.json"
 
 _NOT_RECORDED = (
     "An older version prepared the data and did not record which labels were drawn: linear methods are fitted"
@@ -64,7 +64,7 @@ def check(data: str | Path, folds: Iterable[int]) -> None:
         if whole is not None and whole != len(manifests["test"].rows):
             raise UserError(
                 f"{folder / 'test.csv'}: {counted(len(manifests['test'].rows), 'frame')},"
-                f" {data / _SUMMARY_FILE} says {whole}; test frames are never sampled: prepare the data again"
+                f" {data / SUMMARY_FILE} says {whole}; test frames are never sampled: prepare the data again"
             )
 
 
@@ -78,7 +78,7 @@ def _people(manifest: Manifest) -> set[str]:
 
 def read_summary(data: Path) -> dict[str, Any]:
     """Return the summary of a folder of ``drml prepare``; empty if there is none."""
-    path = data / _SUMMARY_FILE
+    path = data / SUMMARY_FILE
     try:
         found = read_json(path)
     except FileNotFoundError:
@@ -106,7 +106,7 @@ def describe(data: str | Path) -> list[str]:
     data = Path(data)
     summary = read_summary(data)
     if not summary:
-        return [f"Labels, registration, sampling: not known, there is no {_SUMMARY_FILE} beside the folds."]
+        return [f"Labels, registration, sampling: not known, there is no {SUMMARY_FILE} beside the folds."]
     try:
         kind, options = summary["kind"], dict(summary["options"])
         if "threshold" in options:  # as data were prepared before the option was renamed
@@ -114,7 +114,7 @@ def describe(data: str | Path) -> list[str]:
         coding = DATA_SETS[kind].describe_labels(options) if kind in DATA_SETS else _OTHER_CODING
         mixed = NO_SUBJECTS in summary.get("incomplete", {})
     except (KeyError, TypeError, ValueError):
-        raise UserError(f"{data / _SUMMARY_FILE}: {_DAMAGED}") from None
+        raise UserError(f"{data / SUMMARY_FILE}: {_DAMAGED}") from None
     size = options.get("size")
     found = ", found by a model," if options.get("points") == "detector" else ""
     apart = "No subject is in two of these, nor tested twice."
@@ -141,7 +141,7 @@ def _describe_folds(data: Path, summary: dict[str, Any]) -> list[str]:
             f" {str(lists['sha256'])[:12]})."
         ]
     except (KeyError, TypeError, ValueError, AttributeError):
-        raise UserError(f"{data / _SUMMARY_FILE}: {_DAMAGED}") from None
+        raise UserError(f"{data / SUMMARY_FILE}: {_DAMAGED}") from None
 
 
 def _describe_shares(data: Path, summary: dict[str, Any]) -> list[str]:
@@ -159,7 +159,7 @@ def _describe_shares(data: Path, summary: dict[str, Any]) -> list[str]:
             for au in found[0]["positives"]
         )
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise UserError(f"{data / _SUMMARY_FILE}: {_DAMAGED}") from None
+        raise UserError(f"{data / SUMMARY_FILE}: {_DAMAGED}") from None
     lines = [f"Drawn for training: {frames} frames and {labels} labels."]
     if labels.drawn < labels.of:
         lines.append(

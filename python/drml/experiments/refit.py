@@ -25,9 +25,9 @@ from drml.data.labels import UNKNOWN
 from drml.data.landmark_files import landmarks_path, read_landmarks, write_landmarks
 from drml.data.lmdb import read_lmdb, read_mean, write_lmdb, write_mean
 from drml.data.manifest import LMDB_SUFFIX, Manifest, Row, read_manifest, write_manifest
-from drml.data.recipe import read_data_recipe, write_data_recipe
+from drml.data.recipe_text import read_data_recipe, write_data_recipe
 from drml.data.sampling import draw
-from drml.experiments.protocol import read_summary
+from drml.experiments.protocol import SUMMARY_FILE, read_summary
 from drml.io.errors import UserError
 from drml.io.files import making
 
@@ -46,9 +46,21 @@ def sampled_validation(fold: Path) -> Manifest:
     -------
     Manifest
         Some of the rows of ``val.csv``, with the labels and draws that they would have in ``train.csv``.
+
+    Raises
+    ------
+    UserError
+        ``summary.json`` does not say how the training frames were sampled. All validation frames, with their
+        natural base rates, would not fit to training frames that were sampled.
     """
     val = read_manifest(fold / "val.csv")
-    rows = _sampled(val, read_summary(fold.parent).get("options", {}))
+    options = read_summary(fold.parent).get("options", {})
+    if not {"positives", "negatives"} <= options.keys():
+        raise UserError(
+            f"{fold.parent / SUMMARY_FILE}: does not say how training frames were sampled, so that validation"
+            " frames cannot be sampled likewise; prepare the data again, or do without --refit"
+        )
+    rows = _sampled(val, options)
     return dataclasses.replace(val, rows={row.key: row for row in rows})
 
 

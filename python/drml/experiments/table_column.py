@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from drml.evaluation.bootstrap import DRAWS
+from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.folds import mean_of_folds
 from drml.evaluation.metrics import FIGURES
-from drml.evaluation.results import Evaluation, evaluate_folds
+from drml.evaluation.results import Evaluation
 from drml.evaluation.score_table import ScoreTable
 from drml.evaluation.text_table import figure_cell
 from drml.experiments import units

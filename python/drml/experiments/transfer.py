@@ -29,8 +29,9 @@ from drml.data.split import VERIFY, Split, find_folds
 from drml.evaluation import scoring
 from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.features import BlobReader
+from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.predictions import Predictions
-from drml.evaluation.results import Evaluation, evaluate_folds
+from drml.evaluation.results import Evaluation
 from drml.experiments.refit import joint_rows
 from drml.io.checks import check_positive
 from drml.io.errors import UsageError, UserError

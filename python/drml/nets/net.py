@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from drml.io.checks import check_whole
 from drml.io.errors import UserError
-from drml.nets.preprocessing import preprocess
+from drml.nets.preprocessing import check_input_size, preprocess
 from drml.nets.probe import probe_net
 from drml.nets.prototxt import read_prototxt, write_prototxt
 from drml.nets.pycaffe import import_caffe
+from drml.nets.recipe import read_recipe
 from drml.nets.shapes import shape_text
 from drml.nets.weights import check_weights, read_weights
 
@@ -61,7 +62,8 @@ class CaffeNet:
     Raises
     ------
     UserError
-        A file is missing or damaged, Caffe refuses the net, or the weights or the mean do not fit it.
+        A file is missing or damaged, Caffe refuses the net, or the weights, the size of the faces on which
+        they were trained, or the mean do not fit it.
 
     Examples
     --------
@@ -103,6 +105,7 @@ class CaffeNet:
         self._input = self.net.inputs[0]
         _, channels, height, width = self.net.blobs[self._input].shape
         self.input_shape: tuple[int, int, int] = (channels, height, width)
+        check_input_size(weights, read_recipe(weights), self.input_shape, deploy)
         self.blob_names: list[str] = list(self.net.blobs)
         self.mean = None if mean is None else np.asarray(mean, np.float32)
         self.scale = float(scale)

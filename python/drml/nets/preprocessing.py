@@ -31,6 +31,7 @@ from drml.nets.weights import read_weights
 __all__ = [
     "MEAN_FILE",
     "Preprocessing",
+    "check_input_size",
     "describe_preprocessing",
     "find_preprocessing",
     "find_scale",
@@ -165,6 +166,37 @@ def recipe_preprocessing(
         return Preprocessing(check_factor(scale, "scale"), "as given", image, mean_from)
     known = recipe.input.scale
     return Preprocessing(1.0 if known is None else known, _RECIPE, image, mean_from)
+
+
+def check_input_size(
+    weights: str | Path, recipe: Recipe | None, shape: tuple[int, int, int], net: str | Path
+) -> None:
+    """Check that a net takes the crop of the face on which its weights were trained.
+
+    Parameters
+    ----------
+    weights : path
+        For error messages.
+    recipe : Recipe or None
+        That of the weights. If it does not tell the size of the crop, nothing is checked.
+    shape : tuple
+        Channels, height and width of the net's input.
+    net : path
+        The deploy.prototxt, for error messages.
+
+    Raises
+    ------
+    UserError
+        The sizes differ. Without fully connected layers, such a net runs, and its scores are wrong.
+    """
+    made = InputRecipe() if recipe is None else recipe.input
+    side = made.crop_size or (made.face_size if made.crop_size == 0 else None)
+    if side is not None and shape[1:] != (side, side):
+        what = f"crops of {side}x{side} pixels" if made.crop_size else f"whole faces of {side}x{side} pixels"
+        raise UserError(
+            f"{net}: takes an input of {shape[1]}x{shape[2]} pixels, but {weights} was trained on {what};"
+            " give the deploy.prototxt of that training"
+        )
 
 
 def find_scale(weights: str | Path, scale: float | None = None) -> tuple[float, str]:

@@ -14,11 +14,9 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO
 
 import numpy as np
 
@@ -28,6 +26,7 @@ from drml.io import hdf5
 from drml.io.errors import UserError
 from drml.io.files import making, temporary_path
 from drml.io.limits import MEAN_BYTES, PROTO_BYTES, check_file
+from drml.nets.protobuf_fields import Field, NotProtobufError, content_of, encode_field, fields_of, splice
 
 __all__ = ["RECIPE", "read_recipe", "recipe_properties", "write_recipe"]
 
@@ -37,8 +36,6 @@ RECIPE = "recipe"
 _NET_RECIPE = 1000  # NetParameter.recipe
 _ONNX_PROPERTY = 14  # ModelProto.metadata_props: messages of a key (1) and a value (2)
 _RECIPE_BYTES = MEAN_BYTES + (1 << 20)
-_FIELDS = 1 << 20  # far more fields than a file of weights has
-_FIXED = {1: 8, 5: 4}  # protobuf's wire types of fixed size
 
 
 def read_recipe(weights: str | Path) -> Recipe | None:
@@ -74,11 +71,13 @@ def read_recipe(weights: str | Path) -> Recipe | None:
             text = _read_onnx(path)
             return None if text is None else Recipe.from_text(text.decode("utf-8"))
         with path.open("rb") as file:
-            parts = [_content(file, one) for one in _fields(file) if one.number == _NET_RECIPE]
+            parts = [
+                content_of(file, one, _RECIPE_BYTES) for one in fields_of(file) if one.number == _NET_RECIPE
+            ]
         return _from_bytes(b"".join(parts))  # protobuf merges repeated occurrences of a field
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
-    except _NotProtobufError:
+    except NotProtobufError:
         raise UserError(_damaged(path)) from None
     except ValueError as error:
         raise UserError(f"{path}: the recipe in it cannot be read ({error}); give whole weights") from None
@@ -124,12 +123,14 @@ def write_recipe(weights: str | Path, recipe: Recipe, out: str | Path | None = N
                 shutil.copyfile(path, part)
                 _write_hdf5(part, recipe.to_bytes())
             elif path.suffix.lower() == ".onnx":
-                _splice(path, part, _is_recipe_property, _onnx_properties(recipe))
+                splice(path, part, _is_recipe_property, _onnx_properties(recipe))
             else:
-                _splice(path, part, _is_net_recipe, _field(_NET_RECIPE, recipe.to_bytes()))
+                splice(path, part, _is_net_recipe, encode_field(_NET_RECIPE, recipe.to_bytes()))
             shutil.copymode(path, part)
         if whole != target:
             whole.replace(target)
+    except NotProtobufError:
+        raise UserError(_damaged(path)) from None
     except OSError as error:
         if whole != target:
             whole.unlink(missing_ok=True)
@@ -142,10 +143,6 @@ def _check(path: Path) -> None:
             f"{path}: no such weights file; give a .caffemodel or .h5, or the folder of a training"
         )
     check_file(path, PROTO_BYTES if not hdf5.is_hdf5(path) else 2 * PROTO_BYTES)
-
-
-class _NotProtobufError(ValueError):
-    """A file is not a protobuf message, or is cut short."""
 
 
 def _damaged(path: Path) -> str:
@@ -169,105 +166,21 @@ def _from_bytes(content: bytes) -> Recipe | None:
     return None if recipe == Recipe() else recipe
 
 
-class _Field(NamedTuple):
-    """A field of a protobuf message in a file: its number, and the offsets of its tag, content and end."""
-
-    number: int
-    start: int
-    content: int
-    end: int
+def _contents(file: IO[bytes], number: int) -> list[bytes]:
+    """Return the contents of all fields of a number."""
+    return [content_of(file, one, _RECIPE_BYTES) for one in fields_of(file) if one.number == number]
 
 
-def _fields(file: IO[bytes]) -> Iterator[_Field]:
-    """List the fields of the message in a file without reading what they hold.
-
-    Raises
-    ------
-    _NotProtobufError
-        It is not a protobuf message, or is cut short.
-    """
-    size = file.seek(0, os.SEEK_END)
-    start = 0
-    for _ in range(_FIELDS):
-        if start == size:
-            return
-        file.seek(start)
-        tag = _varint(file)
-        number, kind = tag >> 3, tag & 7
-        if kind == 2:
-            length = _varint(file)
-        elif kind == 0:
-            _varint(file)
-            length = 0
-        else:
-            length = _FIXED.get(kind, -1)
-        content = file.tell()
-        if not number or length < 0 or content + length > size:
-            raise _NotProtobufError
-        yield _Field(number, start, content, content + length)
-        start = content + length
-    raise _NotProtobufError
-
-
-def _varint(file: IO[bytes]) -> int:
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = file.read(1)
-        if not byte:
-            break
-        value |= (byte[0] & 0x7F) << shift
-        if byte[0] < 0x80:
-            return value
-    raise _NotProtobufError
-
-
-def _field(number: int, content: bytes) -> bytes:
-    """Return a field of a protobuf message."""
-    return _varint_of(number << 3 | 2) + _varint_of(len(content)) + content
-
-
-def _varint_of(value: int) -> bytes:
-    found = bytearray()
-    while value > 0x7F:
-        found.append(value & 0x7F | 0x80)
-        value >>= 7
-    found.append(value)
-    return bytes(found)
-
-
-def _content(file: IO[bytes], one: _Field) -> bytes:
-    if one.end - one.content > _RECIPE_BYTES:
-        raise ValueError(f"{one.end - one.content} bytes; at most {_RECIPE_BYTES} are read")
-    file.seek(one.content)
-    return file.read(one.end - one.content)
-
-
-def _splice(path: Path, part: Path, dropped: Callable[[IO[bytes], _Field], bool], added: bytes) -> None:
-    """Copy a file of protobuf without the fields for which `dropped` holds, and with others at its end."""
-    try:
-        with path.open("rb") as file, part.open("wb") as copy:
-            for one in list(_fields(file)):
-                if dropped(file, one):
-                    continue
-                file.seek(one.start)
-                left = one.end - one.start
-                while left > 0:
-                    chunk = file.read(min(left, 1 << 20))
-                    copy.write(chunk)
-                    left -= len(chunk)
-            copy.write(added)
-    except _NotProtobufError:
-        raise UserError(_damaged(path)) from None
-
-
-def _is_net_recipe(_: IO[bytes], one: _Field) -> bool:
+def _is_net_recipe(_: IO[bytes], one: Field) -> bool:
     return one.number == _NET_RECIPE
 
 
 def _read_onnx(path: Path) -> bytes | None:
     """Return the property ``recipe`` of an .onnx file, if it has one."""
     with path.open("rb") as file:
-        entries = [_content(file, one) for one in _fields(file) if one.number == _ONNX_PROPERTY]
+        entries = [
+            content_of(file, one, _RECIPE_BYTES) for one in fields_of(file) if one.number == _ONNX_PROPERTY
+        ]
     return dict(map(_property, entries)).get(RECIPE)
 
 
@@ -275,22 +188,24 @@ def _property(content: bytes) -> tuple[str, bytes]:
     """Read a key and its value: fields 1 and 2 of ONNX's StringStringEntryProto."""
     found = {1: b"", 2: b""}
     entry = io.BytesIO(content)
-    for one in _fields(entry):
-        found[one.number] = _content(entry, one)
+    for one in fields_of(entry):
+        found[one.number] = content_of(entry, one, _RECIPE_BYTES)
     return found[1].decode("utf-8"), found[2]
 
 
 _OF_RECIPE = (RECIPE, "aus", "au_names")
 
 
-def _is_recipe_property(file: IO[bytes], one: _Field) -> bool:
-    return one.number == _ONNX_PROPERTY and _property(_content(file, one))[0] in _OF_RECIPE
+def _is_recipe_property(file: IO[bytes], one: Field) -> bool:
+    return one.number == _ONNX_PROPERTY and _property(content_of(file, one, _RECIPE_BYTES))[0] in _OF_RECIPE
 
 
 def _onnx_properties(recipe: Recipe) -> bytes:
     values = recipe_properties(recipe)
-    entries = (_field(1, key.encode()) + _field(2, value.encode()) for key, value in values.items())
-    return b"".join(_field(_ONNX_PROPERTY, entry) for entry in entries)
+    entries = (
+        encode_field(1, key.encode()) + encode_field(2, value.encode()) for key, value in values.items()
+    )
+    return b"".join(encode_field(_ONNX_PROPERTY, entry) for entry in entries)
 
 
 def recipe_properties(recipe: Recipe) -> dict[str, str]:

@@ -6,7 +6,8 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
-from drml.data.recipe import Recipe, read_recipe_text, recipe_path, with_aus
+from drml.data.recipe import Recipe, with_aus
+from drml.data.recipe_text import read_recipe_text, recipe_path
 from drml.io.errors import UserError
 from drml.nets.preprocessing import find_preprocessing
 from drml.nets.recipe import read_recipe, write_recipe

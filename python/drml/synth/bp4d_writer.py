@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 from drml.data.labels import ALL_AUS
 from drml.io.checks import check_whole
-from drml.synth.behaviour import MAX_TASKS, as_mapping, clear_intensities, habit, thresholds, video_views
+from drml.synth.behaviour import as_mapping, clear_intensities, habit, video_views
 from drml.synth.coders import agreement, draw_codes
 from drml.synth.events import graded_intensities, level_shares
 from drml.synth.folder import (
@@ -41,6 +41,7 @@ from drml.synth.folder import (
 from drml.synth.identity import Subject
 from drml.synth.mat_writer import write_fit
 from drml.synth.render import render
+from drml.synth.statistics import MAX_TASKS, thresholds
 from drml.synth.tracker import landmark_errors
 from drml.synth.view import DEFAULT_WIDTH, image_height
 

@@ -29,19 +29,12 @@ from drml.data.labels import ALL_AUS, DISFA_CODED_AUS
 from drml.data.readers.disfa import INTENSITY
 from drml.data.readers.fold_lists import shipped_list
 from drml.io.checks import check_whole
-from drml.synth.behaviour import (
-    MAX_TASKS,
-    WATCHING_RATES,
-    as_mapping,
-    habit,
-    thresholds,
-    video_views,
-    watching_intensities,
-)
+from drml.synth.behaviour import as_mapping, habit, video_views, watching_intensities
 from drml.synth.folder import SynthSummary, pick_names, run_units, write_folder, write_intensities
 from drml.synth.identity import Subject
 from drml.synth.mat_writer import write_pts
 from drml.synth.render import render
+from drml.synth.statistics import MAX_TASKS, WATCHING_RATES, thresholds
 from drml.synth.video_writer import write_video
 
 MAX_SUBJECTS = 27

@@ -13,7 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from drml.data.labels import ALL_AUS
-from drml.synth.behaviour import TASK_SHIFTS, above_thresholds, smooth_noise
+from drml.synth.behaviour import above_thresholds, smooth_noise
+from drml.synth.statistics import TASK_SHIFTS
 
 __all__ = ["BORDER", "LEVELS", "event_shape", "graded_intensities", "level_shares"]
 

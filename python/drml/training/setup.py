@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import drml
-from drml.data.recipe import read_data_recipe
+from drml.data.recipe_text import read_data_recipe
 from drml.io.checks import check_whole
 from drml.io.errors import UserError
 from drml.nets.outputs import count_outputs, fit_outputs, set_label_count

@@ -30,26 +30,19 @@ from typing import Any
 
 from tqdm import tqdm
 
-from drml.data.recipe import Recipe
 from drml.io.checks import check_path
 from drml.io.errors import UsageError, UserError
 from drml.io.files import check_target
-from drml.nets import snapshots
 from drml.nets.prototxt import batch_size, read_prototxt
-from drml.nets.recipe import read_recipe
-from drml.nets.trained_files import find_weights
-from drml.nets.weights import read_weights
 from drml.training.base_rates import Separation, has_not_learned
 from drml.training.caffe_run import find_caffe, run_caffe
 from drml.training.f1_table import names_of_aus
-from drml.training.folder import FINAL_STEM, SOLVER_FILE, link_final, locked, net_fields
+from drml.training.folder import link_final, locked, net_fields
 from drml.training.log import LOG_FILE, Progress, write_tables_anew
 from drml.training.setup import Changes, set_up
+from drml.training.start import choose_start
 
-__all__ = ["AUTO", "Training", "train"]
-
-AUTO = "auto"
-"""Value of `train`'s `snapshot`: the newest intact snapshot in the folder, if there is one."""
+__all__ = ["Training", "train"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +71,9 @@ class Training:
         if no test pass came after iteration 0.
     predicts_base_rates : bool or None
         Whether the net predicted no more than the base rates in that pass; None if `separation` is.
+    thresholds : dict of int to float, or None
+        By AU, the threshold with the best F1 on the validation split, which the weights keep; None if none
+        was chosen.
     """
 
     out: Path
@@ -89,6 +85,7 @@ class Training:
     seconds: float
     separation: Separation | None = None
     predicts_base_rates: bool | None = None
+    thresholds: dict[int, float] | None = None
 
 
 def train(
@@ -109,70 +106,15 @@ def train(
     progress: bool = True,
     stop: Callable[[], bool] | None = None,
 ) -> Training:
-    """Train a net with ``caffe train``, and wait for it.
+    """Train a net with ``caffe train``, as `drml.evaluation.training.train` does, but choose no thresholds.
 
-    SIGINT and SIGTERM reach caffe as SIGINT: it finishes the iteration, writes a snapshot and ends; this
-    function then raises KeyboardInterrupt. A second signal kills it. Caffe does not outlive this process.
+    Parameters and errors are described there; there is one more.
 
     Parameters
     ----------
-    solver : path
-        A solver.prototxt. Its `net` is found from the working directory, as Caffe does, or beside the solver.
-    out : path
-        Folder for everything that the training writes.
-    data : path, optional
-        A fold's folder: each data path of the net becomes the entry of the same name (``train_lmdb``,
-        ``test_lmdb``, ``mean.binaryproto``) in it.
-    net : path, optional
-        Replaces the solver's `net`.
-    weights : path, optional
-        Weights to start from: a .caffemodel or .h5 file, or the folder of a training.
-    snapshot : path or "auto", optional
-        A .solverstate to resume from; `out` may then hold the training that it belongs to. "auto" takes the
-        newest intact one in `out`, and starts a new training if there is none.
-    caffe : path, optional
-        The ``caffe`` program; by default the one that pycaffe belongs to, or the one on PATH.
-    gpu : str, optional
-        As in ``caffe train -gpu``: the number of a GPU, several with commas, or ``all``. By default the CPU
-        is used, unless the solver says otherwise.
-    seed : int, optional
-        Replaces the solver's `random_seed`; 0 or more.
-    max_iter : int, optional
-        Replaces the solver's; at least 1.
-    num_aus : int, optional
-        How many AUs the net is to detect; by default as many as the data's manifest names. A net with
-        another number of outputs gets a new last layer of this size, with a name of its own (``fc10_8``), so
-        that `weights` do not reach it.
-    new_output : bool
-        Give the net such a new last layer in any case, to start from `weights` trained on other AUs.
-    overwrite : bool
-        Remove an earlier training from `out` first.
-    progress : bool
-        Show a progress bar.
     stop : callable, optional
         Called after each test pass, when its rows are in ``f1.csv``. If it returns true, the training ends
         before `max_iter`, with a snapshot, and counts as finished.
-
-    Returns
-    -------
-    Training
-        The files that the training left, and what its log says: losses, F1 of the test passes.
-
-    Raises
-    ------
-    UserError
-        A file is missing or damaged, `out` holds another training, or caffe failed: its own last words.
-    KeyboardInterrupt
-        A signal arrived; caffe has written a snapshot and ended.
-
-    Examples
-    --------
-    >>> from drml.training.train import train
-    >>> result = train(
-    ...     "models/drml/solver.prototxt", "build/fold1", data="data/drml/fold1"
-    ... )  # doctest: +SKIP
-    >>> result.weights, result.f1["Avg."]  # doctest: +SKIP
-    (PosixPath('/home/me/drml/build/fold1/final.caffemodel'), 0.52)
     """
     if new_output and weights is None and snapshot is None:
         raise UsageError(
@@ -182,7 +124,7 @@ def train(
     out = check_path(out, "out").absolute()
     program = find_caffe(caffe)
     check_target(out, folder=True, overwrite=True)
-    start = _choose_start(out, weights, snapshot, overwrite)
+    start = choose_start(out, weights, snapshot, overwrite)
     if start.snapshot is None and not start.clear and Path(solver).resolve().parent == out.resolve():
         # A training writes its own solver and nets, often under the same names: the originals would be lost.
         raise UserError(f"{out}: holds the solver itself, whose files would be replaced; give another folder")
@@ -229,76 +171,6 @@ def train(
                 f"{out / LOG_FILE}: caffe wrote no weights; is snapshot_after_train off in {solver}?"
             )
         return _result(out, Path(last), _iteration_of(last, message.max_iter), run, seconds)
-
-
-@dataclass(frozen=True)
-class _Start:
-    """What a training starts from; `clear` says that an earlier one has to go first."""
-
-    weights: Path | None
-    snapshot: snapshots.Snapshot | None
-    clear: bool
-
-    def describe(self) -> str | None:
-        """Return the weights from which the training started, for the recipe; None if they were random."""
-        if self.snapshot is not None:
-            recipe = read_recipe(self.snapshot.weights)
-            return None if recipe is None else recipe.training.start
-        if self.weights is None:
-            return None
-        name = f"{self.weights.absolute().parent.name}/{self.weights.name}"
-        recipe = read_recipe(self.weights) or Recipe()
-        count = recipe.training.iterations
-        about = [recipe.data.name, recipe.data.split, None if count is None else f"{count} iterations"]
-        known = ", ".join(text for text in about if text)
-        return f"{name} ({known})" if known else name
-
-    def arguments(self, out: Path, gpu: str | None) -> list[str]:
-        """Return caffe's arguments."""
-        arguments = ["train", "-solver", str(out / SOLVER_FILE)]
-        if self.weights is not None:
-            arguments += ["-weights", str(self.weights.absolute())]
-        if self.snapshot is not None:
-            arguments += ["-snapshot", str(self.snapshot.path.absolute())]
-        return arguments + ([] if gpu is None else ["-gpu", gpu])
-
-
-def _choose_start(
-    out: Path, weights: str | Path | None, snapshot: str | Path | None, overwrite: bool
-) -> _Start:
-    """Check what a training is to start from, and whether it may write to its folder."""
-    automatic = snapshot == AUTO
-    if automatic:
-        newest = snapshots.newest(out) if out.is_dir() else None
-        snapshot = newest.path if newest else None
-        weights = weights if newest is None else None
-    weights = None if weights is None else find_weights(weights)
-    if snapshot is not None and not Path(snapshot).is_file():
-        raise UserError(f"{snapshot}: no such snapshot file")
-    if weights is not None:
-        read_weights(weights)  # refuses other files before anything is written
-    if weights is not None and snapshot is not None:
-        raise UserError(
-            "weights and a snapshot are both given; a snapshot has weights of its own, so leave one out"
-        )
-    if snapshot is not None:
-        return _Start(None, snapshots.read(snapshot), clear=False)
-    clear = (out / LOG_FILE).exists()
-    if clear and not overwrite:
-        if not automatic:
-            raise UserError(
-                f"{out}: holds an earlier training; give another folder, --overwrite, or --resume auto"
-            )
-        if any(out.glob(FINAL_STEM + "*")):
-            raise UserError(
-                f"{out}: holds a finished training without an intact snapshot; give another folder, or"
-                " --overwrite"
-            )
-    if clear and weights is not None and weights.absolute().parent == out:
-        raise UserError(
-            f"{weights}: belongs to the training that would be overwritten; move it elsewhere first"
-        )
-    return _Start(weights, None, clear)
 
 
 def _iteration_of(snapshot: str, max_iter: int) -> int:
