@@ -12,6 +12,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
 
 import detect_data as data
 import tiny_net as tiny
@@ -35,7 +37,7 @@ from drml.data.registration import (
     similarity,
     transform,
 )
-from drml.data.split import open_split
+from drml.data.split import load_split, open_split
 from drml.detect import Detector
 from drml.io.errors import UserError
 from drml.nets.trained import Net
@@ -276,6 +278,57 @@ def test_whole_frames_are_registered_nearly_as_the_training_faces(drawn: Path, g
     assert len(learned) >= 9
     assert np.mean(learned) < 2.5 < np.mean(reference)
     assert np.mean(learned) < 0.6 * np.mean(reference)
+
+
+class LinearNet:
+    """A net that has learned: logistic regressions on thumbnails of a fold's registered training faces."""
+
+    face_size = SIZE
+
+    def __init__(self, fold: Path, registration: RegistrationRecipe) -> None:
+        faces, labels, _ = load_split(fold, "train")
+        aus = read_data_recipe(fold).au  # type: ignore[union-attr] # a prepared fold has one
+        both = [(labels == 1).sum(axis=0)[k] > 5 < (labels == -1).sum(axis=0)[k] for k in range(len(aus))]
+        self.aus = tuple(au for au, usable in zip(aus, both, strict=True) if usable)
+        self.recipe = Recipe(au=self.aus, registration=registration)
+        self._models = []
+        for column in np.flatnonzero(both):
+            known = labels[:, column] != 0
+            model = LogisticRegression(C=0.01, max_iter=1000)
+            self._models.append(model.fit(self._inputs(faces[known]), labels[known, column]))
+
+    def _inputs(self, faces: Sequence[np.ndarray]) -> np.ndarray:
+        small = [cv2.resize(face, (34, 34), interpolation=cv2.INTER_AREA) for face in faces]
+        return np.array([cv2.cvtColor(one, cv2.COLOR_BGR2GRAY).ravel() / 64 for one in small])
+
+    def __call__(self, images: Sequence[np.ndarray]) -> np.ndarray:
+        inputs = self._inputs(images)
+        return np.stack([model.predict_proba(inputs)[:, 1] for model in self._models], axis=1)
+
+
+def test_detect_on_whole_frames_says_what_the_net_says_of_the_registered_faces(
+    drawn: Path, given: Path
+) -> None:
+    """From the photo to the probabilities, on subjects that neither the net nor the registration has seen."""
+    split = open_split(given, "test")
+    assert split.manifest is not None
+    keys, faces = zip(*((key, face) for key, face, _ in split.records()), strict=True)
+    frames = [str(drawn / split.manifest.rows[key].source) for key in keys]
+    recipe = read_data_recipe(given)
+    assert recipe is not None
+    apart = {}
+    for name, registration in (("learned", recipe.registration), ("reference", RegistrationRecipe())):
+        net = LinearNet(given, registration)
+        assert len(net.aus) >= 5
+        scored = net(faces)
+        table = Detector(net, largest=True, threshold=0.5)(frames)
+        assert len(table) == len(frames) and table.success.eq(1).all()
+        detected = table[[f"AU{au:02d}_p" for au in net.aus]].to_numpy()
+        # How far the outputs move, as a share of how much they differ between faces.
+        apart[name] = np.sqrt(np.mean((logit(detected) - logit(scored)) ** 2, axis=0)) / logit(scored).std(0)
+        if name == "learned":
+            assert ((detected >= 0.5) == (scored >= 0.5)).mean() > 0.9
+    assert apart["learned"].mean() < 0.5 and apart["learned"].mean() < 0.7 * apart["reference"].mean()
 
 
 class KeepingNet:

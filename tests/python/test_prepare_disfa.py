@@ -226,6 +226,10 @@ def test_what_a_set_lacks_is_in_the_summary(spoilt: Path, tmp_path: Path) -> Non
     assert summary["skipped"] == {"no landmarks": 1}
     assert summary["frames"] == len(factory.SUBJECTS) * FRAMES
     page = data_section(summary).body
+    assert (
+        "from 3 on present (+1)" in page
+        and "Folds: DISFA in three folds (3 folds; folds.csv, SHA-256" in page
+    )
     assert "Frames kept with an unknown label" in page and "no label of AU9" in page
 
 
@@ -314,7 +318,7 @@ def test_real_data_need_the_intensity_from_which_an_au_counts(
         cli.main(["prepare", "disfa", str(root), str(out), "-q"])
     said = capsys.readouterr().err
     assert ended.value.code == 2
-    assert "intensity is not given (--intensity): DISFA codes intensities from 0 to 5." in said
+    assert "intensity is not given (--intensity): intensities are coded from 0 to 5." in said
     assert "Give 2 or 3" in said and not out.exists()
     # A folder that does not exist is the first thing to say.
     assert cli.main(["prepare", "disfa", str(tmp_path / "none"), str(out), "-q"]) == 1

@@ -50,7 +50,9 @@ def add(subparsers: Any) -> None:
         " at random, by --seed",
         type=folds_or_scheme,
     )
-    shipped = [f"for {kind} {_listed(one.fold_lists)}" for kind, one in DATA_SETS.items() if one.fold_lists]
+    shipped = [
+        f"for {kind} {listed(one.fold_lists, 'or')}" for kind, one in DATA_SETS.items() if one.fold_lists
+    ]
     parser.add_argument(
         "--folds-file",
         metavar="LIST",

@@ -13,6 +13,7 @@ from drml.io.limits import PROTOTXT_BYTES, read_text
 
 __all__ = [
     "RECIPE_FILE",
+    "label_coding",
     "read_data_recipe",
     "read_recipe_text",
     "recipe_path",
@@ -57,6 +58,12 @@ def read_data_recipe(data: str | Path) -> Recipe | None:
     """
     path = recipe_path(data)
     return read_recipe_text(path) if path.is_file() else None
+
+
+def label_coding(data: str | Path) -> str | None:
+    """Return what the labels of prepared data mean, in words; parameters and errors as `read_data_recipe`."""
+    recipe = read_data_recipe(data)
+    return None if recipe is None else recipe.labels
 
 
 def write_data_recipe(folder: str | Path, recipe: Recipe) -> None:

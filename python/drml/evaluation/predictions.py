@@ -57,6 +57,8 @@ class Predictions:
         The classifier that was fitted to the net's features, if the probabilities are not the net's own.
     subject_ids : list of N str or None
         The subject of each record, if a manifest names them all.
+    coding : str or None
+        What the labels mean, in words, such as from which intensity on an AU counts as present.
     """
 
     weights: str
@@ -72,6 +74,7 @@ class Predictions:
     not_scored: dict[str, tuple[int, ...]] = field(default_factory=dict)
     classifier: dict[str, Any] | None = None
     subject_ids: list[str] | None = None
+    coding: str | None = None
 
 
 def separation_of(predictions: Predictions) -> Separation:

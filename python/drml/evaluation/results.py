@@ -153,6 +153,7 @@ def _fold_to_dict(fold: Predictions, scores: ScoreTable, separation: Separation)
         "synthetic": fold.synthetic,
         "frames": len(fold.keys),
         "subjects": fold.subjects,
+        "labels": fold.coding,
         "input": fold.input,
         "not_scored": {side: list(aus) for side, aus in fold.not_scored.items()},
         **({"classifier": fold.classifier} if fold.classifier else {}),
@@ -170,6 +171,7 @@ def _describe(fold: Predictions) -> list[str]:
     lines = [
         f"{fold.data}: {counted(len(fold.keys), 'frame')}{subjects}{synthetic}",
         f"  weights {fold.weights}, {describe_preprocessing(fold.input)}",
+        *([f"  labels: {fold.coding}"] if fold.coding else []),
     ]
     for side, aus in fold.not_scored.items():
         lines.append(f"  not scored, since only the {side} has them: {list_aus(aus)}")

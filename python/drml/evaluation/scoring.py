@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from drml.data.labels import list_aus
 from drml.data.manifest import LMDB_SUFFIX
+from drml.data.recipe_text import label_coding
 from drml.data.split import open_split
 from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.fold_scores import evaluate_folds
@@ -103,6 +104,7 @@ def predict(
         input=settings.to_dict(),
         seconds=time.perf_counter() - start,
         not_scored=shared.others,
+        coding=label_coding(source.lmdb),
     )
 
 

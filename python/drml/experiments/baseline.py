@@ -24,6 +24,7 @@ from drml.baselines.lsvm import LSVM
 from drml.baselines.patches import PatchDetector
 from drml.baselines.refit import refit as fit_again
 from drml.data.labels import ABSENT, PRESENT
+from drml.data.recipe_text import label_coding
 from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.predictions import Predictions, write_predictions
@@ -187,6 +188,7 @@ def _predict(
         input={"features": f"SIFT at 49 landmarks, window {window:g} px"},
         seconds=time.perf_counter() - start,
         subject_ids=features.subject_ids,
+        coding=label_coding(lmdb),
     )
 
 

@@ -16,7 +16,7 @@ from drml.io.errors import UserError
 from drml.io.limits import read_json
 from drml.io.text import counted
 
-__all__ = ["SUMMARY_FILE", "check", "describe", "read_summary"]
+__all__ = ["SUMMARY_FILE", "check", "describe", "describe_coding", "describe_folds", "read_summary"]
 
 SUMMARY_FILE = "summary.json"
 
@@ -90,6 +90,25 @@ def read_summary(data: Path) -> dict[str, Any]:
     return found
 
 
+def describe_coding(summary: dict[str, Any]) -> str:
+    """Say what the labels of prepared data mean, from the summary of ``drml prepare``."""
+    kind, options = summary["kind"], dict(summary["options"])
+    if "threshold" in options:  # as data were prepared before the option was renamed
+        options["intensity"] = options["threshold"]
+    return DATA_SETS[kind].describe_labels(options) if kind in DATA_SETS else _OTHER_CODING
+
+
+def describe_folds(summary: dict[str, Any]) -> str | None:
+    """Say which lists of subjects make the folds of prepared data; older versions did not record them."""
+    lists = summary.get("fold_lists")
+    if lists is None:
+        return None
+    return (
+        f"Folds: {lists['title']} ({counted(int(lists['folds']), 'fold')}; folds.csv, SHA-256"
+        f" {str(lists['sha256'])[:12]})."
+    )
+
+
 def describe(data: str | Path) -> list[str]:
     """Describe how labels are coded, how faces are registered and which frames are used.
 
@@ -108,12 +127,10 @@ def describe(data: str | Path) -> list[str]:
     if not summary:
         return [f"Labels, registration, sampling: not known, there is no {SUMMARY_FILE} beside the folds."]
     try:
-        kind, options = summary["kind"], dict(summary["options"])
-        if "threshold" in options:  # as data were prepared before the option was renamed
-            options["intensity"] = options["threshold"]
-        coding = DATA_SETS[kind].describe_labels(options) if kind in DATA_SETS else _OTHER_CODING
+        options = dict(summary["options"])
+        coding, lists = describe_coding(summary), describe_folds(summary)
         mixed = NO_SUBJECTS in summary.get("incomplete", {})
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError(f"{data / SUMMARY_FILE}: {_DAMAGED}") from None
     size = options.get("size")
     found = ", found by a model," if options.get("points") == "detector" else ""
@@ -126,22 +143,8 @@ def describe(data: str | Path) -> list[str]:
         f" {size} x {size} px.",
         f"Training frames: {describe_sampling(options)}. Validation, test: all. {apart}",
         *_describe_shares(data, summary),
-        *_describe_folds(data, summary),
+        *([lists] if lists else []),
     ]
-
-
-def _describe_folds(data: Path, summary: dict[str, Any]) -> list[str]:
-    """Say which lists of subjects make the folds; older versions did not record them."""
-    try:
-        lists = summary.get("fold_lists")
-        if lists is None:
-            return []
-        return [
-            f"Folds: {lists['title']} ({counted(int(lists['folds']), 'fold')}; folds.csv, SHA-256"
-            f" {str(lists['sha256'])[:12]})."
-        ]
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise UserError(f"{data / SUMMARY_FILE}: {_DAMAGED}") from None
 
 
 def _describe_shares(data: Path, summary: dict[str, Any]) -> list[str]:

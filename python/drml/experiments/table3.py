@@ -23,6 +23,7 @@ from typing import Any
 from scipy.special import expit
 
 from drml.data.labels import list_aus
+from drml.data.recipe_text import label_coding
 from drml.evaluation import scoring
 from drml.evaluation.predictions import Predictions, select_aus
 from drml.experiments import detection_table, protocol, units
@@ -210,6 +211,7 @@ def _linear(workspace: Workspace, method: str, data: Path, source: Source, featu
         seconds=time.perf_counter() - start,
         not_scored={side: some for side, some in others.items() if some},
         subject_ids=found.subject_ids,
+        coding=label_coding(data),
     )
     held_out = _source_validation(source, shared)
     return _save(workspace, METHODS[method].model, test, held_out, data, source)

@@ -25,6 +25,7 @@ from scipy.special import expit
 from drml.baselines import LSVM
 from drml.baselines.refit import refit as fit_again
 from drml.data.manifest import LMDB_SUFFIX
+from drml.data.recipe_text import label_coding
 from drml.data.split import VERIFY, Split, find_folds
 from drml.evaluation import scoring
 from drml.evaluation.bootstrap import DRAWS
@@ -237,6 +238,7 @@ def _fold(
             seconds=time.perf_counter() - start,
             classifier=classifier,
             subject_ids=split.source.subjects_of(split.keys),
+            coding=label_coding(split.source.lmdb),
         )
 
     held_out = predict(val)

@@ -51,7 +51,7 @@ def graded_intensities(
     frames : int
         Length of the video.
     limits : ndarray of shape (15,)
-        The `drml.synth.behaviour.thresholds`.
+        The `drml.synth.statistics.thresholds`.
 
     Returns
     -------
@@ -60,7 +60,7 @@ def graded_intensities(
 
     Examples
     --------
-    >>> from drml.synth.behaviour import thresholds
+    >>> from drml.synth.statistics import thresholds
     >>> rng = np.random.default_rng(0)
     >>> graded_intensities(rng, np.zeros(15), 0, 24, thresholds(8)).shape
     (24, 15)
