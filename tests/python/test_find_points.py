@@ -258,7 +258,19 @@ def test_disfa_without_landmarks_is_prepared_from_its_videos(
     monkeypatch.setattr(module, "_finders", [Finder()])
     monkeypatch.setattr("drml.data.detector_points.PointFinder", Finder)
     out, cache = tmp_path / "o", tmp_path / "o.points"
-    arguments = ["prepare", "disfa", str(root), str(out), "--jobs", "1", "-q", "--intensity", "3", "--points", "detector"]
+    arguments = [
+        "prepare",
+        "disfa",
+        str(root),
+        str(out),
+        "--jobs",
+        "1",
+        "-q",
+        "--intensity",
+        "3",
+        "--points",
+        "detector",
+    ]
     assert cli.main(arguments) == 0
     summary = json.loads((out / "summary.json").read_text())
     assert summary["skipped"] == {NO_FACE_FOUND: 6}

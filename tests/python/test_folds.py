@@ -111,9 +111,15 @@ def test_every_shipped_list_belongs_to_a_data_set_and_has_a_title() -> None:
 
 def test_a_file_of_numbers_and_one_of_words(tmp_path: Path) -> None:
     path = tmp_path / "mine.csv"
-    path.write_text("\ufeff# Our folds\n# more\nsubject,part\nb, 2\na,1\n\n# x\nc,2\n", encoding="utf-8")
+    path.write_text(
+        "# Our folds; the second\n# more\nsubject,part\nb, 2\na,1\n\n# x\nc,2\n", encoding="utf-8"
+    )
     found = read_fold_lists(path)
-    assert (found.title, found.parts, found.numbers) == ("Our folds", (("a",), ("b", "c")), (1, 2))
+    assert (found.title, found.parts, found.numbers) == (
+        "Our folds; the second",
+        (("a",), ("b", "c")),
+        (1, 2),
+    )
     assert found.split("abc", 1, val_share=0.5, seed=0).test == ("a",)
     path.write_text("subject,part\na,train\nb,test\nc,val\nd,train\ne,val\n")
     found = read_fold_lists(path)

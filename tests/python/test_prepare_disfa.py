@@ -268,7 +268,7 @@ def test_frames_known_to_be_bad_are_left_out(
         ("video,first,last\nSN001,3,2\n", "line 2: last frame 2 is before the first, 3"),
         ("SN001,3,4\n", "not a list of frames; its first line is video,first,last"),
         ("video,first,last\nsn001,3,4\n", "the data have none of these frames; videos are named like SN001"),
-        ("\xff", "cannot be read as a list of frames"),
+        ("\xff", "is not text in UTF-8"),
     ):
         listed.write_text(text, encoding="latin-1")
         assert cli.main([*arguments, "--exclude", str(listed), "--overwrite"]) == 1

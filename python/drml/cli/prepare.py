@@ -50,15 +50,13 @@ def add(subparsers: Any) -> None:
         " at random, by --seed",
         type=folds_or_scheme,
     )
-    shipped = [
-        f"for {kind} {listed(one.fold_lists, 'or')}" for kind, one in DATA_SETS.items() if one.fold_lists
-    ]
+    shipped = list(dict.fromkeys(name for one in DATA_SETS.values() for name in one.fold_lists))
     parser.add_argument(
         "--folds-file",
         metavar="LIST",
         help="folds to use instead of the data set's: a CSV file of subject,part, where the part is the"
         " number of the fold that tests the subject, or train, val or test; or a list that ships with drml:"
-        f" {'; '.join(shipped)}",
+        f" {listed(shipped, 'or')}",
     )
     add_option(parser, "--aus", " (default: those of the data set)")
     parser.add_argument(

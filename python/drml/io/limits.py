@@ -153,7 +153,8 @@ def open_list(path: str | Path) -> Iterator[IO[str]]:
     if encoding is not None:
         raise UserError(f"{path}: its text is {encoding}; save it as CSV in UTF-8, separated by commas")
     for separator, name in ((b";", "semicolons"), (b"\t", "tabs"), (b"|", "vertical bars")):
-        if separator in head and b"," not in head:
+        # A first line that is a comment may have anything.
+        if separator in head and b"," not in head and not head.startswith(b"#"):
             raise UserError(f"{path}: its columns are separated by {name}; save it with commas")
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:

@@ -136,12 +136,12 @@ def _read(path: Path, shipped: Sequence[str] = ()) -> FoldLists:
     found: dict[str, tuple[str, int]] = {}
     title = f"as in {path.name}"
     try:
-        with open_list(path, encoding="utf-8-sig") as file:
+        with open_list(path) as file:
             lines = list(enumerate(file, 1))
     except FileNotFoundError:
         names = f", or the name of a list: {', '.join(shipped)}" if shipped else ""
         raise UserError(f"{path}: no such file; give a CSV file of {','.join(_HEADER)}{names}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise UserError(f"{path}: cannot be read as a list of folds ({error})") from None
     if lines and lines[0][1].startswith("#"):
         title = lines[0][1].lstrip("#").strip() or title

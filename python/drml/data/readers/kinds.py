@@ -237,8 +237,8 @@ _INTENSITY = Option(
     "lowest intensity at which an AU counts as present (required; 3 for drawn faces)",
     3,
     (1, 2, 3, 4, 5),
-    ask="intensities are coded from 0 to 5. DRML counts an AU as present from 3 on, most papers since 2018 from"
-    " 2 on; their figures cannot be compared. Give 2 or 3",
+    ask="intensities are coded from 0 to 5. DRML counts an AU as present from 3 on, most papers since 2018"
+    " from 2 on; their figures cannot be compared. Give 2 or 3",
 )
 
 _INTENSITY_CODES = dataclasses.replace(_INTENSITY, default=None)
