@@ -161,6 +161,8 @@ def test_intensities_are_of_five_aus_and_captions_tell_of_them(tmp_path: Path) -
         UserError, match=r"it has no coding\. Looked for the coding \(files such as AU06/F001_T1"
     ):
         bp4d.read(tmp_path, aus=(6,), intensity=3)
+    for kind in ("bp4d", "bp4dplus"):
+        DATA_SETS[kind].check_asked({})  # the threshold is needed for intensities alone
     said = DATA_SETS["bp4dplus"].describe_labels({"intensity": 2})
     assert said.startswith("BP4D+'s intensities: from 2 on present (+1)")
     assert DATA_SETS["bp4d"].describe_labels({"intensity": None}).startswith("BP4D's occurrence codes")
@@ -350,6 +352,16 @@ def test_a_copy_of_bp4d_plus_is_not_read_as_bp4d(
 ) -> None:
     with pytest.raises(UserError, match=rf"{said}.*If this is a copy of BP4D\+, use drml prepare bp4dplus;"):
         bp4d.read(write_plus(tmp_path, recordings))
+
+
+def test_a_packed_copy_of_bp4d_plus_is_not_unpacked_in_vain(tmp_path: Path) -> None:
+    root = write_plus(tmp_path, ("F024_T1",))
+    shutil.rmtree(root / "2D+3D/F024")
+    (root / "2D+3D/F024.zip").touch()
+    with pytest.raises(UserError, match=r"F024_T1 is not a recording of BP4D: .*use drml prepare bp4dplus"):
+        bp4d.read(root)
+    with pytest.raises(UserError, match=r"F024\.zip: the images of 1 archive are not unpacked"):
+        bp4dplus.read(root)
 
 
 def test_the_images_alone_show_that_a_copy_is_bp4d_plus(tmp_path: Path) -> None:

@@ -119,7 +119,8 @@ def read_edition(
     files = find_recordings(
         Path(root), edition.title, given, intensities=intensity is not None, landmarks=landmarks
     )
-    check_edition(edition, files)
+    check_edition(edition, files)  # before anybody unpacks the archives of another data set
+    files.check_unpacked()
     scan = Scan(tuple(aus))
     for name in tqdm(sorted(files.coding), desc="reading", unit="video", disable=not progress):
         coding = _read_coding(scan, edition, name, files.coding[name], intensity)

@@ -133,11 +133,14 @@ class Recordings(NamedTuple):
         Videos, or folders of images.
     landmarks : dict of str to Path, or None
         None if they are not to be read.
+    images : Path
+        The folder of the videos and images.
     """
 
     coding: dict[str, dict[int, Path]]
     frames: dict[str, Path]
     landmarks: dict[str, Path] | None
+    images: Path
 
     def names(self) -> Iterator[tuple[str, Path]]:
         """Yield each recording that has coding, images or landmarks, and one of its files."""
@@ -145,6 +148,11 @@ class Recordings(NamedTuple):
             yield name, next(iter(files.values()))
         yield from self.frames.items()
         yield from (self.landmarks or {}).items()
+
+    def check_unpacked(self) -> None:
+        """Raise `UserError` if images are still in archives."""
+        subjects = {name.split("_")[0] for name in self.frames}
+        check_unpacked(self.images, _archived, subjects | self.frames.keys())
 
 
 def find_recordings(
@@ -173,18 +181,16 @@ def find_recordings(
     Raises
     ------
     UserError
-        A part is missing or ambiguous, a recording has its frames twice, or images are still in archives.
+        A part is missing or ambiguous, or a recording has its frames twice.
     """
     others = [part for part in IMAGES_AND_LANDMARKS if landmarks or part.name != "landmarks"]
     parts = find_parts(root, title, [INTENSITIES if intensities else OCCURRENCES, *others], given)
     frames = _find_frames(parts["images"])
-    subjects = {name.split("_")[0] for name in frames}
-    check_unpacked(parts["images"], _archived, subjects | frames.keys())
     points = _files(parts["landmarks"], ".mat") if landmarks else None
     if intensities:
-        return Recordings(_intensity_files(parts["coding"]), frames, points)
+        return Recordings(_intensity_files(parts["coding"]), frames, points, parts["images"])
     codes = {name: {0: path} for name, path in _files(parts["coding"], ".csv").items()}
-    return Recordings(codes, frames, points)
+    return Recordings(codes, frames, points, parts["images"])
 
 
 def _subject_folder(folder: Path) -> Path:

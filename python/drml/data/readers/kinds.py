@@ -234,14 +234,16 @@ _FIRST_FRAME = Option(
 _INTENSITY = Option(
     "intensity",
     int,
-    "lowest intensity at which an AU counts as present (required; 3 for drawn faces)",
+    "lowest intensity at which an AU counts as present. disfa, disfaplus: required, except for drawn faces,"
+    " for which it is 3. bp4d, bp4dplus: reads the intensity codes of AUs 6, 10, 12, 14, 17 instead of the"
+    " occurrence codes (default: occurrence codes)",
     3,
     (1, 2, 3, 4, 5),
     ask="intensities are coded from 0 to 5. DRML counts an AU as present from 3 on, most papers since 2018"
     " from 2 on; their figures cannot be compared. Give 2 or 3",
 )
 
-_INTENSITY_CODES = dataclasses.replace(_INTENSITY, default=None)
+_INTENSITY_CODES = dataclasses.replace(_INTENSITY, default=None, ask="")
 """Of BP4D and BP4D+, which have intensities of some AUs beside the occurrences of all."""
 
 _MEANING_OF_INTENSITIES = (
