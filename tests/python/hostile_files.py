@@ -33,9 +33,11 @@ from hypothesis import strategies as st
 
 from drml.baselines.lsvm import LSVM
 from drml.data import manifest
+from drml.data.audit_counts import read_note
 from drml.data.labels import BP4D_AUS
 from drml.data.landmark_files import read_landmarks, write_landmarks
 from drml.data.lmdb import read_lmdb, read_mean, write_lmdb, write_mean
+from drml.data.point_cache import PointCache, VideoPoints
 from drml.data.readers import (
     bp4d_coding,
     bp4d_landmarks,
@@ -352,6 +354,14 @@ def _experiments(folder: Path) -> list[bytes]:
     return [_written(folder, write)]
 
 
+def _points(folder: Path) -> list[bytes]:
+    zeros, some = np.zeros((2, 4)), np.ones((2, 5, 2))
+    points = VideoPoints(["a", "b"], np.array([[1, 2], [3, 4]]), np.ones(2, np.int8), zeros, some)
+    PointCache(folder, "m", 5).put("v", points)
+    return [(folder / "v.npz").read_bytes()]
+
+
+_NOTE = b'{"synthetic": true, "summary": {"subjects": 3, "videos": 6, "frames": 144, "rates": {"1": 0.25}}}'
 _SETTINGS = b'{"quick": true, "data": "data", "seed": 3}'
 _OPTIONS = b'{"size": 200, "intensity": 3, "positives": 800}'
 _SUMMARY = b'{"kind": "disfa", "options": ' + _OPTIONS + b', "aus": [1, 2], "folds": {}}'
@@ -387,6 +397,10 @@ TARGETS: dict[str, Target] = {
     "photo": Target(_pictures, "a.png", _read_photo),
     "report picture": Target(_pictures, "a.png", lambda path: read_picture(path, "a")),
     "video": Target(_videos, "a.avi", _read_video),
+    "points": Target(
+        _points, "v.npz", lambda path: PointCache(path.parent, "m", 5).get("v", ["a"], [(1, 2)])
+    ),
+    "note": Target(lambda _: [_NOTE], "synthetic.json", read_note),
     "landmarks": Target(_landmark_files, "test_landmarks.npz", read_landmarks),
     "model": Target(_linear_models, "lsvm.npz", LSVM.load),
     "experiment": Target(

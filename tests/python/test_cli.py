@@ -34,7 +34,7 @@ PARSERS = find_parsers()
 COMMANDS = tuple(PARSERS)
 # Commands that print no figures, and those that write nothing.
 WITHOUT_FIGURES = ("report", "experiment unit")
-WITHOUT_OUTPUT = ("verify", "relations")
+WITHOUT_OUTPUT = ("check", "verify", "relations")
 # Types that accept what the option accepts elsewhere, and a word more.
 EXTENDED = {
     ("detect", "--threshold"): values.detection_threshold,

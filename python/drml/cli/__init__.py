@@ -21,6 +21,7 @@ from types import FrameType
 
 from drml.cli import (
     baseline,
+    check,
     convert,
     detect,
     experiment,
@@ -43,7 +44,7 @@ from drml.io.errors import UsageError, UserError
 DESCRIPTION = """\
 Facial action unit (AU) detection with DRML on Caffe.
 
-  data      synth, prepare, verify
+  data      synth, check, prepare, verify
   network   train, score, show, features, transfer, detect, convert, export-onnx
   others    baseline
   results   saliency, relations, report, experiment
@@ -91,7 +92,7 @@ def build_parser() -> Parser:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
 
     for command in (
-        *(synth, prepare, verify),
+        *(synth, check, prepare, verify),
         *(train, score, show, features, transfer, detect, convert, export_onnx),
         *(baseline, saliency, relations, report, experiment),
     ):

@@ -11,8 +11,9 @@ from typing import Any
 
 from drml.cli.arguments import Parser, add_check, add_command, add_option
 from drml.cli.output import note, print_json
+from drml.cli.reader_options import add_reader_options, check_reader_options, given_reader_options
 from drml.cli.values import folds_or_scheme
-from drml.data.readers.kinds import DATA_SETS, Option
+from drml.data.readers.kinds import DATA_SETS
 from drml.io.errors import UserError
 from drml.io.text import counted, listed
 
@@ -75,6 +76,13 @@ def add(subparsers: Any) -> None:
         " the frames of DISFA whose landmarks are known to be beside the face",
     )
     parser.add_argument(
+        "--audit",
+        choices=["stop", "report", "off"],
+        default="stop",
+        help="if the landmarks do not fit the faces that the face detector finds in some images, stop (the"
+        " default) or report it; off: check neither this nor what is published about the data set",
+    )
+    parser.add_argument(
         "--points",
         choices=["given", "detector"],
         default="given",
@@ -90,7 +98,7 @@ def add(subparsers: Any) -> None:
     )
     _add_sampling(parser)
     _add_encoding(parser)
-    _add_reader_options(parser)
+    add_reader_options(parser)
     for name in ("--jobs", "--overwrite", "--json"):
         add_option(parser, name)
     add_check(parser, lambda args: _check(parser, args))
@@ -136,50 +144,16 @@ def _add_encoding(parser: Parser) -> None:
     add_option(group, "--size", default=200)
 
 
-def _reader_options() -> dict[str, tuple[Option, list[str]]]:
-    """Return name -> option, and the data sets that have it."""
-    found: dict[str, tuple[Option, list[str]]] = {}
-    for kind, data_set in DATA_SETS.items():
-        for option in data_set.options:
-            found.setdefault(option.name, (option, []))[1].append(kind)
-    return found
-
-
-def _add_reader_options(parser: Parser) -> None:
-    """Add the options of the data sets' readers; an option that is not given is absent from the arguments."""
-    groups: dict[str, Any] = {}
-    for option, kinds in _reader_options().values():
-        title = f"only for {listed(kinds, 'or')}"
-        if title not in groups:
-            groups[title] = parser.add_argument_group(title)
-        settings: dict[str, Any] = {"dest": option.name, "default": argparse.SUPPRESS, "help": option.help}
-        if option.type is bool:
-            groups[title].add_argument(option.flag, action="store_true", **settings)
-        else:
-            kind = "DIR" if option.type is Path else "N" if option.type is int else None
-            metavar = f"{{{','.join(map(str, option.choices))}}}" if option.choices else kind
-            groups[title].add_argument(option.flag, type=option.type, metavar=metavar, **settings)
-
-
-def _given(args: argparse.Namespace) -> dict[str, Any]:
-    """Return the reader's options that were given."""
-    return {name: getattr(args, name) for name in _reader_options() if name in args}
-
-
 def _check(parser: Parser, args: argparse.Namespace) -> None:
     """Report values that the library refuses as wrong usage, before anything is read."""
     from drml.data.readers.exclude import find_list
     from drml.data.register_faces import check_max_broken
 
     data_set = DATA_SETS[args.kind]
-    for name in _given(args):
-        option, kinds = _reader_options()[name]
-        if args.kind not in kinds:
-            parser.error(f"{option.flag} applies only to {listed(kinds, 'or')}")
+    check_reader_options(parser, args, args.kind)
     if args.points_cache is not None and args.points != "detector":
         parser.error("--points-cache needs --points detector")
     try:
-        data_set.check_options(_given(args))
         check_max_broken(args.max_broken)
         if args.exclude is not None:
             find_list(args.exclude, data_set.known_faults)
@@ -225,11 +199,12 @@ def run(args: argparse.Namespace) -> None:
         points=args.points,
         points_cache=args.points_cache,
         exclude=args.exclude,
+        audit=args.audit,
         max_broken=args.max_broken,
         jobs=args.jobs,
         progress=not args.quiet,
         overwrite=args.overwrite,
-        **_given(args),
+        **given_reader_options(args),
     )
     if args.json:
         print_json(summary)

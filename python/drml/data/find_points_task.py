@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -25,7 +26,7 @@ class PointTask:
     """Frames of one video, in ascending order; `begin` is whether they are its first."""
 
     name: str
-    frames: list[tuple[int, Path | VideoFrame, np.ndarray | None]]
+    frames: Sequence[tuple[int, Path | VideoFrame, np.ndarray | None]]
     ordered: bool
     begin: bool
 

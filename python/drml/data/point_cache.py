@@ -124,10 +124,10 @@ class PointCache:
             or any(array.dtype.kind not in "if" or not np.isfinite(array).all() for array in found.values())
         ):
             raise UserError(f"{path}: not points as drml prepare writes them; {way_out}")
-        if models.item().decode() != self._models or shapes["points"] != (self._count, 2):
+        found_with = models.item().decode(errors="replace")
+        if found_with != self._models or shapes["points"] != (self._count, 2):
             raise UserError(
-                f"{path}: the points were found with {models.item().decode(errors='replace')}, not with"
-                f" {self._models}; {way_out}"
+                f"{path}: the points were found with {found_with}, not with {self._models}; {way_out}"
             )
         at = {name.decode(errors="replace"): index for index, name in enumerate(known.tolist())}
         chosen = [at.get(name) for name in names]

@@ -20,6 +20,9 @@ import lmdb
 import numpy as np
 
 import drml
+from drml.data.audit import AUDITS, report_audit
+from drml.data.audit_counts import audit_counts
+from drml.data.audit_landmarks import compare_landmarks
 from drml.data.detector_points import PointFinder, open_finder, report_unlearned
 from drml.data.face_store import FaceStore
 from drml.data.find_points import find_points
@@ -59,6 +62,7 @@ def prepare(
     points: str = "given",
     points_cache: Path | str | None = None,
     exclude: Path | str | None = None,
+    audit: str = "stop",
     max_broken: float = 0.05,
     jobs: int = 0,
     progress: bool = True,
@@ -103,6 +107,11 @@ def prepare(
     exclude : path-like, optional, keyword-only
         CSV file of frames to leave out (see `drml.data.readers.exclude`); ``"known"`` for the list of the
         data set's known faults in this package (DISFA: frames whose landmarks are beside the face).
+    audit : {"stop", "report", "off"}, keyword-only
+        The copy is held against what is published about the data set, and its landmarks against the faces
+        that the face detector finds in some of its images (`drml.data.audit`). Differences are reported.
+        Landmarks with a fault, such as a constant offset, stop the preparation, or are reported as well.
+        Landmarks of drawn data are not checked.
     max_broken : float, keyword-only
         Broken images, which cannot be read or have landmarks outside of them, are skipped and named. If they
         are more than this share of the images that the folds need, the preparation fails; 0 to 1.
@@ -145,6 +154,8 @@ def prepare(
     sampling = _with_defaults(sampling or Sampling(), source.positives, source.negatives)
     encoding = encoding or Encoding()
     check_max_broken(max_broken)
+    if audit not in AUDITS:
+        raise UsageError(f"audit {audit!r}: choose one of {', '.join(AUDITS)}")
     excluded = None if exclude is None else find_list(exclude, source.known_faults)
     finder, no_detector = open_finder(points)
     kept_points = _points_folder(out, points, points_cache)
@@ -154,8 +165,15 @@ def prepare(
     started = time.monotonic()
     scan = source.read(root, aus=aus, landmarks=points == "given", progress=progress, **options)
     check_inputs_kept(out, _files(scan.records))
+    copy = audit_counts(source, root, scan, options)
     if excluded is not None:
         exclude_frames(scan, excluded, some=str(exclude) != KNOWN)
+    if audit != "off":
+        if finder is not None and not copy.drawn:
+            copy.landmarks = compare_landmarks(
+                scan.records, ordered=source.ordered, jobs=jobs, progress=progress
+            )
+        report_audit(copy, data_set, stop=audit == "stop")
     report = None
     if points == "detector":
         assert finder is not None
@@ -188,6 +206,7 @@ def prepare(
                 "synthetic": _copy_synthetic_mark(root, part),
             }
             summary |= {"aus": list(scan.aus), "options": recorded, "versions": _versions()}
+            summary["audit"] = copy.to_dict()
             written, registrations = _write(
                 plan, part, finder, jobs=jobs, max_broken=max_broken, progress=progress
             )

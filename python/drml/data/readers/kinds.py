@@ -18,12 +18,13 @@ from typing import TYPE_CHECKING, Any
 from drml.data.labels import BP4D_AUS, DISFA_AUS, DISFA_CODED_AUS
 from drml.data.readers.fold_choice import FoldChoice
 from drml.data.readers.fold_lists import FoldLists, shipped_list
+from drml.data.readers.published import BP4D_PUBLISHED, DISFA_PUBLISHED, Published
 from drml.io.errors import UsageError, UserError
 
 if TYPE_CHECKING:
     from drml.data.readers import Scan
 
-__all__ = ["DATA_SETS", "DataSet", "Option", "find_data_set"]
+__all__ = ["DATA_SETS", "DataSet", "Option", "find_data_set", "recognise"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +102,10 @@ class DataSet:
         File of this package that lists frames known to be bad, which ``--exclude known`` leaves out.
     fold_lists : tuple of str
         The lists of folds that ship with drml for this data set (`drml.data.readers.fold_lists`).
+    published : Published or None
+        What is published about the data set, to hold a copy against.
+    signs : tuple of str
+        Names of folders by which a copy is recognised, in lower case.
     """
 
     reader: Callable[..., Scan]
@@ -116,6 +121,8 @@ class DataSet:
     ordered: bool = True
     known_faults: str | None = None
     fold_lists: tuple[str, ...] = ()
+    published: Published | None = None
+    signs: tuple[str, ...] = ()
 
     def choose_folds(
         self, folds: Sequence[int] | str | None = None, folds_file: str | Path | None = None
@@ -262,6 +269,8 @@ DATA_SETS: dict[str, DataSet] = {
         coding="BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
         title="BP4D",
         has_landmarks=True,
+        published=BP4D_PUBLISHED,
+        signs=("aucoding", "bp4d-aucoding", "sequences(2d+3d)", "bp4d-training"),
     ),
     "bp4dplus": DataSet(
         _reader("bp4dplus"),
@@ -293,6 +302,8 @@ DATA_SETS: dict[str, DataSet] = {
         title="DISFA",
         has_landmarks=True,
         known_faults="disfa_known.csv",
+        published=DISFA_PUBLISHED,
+        signs=("actionunit_labels", "videos_leftcamera", "landmark_points"),
     ),
     # Nine of DISFA's people: in DISFA's folds, a net that is trained on DISFA is tested on other people.
     "disfaplus": DataSet(
@@ -345,3 +356,15 @@ def find_data_set(name: str) -> DataSet:
     if name not in DATA_SETS:
         raise UserError(f"data set {name!r}: choose one of {', '.join(DATA_SETS)}")
     return DATA_SETS[name]
+
+
+def recognise(root: Path) -> str | None:
+    """Return the name of the data set that a folder is a copy of; None if it is unclear. A file is a list."""
+    if root.is_file():
+        return "images"
+    try:
+        folders = {path.name.lower() for path in root.iterdir()}
+    except OSError as error:
+        raise UserError(f"{root}: cannot be read ({error.strerror}); give the folder of a data set") from None
+    names = [name for name, one in DATA_SETS.items() if folders.intersection(one.signs)]
+    return names[0] if len(names) == 1 else None
