@@ -13,7 +13,7 @@ import numpy as np
 from drml.data.audit_table import Audit, AuditRow
 from drml.data.labels import PRESENT, UNKNOWN
 from drml.data.readers import Scan
-from drml.data.readers.kinds import DataSet
+from drml.data.readers.data_set import DataSet
 from drml.data.readers.published import Published
 from drml.data.split import SYNTHETIC_FILE
 from drml.io.errors import UserError

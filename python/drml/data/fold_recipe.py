@@ -13,7 +13,7 @@ import numpy as np
 import drml
 from drml.data.detector_points import PointFinder, mean_points
 from drml.data.plan import Plan
-from drml.data.readers.kinds import DataSet
+from drml.data.readers.data_set import DataSet
 from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe
 from drml.data.registration import REFERENCE, as_fractions, five_points
 from drml.data.sampling import describe_sampling
