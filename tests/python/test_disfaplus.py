@@ -151,7 +151,7 @@ def test_archives_and_second_files_are_refused(root: Path) -> None:
 
 
 def test_its_landmarks_are_refused_and_the_threshold_can_be_chosen(root: Path) -> None:
-    with pytest.raises(UsageError, match=r"points given: .* do not fit its images; give --points detector"):
+    with pytest.raises(UsageError, match=r"cropped faces alone, which do not fit .* with --points detector$"):
         DATA_SETS["disfaplus"].read(root)
     scan = DATA_SETS["disfaplus"].read(root, landmarks=False, intensity=5)
     labels = np.stack([record.labels for record in scan.records])

@@ -132,7 +132,7 @@ def read(
     """
     if landmarks:
         raise UsageError(
-            "points given: the landmarks of DISFA+ belong to cropped faces and do not fit its images; give"
+            "DISFA+ has landmarks of cropped faces alone, which do not fit its images; prepare it with"
             " --points detector"
         )
     folders = find_parts(Path(root), "DISFA+", PARTS, {"coding": coding_folder, "images": image_folder})
