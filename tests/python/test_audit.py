@@ -26,6 +26,7 @@ from drml.data.readers.fold_lists import shipped_list
 from drml.data.readers.kinds import DATA_SETS, recognise
 from drml.data.readers.published import BP4D_PUBLISHED, DISFA_PUBLISHED
 from drml.data.registration import REFERENCE, five_points
+from drml.io.errors import UserError
 from drml.synth import write_bp4d
 from drml.synth.mat_writer import write_fit
 
@@ -130,6 +131,20 @@ def test_lists_have_nothing_published(tmp_path: Path) -> None:
     assert audit.rows[0] == AuditRow("subjects", "", "1", None)
     assert [row.found for row in audit.rows[-2:]] == ["100.0%", "-"]
     json.dumps(audit.to_dict())
+
+
+def test_a_mark_alone_records_nothing(whole: Scan, tmp_path: Path) -> None:
+    (tmp_path / "synthetic.json").write_text('{"seed": 3}')
+    audit = audit_counts(SMALL, tmp_path, whole, {})
+    assert audit.drawn and audit.verdict == "nothing is recorded about these data"
+    for text in (
+        "3",
+        '{"summary": {}}',
+        '{"summary": {"subjects": 0, "videos": 1, "frames": 1, "rates": {}}}',
+    ):
+        (tmp_path / "synthetic.json").write_text(text)
+        with pytest.raises(UserError, match=r"synthetic\.json: cannot be read as the note of drawn data"):
+            audit_counts(SMALL, tmp_path, whole, {})
 
 
 # --- landmarks, by numbers ------------------------------------------------------------------------------

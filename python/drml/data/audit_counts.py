@@ -148,8 +148,8 @@ def _rate_rows(scan: Scan, published: Published | None) -> list[AuditRow]:
     return rows
 
 
-def read_note(path: Path) -> Published:
-    """Return what the note of drawn data, ``synthetic.json``, says of them.
+def read_note(path: Path) -> Published | None:
+    """Return what the note of drawn data, ``synthetic.json``, says of them; None if it has no summary.
 
     Raises
     ------
@@ -157,7 +157,10 @@ def read_note(path: Path) -> Published:
         It is damaged.
     """
     try:
-        summary = read_json(path)["summary"]
+        note = read_json(path)
+        if "summary" not in note:  # a mark alone, on data that somebody else drew
+            return None
+        summary = note["summary"]
         rates = {int(au): float(rate) for au, rate in summary["rates"].items()}
         counts = [int(summary[name]) for name in ("subjects", "videos", "frames")]
         if min(counts) < 1:

@@ -85,7 +85,7 @@ class Audit:
         if self.differences:
             return f"differs from what is {'recorded' if self.drawn else 'published'}"
         if not any(row.fits for row in self.rows):
-            return "nothing is published about these data"
+            return f"nothing is {'recorded' if self.drawn else 'published'} about these data"
         return f"as {'recorded: drawn data' if self.drawn else 'published'}"
 
     def to_dict(self) -> dict[str, Any]:
