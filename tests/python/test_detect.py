@@ -15,7 +15,8 @@ from PIL import Image
 import detect_data as data
 import tiny_net as tiny
 from drml import cli
-from drml.data.face_detector import Face, FaceDetector
+from drml.data.face import Face
+from drml.data.face_detector import FaceDetector
 from drml.data.lmdb import read_mean
 from drml.detect import Detector, Outputs
 from drml.io.errors import UserError

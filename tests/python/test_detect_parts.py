@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import detect_data as data
-from drml.data.face_detector import Face
+from drml.data.face import Face
 from drml.data.face_following import overlap
 from drml.data.readers.video import VideoReader
 from drml.detect.csv_file import CsvFile

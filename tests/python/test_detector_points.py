@@ -19,7 +19,8 @@ import detect_data as data
 import tiny_net as tiny
 from drml.data import detector_points
 from drml.data.detector_points import SAMPLE, PointFinder, draw_sample, mean_points
-from drml.data.face_detector import Face, model_file
+from drml.data.face import Face
+from drml.data.face_detector import model_file
 from drml.data.landmark_files import landmarks_path, read_landmarks
 from drml.data.landmark_model import LandmarkModel, landmark_model_file
 from drml.data.prepare import Encoding, Sampling, prepare

@@ -15,7 +15,7 @@ import pytest
 import disfa_factory
 from drml import cli
 from drml.data import find_points_task as module
-from drml.data.face_detector import Face
+from drml.data.face import Face
 from drml.data.face_following import FaceFollower
 from drml.data.find_points import NO_FACE_FOUND, find_points
 from drml.data.point_cache import PointCache, VideoPoints, stamp

@@ -17,7 +17,8 @@ from typing import Any
 
 import numpy as np
 
-from drml.data.face_detector import MODEL_FILE, Face, FaceDetector
+from drml.data.face import Face
+from drml.data.face_detector import MODEL_FILE, FaceDetector
 from drml.data.landmark_model import LANDMARK_MODEL, LandmarkModel
 from drml.data.registration import five_points
 from drml.io.errors import UserError
@@ -80,7 +81,9 @@ class PointFinder:
 
     def locate(self, image: np.ndarray, face: Face) -> np.ndarray:
         """Return the points of one of these faces, float64 (`count`, 2), in pixels."""
-        return face.points if self._landmark_model is None else self._landmark_model.find(image, face.points)
+        if self._landmark_model is None or face.landmarks is not None:
+            return face.points if face.landmarks is None else face.landmarks
+        return self._landmark_model.find(image, face.points)
 
     def find(self, image: np.ndarray, landmarks: np.ndarray | None = None) -> np.ndarray | None:
         """Return the points of the face in an image, float64 (`count`, 2); None if no face is found.

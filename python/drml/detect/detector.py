@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from drml.data.face_detector import Face, FaceDetector
+from drml.data.face import Face
+from drml.data.face_detector import FaceDetector
 from drml.detect.face_registration import face_size, find_registration
 from drml.detect.frames import Camera, Frame, Unreadable, Video, array_frame, open_stream, read_images
 from drml.detect.pipeline import DetectedFrame, FaceNet, detect_frames

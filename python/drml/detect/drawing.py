@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from drml.data.face_detector import Face
+from drml.data.face import Face
 from drml.data.labels import AU_NAMES
 from drml.detect.pipeline import DetectedFrame
 

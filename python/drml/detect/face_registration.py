@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.data.face_detector import Face
+from drml.data.face import Face
 from drml.data.landmark_model import LandmarkModel
 from drml.data.recipe import Recipe, RegistrationRecipe
 from drml.data.registration import REFERENCE, SIZE, as_fractions, as_pixels, fault, five_points, register
@@ -44,7 +44,8 @@ class FaceRegistration:
         points = face.points
         try:
             if self.landmark_model is not None:
-                points = self.landmark_model.find(image, points)
+                known = face.landmarks
+                points = self.landmark_model.find(image, points) if known is None else known
             return np.asarray(register(image, points, self.size, self.target), np.uint8)
         # OpenCV cannot warp images with a side above 32,767 pixels. Points that coincide have no transform.
         except (UserError, ValueError, cv2.error):

@@ -17,7 +17,7 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.data.face_detector import Face
+from drml.data.face import Face
 from drml.detect.frames import Frame
 
 __all__ = ["DetectedFrame", "FaceNet", "add_probabilities", "detect_frames", "find_faces", "read_ahead"]

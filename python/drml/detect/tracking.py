@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drml.data.face_detector import Face
+from drml.data.face import Face
 from drml.data.face_following import Box, overlap
 
 __all__ = ["Tracker"]
