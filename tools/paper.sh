@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make every table and figure of the paper on synthetic data, at a small scale. Fails if a cell is missing.
 # Usage: tools/paper.sh OUT [quick|tiny]
-# quick draws the demo's data set and trains each net with the quick schedule, 400 iterations of 16 faces; tiny
+# quick draws the demo's data set and trains each net with the quick schedule, 800 iterations of 16 faces; tiny
 # trains for a few iterations, to check that every step works.
 # A second call continues where the first one was interrupted.
 set -euo pipefail
