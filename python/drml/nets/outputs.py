@@ -10,9 +10,11 @@ from typing import Any
 
 from drml.io.errors import UserError
 
-__all__ = ["count_outputs", "fit_outputs", "output_layer", "set_label_count"]
+__all__ = ["LOSSES", "count_outputs", "fit_outputs", "output_layer", "set_label_count"]
 
-_LOSSES = ("MultiLabelSigmoidCrossEntropyLoss", "MultiSigmoidCrossEntropyLoss", "SigmoidCrossEntropyLoss")
+LOSSES = ("MultiLabelSigmoidCrossEntropyLoss", "MultiSigmoidCrossEntropyLoss", "SigmoidCrossEntropyLoss")
+"""The losses whose first bottom are the scores of the AUs."""
+
 _PARAMS = {"InnerProduct": "inner_product_param", "Convolution": "convolution_param"}
 
 
@@ -24,10 +26,10 @@ def output_layer(net: Any) -> Any:
     UserError
         There is no such layer, or its type has no ``num_output``.
     """
-    ends = [layer for layer in net.layer if layer.type in _LOSSES]
+    ends = [layer for layer in net.layer if layer.type in LOSSES]
     ends = ends or [layer for layer in net.layer if layer.type == "Sigmoid"]
     if not ends:
-        raise UserError(f"no layer of the types {', '.join(_LOSSES)} or Sigmoid, so its outputs are unknown")
+        raise UserError(f"no layer of the types {', '.join(LOSSES)} or Sigmoid, so its outputs are unknown")
     blob = ends[-1].bottom[0]
     makers = [layer for layer in net.layer if blob in layer.top]
     if not makers or makers[-1].type not in _PARAMS:

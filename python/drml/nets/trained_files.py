@@ -104,7 +104,8 @@ def find_trained(path: str | Path, net: str | Path | None = None) -> TrainedFile
     if not beside.is_file() and weights.with_name(_SOLVER_FILE).is_file():
         raise UserError(
             f"{weights.parent}: the training has no {DEPLOY_FILE}, because there was none next to the net"
-            f" that it trained; name the net to run with --net, such as --net models/convnet/{DEPLOY_FILE}"
+            f" that it trained, and none could be made of it; name the net to run"
+            f" with --net, such as --net models/convnet/{DEPLOY_FILE}"
         )
     for found in (beside, find_shipped(_SHIPPED_DEPLOY)):
         if found.is_file():

@@ -10,10 +10,12 @@ import drml
 from drml.data.recipe_text import read_data_recipe
 from drml.io.checks import check_whole
 from drml.io.errors import UserError
+from drml.nets.deploy import find_input_size, make_deploy
 from drml.nets.outputs import count_outputs, fit_outputs, set_label_count
 from drml.nets.prototxt import data_paths, read_prototxt, write_prototxt
 from drml.nets.trained_files import DEPLOY_FILE
 from drml.training.f1_table import aus_of_data
+from drml.training.fold_data import read_fold
 from drml.training.folder import SOLVER_FILE, net_fields, remove_training
 
 __all__ = ["Changes", "set_up"]
@@ -58,6 +60,8 @@ def set_up(
 ) -> Any:
     """Write the solver and its nets to a training's folder.
 
+    If there is no deploy.prototxt next to the net, one is made of it (`drml.nets.deploy`).
+
     The nets get a ``recipe``: the version of this program, ``changes.start``, and the AUs of data that have a
     manifest but no recipe. Caffe adds what ``recipe.prototxt`` next to the data says, and stores it with the
     weights.
@@ -86,9 +90,12 @@ def set_up(
     message = _read_solver(solver, changes)
     nets: dict[str, Any] = {}
     deploy: Any = None
+    made: Any = None  # of the net, for one that has no deploy net next to it
     for field in net_fields(message):
         source = _find_net(solver, field.get(message))
         net = read_prototxt(source)
+        if changes.data is not None:
+            read_fold(net, Path(changes.data))
         _redirect(net, source, Path(changes.data) if changes.data is not None else None)
         deploy_source = source.with_name(DEPLOY_FILE)
         if deploy is None and deploy_source.is_file():
@@ -100,11 +107,13 @@ def set_up(
                 fit_outputs(deploy, count_outputs(net), old=renamed)
             except UserError as error:
                 raise UserError(f"{deploy_source}: {error}") from None
+        made = _deploy_of(net) if made is None else made
         name = source.name if source.name != SOLVER_FILE else f"net_{source.name}"
         if name in nets and field.index is not None:
             name = f"{field.index}_{name}"
         nets[name] = net
         field.set(message, out / name)
+    deploy = made if deploy is None else deploy
     message.snapshot_prefix = str(out / (Path(message.snapshot_prefix).name or "drml"))
     out.mkdir(parents=True, exist_ok=True)
     if clear:
@@ -190,6 +199,19 @@ def _add_recipe(net: Any, changes: Changes) -> None:
         _names_aus(entry.path) for entry in data_paths(net) if entry.field == "source"
     ):
         net.recipe.au.extend(_aus_of_outputs(net))
+
+
+def _deploy_of(net: Any) -> Any:
+    """Make the deploy net of a net that has none next to it; None if that cannot be done."""
+    size = find_input_size(net)
+    for entry in data_paths(net):
+        recipe = read_data_recipe(entry.path) if size is None and entry.field == "source" else None
+        if recipe is not None and recipe.input.face_size:
+            size = (recipe.input.face_size, recipe.input.face_size)
+    try:
+        return None if size is None else make_deploy(net, size)
+    except UserError:
+        return None
 
 
 def _names_aus(path: str) -> bool:
