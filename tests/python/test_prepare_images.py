@@ -201,6 +201,15 @@ def test_tables_of_pandas_are_read_as_they_are(tmp_path: Path) -> None:
         listed.read(tmp_path / "twice.csv")
 
 
+def test_a_byte_order_mark_is_no_part_of_a_list(tmp_path: Path) -> None:
+    path = write_faces(tmp_path, count=2)
+    plain = [record.image for record in listed.read(path).records]
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [record.image for record in listed.read(path).records] == plain
+    (tmp_path / "frames.csv").write_bytes(b"\xef\xbb\xbfvideo,first,last\nSN001,3,5\n")
+    assert exclude.read_ranges(tmp_path / "frames.csv") == {"SN001": [range(3, 6)]}
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
