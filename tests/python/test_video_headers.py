@@ -96,6 +96,8 @@ def test_damaged_headers_say_nothing(tmp_path: Path) -> None:
         assert (video_header(path, 3).frames or 0) >= 0
     path.write_bytes(b"\0\0\0\x08ftyp" + struct.pack(">I4s", 8 * 5001, b"moov") + b"\0\0\0\x08trak" * 5000)
     assert video_header(path, 3) == (None, 0)
+    path.write_bytes(b"\0\0\0\x08ftyp\0\0\0\x01mdat" + b"\xff" * 8)  # 64 bits of length
+    assert video_header(path, 3).frames is None
     nested = b""
     for _ in range(5000):
         nested = struct.pack(">I4s", 8 + len(nested), b"trak") + nested

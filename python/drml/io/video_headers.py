@@ -129,6 +129,8 @@ def _mp4(file: IO[bytes], size: int) -> VideoHeader:
             moov = file.read(end - start)
         fragments += kind == b"moof"
         at = end
+        if at >= size:
+            break
     frames = None
     try:
         tracks, scale = _tracks(moov)
