@@ -71,6 +71,10 @@ ImageList::ImageList(const MultiLabelDataParameter& param)
   size_t number = 0;
   for (string text; std::getline(file, text);) {
     ++number;
+    // Editors and Excel put a byte order mark before the first path.
+    if (number == 1 && text.compare(0, 3, "\xEF\xBB\xBF") == 0) {
+      text.erase(0, 3);
+    }
     ReadLine(number, text);
   }
   if (file.bad()) {

@@ -135,7 +135,9 @@ TYPED_TEST(MultiLabelImageDataLayerTest, FoldersAndPathsWithSpaces) {
 
 TYPED_TEST(MultiLabelImageDataLayerTest, ZeroOneLabels) {
   typedef typename TypeParam::Dtype Dtype;
-  WriteFile(this->list_, this->dir_ / "1.png 0 1 1\n" + this->dir_ / "2.png 1 0 0\n");
+  // With a byte order mark before the first path.
+  WriteFile(this->list_,
+            "\xEF\xBB\xBF" + this->dir_ / "1.png 0 1 1\n" + this->dir_ / "2.png 1 0 0\n");
   const char* const kTexts[] = {"ZERO_ONE", "SIGNED"};
   const vector<Dtype> expected[][2] = {{{-1, 1, 1}, {1, -1, -1}}, {{0, 1, 1}, {1, 0, 0}}};
   for (int told = 0; told < 2; ++told) {
