@@ -153,7 +153,7 @@ class VideoReader:
         if self.missing and not self.frames and not self._short:
             raise UserError(
                 f"{self.path}: the file is cut short, {counted(self.missing, 'byte')} of it are missing;"
-                " fetch it again, or allow this with --short-videos"
+                " fetch it again, or allow N missing frames at the end with --short-videos N"
             )
         # If there are more frames than the header says, all of them intact, only the header is wrong.
         if self.frames - found > self._short or (found > self.frames > 0 and self._refused):
