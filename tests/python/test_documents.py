@@ -81,6 +81,8 @@ NOT_RUN = (
     (r"^\.venv/bin/python tools/detect_against_score\S*", "a measurement"),
     (r"^\.venv/bin/python -m pytest", "would be this test within itself"),
     (r"^\.venv/bin/pip install", "the installation"),
+    (r"^\$EDITOR \S+", "an editor"),
+    (r"^git diff \S+", "asks for a repository"),
     (r"^mpirun .*$", "asks for MPI and for machines: test_parallel.py starts ranks"),
     (r"^kill -USR[12] .*$", "a signal to the above"),
 )
