@@ -129,6 +129,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         cv2.imwrite(str(folder / f"faces/{index}.png"), cv2.resize(cv2.imread(str(path)), (200, 200)))
         lines.append(f"faces/{index}.png,{path.parts[-3]},{1 - 2 * (index % 2)},{1 - index % 3}")
     (folder / "faces.csv").write_text("\n".join(lines) + "\n")
+    people = sorted({path.parts[-3] for path in folder.glob("BP4D/Sequences*/*/T1/*.jpg")})
+    parts = [f"{name},{1 + index % 2}" for index, name in enumerate(people)]
+    (folder / "folds.csv").write_text("\n".join(["subject,part", *parts]) + "\n")
     (folder / "photos").mkdir()
     cv2.imwrite(str(folder / "photos/astronaut.png"), detect_data.astronaut())
     detect_data.write_video(folder / "interview.mp4", list(detect_data.moving(5)))
