@@ -104,6 +104,7 @@ done
 DRML = """#!/usr/bin/env bash
 case "$*" in
   "experiment table4"*"--schedule paper"*) set -- "$@" --trials 2 --iterations 2 ;;
+  "prepare "*" --folds "*) set -- "${@/#loso/random:2}"; set -- "${@/#random:5/random:2}" ;; # two folds, not 14
   "prepare "*) [ -z "${ONE_FOLD:-}" ] || set -- "$@" --folds 1 ;;
 esac
 exec {python} -m drml "$@"
