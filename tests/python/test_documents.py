@@ -101,10 +101,11 @@ done
 """
 
 # Table 4 with the paper's schedule would take hours, and all methods on three folds would take minutes.
+# Two folds stand for five, and for one a subject.
 DRML = """#!/usr/bin/env bash
 case "$*" in
   "experiment table4"*"--schedule paper"*) set -- "$@" --trials 2 --iterations 2 ;;
-  "prepare "*" --folds "*) set -- "${@/#loso/random:2}"; set -- "${@/#random:5/random:2}" ;; # two folds, not 14
+  "prepare "*" --folds "*) set -- "${@/#loso/random:2}"; set -- "${@/#random:5/random:2}" ;;
   "prepare "*) [ -z "${ONE_FOLD:-}" ] || set -- "$@" --folds 1 ;;
 esac
 exec {python} -m drml "$@"
