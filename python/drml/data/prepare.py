@@ -158,8 +158,8 @@ def prepare(
         raise UsageError(f"audit {audit!r}: choose one of {', '.join(AUDITS)}")
     excluded = None if exclude is None else find_list(exclude, source.known_faults)
     finder, no_detector = open_finder(points)
-    kept_points = _points_folder(out, points, points_cache)
     check_target(out, folder=True, overwrite=overwrite)
+    kept_points = _points_folder(out, points, points_cache)
     check_inputs_kept(out, [root, *([] if excluded is None else [excluded])])
 
     started = time.monotonic()
