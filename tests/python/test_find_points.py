@@ -284,5 +284,5 @@ def test_disfa_without_landmarks_is_prepared_from_its_videos(
     assert json.loads((out / "summary.json").read_text())["registration"]["cached"] == 30
     with pytest.raises(SystemExit, match="2"):
         cli.main([*arguments[:-2], "--points-cache", "c"])
-    assert cli.main([*arguments, "--points-cache", str(out / "points")]) == 1
+    assert cli.main([*arguments, "--overwrite", "--points-cache", str(out / "points")]) == 1
     assert "lies in" in capfd.readouterr().err
