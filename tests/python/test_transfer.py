@@ -138,6 +138,8 @@ def test_it_is_what_scikit_learn_gives_by_hand(setup: tuple, share: float) -> No
 
 def test_refitted_it_is_what_scikit_learn_gives_on_both_splits(setup: tuple) -> None:
     deploy, weights, data, folds = setup
+    options = {"all_frames": True, "positives": None, "negatives": None}
+    (data / "summary.json").write_text(json.dumps({"options": options}))
     plain, again = (transfer(deploy, weights, data, folds=(1,), refit=one, **QUIET) for one in (False, True))
     assert plain.chosen is not None and again.chosen is not None
     assert plain.chosen.by_fold == again.chosen.by_fold  # chosen before the validation faces were seen
