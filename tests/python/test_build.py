@@ -1,6 +1,8 @@
 """The build's own guards: Caffe's source tree, and the builds for GPUs and MPI."""
 
+import importlib.util
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -171,6 +173,27 @@ def test_the_cuda_check_says_that_there_is_no_nvcc(tmp_path: Path) -> None:
     )
     assert done.returncode == 0
     assert done.stdout == "cuda-check: no nvcc here, so the CUDA code was not compiled\n"
+
+
+def test_the_cuda_check_lists_what_each_kernel_takes() -> None:
+    """These figures change with each compiler, so the layers' pages do not hold them."""
+    spec = importlib.util.spec_from_file_location("cuda_check", ROOT / "tools/cuda_check.py")
+    assert spec and spec.loader
+    cuda_check = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(cuda_check)
+    usage = {
+        "80": {"Second": (40, 8, 0), "First<float>": (32, 0, 1152)},
+        "90": {"Second": (42, 0, 0), "First<float>": (30, 0, 1152)},
+    }
+    assert cuda_check.table(["80", "90"], usage).splitlines() == [
+        "| kernel | sm_80 | sm_90 |",
+        "|---|---|---|",
+        "| `First<float>` | 32 / 0 / 1152 | 30 / 0 / 1152 |",
+        "| `Second` | 40 / 8 / 0 | 42 / 0 / 0 |",
+    ]
+    pages = sorted(ROOT.glob("src/layers/*.md"))
+    assert pages
+    assert not [page.name for page in pages if re.search(r"\| sm_\d", page.read_text(encoding="utf-8"))]
 
 
 # --- data parallelism: what test_parallel.py cannot show, as it asks for MPI
