@@ -78,6 +78,7 @@ results-tiny: all
 
 # Compares training and inference with other frameworks, which have an environment of their own. BENCH holds options.
 bench: all
+	$(NINJA) --target bench_programs
 	tools/bench/setup.sh $(BUILD_DIR)/bench/venv
 	BENCH_VENV=$(BUILD_DIR)/bench/venv $(VENV)/bin/python tools/bench/bench.py --out $(BUILD_DIR)/bench $(BENCH)
 	BENCH_VENV=$(BUILD_DIR)/bench/venv $(VENV)/bin/python tools/bench/gpu.py --out $(BUILD_DIR)/bench

@@ -105,8 +105,27 @@ def test_summary_and_ratio():
         "openvino": {"missing": "No module named 'openvino'"},
     }
     assert table.best_peer(systems) == "tensorflow"
-    assert table.ratio_to_best_peer(systems) == pytest.approx(0.5)
-    assert table.ratio_to_best_peer({"caffe": {"median_ms": 1.0}}) is None
+    assert table.ratio(systems, "tensorflow") == pytest.approx(0.5)
+    assert table.ratio(systems, "openvino") is None
+    assert table.ratio({"caffe": {"median_ms": 1.0}}, None) is None
+
+
+def test_bfloat16_is_no_peer_in_float32_but_has_a_verdict_of_its_own():
+    cell = {"model": "drml", "mode": "inference", "batch": 16, "threads": 2, "gflop": 1.0}
+    cell["systems"] = {
+        "caffe": {"median_ms": 40.0},
+        "openvino": {"median_ms": 100.0},
+        "openvino-bfloat16": {"median_ms": 50.0},
+    }
+    assert table.verdicts(cell) == [
+        "0.40 of OpenVINO, goal at most 0.38: missed.",
+        "0.80 of OpenVINO, bfloat16, goal at most 0.65: missed.",
+    ]
+    assert table.verdicts(cell | {"batch": 1}) == [
+        "0.40 of OpenVINO, goal at most 0.55: met.",
+        "0.80 of OpenVINO, bfloat16, goal at most 0.95: met.",
+    ]
+    assert table.verdicts(cell | {"model": "lcn"}) == ["0.40 of OpenVINO.", "0.80 of OpenVINO, bfloat16."]
 
 
 def test_a_cell_names_what_is_missing_and_says_whether_the_goal_is_met():
@@ -119,7 +138,7 @@ def test_a_cell_names_what_is_missing_and_says_whether_the_goal_is_met():
     }
     text = table.cell_markdown(cell, 1000)
     assert "missing: No module named 'tensorflow'" in text
-    assert "goal at most 0.45: met" in text
+    assert "goal at most 0.20: missed" in text
     assert "| 400.0 | 50% | 0.40 |" in text
 
 

@@ -156,7 +156,7 @@ def main() -> None:
         "model": args.model,
         "batch": args.batch,
         "threads": args.threads,
-        "peak_gflops": measure_peak(args.threads),
+        "peak_gflops": measure_peak(out / "fma_peak", args.threads),
         "rows": rows,
         "total_ms": total,
         "update_ms": time_update(PARAMETERS, args.rounds, out / "update.prototxt"),

@@ -13,7 +13,7 @@ from architecture import Layer
 def build_onnx(
     args: argparse.Namespace, layers: list[Layer], weights: dict[str, np.ndarray], images: np.ndarray
 ) -> tuple[Callable[[], object], Callable[[], np.ndarray] | None, str]:
-    """Return the step, the outputs and the version; args.system is onnxruntime or openvino."""
+    """Return the step, the outputs and the version; args.system starts with onnxruntime or openvino."""
     path = args.case / f"{args.system}_{args.batch}.onnx"
     write_onnx(path, layers, weights, args.batch)
     if args.system == "onnxruntime":
@@ -30,10 +30,13 @@ def build_onnx(
     import openvino
 
     core = openvino.Core()
+    bfloat16 = args.system == "openvino-bfloat16"
+    if bfloat16 and "BF16" not in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise ImportError("this processor does not compute in bfloat16")
     config = {
         "INFERENCE_NUM_THREADS": args.threads,
         "NUM_STREAMS": 1,
-        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if bfloat16 else "f32",
         "PERFORMANCE_HINT": "LATENCY",
     }
     model = core.compile_model(str(path), "CPU", config)
