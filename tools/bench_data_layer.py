@@ -30,6 +30,10 @@ import numpy as np
 from drml.data.lmdb import write_lmdb, write_mean
 from drml.data.registration import register
 from drml.synth import Subject, View, render
+from drml.training.augmentation import STANDARD
+
+# What `drml train --augment` sets.
+AUGMENTATION = f"augmentation {{ {' '.join(f'{name}: {value}' for name, value in STANDARD.items())} }}"
 
 SIZE, CROP, LABELS, RUNS = 200, 170, 12, 5
 
@@ -37,7 +41,7 @@ NET = """
 layer {{
   name: "data" type: "MultiLabelData" top: "data" top: "label"
   transform_param {{ crop_size: {crop} mirror: true mean_file: "{folder}/mean.binaryproto" }}
-  multi_label_data_param {{ source: "{folder}/lmdb" batch_size: {batch} threads: {threads} }}
+  multi_label_data_param {{ source: "{folder}/lmdb" batch_size: {batch} threads: {threads} {augmentation} }}
 }}
 """
 
@@ -77,6 +81,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--images", type=positive, default=500, help="different images in the LMDB (500)")
     parser.add_argument("--batch", type=positive, default=128, help="images of a batch (128)")
     parser.add_argument("--threads", type=int, default=0, help="threads of the layer (0: one per core)")
+    parser.add_argument("--augment", action="store_true", help="with the changes of drml train --augment")
     parser.add_argument("--seconds", type=float, default=3.0, help="about how long one run takes (3)")
     return parser.parse_args()
 
@@ -96,7 +101,13 @@ def main() -> None:
         folder = Path(name)
         size = prepare(folder, arguments.images)
         (folder / "net.prototxt").write_text(
-            NET.format(crop=CROP, folder=folder, batch=arguments.batch, threads=arguments.threads)
+            NET.format(
+                crop=CROP,
+                folder=folder,
+                batch=arguments.batch,
+                threads=arguments.threads,
+                augmentation=AUGMENTATION if arguments.augment else "",
+            )
         )
         net = caffe.Net(str(folder / "net.prototxt"), caffe.TRAIN)
         out = net.forward()

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <climits>
 #include <cstdint>
+#include <sstream>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
@@ -22,6 +23,8 @@ using caffe::LayerParameter;
 const int64_t kMaxWindow = 32768, kMaxPooling = 1 << 24;
 const int64_t kMaxUnits = 1 << 24;  // of a recurrent layer, which has four times as many
 const int64_t kMaxPyramid = 16;     // halvings of a map
+const double kHalfTurn = 180;       // degrees, to either side
+const double kMaxScale = .9;        // a face of a tenth of its size is still one
 
 // The first fault that was found.
 class Faults {
@@ -47,6 +50,15 @@ class Faults {
     if (!(value >= 0 && (with_one ? value <= 1 : value < 1))) {
       Add(std::string(name) + " is " + std::to_string(value) + "; it must lie in [0, 1" +
           (with_one ? "]" : ")"));
+    }
+    return *this;
+  }
+  // As Ratio, for a number that may be at most `most`.
+  Faults& UpTo(const char* name, double value, double most) {
+    if (!(value >= 0 && value <= most)) {
+      std::ostringstream fault;
+      fault << name << " is " << value << "; it may be 0 to " << most;
+      Add(fault.str());
     }
     return *this;
   }
@@ -208,6 +220,16 @@ void MemoryData(const LayerParameter& layer, Faults* faults) {
   faults->Require(values <= INT_MAX, "a batch would have more values than a blob can hold");
 }
 
+void MultiLabelData(const LayerParameter& layer, Faults* faults) {
+  const caffe::AugmentationParameter& param = layer.multi_label_data_param().augmentation();
+  faults->UpTo("augmentation.brightness", param.brightness(), 1);
+  faults->UpTo("augmentation.contrast", param.contrast(), 1);
+  faults->UpTo("augmentation.saturation", param.saturation(), 1);
+  faults->UpTo("augmentation.hue", param.hue(), kHalfTurn);
+  faults->UpTo("augmentation.rotation", param.rotation(), kHalfTurn);
+  faults->UpTo("augmentation.scale", param.scale(), kMaxScale);
+}
+
 // Some fillers divide by the size of the first axis.
 void DummyData(const LayerParameter& layer, Faults* faults) {
   const caffe::DummyDataParameter& param = layer.dummy_data_param();
@@ -248,6 +270,8 @@ const std::unordered_map<std::string, Rule>& Rules() {
       {"LSTM", Recurrent},
       {"LocallyConnected", Convolution},
       {"MemoryData", MemoryData},
+      {"MultiLabelData", MultiLabelData},
+      {"MultiLabelImageData", MultiLabelData},
       {"Pooling", Pooling},
       {"RNN", Recurrent},
       {"Reshape", Reshape},

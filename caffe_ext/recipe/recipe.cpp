@@ -76,8 +76,31 @@ void Override(const Recipe& own, Recipe* recipe) {
   recipe->MergeFrom(own);
 }
 
+// What a net adds to that: weights of the classes in the loss, and the random changes of its
+// images.
+template <typename Dtype>
+NetParameter LearningOf(const caffe::Net<Dtype>& net) {
+  NetParameter learning;
+  for (const auto& layer : net.layers()) {
+    const LayerParameter& param = layer->layer_param();
+    LayerParameter kept;
+    if (param.multi_label_loss_param().pos_weight_size() > 0) {
+      *kept.mutable_multi_label_loss_param() = param.multi_label_loss_param();
+    }
+    if (param.multi_label_data_param().has_augmentation()) {
+      *kept.mutable_multi_label_data_param()->mutable_augmentation() =
+          param.multi_label_data_param().augmentation();
+    }
+    if (kept.ByteSizeLong() > 0) {
+      kept.set_type(param.type());
+      *learning.add_layer() = kept;
+    }
+  }
+  return learning;
+}
+
 // What decides what is learned, without the files, the reports and the device.
-std::string Schedule(const SolverParameter& solver) {
+std::string Schedule(const SolverParameter& solver, const NetParameter& learning) {
   SolverParameter schedule;
   schedule.set_type(solver.type());
   schedule.set_base_lr(solver.base_lr());
@@ -98,6 +121,7 @@ std::string Schedule(const SolverParameter& solver) {
   }
   if (solver.has_clip_gradients()) schedule.set_clip_gradients(solver.clip_gradients());
   if (solver.random_seed() >= 0) schedule.set_random_seed(solver.random_seed());
+  if (learning.layer_size() > 0) *schedule.mutable_net_param() = learning;
   return schedule.ShortDebugString();
 }
 
@@ -139,7 +163,7 @@ void CompleteRecipe(const caffe::Net<Dtype>& net, const SolverParameter& solver,
   }
   caffe::TrainingRecipe* training = recipe->mutable_training();
   training->set_iterations(iteration);
-  training->set_solver(Schedule(solver));
+  training->set_solver(Schedule(solver, LearningOf(net)));
   for (size_t i = 0; i < net.layers().size(); ++i) {
     if (!SourceOf(net.layers()[i]->layer_param()).empty()) {
       const size_t batch = net.top_vecs()[i][0]->shape(0);

@@ -12,10 +12,12 @@
 #include <string>
 #include <vector>
 
+#include "augmentation.hpp"
 #include "caffe/data_transformer.hpp"
 #include "caffe/util/math_functions.hpp"
 #include "caffe/util/rng.hpp"
 #include "labelled_images.hpp"
+#include "limits/check_net.hpp"
 #include "limits/image_end.hpp"
 #include "limits/images.hpp"
 #include "limits/limits.hpp"
@@ -129,6 +131,18 @@ string MeanFileFault(const string& path) {
   return string();
 }
 
+// The raw bytes of a datum, 3 x height x width, as a matrix.
+cv::Mat Interleaved(const Datum& datum) {
+  cv::Mat planes[kChannels], image;
+  const size_t size = static_cast<size_t>(datum.height()) * datum.width();
+  for (int c = 0; c < kChannels; ++c) {
+    planes[c] = cv::Mat(datum.height(), datum.width(), CV_8UC1,
+                        const_cast<char*>(datum.data().data()) + c * size);
+  }
+  cv::merge(planes, kChannels, image);
+  return image;
+}
+
 uint64_t RandomSeed() {
   const uint64_t high = caffe_rng_rand();
   return high << 32 | caffe_rng_rand();
@@ -142,6 +156,7 @@ struct BaseMultiLabelDataLayer<Dtype>::Worker {
 
   RecordTransformer<Dtype> transformer;
   caffe_ext::LabelledImage sample;
+  cv::Mat scratch;     // of the augmentation
   Blob<Dtype> output;  // one transformed image, laid over its place in the batch
 };
 
@@ -154,6 +169,8 @@ BaseMultiLabelDataLayer<Dtype>::BaseMultiLabelDataLayer(const LayerParameter& pa
       in_passes_(false),
       seed_(0),
       transform_seed_(0),
+      augmentation_seed_(0),
+      augments_(param.phase() == TRAIN && caffe_ext::Augments(data_param.augmentation())),
       num_labels_(data_param.num_labels()) {
   // The base takes the length of its queue from data_param, which is not ours.
   Batch<Dtype>* batch;
@@ -189,6 +206,9 @@ template <typename Dtype>
 void BaseMultiLabelDataLayer<Dtype>::CheckParameters() const {
   const MultiLabelDataParameter& data_param = data_param_;
   const TransformationParameter& transform = this->layer_param_.transform_param();
+  // A net was checked before its layers were made; a layer by itself was not.
+  const string fault_of_layer = caffe_ext::LayerFault(this->layer_param_);
+  CHECK(fault_of_layer.empty()) << Title() << ": " << fault_of_layer << ".";
   CHECK_GE(data_param.batch_size(), 1) << Title() << ": batch_size must be at least 1.";
   CHECK_LE(data_param.batch_size(), INT_MAX) << Title() << ": batch_size is too large.";
   CHECK_LE(data_param.num_labels(), caffe_ext::kMaxLabels)
@@ -276,7 +296,8 @@ void BaseMultiLabelDataLayer<Dtype>::DataLayerSetUp(const vector<Blob<Dtype>*>& 
   LOG_IF(INFO, Caffe::root_solver())
       << Title() << ": " << records_->size() << " records in " << records_->name() << ", data "
       << top[0]->shape_string() << ", labels " << top[1]->shape_string() << ", " << pool_->size()
-      << " threads";
+      << " threads"
+      << (augments_ ? "; augmentation: " + caffe_ext::Describe(data_param.augmentation()) : "");
 }
 
 template <typename Dtype>
@@ -287,6 +308,7 @@ void BaseMultiLabelDataLayer<Dtype>::Seed(uint64_t seed) {
       records_->size(), train ? Caffe::solver_rank() : 0, train ? Caffe::solver_count() : 1,
       data_param_.has_shuffle() ? data_param_.shuffle() : train, caffe_ext::Draw(seed, 0)));
   transform_seed_ = caffe_ext::Draw(seed, 1);
+  augmentation_seed_ = caffe_ext::Draw(seed, 2);
 }
 
 template <typename Dtype>
@@ -354,6 +376,15 @@ string BaseMultiLabelDataLayer<Dtype>::Load(uint64_t position, size_t record, Wo
   const string fault = Read(record, worker);
   if (!fault.empty()) {
     return fault;
+  }
+  if (augments_) {
+    cv::Mat* image = &worker->sample.image;
+    if (image->empty()) {
+      *image = Interleaved(worker->sample.datum);
+    }
+    caffe_ext::ApplyChange(caffe_ext::DrawChange(data_param_.augmentation(),
+                                                 caffe_ext::Draw(augmentation_seed_, position)),
+                           image, &worker->scratch);
   }
   worker->output.set_cpu_data(data);
   worker->transformer.Select(caffe_ext::Draw(transform_seed_, position));

@@ -66,6 +66,9 @@ TEST(CheckNetTest, NumbersOfOtherTypes) {
       "type: 'DummyData' dummy_data_param { shape { dim: 0 } data_filler { type: 'gaussian' } }",
       "type: 'Slice' slice_param { slice_point: 1 }",
       "type: 'Region' region_param { }",
+      "type: 'MultiLabelData' multi_label_data_param { augmentation { brightness: 1 contrast: 1 "
+      "saturation: 1 hue: 180 rotation: 180 scale: 0.9 } }",
+      "type: 'MultiLabelImageData' multi_label_data_param { augmentation { } }",
       "type: 'SomeoneElses' "};
   for (const char* layer : good) {
     EXPECT_EQ(Fault(layer), "") << layer;
@@ -107,6 +110,25 @@ TEST(CheckNetTest, NumbersOfOtherTypes) {
   for (const char* layer : bad) {
     EXPECT_NE(Fault(layer), "") << layer;
   }
+}
+
+TEST(CheckNetTest, Augmentation) {
+  for (const string type : {"MultiLabelData", "MultiLabelImageData"}) {
+    for (const string field :
+         {"brightness", "contrast", "saturation", "hue", "rotation", "scale"}) {
+      const string most = field == "hue" || field == "rotation" ? "180"
+                          : field == "scale"                    ? "0.9"
+                                                                : "1";
+      for (const string value : {"-0.001", "nan", "inf", "-inf", "180.1", "1e30"}) {
+        const string fault = Fault("type: '" + type + "' multi_label_data_param { augmentation { " +
+                                   field + ": " + value + " } }");
+        EXPECT_EQ(fault, "augmentation." + field + " is " + (value == "1e30" ? "1e+30" : value) +
+                             "; it may be 0 to " + most);
+      }
+    }
+  }
+  EXPECT_NE(Fault("type: 'MultiLabelData' multi_label_data_param { augmentation { scale: 1 } }"),
+            "");
 }
 
 // Of every type that there is: those of the list, and no other.

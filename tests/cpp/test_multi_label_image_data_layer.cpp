@@ -103,7 +103,8 @@ TYPED_TEST(MultiLabelImageDataLayerTest, WholeImagesInOrder) {
   }
 }
 
-// With the same seed: the same order, crops and mirrors as from an LMDB of the same images.
+// With the same seed: the same order, augmentation, crops and mirrors as from an LMDB of the same
+// images.
 TYPED_TEST(MultiLabelImageDataLayerTest, AsMultiLabelData) {
   typedef typename TypeParam::Dtype Dtype;
   const string lmdb = this->dir_ / "lmdb";
@@ -111,6 +112,12 @@ TYPED_TEST(MultiLabelImageDataLayerTest, AsMultiLabelData) {
   const vector<Sample<Dtype> > expected =
       RunLayer<Dtype>(MakeParam(lmdb, TRAIN, 5, kCropMirror), 8);
   EXPECT_TRUE(this->Run(this->Param(kOurs, TRAIN, 5, kCropMirror), 8) == expected);
+  const string augmented =
+      string(kCropMirror) +
+      "multi_label_data_param { augmentation { contrast: 0.3 hue: 20 rotation: 30 scale: 0.2 } }";
+  const vector<Sample<Dtype> > changed = RunLayer<Dtype>(MakeParam(lmdb, TRAIN, 5, augmented), 8);
+  EXPECT_TRUE(this->Run(this->Param(kOurs, TRAIN, 5, augmented), 8) == changed);
+  EXPECT_FALSE(changed == expected);
   const string shuffled = string(kCropMirror) + "image_data_param { shuffle: true }";
   EXPECT_TRUE(this->Run(this->Param(kAuthors, TRAIN, 5, shuffled), 8) == expected);
   // Theirs takes the list as it stands, unless told otherwise.

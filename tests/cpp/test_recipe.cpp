@@ -5,6 +5,7 @@
 
 #include "caffe/sgd_solvers.hpp"
 #include "caffe/util/hdf5.hpp"
+#include "caffe/util/upgrade_proto.hpp"
 #include "multi_label_data_fixture.hpp"
 #include "recipe/recipe.hpp"
 
@@ -195,6 +196,32 @@ TEST_F(RecipeTest, SnapshotsSayHowLongTheNetWasTrainedAndNetsKeepTheRecipe) {
     again.CopyTrainedLayersFrom(folder_ / "again.h5");
     EXPECT_EQ(again.recipe().SerializeAsString(), net.recipe().SerializeAsString());
   }
+}
+
+// What the net adds to the solver's settings: class weights and augmentation.
+TEST_F(RecipeTest, SnapshotsSayWhatElseDecidesWhatIsLearned) {
+  WriteLmdb(source_, MakeEntries());
+  WriteRecipe();
+  SolverParameter solver =
+      Parse<SolverParameter>("base_lr: 0.01 lr_policy: 'fixed' max_iter: 1 display: 0");
+  NetParameter* net = solver.mutable_train_net_param();
+  *net = Param();
+  net->mutable_layer(0)->mutable_multi_label_data_param()->mutable_augmentation()->set_hue(7);
+  for (float weight : {2.f, .5f, .25f, 1.f, 3.f}) {
+    net->mutable_layer(2)->mutable_multi_label_loss_param()->add_pos_weight(weight);
+  }
+  solver.set_snapshot_prefix(folder_ / "net");
+  solver.set_solver_mode(SolverParameter_SolverMode_CPU);
+  SGDSolver<float>(solver).Solve();
+  NetParameter saved;
+  ReadNetParamsFromBinaryFileOrDie(folder_ / "net_iter_1.caffemodel", &saved);
+  const SolverParameter schedule = Parse<SolverParameter>(saved.recipe().training().solver());
+  EXPECT_FLOAT_EQ(schedule.base_lr(), .01f);
+  ASSERT_EQ(schedule.net_param().layer_size(), 2);
+  EXPECT_EQ(schedule.net_param().layer(0).multi_label_data_param().ShortDebugString(),
+            "augmentation { hue: 7 }");
+  ASSERT_EQ(schedule.net_param().layer(1).multi_label_loss_param().pos_weight_size(), 5);
+  EXPECT_EQ(schedule.net_param().layer(1).multi_label_loss_param().pos_weight(4), 3);
 }
 
 TEST_F(RecipeTest, ANetWithoutARecipeWritesNone) {

@@ -22,7 +22,8 @@ const char kNet[] = R"(
   name: "resumed"
   layer { name: "faces" type: "MultiLabelData" top: "data" top: "label" include { phase: TRAIN }
     transform_param { crop_size: 6 mirror: true scale: 0.01 }
-    multi_label_data_param { source: "$DIR/lmdb" batch_size: 5 prefetch: 3 } }
+    multi_label_data_param { source: "$DIR/lmdb" batch_size: 5 prefetch: 3
+      augmentation { brightness: 0.2 hue: 10 rotation: 20 scale: 0.1 } } }
   layer { name: "test_faces" type: "MultiLabelData" top: "data" top: "label" include { phase: TEST }
     transform_param { crop_size: 6 scale: 0.01 }
     multi_label_data_param { source: "$DIR/lmdb" batch_size: 4 } }

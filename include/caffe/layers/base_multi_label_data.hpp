@@ -25,15 +25,17 @@ namespace caffe {
  *
  * Tops:
  *   -# N x 3 x crop x crop (N x 3 x height x width without a crop): (image - mean) * scale, BGR,
- *      by Caffe's DataTransformer: crop and mirror at random in TRAIN, centre crop in TEST
+ *      by Caffe's DataTransformer: crop and mirror at random in TRAIN, centre crop in TEST; in
+ * TRAIN, the image's colours and place are changed at random before, where `augmentation` asks for
+ * it
  *   -# N x K: labels
  *
  * Order: in TRAIN solver r of S reads records r, r + S, r + 2S ...; in TEST each reads all. An
  * epoch holds each of these records once; batches go on across its end. What stands at position p
- * of the run (the p-th image since the start), how it is cropped and whether it is mirrored are
- * functions of (seed, p) alone, the seed being drawn from Caffe's generator at set-up: a fixed
- * random_seed gives the same batches whatever the number of threads. A snapshot keeps both, so that
- * training which goes on from it sees the images that it would have seen.
+ * of the run (the p-th image since the start), how it is augmented and cropped and whether it is
+ * mirrored are functions of (seed, p) alone, the seed being drawn from Caffe's generator at set-up:
+ * a fixed random_seed gives the same batches whatever the number of threads. A snapshot keeps both,
+ * so that training which goes on from it sees the images that it would have seen.
  *
  * A solver's test passes begin at the first record each (BeginPass). In them, an epoch's last batch
  * has only the records that are left, so that `test_iter: 0` tests on each record once.
@@ -79,7 +81,7 @@ class BaseMultiLabelDataLayer : public BasePrefetchingDataLayer<Dtype> {
   string Read(size_t record, Worker* worker) const;
   /// Reads the record that stands at a position and writes its image and labels; returns as Read.
   string Load(uint64_t position, size_t record, Worker* worker, Dtype* data, Dtype* labels) const;
-  /// Sets what follows from the seed: the order of the records, crops and mirrors.
+  /// Sets what follows from the seed: the order of the records, augmentation, crops and mirrors.
   void Seed(uint64_t seed);
   /// Stops the run with a message that names the record.
   void Fail(size_t record, const string& fault) const;
@@ -94,8 +96,10 @@ class BaseMultiLabelDataLayer : public BasePrefetchingDataLayer<Dtype> {
   /// Whether batches end with the epoch; see BeginPass.
   bool in_passes_;
   uint64_t seed_;
-  /// Stream of the crops and mirrors.
-  uint64_t transform_seed_;
+  /// Stream of the crops and mirrors, and that of the augmentation.
+  uint64_t transform_seed_, augmentation_seed_;
+  /// Whether images are augmented: in TRAIN, where the parameters ask for it.
+  bool augments_;
   /// K; 0 until it is known.
   int num_labels_;
   /// Shape of one transformed image, with a batch axis of 1; empty until it is known.

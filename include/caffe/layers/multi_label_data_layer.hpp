@@ -23,6 +23,9 @@ namespace caffe {
  *   - prefetch (4): batches made ready ahead of time
  *   - threads (0): threads that decode and transform, at most N; 0: one per core that the process
  *     may use, or OMP_NUM_THREADS
+ *   - augmentation (none): in TRAIN, the largest random changes of an image before its crop:
+ *     brightness, contrast, saturation (shares, 0 to 1), hue, rotation (degrees, 0 to 180), scale
+ *     (a share, 0 to 0.9), each 0 where unset; see src/layers/augmentation.hpp
  * and transform_param as everywhere in Caffe, but for force_gray, which is refused.
  *
  * A fault in the LMDB or in a record stops the run with a message that names the LMDB and the key.

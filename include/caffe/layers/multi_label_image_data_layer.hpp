@@ -14,8 +14,8 @@ namespace caffe {
  *
  * Parameters of MultiLabelImageData (multi_label_data_param):
  *   - source: the list
- *   - batch_size, num_labels, shuffle, prefetch, threads: as MultiLabelData has them; num_labels is
- *     needed where paths have spaces
+ *   - batch_size, num_labels, shuffle, prefetch, threads, augmentation: as MultiLabelData has them;
+ *     num_labels is needed where paths have spaces
  *   - root_folder (""): put before each path
  *   - new_height, new_width (0): images are brought to this size where both are given
  *   - label_values: SIGNED: -1 absent, 0 unknown, 1 present; ZERO_ONE: 0 absent, 1 present. Unset:

@@ -10,7 +10,7 @@ from typing import Any
 
 from drml.cli.arguments import add_check, add_command, add_option
 from drml.cli.output import note, print_json
-from drml.cli.values import gpus, integer
+from drml.cli.values import augmentation, gpus, integer
 from drml.io.shipped import find_shipped
 from drml.io.text import counted
 
@@ -68,6 +68,22 @@ def add(subparsers: Any) -> None:
         " those weights were trained for other AUs",
     )
     parser.add_argument(
+        "--balance",
+        action="store_true",
+        help="weigh the positives of each AU in the loss: by the ratio of negatives to positives in the"
+        " training labels, limited to 0.1 to 10, over the mean of these ratios",
+    )
+    parser.add_argument(
+        "--augment",
+        type=augmentation,
+        nargs="?",
+        const="standard",
+        metavar="CHANGES",
+        help="change colours and place of training images at random: largest values for some of brightness,"
+        " contrast, saturation, scale (shares), hue and rotation (degrees), such as rotation=10,scale=.1;"
+        " without CHANGES brightness=.2,contrast=.2,saturation=.2,hue=5,rotation=5,scale=.05",
+    )
+    parser.add_argument(
         "--caffe", type=Path, metavar="PROGRAM", help="caffe program (default: the one that make built)"
     )
     parser.add_argument(
@@ -103,6 +119,8 @@ def run(args: argparse.Namespace) -> None:
             max_iter=args.max_iter,
             num_aus=args.num_aus,
             new_output=args.new_output,
+            balance=args.balance,
+            augment=args.augment,
             overwrite=args.overwrite,
             progress=not args.quiet,
         )
@@ -118,6 +136,7 @@ def run(args: argparse.Namespace) -> None:
                 "loss": training.loss,
                 "test": training.test,
                 "f1": training.f1,
+                "class_weights": training.class_weights,
                 "predicts_base_rates": training.predicts_base_rates,
                 "seconds": round(training.seconds, 3),
             }
@@ -128,6 +147,9 @@ def run(args: argparse.Namespace) -> None:
         args,
         f"{training.weights}: {counted(training.iterations, 'iteration')}{loss}, {training.seconds:.0f} s",
     )
+    if args.balance:
+        values = "".join(f"  {name} {value:.3f}" for name, value in training.class_weights.items())
+        note(args, f"Weights of the positives in the loss:{values}")
     if f1:
         note(args, f"F1 of the last test pass:{f1}")
     if training.separation is not None and training.predicts_base_rates:

@@ -13,6 +13,7 @@ from drml.io.errors import UserError
 
 __all__ = [
     "au_list",
+    "augmentation",
     "detection_threshold",
     "factor",
     "folds",
@@ -104,6 +105,14 @@ def au_list(text: str) -> tuple[int, ...]:
     """Read AU numbers, such as 1,2,4."""
     with _wrong_usage():
         return parse_aus(text)
+
+
+def augmentation(text: str) -> dict[str, float]:
+    """Read the word standard, or largest changes, such as rotation=10,scale=.1."""
+    from drml.training.augmentation import check_augmentation
+
+    with _wrong_usage():
+        return check_augmentation(text)
 
 
 # What argparse calls them where they refuse a text.

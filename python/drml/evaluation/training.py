@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 
 from drml.evaluation.kept_thresholds import choose_after_training
@@ -28,6 +29,8 @@ def train(
     max_iter: int | None = None,
     num_aus: int | None = None,
     new_output: bool = False,
+    balance: bool = False,
+    augment: str | Mapping[str, float] | None = None,
     overwrite: bool = False,
     progress: bool = True,
 ) -> Training:
@@ -71,6 +74,15 @@ def train(
         that `weights` do not reach it.
     new_output : bool
         Give the net such a new last layer in any case, to start from `weights` trained on other AUs.
+    balance : bool
+        Give the positive term of each AU in the loss a weight: the ratio of negatives to positives among the
+        known training labels, limited to 0.1 to 10, over the mean of these ratios. It is written to the net's
+        `pos_weight`, which it replaces.
+    augment : str or mapping of str to float, optional
+        Change the colours and the place of training images at random, up to these limits: ``"standard"``, or
+        values for some of ``brightness``, ``contrast``, ``saturation``, ``scale`` (shares), ``hue`` and
+        ``rotation`` (degrees), as a mapping or as text, such as ``"rotation=10,scale=.1"``
+        (``src/layers/multi_label_data_layer.md``).
     overwrite : bool
         Remove an earlier training from `out` first.
     progress : bool
@@ -111,6 +123,8 @@ def train(
         max_iter=max_iter,
         num_aus=num_aus,
         new_output=new_output,
+        balance=balance,
+        augment=augment,
         overwrite=overwrite,
         progress=progress,
     )

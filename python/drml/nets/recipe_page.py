@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import textwrap
 from typing import Any
 
@@ -58,7 +59,10 @@ def recipe_page(recipe: Recipe, name: str) -> str:
     lines += _entry("Digest", data.digest)
     lines += _entry("Training", _training(recipe))
     lines += _entry("Started from", training.start)
-    lines += _entry("Solver", training.solver)
+    solver, net = _split_solver(training.solver or "")
+    lines += _entry("Class weights", _class_weights(recipe.au, net))
+    lines += _entry("Augmentation", _augmentation(net))
+    lines += _entry("Solver", solver)
     lines += _entry("Programs", _joined(*recipe.program))
     return "\n".join(lines)
 
@@ -116,6 +120,36 @@ def _training(recipe: Recipe) -> str:
     if training.images is not None and recipe.data.records:
         epochs = f"{training.images / recipe.data.records:.1f} epochs"
     return _joined(iterations, images, epochs)
+
+
+def _split_solver(text: str) -> tuple[str, str]:
+    """Return the settings of a solver without its ``net_param { ... }``, and the text in these braces."""
+    begin = re.search(r"\bnet_param\s*\{", text)
+    if begin is None:
+        return text, ""
+    depth, end = 1, begin.end()
+    while depth and end < len(text):
+        depth += {"{": 1, "}": -1}.get(text[end], 0)
+        end += 1
+    return f"{text[: begin.start()]}{text[end:].lstrip()}".strip(), text[begin.end() : end]
+
+
+def _class_weights(aus: tuple[int, ...], net: str) -> str | None:
+    """Return the weights of the loss's positive terms, from the text of a net."""
+    found = re.findall(r"\bpos_weight:\s*([0-9.eE+-]+)", net)
+    if not found:
+        return None
+    values = [f"{float(value):.3g}" for value in found]
+    if len(values) == len(aus):
+        values = [f"AU{au} {value}" for au, value in zip(aus, values, strict=True)]
+    return f"of the positives in the loss: {', '.join(values)}"
+
+
+def _augmentation(net: str) -> str | None:
+    """Return the largest random changes of training images, from the text of a net."""
+    found = re.search(r"\baugmentation\s*\{([^}]*)\}", net)
+    pairs = re.findall(r"(\w+):\s*([0-9.eE+-]+)", found[1]) if found else []
+    return ", ".join(f"{name} {float(value):g}" for name, value in pairs) or None
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:

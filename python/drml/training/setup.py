@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from drml.nets.deploy import find_input_size, make_deploy
 from drml.nets.outputs import count_outputs, fit_outputs, set_label_count
 from drml.nets.prototxt import data_paths, read_prototxt, write_prototxt
 from drml.nets.trained_files import DEPLOY_FILE
+from drml.training.augmentation import augment
+from drml.training.class_weights import balance
 from drml.training.f1_table import aus_of_data
 from drml.training.fold_data import read_fold
 from drml.training.folder import SOLVER_FILE, net_fields, remove_training
@@ -39,6 +42,10 @@ class Changes:
         Number of the net's outputs; by default the number of AUs in the data's manifest.
     new_output : bool
         Rename the net's last layer, so that weights to start from do not reach it.
+    balance : bool
+        Weigh the positive terms of the loss by the training labels (`drml.training.class_weights`).
+    augment : mapping of str to float, optional
+        Random changes of the training images (`drml.training.augmentation`).
     start : str, optional
         The weights from which the training starts, in words, for the recipe of its snapshots.
     """
@@ -49,6 +56,8 @@ class Changes:
     max_iter: int | None = None
     num_aus: int | None = None
     new_output: bool = False
+    balance: bool = False
+    augment: Mapping[str, float] | None = None
     start: str | None = None
 
 
@@ -101,6 +110,8 @@ def set_up(
         if deploy is None and deploy_source.is_file():
             deploy = read_prototxt(deploy_source)
         renamed = _fit(net, source, changes)
+        if field.index is None:
+            _change_training(net, source, changes)
         _add_recipe(net, changes)
         if renamed and deploy is not None:
             try:
@@ -186,6 +197,17 @@ def _fit(net: Any, source: Path, changes: Changes) -> str | None:
     set_label_count(net, wanted or now)
     try:
         return fit_outputs(net, wanted or now)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+
+
+def _change_training(net: Any, source: Path, changes: Changes) -> None:
+    """Change what a net does in TRAIN alone."""
+    try:
+        if changes.balance:
+            balance(net)
+        if changes.augment is not None:
+            augment(net, changes.augment)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
 

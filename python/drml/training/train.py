@@ -21,9 +21,10 @@ the snapshot's iteration are removed from the tables and written again as traini
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,8 +35,10 @@ from drml.io.checks import check_path
 from drml.io.errors import UsageError, UserError
 from drml.io.files import check_target
 from drml.nets.prototxt import batch_size, read_prototxt
+from drml.training.augmentation import check_augmentation
 from drml.training.base_rates import Separation, has_not_learned
 from drml.training.caffe_run import find_caffe, run_caffe
+from drml.training.class_weights import read_class_weights
 from drml.training.f1_table import names_of_aus
 from drml.training.folder import link_final, locked, net_fields
 from drml.training.log import LOG_FILE, Progress, write_tables_anew
@@ -71,6 +74,8 @@ class Training:
         if no test pass came after iteration 0.
     predicts_base_rates : bool or None
         Whether the net predicted no more than the base rates in that pass; None if `separation` is.
+    class_weights : dict of str to float
+        The weight of the positive term of each AU (``"AU1"``) in the loss; empty if the net has one for all.
     thresholds : dict of int to float, or None
         By AU, the threshold with the best F1 on the validation split, which the weights keep; None if none
         was chosen.
@@ -85,6 +90,7 @@ class Training:
     seconds: float
     separation: Separation | None = None
     predicts_base_rates: bool | None = None
+    class_weights: dict[str, float] = dataclasses.field(default_factory=dict)
     thresholds: dict[int, float] | None = None
 
 
@@ -102,6 +108,8 @@ def train(
     max_iter: int | None = None,
     num_aus: int | None = None,
     new_output: bool = False,
+    balance: bool = False,
+    augment: str | Mapping[str, float] | None = None,
     overwrite: bool = False,
     progress: bool = True,
     stop: Callable[[], bool] | None = None,
@@ -135,6 +143,8 @@ def train(
         max_iter=max_iter,
         num_aus=num_aus,
         new_output=new_output,
+        balance=balance,
+        augment=None if augment is None else check_augmentation(augment),
         start=start.describe(),
     )
     with locked(out):
@@ -170,7 +180,11 @@ def train(
             raise UserError(
                 f"{out / LOG_FILE}: caffe wrote no weights; is snapshot_after_train off in {solver}?"
             )
-        return _result(out, Path(last), _iteration_of(last, message.max_iter), run, seconds)
+        net = read_prototxt(message.net or message.train_net)
+        values = read_class_weights(net)
+        of_loss = dict(zip(names, values, strict=True)) if len(values) == len(names) else {}
+        iterations = _iteration_of(last, message.max_iter)
+        return _result(out, Path(last), iterations, run, seconds, of_loss)
 
 
 def _iteration_of(snapshot: str, max_iter: int) -> int:
@@ -195,7 +209,14 @@ def _images_per_iteration(solver: Any, gpu: str | None) -> int | None:
     return batch * int(solver.iter_size) * (len(gpu.split(",")) if gpu else 1)
 
 
-def _result(out: Path, weights: Path, iterations: int, run: Progress, seconds: float) -> Training:
+def _result(
+    out: Path,
+    weights: Path,
+    iterations: int,
+    run: Progress,
+    seconds: float,
+    class_weights: dict[str, float],
+) -> Training:
     """Gather what a finished run has to say, and link its last weights."""
     separation = run.f1.separation if run.f1.iteration else None
     return Training(
@@ -207,5 +228,6 @@ def _result(out: Path, weights: Path, iterations: int, run: Progress, seconds: f
         f1=run.f1.last,
         seconds=seconds,
         separation=separation,
+        class_weights=class_weights,
         predicts_base_rates=None if separation is None else has_not_learned(run.f1.iteration, separation),
     )
