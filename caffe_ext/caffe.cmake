@@ -201,7 +201,11 @@ set(CAFFE_LIMITS_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/limits/host_memory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/image_end.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/images.cpp"
-  "${CMAKE_CURRENT_LIST_DIR}/limits/lmdb_pages.cpp")
+  "${CMAKE_CURRENT_LIST_DIR}/limits/list_file.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/lmdb_pages.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/tools.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/upgraded_net.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/compat/log_date.cpp")
 caffe_add_objects(caffe_limits ${CAFFE_LIMITS_SOURCES})
 # The recipe of a net.
 set(CAFFE_RECIPE_SOURCES "${CMAKE_CURRENT_LIST_DIR}/recipe/recipe.cpp")
@@ -216,7 +220,7 @@ foreach(_tool IN LISTS CAFFE_TOOLS)
   endif()
   caffe_file(_path "tools/${_tool}.cpp")
   add_executable(${_target} "${_path}")
-  target_compile_options(${_target} PRIVATE -w "SHELL:-include limits/ending.hpp")
+  target_compile_options(${_target} PRIVATE -w "SHELL:-include limits/tools.hpp")
   target_link_libraries(${_target} PRIVATE caffe::caffe)
   add_dependencies(caffe_tools ${_target})
   set_target_properties(${_target} PROPERTIES OUTPUT_NAME "${_tool}" RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
@@ -240,6 +244,7 @@ foreach(_file IN LISTS CAFFE_PYTHON_FILES CAFFE_PYTHON_TESTS)
 endforeach()
 file(WRITE "${PYCAFFE_DIR}/caffe/proto/__init__.py" "")
 configure_file("${CMAKE_CURRENT_LIST_DIR}/pycaffe/caffe_pb2.py" "${PYCAFFE_DIR}/caffe/proto/caffe_pb2.py" COPYONLY)
+configure_file("${CMAKE_CURRENT_LIST_DIR}/pycaffe/upgrade.py" "${PYCAFFE_DIR}/caffe/upgrade.py" COPYONLY)
 configure_file("${CMAKE_CURRENT_LIST_DIR}/pycaffe/conftest.py" "${PYCAFFE_DIR}/caffe/test/conftest.py" COPYONLY)
 add_dependencies(pycaffe caffe_messages)
 # What `drml --version` tells of the library.
