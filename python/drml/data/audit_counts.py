@@ -47,7 +47,8 @@ def audit_counts(source: DataSet, root: Path, scan: Scan, options: Mapping[str, 
     folder = root if root.is_dir() else root.parent
     drawn = (folder / SYNTHETIC_FILE).is_file()
     published = read_note(folder / SYNTHETIC_FILE) if drawn and scan.coded else source.published
-    if published and source.describe_labels(options) != source.describe_labels({}):
+    coded_as = {name: value for name, value in options.items() if name != "unknown"}  # changes no rate
+    if published and source.describe_labels(coded_as) != source.describe_labels({}):
         published = dataclasses.replace(published, rates={})  # those of other labels
     coded = scan.coded or Counter(record.video for record in scan.records)
     subject_of = {record.video: record.subject for record in scan.records}

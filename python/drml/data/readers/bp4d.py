@@ -25,12 +25,13 @@ from tqdm import tqdm
 
 from drml.data.labels import BP4D_AUS
 from drml.data.readers import Record, Scan, matlab
-from drml.data.readers.bp4d_coding import DISTRUST, Coding, read_coding
+from drml.data.readers.bp4d_coding import CODES, DISTRUST, Coding, read_coding
 from drml.data.readers.bp4d_edition import BP4D, INTENSITY_AUS, Edition, check_edition, of_sibling
 from drml.data.readers.bp4d_folders import Recordings, find_recordings
 from drml.data.readers.bp4d_landmarks import landmarks_of
 from drml.data.readers.frames import NO_IMAGE, NO_IMAGE_SHORT, number_frames
-from drml.data.readers.intensities import merge_labels, read_intensities
+from drml.data.readers.intensities import INTENSITIES, merge_labels, read_intensities
+from drml.data.readers.unknown_codes import unknown_codes
 from drml.io.errors import UsageError
 
 __all__ = ["read", "read_edition"]
@@ -41,6 +42,7 @@ def read(
     *,
     aus: Sequence[int] = BP4D_AUS,
     intensity: int | None = None,
+    unknown: str | None = None,
     coding_folder: Path | str | None = None,
     image_folder: Path | str | None = None,
     landmark_folder: Path | str | None = None,
@@ -60,6 +62,8 @@ def read(
     intensity : int, optional, keyword-only
         Read the intensity codes, which the data set has of the AUs 6, 10, 12, 14 and 17, and count an AU as
         present from this intensity on, 1 to 5. By default, the occurrence codes are read.
+    unknown : str, optional, keyword-only
+        Codes that mean an unknown label here, in addition to those of the data set, such as ``"9,999"``.
     coding_folder, image_folder, landmark_folder : path-like, optional, keyword-only
         Folders to read instead of those that are found in `root`.
     first_frame : {0, 1}, keyword-only
@@ -90,6 +94,7 @@ def read(
         folders,
         aus=aus,
         intensity=intensity,
+        unknown=unknown,
         first_frame=first_frame,
         short_videos=short_videos,
         landmarks=landmarks,
@@ -104,6 +109,7 @@ def read_edition(
     *,
     aus: Sequence[int],
     intensity: int | None,
+    unknown: str | None,
     first_frame: int,
     short_videos: int,
     landmarks: bool,
@@ -116,6 +122,7 @@ def read_edition(
             f"intensity {intensity}: {edition.title} has intensity codes of the AUs {aus_of} alone; give"
             f" --aus {aus_of}, or some of them"
         )
+    codes = unknown_codes(unknown, CODES if intensity is None else INTENSITIES)
     files = find_recordings(
         Path(root), edition.title, given, intensities=intensity is not None, landmarks=landmarks
     )
@@ -123,7 +130,7 @@ def read_edition(
     files.check_unpacked()
     scan = Scan(tuple(aus))
     for name in tqdm(sorted(files.coding), desc="reading", unit="video", disable=not progress):
-        coding = _read_coding(scan, edition, name, files.coding[name], intensity)
+        coding = _read_coding(scan, edition, name, files.coding[name], intensity, codes)
         _add_recording(scan, edition, name, coding, files, first=first_frame, short=short_videos)
     for name in sorted(files.frames.keys() - files.coding.keys()):
         if name.split("_")[1] in edition.coded_tasks:
@@ -133,13 +140,19 @@ def read_edition(
 
 
 def _read_coding(
-    scan: Scan, edition: Edition, name: str, files: Mapping[int, Path], intensity: int | None
+    scan: Scan,
+    edition: Edition,
+    name: str,
+    files: Mapping[int, Path],
+    intensity: int | None,
+    unknown: frozenset[str],
 ) -> Coding:
     """Read the coding of a recording from its files by AU, or from its file of occurrence codes."""
     if intensity is not None:
-        known = {au: read_intensities(files[au], intensity, unknown="9") for au in scan.aus if au in files}
+        codes = unknown | {"9"}
+        known = {au: read_intensities(files[au], intensity, unknown=codes) for au in scan.aus if au in files}
         return Coding(scan.aus, merge_labels(scan, name, known, INTENSITY_AUS), set())
-    coding = read_coding(files[0], scan.aus)
+    coding = read_coding(files[0], scan.aus, unknown=unknown)
     if DISTRUST in coding.aus and not edition.has_distrust:
         raise of_sibling(edition, files[0], f"{edition.title} has no column {DISTRUST}")
     return coding

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,12 +13,13 @@ from drml.io.errors import UserError
 from drml.io.limits import read_text
 from drml.io.text import counted
 
-__all__ = ["DISTRUST", "Coding", "read_coding"]
+__all__ = ["CODES", "DISTRUST", "Coding", "read_coding"]
 
 DISTRUST = 99
 """The column of BP4D+ that marks frames whose codes are not to be trusted."""
 
-_CODES = {"1": PRESENT, "0": ABSENT, "9": UNKNOWN}
+CODES: dict[str, int] = {"1": PRESENT, "0": ABSENT, "9": UNKNOWN}
+"""Occurrence code -> label."""
 
 
 class Coding(NamedTuple):
@@ -39,7 +40,9 @@ class Coding(NamedTuple):
     distrusted: set[int]
 
 
-def read_coding(path: Path, aus: Sequence[int], *, distrust: int = DISTRUST) -> Coding:
+def read_coding(
+    path: Path, aus: Sequence[int], *, distrust: int = DISTRUST, unknown: Container[str] = ()
+) -> Coding:
     """Read the occurrence codes of a recording.
 
     Parameters
@@ -51,6 +54,8 @@ def read_coding(path: Path, aus: Sequence[int], *, distrust: int = DISTRUST) -> 
     distrust : int, keyword-only
         A column, named like an AU, in which any code but 0 marks a frame whose codes are not to be trusted.
         No frame is marked if the file has no such column.
+    unknown : container of str, keyword-only
+        Codes that mean unknown, in addition to 9.
 
     Returns
     -------
@@ -105,10 +110,11 @@ def read_coding(path: Path, aus: Sequence[int], *, distrust: int = DISTRUST) -> 
             raise UserError(f"{path}: line {number}: frame {frame} again, first in line {first_line[frame]}")
         labels = np.empty(len(aus), np.int8)
         for position, index in enumerate(indices):
-            code = _CODES.get(cells[index].strip())
+            cell = cells[index].strip()
+            code = UNKNOWN if cell in unknown else CODES.get(cell)
             if code is None:
                 raise UserError(
-                    f"{path}: line {number}: {cells[index].strip()!r} for AU {aus[position]}; "
+                    f"{path}: line {number}: {cell!r} for AU {aus[position]}; "
                     "codes are 1 (present), 0 (absent), 9 (unknown)"
                 )
             labels[position] = code

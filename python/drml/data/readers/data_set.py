@@ -189,4 +189,5 @@ class DataSet:
         """
         values = {option.name: option.default for option in self.options} | dict(options)
         texts = [text for name, text in self.other_codings.items() if values.get(name) is not None]
-        return (texts or [self.coding])[0].format_map(values)
+        text = (texts or [self.coding])[0].format_map(values)
+        return f"{text}; {values['unknown']} unknown (0), too" if values.get("unknown") else text

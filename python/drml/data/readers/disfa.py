@@ -37,6 +37,8 @@ from drml.data.readers.disfa_folders import find_folders, find_frames, first_num
 from drml.data.readers.disfa_labels import read_subject
 from drml.data.readers.disfa_landmarks import landmark_files, read_points
 from drml.data.readers.frames import NO_IMAGE, NO_IMAGE_SHORT, number_frames
+from drml.data.readers.intensities import INTENSITIES
+from drml.data.readers.unknown_codes import unknown_codes
 from drml.data.readers.video import VideoFrame
 from drml.io.errors import UserError
 
@@ -53,6 +55,7 @@ def read(
     *,
     aus: Sequence[int] = DISFA_AUS,
     intensity: int = INTENSITY,
+    unknown: str | None = None,
     camera: str = "left",
     coding_folder: Path | str | None = None,
     image_folder: Path | str | None = None,
@@ -72,6 +75,8 @@ def read(
         The AUs of each record's labels, in this order. Labels of AUs that DISFA does not code are unknown.
     intensity : int, keyword-only
         The lowest intensity at which an AU counts as present, 1 to 5.
+    unknown : str, optional, keyword-only
+        Codes that mean an unknown label here, such as ``"9,999"``.
     camera : {"left", "right"}, keyword-only
         The camera whose videos to read.
     coding_folder, image_folder, landmark_folder : path-like, optional, keyword-only
@@ -101,6 +106,7 @@ def read(
     """
     given = {"coding": coding_folder, "images": image_folder, "landmarks": landmark_folder}
     folders = find_folders(Path(root), camera, given, landmarks=landmarks)
+    codes = unknown_codes(unknown, INTENSITIES)
     scan = Scan(tuple(aus))
     labels = subject_folders(folders["coding"])
     frames = find_frames(folders["images"], camera)
@@ -108,7 +114,7 @@ def read(
     points = subject_folders(folders["landmarks"]) if landmarks else None
     coded: set[str] = set()
     for subject in tqdm(sorted(labels), desc="reading", unit="video", disable=not progress):
-        rows = read_subject(scan, labels[subject], subject, intensity)
+        rows = read_subject(scan, labels[subject], subject, intensity, codes)
         if rows:
             scan.coded[subject] = len(rows)
             numbered = number_frames(frames.get(subject, {}), first=first, short=short_videos)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +18,13 @@ __all__ = ["read_subject"]
 _LABELS = re.compile(r"(SN\d{3})_au(\d+)\.txt", re.IGNORECASE)
 
 
-def read_subject(scan: Scan, folder: Path, subject: str, intensity: int) -> dict[int, np.ndarray]:
-    """Read a subject's label files: frame -> labels, for every frame that is in any of them."""
+def read_subject(
+    scan: Scan, folder: Path, subject: str, intensity: int, unknown: Container[str] = ()
+) -> dict[int, np.ndarray]:
+    """Read a subject's label files: frame -> labels, for every frame that is in any of them.
+
+    `unknown` are the codes of an unknown intensity.
+    """
     files: dict[int, Path] = {}
     for path in sorted(folder.iterdir()):
         match = _LABELS.fullmatch(path.name)
@@ -30,5 +36,5 @@ def read_subject(scan: Scan, folder: Path, subject: str, intensity: int) -> dict
         if au in files:
             raise UserError(f"{path}: a second file for AU {au} (the first is {files[au].name}); remove one")
         files[au] = path
-    known = {au: read_intensities(files[au], intensity) for au in scan.aus if au in files}
+    known = {au: read_intensities(files[au], intensity, unknown=unknown) for au in scan.aus if au in files}
     return merge_labels(scan, subject, known, DISFA_CODED_AUS)

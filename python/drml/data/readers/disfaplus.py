@@ -15,18 +15,19 @@ face detector.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from drml.data.labels import DISFA_CODED_AUS
+from drml.data.labels import DISFA_CODED_AUS, UNKNOWN
 from drml.data.readers import Record, Scan, images
 from drml.data.readers.disfa_folders import subject_folders
 from drml.data.readers.frames import FRAME_NAME, NO_IMAGE, add_frames
-from drml.data.readers.intensities import intensity_label, merge_labels
+from drml.data.readers.intensities import INTENSITIES, intensity_label, merge_labels
 from drml.data.readers.layout import Part, Place, check_unpacked, entries, find_folder, find_parts
+from drml.data.readers.unknown_codes import unknown_codes
 from drml.io.errors import UsageError, UserError
 from drml.io.limits import read_text
 
@@ -95,6 +96,7 @@ def read(
     *,
     aus: Sequence[int] = DISFA_CODED_AUS,
     intensity: int = 3,
+    unknown: str | None = None,
     coding_folder: Path | str | None = None,
     image_folder: Path | str | None = None,
     landmarks: bool = True,
@@ -110,6 +112,8 @@ def read(
         The AUs of each record's labels, in this order. Labels of AUs that DISFA+ does not code are unknown.
     intensity : int, keyword-only
         The lowest intensity at which an AU counts as present, 1 to 5.
+    unknown : str, optional, keyword-only
+        Codes that mean an unknown label here, such as ``"9,999"``.
     coding_folder, image_folder : path-like, optional, keyword-only
         Folders to read instead of those that are found in `root`.
     landmarks : bool, keyword-only
@@ -142,10 +146,11 @@ def read(
         lambda name: name.upper() if _SUBJECT.fullmatch(name) else None,
         {name.split("_")[0] for name in frames},
     )
+    codes = unknown_codes(unknown, INTENSITIES)
     scan = Scan(tuple(aus))
     for name in tqdm(sorted(labels), desc="reading", unit="trial", disable=not progress):
         found = images.numbered(frames[name], FRAME_NAME) if name in frames else {}
-        _add_trial(scan, name, _read_trial(scan, labels[name], name, intensity), found)
+        _add_trial(scan, name, _read_trial(scan, labels[name], name, intensity, codes), found)
     for name in sorted(frames.keys() - labels.keys()):
         scan.skip("no coding", f"{name} (whole trial)", len(images.numbered(frames[name], FRAME_NAME)))
     return scan
@@ -165,7 +170,9 @@ def _add_trial(scan: Scan, name: str, rows: dict[int, np.ndarray], found: dict[i
             scan.records.append(Record(key, found[frame], subject, trial, frame, rows[frame], None))
 
 
-def _read_trial(scan: Scan, folder: Path, name: str, lowest: int) -> dict[int, np.ndarray]:
+def _read_trial(
+    scan: Scan, folder: Path, name: str, lowest: int, unknown: Container[str]
+) -> dict[int, np.ndarray]:
     """Read a trial's label files: frame -> labels, for every frame that is in any of them."""
     files: dict[int, Path] = {}
     for path in entries(folder):
@@ -176,11 +183,11 @@ def _read_trial(scan: Scan, folder: Path, name: str, lowest: int) -> dict[int, n
                     f"{path}: a second file for AU {au} (the first is {files[au].name}); remove one"
                 )
             files[au] = path
-    known = {au: _read_labels(files[au], lowest) for au in scan.aus if au in files}
+    known = {au: _read_labels(files[au], lowest, unknown) for au in scan.aus if au in files}
     return merge_labels(scan, name, known, DISFA_CODED_AUS)
 
 
-def _read_labels(path: Path, lowest: int) -> dict[int, int]:
+def _read_labels(path: Path, lowest: int, unknown: Container[str]) -> dict[int, int]:
     """Read one label file: number of the image -> label."""
     try:
         lines = read_text(path, encoding="utf-8-sig").splitlines()
@@ -200,7 +207,7 @@ def _read_labels(path: Path, lowest: int) -> dict[int, int]:
         frame = int(match[1])
         if frame in labels:
             raise UserError(f"{where}: image {frame} again; remove one of the lines")
-        labels[frame] = intensity_label(cells[1], lowest, where)
+        labels[frame] = UNKNOWN if cells[1] in unknown else intensity_label(cells[1], lowest, where)
     if not labels:
         raise UserError(f"{path}: the file is empty; lines such as '000.jpg 0' are needed")
     return labels

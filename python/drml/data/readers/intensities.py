@@ -13,12 +13,15 @@ from drml.data.readers import Scan
 from drml.io.errors import UserError
 from drml.io.limits import read_text
 
-__all__ = ["intensity_label", "merge_labels", "read_intensities"]
+__all__ = ["INTENSITIES", "intensity_label", "merge_labels", "read_intensities"]
 
 _HIGHEST = 5
 
+INTENSITIES: dict[str, int] = {"0": ABSENT} | {str(code): PRESENT for code in range(1, _HIGHEST + 1)}
+"""The codes of intensities, none of which can mean unknown."""
 
-def read_intensities(path: Path, lowest: int, *, unknown: str = "") -> dict[int, int]:
+
+def read_intensities(path: Path, lowest: int, *, unknown: Container[str] = ()) -> dict[int, int]:
     """Read a file of intensities, with lines "frame,intensity" in ascending order.
 
     Parameters
@@ -26,8 +29,8 @@ def read_intensities(path: Path, lowest: int, *, unknown: str = "") -> dict[int,
     path : Path
     lowest : int
         The lowest intensity at which the AU counts as present.
-    unknown : str, keyword-only
-        What stands for an unknown intensity, if anything does.
+    unknown : container of str, keyword-only
+        The codes of an unknown intensity.
 
     Returns
     -------
@@ -56,7 +59,7 @@ def read_intensities(path: Path, lowest: int, *, unknown: str = "") -> dict[int,
         frame = _whole(cells[0])
         if frame is None or frame < 1:
             raise UserError(f"{where}: {cells[0]!r} is not a frame number, 1 or more")
-        label = UNKNOWN if cells[1] == unknown != "" else intensity_label(cells[1], lowest, where)
+        label = UNKNOWN if cells[1] in unknown else intensity_label(cells[1], lowest, where)
         if frame in labels:
             raise UserError(f"{where}: frame {frame} again, first in line {line_of[frame]}")
         if frame < last:

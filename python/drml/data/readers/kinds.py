@@ -79,6 +79,13 @@ _INTENSITY = Option(
 _INTENSITY_CODES = dataclasses.replace(_INTENSITY, default=None, ask="")
 """Of BP4D and BP4D+, which have intensities of some AUs beside the occurrences of all."""
 
+_UNKNOWN_CODES = Option(
+    "unknown",
+    str,
+    "codes that mean an unknown label in this copy, such as 9,999, in addition to the data set's own; a code"
+    " that means present or absent is refused. Codes below 0 need an equals sign: --unknown=-1",
+)
+
 _MEANING_OF_INTENSITIES = (
     "intensities: from {intensity} on present (+1), less absent (-1), not coded unknown (0)"
 )
@@ -90,7 +97,7 @@ DATA_SETS: dict[str, DataSet] = {
         aus=BP4D_AUS,
         positives=100,
         negatives=200,
-        options=(_INTENSITY_CODES, *_COPY, dataclasses.replace(_FIRST_FRAME, default=1)),
+        options=(_INTENSITY_CODES, _UNKNOWN_CODES, *_COPY, dataclasses.replace(_FIRST_FRAME, default=1)),
         other_codings={"intensity": f"BP4D's {_MEANING_OF_INTENSITIES}"},
         coding="BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
         title="BP4D",
@@ -104,7 +111,7 @@ DATA_SETS: dict[str, DataSet] = {
         aus=BP4D_AUS,
         positives=100,
         negatives=200,
-        options=(_INTENSITY_CODES, *_COPY, dataclasses.replace(_FIRST_FRAME, default=0)),
+        options=(_INTENSITY_CODES, _UNKNOWN_CODES, *_COPY, dataclasses.replace(_FIRST_FRAME, default=0)),
         other_codings={"intensity": f"BP4D+'s {_MEANING_OF_INTENSITIES}"},
         coding="BP4D+'s occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0); frames that are"
         " not to be trusted are left out",
@@ -120,6 +127,7 @@ DATA_SETS: dict[str, DataSet] = {
         negatives=1600,
         options=(
             _INTENSITY,
+            _UNKNOWN_CODES,
             Option("camera", str, "camera whose videos to read (default: left)", "left", ("left", "right")),
             *_COPY,
             _FIRST_FRAME,
@@ -138,7 +146,7 @@ DATA_SETS: dict[str, DataSet] = {
         aus=DISFA_CODED_AUS,
         positives=100,
         negatives=200,
-        options=(_INTENSITY, *_COPY[:2]),
+        options=(_INTENSITY, _UNKNOWN_CODES, *_COPY[:2]),
         coding=f"DISFA+'s {_MEANING_OF_INTENSITIES}",
         title="DISFA+",
         has_landmarks=True,
@@ -154,6 +162,7 @@ DATA_SETS: dict[str, DataSet] = {
                 "signed",
                 ("signed", "01"),
             ),
+            _UNKNOWN_CODES,
             Option(
                 "images_anywhere",
                 bool,

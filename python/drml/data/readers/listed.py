@@ -7,7 +7,8 @@
 
 ``path`` and at least one AU are required. Paths are relative to the folder of the CSV file and must stay
 inside it. Labels are 1 (present), -1 (absent), and 0 or an empty cell (unknown); with ``labels="01"`` they
-are 1 (present), 0 (absent), and 9 or an empty cell (unknown). ``subject`` keeps the images of one person in
+are 1 (present), 0 (absent), and 9 or an empty cell (unknown). ``unknown`` declares more codes for unknown.
+``subject`` keeps the images of one person in
 one split. Landmarks are 49, 66, 68 or 5 points in pixels of the upright image, counted from 0. An image
 without landmarks must be a registered face. Tables that pandas wrote are read as they are: ``AU01``, ``1.0``,
 ``nan`` for an empty cell, and a column of row numbers.
@@ -19,7 +20,7 @@ import csv
 import os
 import re
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,7 @@ from drml.data import registration
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN
 from drml.data.readers import Record, Scan
 from drml.data.readers.list_columns import Columns
+from drml.data.readers.unknown_codes import unknown_codes
 from drml.io import limits
 from drml.io.errors import UserError
 from drml.io.orientation import MIRRORED, UPRIGHT, orientation, stored_size, turn_points
@@ -60,6 +62,7 @@ def read(
     *,
     aus: Sequence[int] | None = None,
     labels: str = "signed",
+    unknown: str | None = None,
     images_anywhere: bool = False,
     landmark_pixels: str = "upright",
     progress: bool = False,
@@ -74,6 +77,8 @@ def read(
         The AUs of each record's labels; by default all AUs of the list, in its order.
     labels : {"signed", "01"}, keyword-only
         How labels are written; see `LABELS`.
+    unknown : str, optional, keyword-only
+        Codes that mean an unknown label here, in addition to those of `labels`, such as ``"9,999"``.
     images_anywhere : bool, keyword-only
         Allow images outside the folder of the list.
     landmark_pixels : {"upright", "stored"}, keyword-only
@@ -95,6 +100,8 @@ def read(
         image that does not exist; the message names the line and the value.
     """
     path = Path(root)
+    declared = unknown_codes(unknown, LABELS[labels])
+    notation = LABELS[labels] | dict.fromkeys(declared, UNKNOWN)
     try:
         with limits.open_list(path) as file:
             reader = csv.reader(file)
@@ -134,7 +141,9 @@ def read(
         if image in seen:
             raise UserError(f"{where}: image {cells[columns.path]!r} again, first in line {seen[image]}")
         seen[image] = line
-        values = np.array([_label(where, au, cells[at], labels) for au, at in columns.labels], np.int8)
+        values = np.array(
+            [_label(where, au, cells[at], notation, labels) for au, at in columns.labels], np.int8
+        )
         if zeros is None and any(cells[at] == "0" for _, at in columns.labels):
             zeros = line
         absent = absent or bool((values == ABSENT).any())
@@ -177,11 +186,11 @@ def _cell(text: str) -> str:
     return whole[1] if whole else text
 
 
-def _label(where: str, au: int, cell: str, notation: str) -> int:
-    value = LABELS[notation].get(cell)
+def _label(where: str, au: int, cell: str, notation: Mapping[str, int], name: str) -> int:
+    value = notation.get(cell)
     if value is None:
-        hint = "; is --labels 01 right?" if notation == "01" else ""
-        known = ", ".join(one or "nothing" for one in LABELS[notation])
+        hint = "; is --labels 01 right?" if name == "01" else ""
+        known = ", ".join(one or "nothing" for one in notation)
         raise UserError(f"{where}: {cell!r} for AU{au}; labels are {known}{hint}")
     return value
 
