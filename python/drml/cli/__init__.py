@@ -27,6 +27,7 @@ from drml.cli import (
     experiment,
     export_onnx,
     features,
+    join,
     prepare,
     relations,
     report,
@@ -44,7 +45,7 @@ from drml.io.errors import UsageError, UserError
 DESCRIPTION = """\
 Facial action unit (AU) detection with DRML on Caffe.
 
-  data      synth, check, prepare, verify
+  data      synth, check, prepare, join, verify
   network   train, score, show, features, transfer, detect, convert, export-onnx
   others    baseline
   results   saliency, relations, report, experiment
@@ -92,7 +93,7 @@ def build_parser() -> Parser:
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True, title="commands")
 
     for command in (
-        *(synth, check, prepare, verify),
+        *(synth, check, prepare, join, verify),
         *(train, score, show, features, transfer, detect, convert, export_onnx),
         *(baseline, saliency, relations, report, experiment),
     ):

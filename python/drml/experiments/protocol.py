@@ -16,7 +16,15 @@ from drml.io.errors import UserError
 from drml.io.limits import read_json
 from drml.io.text import counted
 
-__all__ = ["SUMMARY_FILE", "check", "describe", "describe_coding", "describe_folds", "read_summary"]
+__all__ = [
+    "SUMMARY_FILE",
+    "check",
+    "describe",
+    "describe_coding",
+    "describe_draw",
+    "describe_folds",
+    "read_summary",
+]
 
 SUMMARY_FILE = "summary.json"
 
@@ -91,11 +99,28 @@ def read_summary(data: Path) -> dict[str, Any]:
 
 
 def describe_coding(summary: dict[str, Any]) -> str:
-    """Say what the labels of prepared data mean, from the summary of ``drml prepare``."""
+    """Say what the labels of prepared data mean, from the summary of ``drml prepare`` or ``drml join``."""
+    if "sets" in summary:
+        return _of_each((one["name"], describe_coding(one)) for one in summary["sets"])
     kind, options = summary["kind"], dict(summary["options"])
     if "threshold" in options:  # as data were prepared before the option was renamed
         options["intensity"] = options["threshold"]
     return DATA_SETS[kind].describe_labels(options) if kind in DATA_SETS else _OTHER_CODING
+
+
+def describe_draw(summary: dict[str, Any]) -> str:
+    """Say which training frames were sampled, from the summary of ``drml prepare`` or ``drml join``."""
+    if "sets" in summary:
+        return _of_each((one["name"], describe_draw(one)) for one in summary["sets"])
+    return describe_sampling(summary["options"])
+
+
+def _of_each(texts: Iterable[tuple[str, str]]) -> str:
+    """Return one text for all joined sets, or, if they differ, the text of each with its name."""
+    named = list(texts)
+    if len({text for _, text in named}) == 1:
+        return named[0][1]
+    return "; ".join(f"{name}: {text}" for name, text in named)
 
 
 def describe_folds(summary: dict[str, Any]) -> str | None:
@@ -129,6 +154,7 @@ def describe(data: str | Path) -> list[str]:
     try:
         options = dict(summary["options"])
         coding, lists = describe_coding(summary), describe_folds(summary)
+        draw = describe_draw(summary)
         mixed = NO_SUBJECTS in summary.get("incomplete", {})
     except (KeyError, TypeError, ValueError, AttributeError):
         raise UserError(f"{data / SUMMARY_FILE}: {_DAMAGED}") from None
@@ -141,7 +167,7 @@ def describe(data: str | Path) -> list[str]:
         f"Labels: {coding}; unknown labels are in no figure.",
         f"Faces: 49 landmarks{found} brought to a reference shape by a similarity transform,"
         f" {size} x {size} px.",
-        f"Training frames: {describe_sampling(options)}. Validation, test: all. {apart}",
+        f"Training frames: {draw}. Validation, test: all. {apart}",
         *_describe_shares(data, summary),
         *([lists] if lists else []),
     ]
@@ -152,7 +178,7 @@ def _describe_shares(data: Path, summary: dict[str, Any]) -> list[str]:
     try:
         found = [fold.get("train", {}).get("sampling") for fold in summary.get("folds", {}).values()]
         if not found or None in found:
-            sampled = not describe_sampling(summary["options"]).startswith("all frames")
+            sampled = not describe_draw(summary).startswith("all frames")
             kept = sampled and summary["options"].get("unsampled") == "keep"
             return [_NOT_RECORDED] if kept else []
         frames, labels = (_Share.of_folds(one[name] for one in found) for name in ("frames", "labels"))

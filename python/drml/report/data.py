@@ -7,8 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from drml.data.sampling import describe_sampling
-from drml.experiments.protocol import describe_coding, describe_folds
+from drml.experiments.protocol import describe_coding, describe_draw, describe_folds
 from drml.io.errors import UserError
 from drml.report.formatting import decimals, duration
 from drml.report.rendering import Section, render, render_table
@@ -50,7 +49,7 @@ def data_section(summary: dict[str, Any]) -> Section:
         ),
         coding=describe_coding(summary),
         lists=describe_folds(summary),
-        sampling=describe_sampling(summary["options"]),
+        sampling=describe_draw(summary),
         drawn=_drawn(f"Labels drawn for training, fold {first}", splits.get("train", {}).get("sampling")),
         skipped=_reasons("Frames skipped", summary["skipped"]),
         incomplete=_reasons("Frames kept with an unknown label", summary.get("incomplete", {})),

@@ -37,18 +37,7 @@ def _commands(
     """Return the commands that reproduce these results, as the files record them."""
     commands = []
     if summary is not None:
-        options = summary["options"]
-        command = ["drml", "prepare", str(summary["kind"]), str(summary["root"]), str(data_dir)]
-        command += ["--folds", options.get("fold_scheme") or ",".join(map(str, options["folds"]))]
-        command += ["--aus", ",".join(map(str, summary["aus"]))]
-        known = DATA_SETS.get(str(summary["kind"]))
-        flags = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS}
-        flags |= {option.name: option.flag for option in (known.options if known else ())}
-        for name, flag in flags.items():
-            if options.get(name) is not None and options[name] is not False:
-                command.append(flag)
-                command += [] if options[name] is True else [str(options[name])]
-        commands.append(shlex.join(command))
+        commands.append(shlex.join(_data_command(summary, data_dir)))
     if train_dir is not None:
         commands.append(shlex.join(["caffe", "train", "-solver", str(Path(train_dir) / SOLVER_FILE)]))
     if scores.get("command"):
@@ -62,6 +51,25 @@ def _commands(
             command += [f"--{name}", value]
     commands.append(shlex.join(command))
     return commands
+
+
+def _data_command(summary: dict[str, Any], data_dir: str | Path | None) -> list[str]:
+    """Return the command that makes the data again."""
+    if "sets" in summary:
+        folders = [str(one["folder"]) for one in summary["sets"]]
+        return ["drml", "join", str(data_dir), *folders, "--seed", str(summary["options"]["seed"])]
+    options = summary["options"]
+    command = ["drml", "prepare", str(summary["kind"]), str(summary["root"]), str(data_dir)]
+    command += ["--folds", options.get("fold_scheme") or ",".join(map(str, options["folds"]))]
+    command += ["--aus", ",".join(map(str, summary["aus"]))]
+    known = DATA_SETS.get(str(summary["kind"]))
+    flags = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS}
+    flags |= {option.name: option.flag for option in (known.options if known else ())}
+    for name, flag in flags.items():
+        if options.get(name) is not None and options[name] is not False:
+            command.append(flag)
+            command += [] if options[name] is True else [str(options[name])]
+    return command
 
 
 def origin_section(
