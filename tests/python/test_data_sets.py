@@ -126,7 +126,9 @@ def test_unknown_names_are_refused(toy: Path, tmp_path: Path) -> None:
         prepare("mnist", toy, tmp_path / "o")
     with pytest.raises(UserError, match=r"option camera: this data set has strict, only"):
         prepare("toy", toy, tmp_path / "o", camera="left")
-    with pytest.raises(UserError, match=r"option camera: this data set has intensity, unknown, coding_folder"):
+    with pytest.raises(
+        UserError, match=r"option camera: this data set has intensity, unknown, coding_folder"
+    ):
         prepare("bp4d", toy, tmp_path / "o", camera="left")
 
 

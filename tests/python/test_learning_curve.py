@@ -17,6 +17,7 @@ from drml.experiments.images_seen import ImagesSeen
 from drml.experiments.learning_curve import Curve
 from drml.experiments.settings import Settings
 from drml.nets.prototxt import batch_size, read_prototxt
+from drml.training.class_weights import class_weights, count_labels
 from experiment_data import write_data, write_models
 
 COUNTS = (
@@ -37,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def settings_of(folder: Path, **more: object) -> Settings:
     paths = {"data": str(folder / "data"), "models": str(folder / "models")}
-    return Settings(**paths, scale="quick", seed=3, **more)  # type: ignore[arg-type]
+    return Settings(**paths, scale="quick", seed=3, **more)  # type: ignore[arg-type]  # of any field
 
 
 # --- the rule -------------------------------------------------------------------------------------------
@@ -92,6 +93,32 @@ def test_settings_of_the_schedule_are_kept(folder: Path, capsys: pytest.CaptureF
     assert cli.main(["experiment", "curve", *given, "--methods", "drml", "--train-batch", "5"]) == 0
     assert cli.main(["experiment", "curve", *given, "--methods", "drml"]) == 1
     assert "begun with train batch 5, not None" in capsys.readouterr().err
+
+
+def test_class_weights_and_augmentation_are_kept_and_told(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = folder / "weighed"
+    given = ["experiment", "curve", "--data", str(folder / "data"), "--models", str(folder / "models"), "-q"]
+    given += ["--out", str(out), "--max-iter", "2", "--folds", "1", "--seed", "3", "--methods", "drml"]
+    assert cli.main([*given, "--balance", "--augment", "rotation=3,hue=2.5"]) == 0
+    net = read_prototxt(out / "fold1/drml/train/train_val.prototxt")
+    loss = next(layer for layer in net.layer if layer.name == "loss")
+    weights = class_weights(*count_labels(folder / "data/fold1/train.csv"))
+    assert list(loss.multi_label_loss_param.pos_weight) == pytest.approx(weights)
+    change = net.layer[0].multi_label_data_param.augmentation
+    assert (change.rotation, change.hue, change.brightness) == (3, 2.5, 0)
+    told = "positives weighed by class, training images changed at random (rotation 3, hue 2.5)"
+    assert told in (out / "curve.md").read_text()
+    config = json.loads((out / "fold1/drml/config.json").read_text())
+    found = config["config"]
+    assert (found["balance"], found["augment"]) == (True, {"rotation": 3.0, "hue": 2.5})
+    # They are part of what was begun.
+    capsys.readouterr()
+    assert cli.main([*given, "--augment", "rotation=3,hue=2.5"]) == 1
+    assert "begun with --balance, not no --balance" in capsys.readouterr().err
+    assert cli.main([*given, "--balance"]) == 1
+    assert "begun with augmentation {'rotation': 3.0, 'hue': 2.5}, not None" in capsys.readouterr().err
 
 
 # --- the figure -----------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drml.cli.values import au_list, factor, folds, integer, probability
+from drml.cli.values import au_list, augmentation, factor, folds, integer, probability
 from drml.io.shipped import find_shipped
 
 __all__ = [
@@ -78,6 +78,17 @@ OPTIONS: dict[str, Option] = {
     "--size": Option("side of the registered faces in pixels", integer(16), "PIXELS"),
     "--folds": Option("numbers of the folds, separated by commas, such as 1,3", folds, "FOLDS"),
     "--max-iter": Option("number of training iterations", integer(1), "N"),
+    "--balance": Option(
+        "weigh the positives of each AU in the loss: by the ratio of negatives to positives in the training"
+        " labels, limited to 0.1 to 10, over the mean of these ratios"
+    ),
+    "--augment": Option(
+        "change colours and place of training images at random: largest values for some of brightness,"
+        " contrast, saturation, scale (shares), hue and rotation (degrees), such as rotation=10,scale=.1;"
+        " without CHANGES brightness=.2,contrast=.2,saturation=.2,hue=5,rotation=5,scale=.05",
+        augmentation,
+        "CHANGES",
+    ),
     "--jobs": Option("number of parallel workers; 0 means one per processor core", integer(0), "N", 0),
     "--seed": Option("seed of the random numbers", integer(0), "SEED", 0),
     "--out": Option("where to write the results", Path),

@@ -121,6 +121,8 @@ def _add_units(kinds: Any, name: str, summary: str, example: str) -> Parser:
         help="end the training of a net when its AUC on the validation subjects no longer rises"
         " (docs/experiments.md has the rule)",
     )
+    add_option(parser, "--balance", default=None)
+    add_option(parser, "--augment", nargs="?", const="standard")
     parser.set_defaults(bp4d=None)
     return parser
 
@@ -136,7 +138,7 @@ def _add_table3(kinds: Any) -> None:
         f"alexnet_fc7). --methods drml stands for both of its columns.\n\n{_UNITS}",
         "drml experiment table3 --data data/disfa --bp4d build/paper --out build/disfa",
     )
-    parser.set_defaults(schedule="quick", max_iter=None, seeds=None)
+    parser.set_defaults(schedule="quick", max_iter=None, seeds=None, balance=None, augment=None)
     parser.add_argument(
         "--bp4d", type=Path, required=True, metavar="FOLDER", help="folder of table2, which has the models"
     )
@@ -175,7 +177,7 @@ def _add_table4(kinds: Any) -> None:
     parser.set_defaults(
         data=None, data_alexnet=None, max_iter=None, folds=None, seed=0, seeds=None, refit=None, bp4d=None
     )
-    parser.set_defaults(train_batch=None, until_flat=None)
+    parser.set_defaults(train_batch=None, until_flat=None, balance=None, augment=None)
     parser.add_argument(
         "--trials", type=integer(1), metavar="N", help="number of trials (default: 3; paper: 20)"
     )
@@ -248,6 +250,8 @@ def run(args: argparse.Namespace) -> None:
         bp4d=absolute(args.bp4d),
         seeds=args.seeds,
         refit=args.refit,
+        balance=args.balance,
+        augment=args.augment,
     )
     found = run_experiment(
         args.experiment,

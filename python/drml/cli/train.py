@@ -10,7 +10,7 @@ from typing import Any
 
 from drml.cli.arguments import add_check, add_command, add_option
 from drml.cli.output import note, print_json
-from drml.cli.values import augmentation, gpus, integer
+from drml.cli.values import gpus, integer
 from drml.io.shipped import find_shipped
 from drml.io.text import counted
 
@@ -67,22 +67,8 @@ def add(subparsers: Any) -> None:
         help="train the last layer from random weights, even if --weights has values for it; use this where"
         " those weights were trained for other AUs",
     )
-    parser.add_argument(
-        "--balance",
-        action="store_true",
-        help="weigh the positives of each AU in the loss: by the ratio of negatives to positives in the"
-        " training labels, limited to 0.1 to 10, over the mean of these ratios",
-    )
-    parser.add_argument(
-        "--augment",
-        type=augmentation,
-        nargs="?",
-        const="standard",
-        metavar="CHANGES",
-        help="change colours and place of training images at random: largest values for some of brightness,"
-        " contrast, saturation, scale (shares), hue and rotation (degrees), such as rotation=10,scale=.1;"
-        " without CHANGES brightness=.2,contrast=.2,saturation=.2,hue=5,rotation=5,scale=.05",
-    )
+    add_option(parser, "--balance")
+    add_option(parser, "--augment", nargs="?", const="standard")
     parser.add_argument(
         "--caffe", type=Path, metavar="PROGRAM", help="caffe program (default: the one that make built)"
     )

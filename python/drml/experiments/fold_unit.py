@@ -80,6 +80,8 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int, *, seed: in
             "scale": settings.scale,
             "max_iter": settings.max_iter,
             **({"rule": stopping.RULE} if settings.until_flat else {}),
+            **({"balance": True} if settings.balance else {}),
+            **({"augment": settings.augment} if settings.augment else {}),
             **{path.name: digest(path) for path in (files.solver, files.train_val, files.deploy)},
         }
         place = out / REFIT_FOLDER / data_digest(data)[:12] if settings.refit else None
@@ -223,6 +225,8 @@ def _train(
         net=files.train_val,
         seed=seed,
         max_iter=settings.max_iter,
+        balance=bool(settings.balance),
+        augment=settings.augment,
         snapshot=AUTO,
         progress=workspace.progress,
         stop=partial(stopping.validation_is_flat, folder) if settings.until_flat else None,

@@ -126,6 +126,8 @@ def run(
             max_iter=there.max_iter,
             refit=there.refit,
             train_batch=there.train_batch,
+            balance=there.balance,
+            augment=there.augment,
             until_flat=there.until_flat,
         )
     if experiment.by_fold:

@@ -30,6 +30,8 @@ _FIXED = {
     "train_batch": "train batch",
     "until_flat": "until flat",
     "refit": "refit",
+    "balance": "balance",
+    "augment": "augmentation",
 }
 
 
@@ -66,6 +68,10 @@ class Settings:
     refit : bool or None
         Whether models are fitted or trained again on the training and validation subjects together, after
         everything was chosen on the validation subjects.
+    balance : bool or None
+        Whether the positives of each AU are weighed in the loss (`drml.training.class_weights`).
+    augment : dict of str to float, or None
+        The random changes of training images (`drml.training.augmentation`).
     """
 
     data: str | None
@@ -82,6 +88,8 @@ class Settings:
     bp4d: str | None = None
     seeds: int | None = None
     refit: bool | None = None
+    balance: bool | None = None
+    augment: dict[str, float] | None = None
 
     def more_seeds(self, method: str) -> tuple[int, ...]:
         """Return the seeds of a method's further units; only trainings of nets have some."""
@@ -98,7 +106,12 @@ class Settings:
             text += f" with batches of {self.train_batch}"
         if self.max_iter:
             text += f" cut to {counted(self.max_iter, 'iteration')}"
-        return text + (" or until validation AUC is flat" if self.until_flat else "")
+        text += " or until validation AUC is flat" if self.until_flat else ""
+        text += ", positives weighed by class" if self.balance else ""
+        if self.augment:
+            changes = ", ".join(f"{name} {value:g}" for name, value in self.augment.items())
+            text += f", training images changed at random ({changes})"
+        return text
 
     def after(self, out: Path) -> Settings:
         """Return these settings, completed with those of an experiment's folder for all that is not given.
@@ -114,7 +127,7 @@ class Settings:
         for name, title in _FIXED.items():
             old, new = getattr(there, name), getattr(self, name)
             if old != new:
-                if name == "refit":
+                if name in ("refit", "balance"):
                     old, new = (f"--{name}" if one else f"no --{name}" for one in (old, new))
                     raise UserError(f"{out}: begun with {old}, not {new}; give another --out")
                 raise UserError(f"{out}: begun with {title} {old}, not {new}; give another --out")

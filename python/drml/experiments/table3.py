@@ -75,6 +75,8 @@ def with_trainings(out: Path, settings: Settings) -> Settings:
         max_iter=trained.max_iter,
         train_batch=trained.train_batch,
         until_flat=trained.until_flat,
+        balance=trained.balance,
+        augment=trained.augment,
     )
 
 
