@@ -2,6 +2,7 @@
 
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +13,57 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # FFmpeg takes its log level when a process first uses it: here that may be a test that writes a video.
 # drml sets the level when it opens a video.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+# What `make test` runs: they take seconds each, because they train no net and start few programs.
+QUICK = {
+    "architecture",
+    "base_rates",
+    "bootstrap",
+    "bp4d",
+    "checks",
+    "data_sets",
+    "disfa",
+    "disfaplus",
+    "f1_table",
+    "files",
+    "folds",
+    "front_door",
+    "images",
+    "landmarks",
+    "lmdb",
+    "manifest",
+    "metrics",
+    "net",
+    "opencv",
+    "patch_series",
+    "preprocessing",
+    "proto",
+    "published",
+    "pycaffe",
+    "pycaffe_io",
+    "pycaffe_names",
+    "pycaffe_spec",
+    "readers",
+    "recipe",
+    "registration",
+    "relations",
+    "sampling",
+    "split",
+    "thresholds",
+    "verify",
+    "video_headers",
+    "workers",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--quick", action="store_true", help="run the quick test files only, as make test does")
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    name = collection_path.stem.removeprefix("test_")
+    return True if config.getoption("--quick") and collection_path.is_file() and name not in QUICK else None
 
 
 @pytest.fixture(scope="session")

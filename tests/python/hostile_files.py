@@ -10,6 +10,7 @@ import argparse
 import csv
 import faulthandler
 import io
+import multiprocessing
 import os
 import resource
 import shutil
@@ -21,6 +22,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -472,6 +474,22 @@ def _caffe_targets() -> dict[str, Target]:
 TARGETS.update(_caffe_targets())
 
 
+def _planted(fault: Callable[[], object]) -> Target:
+    def read(path: Path) -> None:
+        if len(path.read_bytes()) > 3:
+            fault()
+
+    return Target(lambda _: [b"a", b"+abc"], "f", read)
+
+
+# Readers with a fault that has to be found; what then is said.
+PLANTED = {
+    "SIGABRT": _planted(os.abort),
+    "MemoryError": _planted(lambda: bytearray(4 << 30)),
+    "KeyError": _planted(lambda: {}["x"]),
+}
+
+
 # --- what is done to a file
 
 _POSITION = st.floats(0, 1, exclude_max=True, width=32)
@@ -518,7 +536,7 @@ def fuzz(name: str, folder: Path, *, examples: int, start: int = 0) -> None:
 
     Raises what the reader raises, unless it is a `UserError`, or an OSError with a file's name.
     """
-    target = TARGETS[name]
+    target = {**TARGETS, **PLANTED}[name]
     seeds = target.seeds(folder)
     path = folder / target.name
 
@@ -559,35 +577,43 @@ def in_child(name: str, folder: Path, *, examples: int, start: int = 0) -> str |
     Then the file that did it is still in the folder, which is removed otherwise.
     """
     folder.mkdir(parents=True)
-    sys.stdout.flush()
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        code = 1
-        try:
-            os.close(reading)
-            used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-            resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
-            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            faulthandler.disable()
-            warnings.simplefilter("ignore")
-            fuzz(name, folder, examples=examples, start=start)
-            code = 0
-        except BaseException as error:
-            error.__notes__ = []  # Hypothesis's, with the whole file in them
-            os.write(writing, "".join(traceback.format_exception(error))[-4000:].encode())
-        finally:
-            os._exit(code)
-    os.close(writing)
-    with os.fdopen(reading, "rb") as pipe:
-        said = pipe.read().decode(errors="replace")
-    status = os.waitpid(child, 0)[1]
-    if status == 0:
+    # A server without threads, which has imported this module, forks the children: a fork of this process,
+    # which has threads, might hang.
+    server = multiprocessing.get_context("forkserver")
+    server.set_forkserver_preload([fuzz.__module__])
+    reading, writing = server.Pipe(duplex=False)
+    child = server.Process(target=_fuzz_and_tell, args=(name, folder, examples, start, writing))
+    child.start()
+    writing.close()
+    try:
+        said = reading.recv()
+    except EOFError:
+        said = ""
+    child.join()
+    code = child.exitcode
+    if code == 0:
         shutil.rmtree(folder)
         return None
-    ended = f"signal {signal.Signals(os.WTERMSIG(status)).name}" if os.WIFSIGNALED(status) else "an error"
-    return f"{name}: {ended}; the file is {folder / TARGETS[name].name}\n{said}"
+    ended = f"signal {signal.Signals(-code).name}" if code < 0 else "an error"
+    return f"{name}: {ended}; the file is {folder / {**TARGETS, **PLANTED}[name].name}\n{said}"
+
+
+def _fuzz_and_tell(name: str, folder: Path, examples: int, start: int, pipe: Connection) -> None:
+    code = 1
+    try:
+        used = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        resource.setrlimit(resource.RLIMIT_AS, (used + MEMORY, used + MEMORY))
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+        faulthandler.disable()
+        warnings.simplefilter("ignore")
+        fuzz(name, folder, examples=examples, start=start)
+        code = 0
+    except BaseException as error:
+        error.__notes__ = []  # Hypothesis's, with the whole file in them
+        pipe.send("".join(traceback.format_exception(error))[-4000:])
+    finally:
+        os._exit(code)
 
 
 def rounds(seconds: float) -> Iterator[tuple[str, int]]:

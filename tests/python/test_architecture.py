@@ -322,3 +322,11 @@ def test_kernels_hold_no_code_of_others() -> None:
         strange = [name for name in includes if name not in allowed and not name.startswith("engines/")]
         assert not strange, f"{path.name} includes {strange}"
         assert "target(" not in path.read_text(), f"{path.name}: kernels.cmake names the instruction sets"
+
+
+def test_the_quick_tests_exist() -> None:
+    import conftest
+
+    assert {f"test_{name}.py" for name in conftest.QUICK} <= {
+        path.name for path in Path(__file__).parent.iterdir()
+    }

@@ -14,7 +14,7 @@ from drml.data.lmdb import write_mean
 from drml.data.recipe import InputRecipe, Recipe
 from drml.io.errors import UserError
 from drml.nets.conversion.to_branches import to_branches
-from drml.nets.conversion.to_region import to_region
+from drml.nets.conversion.to_region import _kernel_size, to_region
 from drml.nets.convert import convert
 from drml.nets.grid import borders
 from drml.nets.probe import map_shape
@@ -210,6 +210,54 @@ def test_patches_that_are_no_grid_are_refused(tmp_path):
     model = write(tmp_path / "net.prototxt", text.replace("dim: 14 dim: 14", "dim: 15 dim: 14"))
     with pytest.raises(UserError, match="not a grid of 2x2 over the map of 13x12"):
         convert(model, tmp_path / "out.prototxt", to="region")
+
+
+@pytest.mark.usefixtures("in_process")
+def test_patches_in_another_order_compute_the_same(tmp_path):
+    other = "xcoord: 6 xcoord: 0 xcoord: 0 xcoord: 6 ycoord: 0 ycoord: 6 ycoord: 0 ycoord: 6"
+    check_same(tmp_path, authors.deploy().replace(authors.PLACES, other), "region")
+
+
+@pytest.mark.usefixtures("in_process")
+@pytest.mark.parametrize("param", ["", "bias_term: false", "bias_term: true axis: 0"])
+def test_scales_that_do_not_shift_channels_are_refused(tmp_path, param):
+    text = authors.deploy(scale=True).replace("scale_param { bias_term: true }", f"scale_param {{ {param} }}")
+    model = write(tmp_path / "net.prototxt", text)
+    with pytest.raises(UserError, match="'scale1_1': a Region scales and shifts channels; this needs"):
+        convert(model, tmp_path / "out.prototxt", to="region")
+
+
+@pytest.mark.parametrize(
+    ("param", "size"),
+    [
+        ("kernel_size: 3 pad: 1", 3),
+        ("kernel_size: 5 pad: 2 stride: 1 dilation: 1 group: 1 axis: 1", 5),
+        ("kernel_size: 1", 1),
+        ("kernel_size: 3 kernel_size: 3 pad: 1 pad: 1 stride: 1 stride: 1", 3),
+        ("kernel_h: 3 kernel_w: 3 pad_h: 1 pad_w: 1 stride_h: 1 stride_w: 1", 3),
+        ("kernel_size: 3", None),
+        ("kernel_size: 3 pad: 2", None),
+        ("kernel_size: 3 pad: 1 pad: 0", None),
+        ("kernel_size: 2 pad: 0", None),
+        ("kernel_size: 4 pad: 1", None),
+        ("kernel_size: 3 kernel_size: 1 pad: 1 pad: 0", None),
+        ("kernel_h: 3 kernel_w: 1 pad_h: 1 pad_w: 0", None),
+        ("kernel_size: 3 pad_h: 1 pad_w: 0", None),
+        ("kernel_size: 3 pad: 1 stride: 2", None),
+        ("kernel_size: 3 pad: 1 stride_h: 2 stride_w: 1", None),
+        ("kernel_size: 3 pad: 1 dilation: 2", None),
+        ("kernel_size: 3 pad: 1 group: 2", None),
+        ("kernel_size: 3 pad: 1 axis: 2", None),
+    ],
+)
+def test_a_regions_convolution_keeps_the_size_of_a_patch(param, size):
+    layer = caffe_pb2.LayerParameter(name="c")
+    text_format.Parse(param, layer.convolution_param)
+    if size is None:
+        with pytest.raises(UserError, match="'c': a Region's convolution has an odd kernel_size k, pad"):
+            _kernel_size(layer)
+    else:
+        assert _kernel_size(layer) == size
 
 
 # --- Region -> branches ---------------------------------------------------------------------------------

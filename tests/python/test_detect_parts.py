@@ -186,6 +186,10 @@ def test_the_larger_overlap_decides() -> None:
     found = tracker.follow([face(4), face(7)])
     assert {f.box[0]: f.id for f in found} == {7: 1, 4: 0}
     assert [f.id for f in tracker.follow([face(100)])] == [2]
+    # One face that overlaps with both: by .43 with the first, by .67 with the second.
+    tracker = Tracker()
+    tracker.follow([face(0), face(6)])
+    assert [f.id for f in tracker.follow([face(4)])] == [1]
 
 
 def test_a_face_that_stays_away_comes_back_as_another() -> None:

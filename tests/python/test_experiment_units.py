@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ class Work:
 
     def __call__(self, workspace: Workspace) -> dict[str, Any]:
         self.times += 1
+        time.sleep(0.2)
         (workspace.folder / f"part{self.times}").write_text("x")
         if self.fault is not None:
             raise self.fault
@@ -36,9 +38,12 @@ def unit(name: str, work: Callable[[Workspace], dict[str, Any]], **config: Any) 
 def test_a_unit_is_done_once(tmp_path: Path) -> None:
     work = Work()
     assert read_result(tmp_path, "fold1/a") is None
+    began = time.monotonic()
     first = run_unit(tmp_path, unit("fold1/a", work, seed=1), progress=False)
+    took = time.monotonic() - began
     assert run_unit(tmp_path, unit("fold1/a", work, seed=1), progress=False) == first
-    assert work.times == 1 and first["times"] == 1 and first["seconds"] >= 0 and first["versions"]["Python"]
+    assert work.times == 1 and first["times"] == 1 and first["versions"]["Python"]
+    assert 0.2 <= first["seconds"] <= took + 0.1  # the work takes 0.2 s; the figure is rounded
     assert read_result(tmp_path, "fold1/a") == first
     folder = tmp_path / "fold1/a"
     assert {path.name for path in folder.iterdir()} == {"config.json", "log.txt", "part1", "result.json"}

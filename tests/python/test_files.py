@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -138,6 +139,32 @@ def test_what_a_killed_process_left_is_removed_and_a_living_one_is_left_alone(tm
     with making(tmp_path / "out", folder=True, overwrite=True) as part:
         fill(part, "second", True)
     assert names(tmp_path) == ["out"] and text_of(tmp_path / "out") == "second"
+
+
+def test_an_old_folder_is_put_back_if_the_new_one_cannot_take_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with making(path, folder=True) as part:
+        fill(part, "old", True)
+    with pytest.raises(FileNotFoundError), making(path, folder=True, overwrite=True) as part:
+        part.rmdir()
+    assert text_of(path) == "old" and names(tmp_path) == ["out"]
+
+
+def test_a_folder_that_is_taken_for_a_leftover_before_it_is_locked_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock, taken = fcntl.flock, []
+
+    def flock(file: int, how: int) -> None:
+        if how == fcntl.LOCK_EX and not taken:
+            taken.extend(tmp_path.glob("out.partial-*"))
+            taken[0].rmdir()  # as another process might
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with making(tmp_path / "out", folder=True) as part:
+        fill(part, "x", True)
+    assert taken == [part] and text_of(tmp_path / "out") == "x" and names(tmp_path) == ["out"]
 
 
 def test_many_at_once(tmp_path: Path) -> None:

@@ -252,6 +252,18 @@ def test_the_seed_changes_samples_and_order(
     assert one["fold2/test_lmdb"] == other["fold2/test_lmdb"]
 
 
+def test_the_seed_alone_determines_the_order_of_the_same_training_frames(root: Path, tmp_path: Path) -> None:
+    found = []
+    for seed in (0, 0, 5):
+        out = tmp_path / f"{len(found)}"
+        sampling = Sampling(val_share=0, all_frames=True, seed=seed)
+        prepare("bp4d", root, out, folds=(2,), sampling=sampling, **QUIET)
+        found.append([key.partition("_")[2] for key, *_ in contents(out)["fold2/train_lmdb"]])
+    first, again, other = found
+    assert first == again and sorted(first) == sorted(other) and first != other
+    assert first != sorted(first)  # shuffled
+
+
 def test_labels_that_were_not_drawn_are_unknown_unless_they_are_kept(
     root: Path, prepared: tuple[Path, dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -418,6 +430,11 @@ def test_too_many_broken_images_stop_the_run(root: Path, tmp_path: Path) -> None
     assert sorted(path.name for path in tmp_path.iterdir()) == ["BP4D"]
     with pytest.raises(UserError, match=r"more than a share of 0\.004: repair the data set"):
         prepare("bp4d", broken, tmp_path / "o", max_broken=0.004, **QUIET)
+    with pytest.raises(
+        UserError, match=r": the image .* 5 of 96 images are broken so far, more than a share of 0:"
+    ):
+        prepare("bp4d", broken, tmp_path / "o", max_broken=0, **QUIET)
+    assert not prepare("bp4d", root, tmp_path / "whole", max_broken=0, folds=(1,), **QUIET)["broken"]
     # The limit itself is allowed.
     assert len(prepare("bp4d", broken, tmp_path / "o", max_broken=5 / 96, **QUIET)["broken"]) == 5
 

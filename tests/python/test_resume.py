@@ -168,7 +168,13 @@ def test_torn_snapshots_are_passed_over(solver, fold, tmp_path):
             snapshots.read(state)
     state.write_bytes(content)
     weights = out / "tiny_iter_6.caffemodel"
-    weights.write_bytes(weights.read_bytes()[:-1])
+    whole = weights.read_bytes()
+    for at in (0, len(whole) // 2, len(whole) - 1):
+        weights.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+        with pytest.raises(UserError, match=r"its weights .*6\.caffemodel do not match their checksum"):
+            snapshots.read(state)
+        assert snapshots.newest(out).iteration == 4
+    weights.write_bytes(whole[:-1])
     with pytest.raises(UserError, match=r"its weights .* have \d+ bytes of \d+"):
         snapshots.read(state)
     # caffe says the same, and names the one before.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -163,7 +165,34 @@ def test_the_same_bytes_whatever_the_number_of_jobs(tmp_path: Path) -> None:
     assert tree(tmp_path / "one") == tree(tmp_path / "two")
     assert one.rates == two.rates
     write_disfa(tmp_path / "other", seed=2, jobs=1, **options)
-    assert tree(tmp_path / "one") != tree(tmp_path / "other")
+    first, other = tree(tmp_path / "one"), tree(tmp_path / "other")
+    changed = {name for name in {*first, *other} if first.get(name) != other.get(name)}
+    # Each kind of file; the note differs in any case.
+    assert "synthetic_intensities.csv" in changed
+    for kind in ("Videos_LeftCamera/", "Videos_RightCamera/", "Landmark_Points/", "ActionUnit_Labels/"):
+        assert any(name.startswith(kind) for name in changed), kind
+    assert all(name in changed for name in first if name.endswith(".avi"))
+
+
+def test_the_right_camera_sees_each_frame_from_another_side(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Any, ...]] = []
+    draw = disfa_writer.render
+
+    def watched(subject: Any, aus: Any, view: View, **options: Any) -> Any:
+        seen.append((subject, aus, view))
+        return draw(subject, aus, view, **options)
+
+    monkeypatch.setattr(disfa_writer, "render", watched)
+    write_disfa(tmp_path / "out", subjects=1, frames=6, size=96, seed=3, jobs=1, progress=False)
+    assert len(seen) == 12
+    for left, right in zip(seen[:6], seen[6:], strict=True):
+        assert left[:2] == right[:2]
+        view = asdict(right[2])  # noise and light are those of the frame
+        assert {**view, "yaw": left[2].yaw} == asdict(left[2])
+        assert left[2].yaw - right[2].yaw == pytest.approx(seen[0][2].yaw - seen[6][2].yaw) != 0
+    assert len({view.seed for _, _, view in seen}) == 6
 
 
 def test_intensities_are_graded_and_as_frequent_as_they_are_to_be() -> None:

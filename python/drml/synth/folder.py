@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -20,7 +19,7 @@ import numpy as np
 from drml.data.labels import ALL_AUS
 from drml.io.errors import UserError
 from drml.io.files import making
-from drml.io.workers import end_with_parent
+from drml.io.workers import WorkerPool
 
 __all__ = [
     "NOTE",
@@ -170,27 +169,25 @@ def _write_rows(
 def run_units(write: Callable[[Unit], Result], units: Sequence[Unit], jobs: int) -> Iterator[Result]:
     """Call `write` for all units, in `jobs` processes (0: one per core), and yield results as they finish."""
     jobs = min(jobs or len(os.sched_getaffinity(0)), len(units))
-    # OpenCV's threads do not survive a fork, so there must be one thread only when the processes start.
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        if jobs == 1:
-            yield from map(write, units)
-            return
-        context = multiprocessing.get_context("fork")
-        with ProcessPoolExecutor(jobs, mp_context=context, initializer=_init_worker) as pool:
+    if jobs > 1:
+        with WorkerPool(jobs, initializer=_init_worker) as pool:
             try:
                 for future in as_completed([pool.submit(write, unit) for unit in units]):
                     yield future.result()
             except BaseException:
                 pool.shutdown(wait=True, cancel_futures=True)
                 raise
+        return
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield from map(write, units)
     finally:
         cv2.setNumThreads(threads)
 
 
 def _init_worker() -> None:
+    cv2.setNumThreads(1)
     # Ctrl-C reaches every process of the terminal; only the parent handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    end_with_parent()
