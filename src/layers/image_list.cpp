@@ -202,8 +202,9 @@ void ImageList::CheckKind() const {
         name() +
         " has labels 0 and none that is -1, as SigmoidCrossEntropyLoss takes them; here 0 means "
         "unknown and -1 absent. Write -1 for absent, or tell a MultiLabelImageData layer what they "
-        "are: "
-        "label_values: ZERO_ONE (0 is absent), or label_values: SIGNED (0 is unknown)");
+        "are: label_values: ZERO_ONE (0 is absent), or label_values: SIGNED (0 is unknown; the "
+        "loss "
+        "then needs loss_param { ignore_label: 0 })");
   }
 }
 

@@ -5,9 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "label_watch.hpp"
 #include "multi_label_terms.hpp"
 
 namespace caffe {
+
+template <typename Dtype>
+MultiLabelCountsLayer<Dtype>::MultiLabelCountsLayer(const LayerParameter& param)
+    : Layer<Dtype>(param), watch_(new caffe_ext::LabelWatch) {}
 
 template <typename Dtype>
 string MultiLabelCountsLayer<Dtype>::Title() const {
@@ -23,6 +28,16 @@ void MultiLabelCountsLayer<Dtype>::LayerSetUp(const vector<Blob<Dtype>*>& bottom
   for (int i = 0; i < this->layer_param_.loss_weight_size(); ++i) {
     CHECK_EQ(this->layer_param_.loss_weight(i), 0)
         << Title() << ": counts are no loss; remove loss_weight.";
+  }
+  const string fault = watch_->SetUp(this->layer_param_);
+  CHECK(fault.empty()) << Title() << ": " << fault << ".";
+}
+
+template <typename Dtype>
+void MultiLabelCountsLayer<Dtype>::WatchLabels(const Blob<Dtype>& labels) {
+  if (!watch_->over()) {
+    watch_->Look(labels.cpu_data(), labels.count());
+    watch_->Report(Title(), this->phase_);
   }
 }
 
@@ -51,6 +66,7 @@ void MultiLabelCountsLayer<Dtype>::Forward_cpu(const vector<Blob<Dtype>*>& botto
   const int classes = bottom[0]->count(1);
   const Dtype* scores = bottom[0]->cpu_data();
   const Dtype* labels = bottom[1]->cpu_data();
+  WatchLabels(*bottom[1]);
   Dtype* counts = top[0]->mutable_cpu_data();
   std::fill(counts, counts + top[0]->count(), Dtype(0));
   for (int i = 0; i < count; ++i) {

@@ -63,6 +63,7 @@ void MultiLabelCountsLayer<Dtype>::Forward_gpu(const vector<Blob<Dtype>*>& botto
   if (classes == 0) {
     return;
   }
+  WatchLabels(*bottom[1]);
   Dtype* moments = top.size() > 1 ? top[1]->mutable_gpu_data() : NULL;
   CountOutcomes<Dtype><<<classes, kThreads>>>(bottom[0]->shape(0), classes, bottom[0]->gpu_data(),
                                               bottom[1]->gpu_data(), threshold(),

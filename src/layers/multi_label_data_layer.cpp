@@ -1,12 +1,17 @@
 #include "caffe/layers/multi_label_data_layer.hpp"
 
+#include <algorithm>
 #include <climits>
 #include <sstream>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
+#include "label_watch.hpp"
 #include "labelled_images.hpp"
 #include "limits/limits.hpp"
 #include "lmdb_index.hpp"
+#include "record_order.hpp"
 
 namespace caffe_ext {
 
@@ -65,7 +70,13 @@ namespace {
 
 class LmdbImages : public caffe_ext::LabelledImages {
  public:
-  explicit LmdbImages(const string& path) : records_(path) {}
+  explicit LmdbImages(const MultiLabelDataParameter& param)
+      : records_(param.source()),
+        zero_one_(param.label_values() == MultiLabelDataParameter::ZERO_ONE) {
+    if (!param.has_label_values()) {
+      CheckKind();
+    }
+  }
 
   virtual size_t size() const { return records_.size(); }
   virtual string name() const { return "LMDB '" + records_.path() + "'"; }
@@ -75,8 +86,10 @@ class LmdbImages : public caffe_ext::LabelledImages {
 
   virtual string Read(size_t record, caffe_ext::LabelledImage* sample) const {
     const string unread = records_.Read(record, &sample->bytes);
-    return unread.empty() ? caffe_ext::ReadDatum(sample->bytes.data(), sample->bytes.size(), sample)
-                          : unread;
+    const string fault =
+        unread.empty() ? caffe_ext::ReadDatum(sample->bytes.data(), sample->bytes.size(), sample)
+                       : unread;
+    return fault.empty() && zero_one_ ? FromZeroOne(&sample->labels) : fault;
   }
 
   virtual string Changed() const {
@@ -94,7 +107,42 @@ class LmdbImages : public caffe_ext::LabelledImages {
   }
 
  private:
+  static string FromZeroOne(vector<int>* labels) {
+    for (size_t k = 0; k < labels->size(); ++k) {
+      if ((*labels)[k] == -1) {
+        return "its label " + std::to_string(k) +
+               " is -1; with label_values: ZERO_ONE labels are 0 (absent) and 1 (present)";
+      }
+      (*labels)[k] = (*labels)[k] == 0 ? -1 : 1;
+    }
+    return string();
+  }
+
+  // Looks at records from all over the LMDB, as a test set may be sorted by its labels. Nearly
+  // always the first of them ends the watch. Those with a fault are met again when they are read.
+  void CheckKind() const {
+    caffe_ext::LabelWatch watch;
+    string bytes;
+    Datum datum;
+    const size_t most = std::min<size_t>(size(), caffe_ext::LabelWatch::kEnough);
+    for (size_t i = 0; i < most && !watch.over() && !watch.enough(); ++i) {
+      const size_t record = caffe_ext::Below(caffe_ext::Draw(0, i), size());
+      if (records_.Read(record, &bytes).empty() && datum.ParseFromString(bytes)) {
+        watch.Look(datum.labels().data(), datum.labels_size());
+      }
+    }
+    const string fault = watch.Fault();
+    if (!fault.empty()) {
+      throw std::runtime_error(
+          name() + ": " + fault +
+          ". Tell the layer what the labels are: label_values: ZERO_ONE (0 "
+          "is absent), or label_values: SIGNED (0 is unknown; the loss then needs loss_param { "
+          "ignore_label: 0 })");
+    }
+  }
+
   caffe_ext::LmdbIndex records_;
+  const bool zero_one_;
   mutable bool told_ = false;
 };
 
@@ -105,9 +153,9 @@ MultiLabelDataLayer<Dtype>::MultiLabelDataLayer(const LayerParameter& param)
     : BaseMultiLabelDataLayer<Dtype>(param, param.multi_label_data_param()) {
   const MultiLabelDataParameter& data_param = param.multi_label_data_param();
   CHECK(!data_param.has_root_folder() && !data_param.has_new_height() &&
-        !data_param.has_new_width() && !data_param.has_label_values())
-      << this->Title() << ": root_folder, new_height, new_width and label_values are for a list of "
-      << "images (MultiLabelImageData), not for an LMDB; remove them.";
+        !data_param.has_new_width())
+      << this->Title() << ": root_folder, new_height and new_width are for a list of images "
+      << "(MultiLabelImageData), not for an LMDB; remove them.";
 }
 
 template <typename Dtype>
@@ -117,7 +165,7 @@ MultiLabelDataLayer<Dtype>::~MultiLabelDataLayer() {
 
 template <typename Dtype>
 shared_ptr<caffe_ext::LabelledImages> MultiLabelDataLayer<Dtype>::Open() const {
-  return shared_ptr<caffe_ext::LabelledImages>(new LmdbImages(this->data_param().source()));
+  return shared_ptr<caffe_ext::LabelledImages>(new LmdbImages(this->data_param()));
 }
 
 INSTANTIATE_CLASS(MultiLabelDataLayer);

@@ -5,9 +5,18 @@
 #include <string>
 #include <vector>
 
+#include "label_watch.hpp"
 #include "multi_label_terms.hpp"
 
 namespace caffe {
+
+template <typename Dtype>
+MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::MultiLabelSigmoidCrossEntropyLossLayer(
+    const LayerParameter& param)
+    : LossLayer<Dtype>(param),
+      normalization_(LossParameter_NormalizationMode_BATCH_SIZE),
+      normalizer_(vector<int>(1, 1)),
+      watch_(new caffe_ext::LabelWatch) {}
 
 template <typename Dtype>
 string MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Title() const {
@@ -28,9 +37,8 @@ void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::LayerSetUp(const vector<Blob
   }
 
   const LossParameter& loss_param = this->layer_param_.loss_param();
-  CHECK(!loss_param.has_ignore_label())
-      << Title() << ": loss_param.ignore_label is not supported, as label 0 already means unknown. "
-      << "Remove it, and write 0 for labels to ignore.";
+  const string fault = watch_->SetUp(this->layer_param_);
+  CHECK(fault.empty()) << Title() << ": " << fault << ".";
   if (loss_param.has_normalization()) {
     normalization_ = loss_param.normalization();
   } else if (loss_param.has_normalize() && loss_param.normalize()) {
@@ -98,6 +106,16 @@ void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::FailAtLabel(int index, int c
              << "; labels are -1 (absent), 0 (unknown) or 1 (present).";
 }
 
+// In TRAIN, labels count where a net learns from them: a gradient check, or somebody who looks at
+// one batch, runs forward again and again.
+template <typename Dtype>
+void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::WatchLabels(const Blob<Dtype>& labels) {
+  if (!watch_->over()) {
+    watch_->Look(labels.cpu_data(), labels.count());
+    watch_->Report(Title(), this->phase_);
+  }
+}
+
 template <typename Dtype>
 void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::StopAtBadLabel(int classes) const {
   if (bad_label_) {
@@ -116,6 +134,9 @@ void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Forward_cpu(const vector<Blo
   const Dtype* scores = bottom[0]->cpu_data();
   const Dtype* labels = bottom[1]->cpu_data();
   const double* weights = pos_weight_.cpu_data();
+  if (this->phase_ == TEST) {
+    WatchLabels(*bottom[1]);
+  }
   double loss = 0;
   int known = 0;
   for (int i = 0; i < count; ++i) {
@@ -143,6 +164,9 @@ void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Backward_cpu(
   CHECK(!propagate_down[1]) << Title() << " cannot backpropagate to its labels.";
   if (!propagate_down[0]) {
     return;
+  }
+  if (this->phase_ == TRAIN) {
+    WatchLabels(*bottom[1]);
   }
   const Dtype* scores = bottom[0]->cpu_data();
   const Dtype* labels = bottom[1]->cpu_data();

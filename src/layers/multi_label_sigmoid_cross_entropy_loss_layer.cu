@@ -116,6 +116,9 @@ void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Forward_gpu(const vector<Blo
     bad_label_.reset(shared, [](BadLabel* memory) { cudaFreeHost(memory); });
   }
   StopAtBadLabel(classes);
+  if (this->phase_ == TEST) {
+    WatchLabels(*bottom[1]);
+  }
   BadLabel* bad_label;
   CUDA_CHECK(cudaHostGetDevicePointer(&bad_label, bad_label_.get(), 0));
 
@@ -143,6 +146,9 @@ void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Backward_gpu(
   const int count = bottom[0]->count();
   if (!propagate_down[0] || count == 0) {
     return;
+  }
+  if (this->phase_ == TRAIN) {
+    WatchLabels(*bottom[1]);
   }
   const int blocks = std::min(kMaxBlocks, (count + kThreads - 1) / kThreads);
   ScoreDiff<Dtype><<<blocks, kThreads>>>(count, bottom[0]->gpu_data(), bottom[1]->gpu_data(),

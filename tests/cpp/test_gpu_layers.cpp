@@ -344,6 +344,22 @@ TEST_F(GPULossDeathTest, TestWrongLabels) {
   EXPECT_TRUE(std::isnan(loss_.cpu_data()[0]));
 }
 
+// 400 x 3 labels, every other one 1 and the rest 0, nine times.
+TEST_F(GPULossDeathTest, TestLabelsWrittenForAnotherLoss) {
+  for (int i = 0; i < labels_.count(); i += 2) {
+    labels_.mutable_cpu_data()[i] = 0;
+  }
+  const auto train = [this]() {
+    for (int i = 0; i < 9; ++i) {
+      labels_.mutable_gpu_data();  // as new ones come
+      ForwardAndBackward();
+    }
+  };
+  EXPECT_DEATH(train(), "layer 'cost': of the first 10800 labels, 5400 are 1, 5400 are 0 and none");
+  labels_.mutable_cpu_data()[1198] = -1;
+  train();
+}
+
 }  // namespace caffe
 
 #endif  // CPU_ONLY

@@ -319,6 +319,22 @@ TEST_F(MultiLabelCountsLayerDeathTest, WrongLabels) {
   EXPECT_DEATH(Run(""), "layer 'counts': the label of sample 1, class 2 is -?nan;");
 }
 
+TEST_F(MultiLabelCountsLayerDeathTest, LabelsWrittenForAnotherLoss) {
+  const vector<int> shape = {100, 100};
+  scores_.Reshape(shape);
+  labels_.Reshape(shape);
+  for (int i = 0; i < 10000; ++i) {
+    labels_.mutable_cpu_data()[i] = i % 3 == 0;
+  }
+  EXPECT_DEATH(Run(""), "layer 'counts': of the first 10000 labels, 3334 are 1, 6666 are 0");
+  Run("loss_param { ignore_label: 0 }");
+  EXPECT_DEATH(Run("loss_param { ignore_label: 1 }"), "layer 'counts': .*may only be 0");
+  Run("phase: TEST");
+  EXPECT_EQ(counts_.cpu_data()[0], 34);
+  labels_.mutable_cpu_data()[9998] = -1;
+  Run("");
+}
+
 TEST_F(MultiLabelCountsLayerDeathTest, WrongShapes) {
   labels_.Reshape({3, 2});
   EXPECT_DEATH(Run(""), "layer 'counts': every score needs one label, but the scores are 2 3");

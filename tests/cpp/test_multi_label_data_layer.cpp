@@ -204,6 +204,25 @@ TYPED_TEST(MultiLabelDataLayerTest, JpegsOfAnySizeThatTheCropFitsIn) {
   }
 }
 
+TYPED_TEST(MultiLabelDataLayerTest, LabelsOfZeroAndOne) {
+  typedef typename TypeParam::Dtype Dtype;
+  Entries entries;
+  for (int i = 0; i < 3; ++i) {
+    entries.push_back({Key(i), MakeDatum(Image(i), {i == 0, i == 1, 1}).SerializeAsString()});
+  }
+  WriteLmdb(this->dir_ / "zero_one", entries);
+  for (const bool zero_one : {true, false}) {
+    const Dtype zero = zero_one ? -1 : 0;
+    const string text = string("multi_label_data_param { label_values: ") +
+                        (zero_one ? "ZERO_ONE" : "SIGNED") + " }";
+    const vector<Sample<Dtype> > samples =
+        RunLayer<Dtype>(MakeParam(this->dir_ / "zero_one", TEST, 3, text), 1);
+    EXPECT_EQ(samples[0].labels, (vector<Dtype>{1, zero, 1}));
+    EXPECT_EQ(samples[1].labels, (vector<Dtype>{zero, 1, 1}));
+    EXPECT_EQ(samples[2].labels, (vector<Dtype>{zero, zero, 1}));
+  }
+}
+
 TYPED_TEST(MultiLabelDataLayerTest, OneRecord) {
   typedef typename TypeParam::Dtype Dtype;
   WriteLmdb(this->dir_ / "one", MakeEntries(1));

@@ -93,6 +93,41 @@ TEST_F(MultiLabelDataFaultsDeathTest, WrongLabel) {
   EXPECT_DEATH(Read(), Bad("its label 4 is -2"));
 }
 
+// Labels of 0 and 1 in as many records as prove that 0 was not written for unknown.
+TEST_F(MultiLabelDataFaultsDeathTest, LabelsWrittenForAnotherLoss) {
+  Entries entries;
+  for (int i = 0; i < 1100; ++i) {
+    const vector<int> labels = {i % 2, 0, 0, 1, 0, i % 3 == 0, 1, 0, 0, 0};
+    entries.push_back({Key(i), MakeDatum(Image(0), labels).SerializeAsString()});
+  }
+  WriteLmdb(source_, entries);
+  for (const Phase phase : {TRAIN, TEST}) {
+    EXPECT_DEATH(Read("", phase),
+                 "layer 'faces': LMDB '.*/lmdb': of the first 10000 labels, .*none "
+                 "is -1.*label_values: ZERO_ONE .*label_values: SIGNED");
+  }
+  Read("multi_label_data_param { label_values: SIGNED }");
+  Read("multi_label_data_param { label_values: ZERO_ONE }");
+  // Sorted: the labels that show what 0 means are in the last tenth of the records.
+  for (int i = 1000; i < 1100; ++i) {
+    const vector<int> labels = {-1, 0, 0, 1, 0, 1, 1, 0, 0, 0};
+    entries[i].second = MakeDatum(Image(0), labels).SerializeAsString();
+  }
+  boost::filesystem::remove_all(source_);
+  WriteLmdb(source_, entries);
+  Read("", TEST);
+  // Too few to tell.
+  boost::filesystem::remove_all(source_);
+  WriteLmdb(source_, Entries(entries.begin(), entries.begin() + 900));
+  Read("", TEST);
+}
+
+TEST_F(MultiLabelDataFaultsDeathTest, ZeroOneHasNoMinusOne) {
+  WriteWithBad(MakeDatum(Image(3), {1, 0, 0, -1, 1}));
+  EXPECT_DEATH(Read("multi_label_data_param { label_values: ZERO_ONE }"),
+               "its label . is -1; with label_values: ZERO_ONE");
+}
+
 TEST_F(MultiLabelDataFaultsDeathTest, UndecodableImage) {
   Datum datum = MakeDatum(Image(3), Labels(3));
   const string png = datum.data();

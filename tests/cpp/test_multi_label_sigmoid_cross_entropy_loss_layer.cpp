@@ -446,7 +446,53 @@ TEST_F(MultiLabelSigmoidCrossEntropyLossLayerDeathTest, WrongPosWeight) {
 }
 
 TEST_F(MultiLabelSigmoidCrossEntropyLossLayerDeathTest, IgnoreLabel) {
-  EXPECT_DEATH(Run("loss_param { ignore_label: -1 }"), "ignore_label is not supported");
+  EXPECT_DEATH(Run("loss_param { ignore_label: -1 }"), "ignore_label may only be 0");
+  EXPECT_DEATH(Run("loss_param { ignore_label: 255 }"), "ignore_label may only be 0");
+  Run("loss_param { ignore_label: 0 }");
+}
+
+// 0 written for absent: 1 of every 4 labels is 1, and all others are 0.
+TEST_F(MultiLabelSigmoidCrossEntropyLossLayerDeathTest, LabelsWrittenForAnotherLoss) {
+  const vector<int> shape = {50, 20};
+  scores_.Reshape(shape);
+  labels_.Reshape(shape);
+  for (int i = 0; i < 1000; ++i) {
+    labels_.mutable_cpu_data()[i] = i % 4 == 0;
+  }
+  const auto train = [&](const string& text, int passes) {
+    MultiLabelSigmoidCrossEntropyLossLayer<float> layer(Parse(text));
+    layer.SetUp(bottom_, top_);
+    for (int i = 0; i < passes; ++i) {
+      layer.Forward(bottom_, top_);
+      layer.Backward(top_, {true, false}, bottom_);
+    }
+  };
+  // Nothing is learned from a forward pass, and a few batches prove nothing.
+  train("", 9);
+  EXPECT_DEATH(train("", 10),
+               "layer 'cost': of the first 10000 labels, 2500 are 1, 7500 are 0 and none is -1.*"
+               "label_values: ZERO_ONE.*scale: 2 shift: -1.*ignore_label: 0");
+  MultiLabelSigmoidCrossEntropyLossLayer<float> layer(Parse(""));
+  layer.SetUp(bottom_, top_);
+  for (int i = 0; i < 30; ++i) {
+    layer.Forward(bottom_, top_);
+  }
+  // A test goes on.
+  train("phase: TEST", 30);
+  train("loss_param { ignore_label: 0 }", 30);
+  // One absent label in a whole batch shows what the others mean.
+  labels_.mutable_cpu_data()[998] = -1;
+  train("", 30);
+  labels_.mutable_cpu_data()[998] = 0;
+  // Only positive ones are known, without doubt; and nothing at all is known.
+  caffe_set(1000, 1.f, labels_.mutable_cpu_data());
+  train("", 30);
+  caffe_set(1000, 0.f, labels_.mutable_cpu_data());
+  train("", 30);
+  // A few known labels among many prove nothing.
+  caffe_set(3, 1.f, labels_.mutable_cpu_data());
+  train("", 33);
+  EXPECT_DEATH(train("", 34), "of the first 34000 labels, 102 are 1, 33898 are 0");
 }
 
 TEST_F(MultiLabelSigmoidCrossEntropyLossLayerDeathTest, WeightOnProbabilities) {

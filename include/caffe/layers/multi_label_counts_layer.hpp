@@ -8,6 +8,10 @@
 #include "caffe/layer.hpp"
 #include "caffe/proto/caffe.pb.h"
 
+namespace caffe_ext {
+class LabelWatch;
+}  // namespace caffe_ext
+
 namespace caffe {
 
 /**
@@ -35,6 +39,8 @@ namespace caffe {
  *
  * Parameters (multi_label_counts_param):
  *   - threshold (0.5): a probability, from 0 to 1
+ * and loss_param.ignore_label: 0 or unset, as in MultiLabelSigmoidCrossEntropyLoss: whether 0 is
+ * known to mean unknown, where 10,000 labels without any -1 would be an error.
  *
  * The solver prints means over test_iter batches with six digits: round(mean * test_iter) is the
  * exact count below 98,000 (see src/layers/multi_label_counts_layer.md).
@@ -47,7 +53,7 @@ namespace caffe {
 template <typename Dtype>
 class MultiLabelCountsLayer : public Layer<Dtype> {
  public:
-  explicit MultiLabelCountsLayer(const LayerParameter& param) : Layer<Dtype>(param) {}
+  explicit MultiLabelCountsLayer(const LayerParameter& param);
   virtual void LayerSetUp(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
   virtual void Reshape(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
 
@@ -67,9 +73,13 @@ class MultiLabelCountsLayer : public Layer<Dtype> {
   /// The second top, C x 4, of N x C scores and labels, `count` of each.
   static void SumMoments(int count, int classes, const Dtype* scores, const Dtype* labels,
                          Dtype* moments);
+  /// Says so (in TRAIN: stops the run) where enough labels look as if 0 were written for absent.
+  void WatchLabels(const Blob<Dtype>& labels);
   double threshold() const { return this->layer_param_.multi_label_counts_param().threshold(); }
   /// "MultiLabelCounts layer 'name'", the start of every message.
   string Title() const;
+
+  shared_ptr<caffe_ext::LabelWatch> watch_;
 };
 
 }  // namespace caffe

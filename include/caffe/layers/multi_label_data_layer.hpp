@@ -11,7 +11,7 @@ namespace caffe {
  * into batches that are ready ahead of time.
  *
  * A record is a Datum with an encoded image (or raw bytes, 3 x height x width) and `labels`, K
- * values in {-1, 0, 1}. Grey images become colour.
+ * values in {-1, 0, 1} (absent, unknown, present). Grey images become colour.
  *
  * Tops, order and random numbers: see BaseMultiLabelDataLayer.
  *
@@ -26,6 +26,9 @@ namespace caffe {
  *   - augmentation (none): in TRAIN, the largest random changes of an image before its crop:
  *     brightness, contrast, saturation (shares, 0 to 1), hue, rotation (degrees, 0 to 180), scale
  *     (a share, 0 to 0.9), each 0 where unset; see src/layers/augmentation.hpp
+ *   - label_values: SIGNED: as above; ZERO_ONE: records have 0 for absent, which becomes -1. Unset:
+ *     SIGNED, but an LMDB with labels 0 and 1 and without any -1 is refused, as far as 10,000
+ *     labels from all over it tell
  * and transform_param as everywhere in Caffe, but for force_gray, which is refused.
  *
  * A fault in the LMDB or in a record stops the run with a message that names the LMDB and the key.

@@ -10,6 +10,7 @@
 
 namespace caffe_ext {
 class DeviceBuffer;
+class LabelWatch;
 struct BadLabel;
 }  // namespace caffe_ext
 
@@ -44,7 +45,9 @@ namespace caffe {
  *     label gives L = 0 and a gradient of 0.
  *   - loss_param.normalize (deprecated; only where normalization is unset): true: VALID, false:
  *     BATCH_SIZE.
- *   - loss_param.ignore_label: refused; 0 means unknown already.
+ *   - loss_param.ignore_label: 0 or unset. Unset, a training is stopped at labels 0 and 1 without
+ *     any -1 once there are 10,000 of them (in backward passes), as 0 was probably written for
+ *     absent; a test logs an error. 0 says that it does mean unknown.
  *   - multi_label_loss_param.pos_weight: w, one positive value for all classes or one per class;
  *     default 1.
  *   - loss_weight: as for every loss.
@@ -55,10 +58,7 @@ namespace caffe {
 template <typename Dtype>
 class MultiLabelSigmoidCrossEntropyLossLayer : public LossLayer<Dtype> {
  public:
-  explicit MultiLabelSigmoidCrossEntropyLossLayer(const LayerParameter& param)
-      : LossLayer<Dtype>(param),
-        normalization_(LossParameter_NormalizationMode_BATCH_SIZE),
-        normalizer_(vector<int>(1, 1)) {}
+  explicit MultiLabelSigmoidCrossEntropyLossLayer(const LayerParameter& param);
   virtual void LayerSetUp(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
   virtual void Reshape(const vector<Blob<Dtype>*>& bottom, const vector<Blob<Dtype>*>& top);
 
@@ -80,6 +80,8 @@ class MultiLabelSigmoidCrossEntropyLossLayer : public LossLayer<Dtype> {
   double Normalizer(int samples, int classes, int known) const;
   /// Stops the run at a label that is none.
   void FailAtLabel(int index, int classes, double value) const;
+  /// Stops a training where enough labels look as if 0 were written for absent.
+  void WatchLabels(const Blob<Dtype>& labels);
   /// Stops the run where the GPU has reported a label since the last forward pass.
   void StopAtBadLabel(int classes) const;
   /// "MultiLabelSigmoidCrossEntropyLoss layer 'name'", the start of every message.
@@ -90,6 +92,7 @@ class MultiLabelSigmoidCrossEntropyLossLayer : public LossLayer<Dtype> {
   Blob<double> normalizer_;
   /// Weight of the positive terms: one value, or one per class.
   Blob<double> pos_weight_;
+  shared_ptr<caffe_ext::LabelWatch> watch_;
   /// Partial sums of a forward pass on the GPU.
   shared_ptr<caffe_ext::DeviceBuffer> scratch_;
   /// In host memory that the GPU writes to, so that no iteration waits for a copy.
