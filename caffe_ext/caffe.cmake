@@ -197,13 +197,17 @@ caffe_add_objects(caffe_training ${CAFFE_TRAINING_SOURCES})
 set(CAFFE_LIMITS_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/limits/check_bottoms.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/check_net.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/databases.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/ending.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/file_kinds.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/host_memory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/image_end.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/images.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/list_file.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/lmdb_pages.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/orientation.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/tools.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/upgrade_nets.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/upgraded_net.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/compat/log_date.cpp")
 caffe_add_objects(caffe_limits ${CAFFE_LIMITS_SOURCES})

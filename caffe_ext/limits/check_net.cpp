@@ -11,6 +11,7 @@
 
 #include "caffe/common.hpp"
 #include "caffe/layer_factory.hpp"
+#include "limits/databases.hpp"
 #include "limits/limits.hpp"
 
 namespace caffe_ext {
@@ -191,6 +192,8 @@ void Dropout(const LayerParameter& layer, Faults* faults) {
 
 void Data(const LayerParameter& layer, Faults* faults) {
   faults->Size("batch_size", layer.data_param().batch_size());
+  const std::string fault = BackendFault(layer.data_param());
+  faults->Require(fault.empty(), fault.c_str());
 }
 
 void ImageData(const LayerParameter& layer, Faults* faults) {
@@ -230,9 +233,16 @@ void MultiLabelData(const LayerParameter& layer, Faults* faults) {
   faults->UpTo("augmentation.scale", param.scale(), kMaxScale);
 }
 
+void Input(const LayerParameter& layer, Faults* faults) {
+  faults->Require(layer.input_param().shape_size() > 0,
+                  "it has no shape; set input_param { shape { dim: ... } }");
+}
+
 // Some fillers divide by the size of the first axis.
 void DummyData(const LayerParameter& layer, Faults* faults) {
   const caffe::DummyDataParameter& param = layer.dummy_data_param();
+  faults->Require(param.shape_size() > 0 || param.num_size() > 0,
+                  "it has no shape; set dummy_data_param { shape { dim: ... } }");
   bool empty = false;
   for (const caffe::BlobShape& shape : param.shape()) {
     empty = empty || std::count(shape.dim().begin(), shape.dim().end(), 0);
@@ -266,6 +276,7 @@ const std::unordered_map<std::string, Rule>& Rules() {
       {"Im2col", Window},
       {"ImageData", ImageData},
       {"InnerProduct", InnerProduct},
+      {"Input", Input},
       {"LRN", Lrn},
       {"LSTM", Recurrent},
       {"LocallyConnected", Convolution},
@@ -320,6 +331,11 @@ std::string LayerFault(const LayerParameter& layer) {
 }
 
 std::string NetFault(const caffe::NetParameter& net) {
+  if (net.layers_size() > 0) {
+    return "The net is written in an old form (`layers`), of which no layer would be created. "
+           "Upgrade it with upgrade_net_proto_text, or, in C++, read it with "
+           "ReadNetParamsFromTextFileOrDie or call UpgradeNetAsNeeded.";
+  }
   if (net.layer_size() > kMaxNetLayers) {
     return "The net has too many layers: it may have " + std::to_string(kMaxNetLayers) + ".";
   }

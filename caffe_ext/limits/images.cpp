@@ -13,39 +13,13 @@
 #include <sstream>
 
 #include "caffe/common.hpp"
+#include "limits/header_bytes.hpp"
 #include "limits/limits.hpp"
+#include "limits/orientation.hpp"
 
 namespace caffe_ext {
 
 namespace {
-
-// The bytes of a header. What lies beyond the end reads as 0.
-class Bytes {
- public:
-  explicit Bytes(const std::string& bytes, bool big_endian = true)
-      : bytes_(bytes), big_endian_(big_endian) {}
-
-  size_t size() const { return bytes_.size(); }
-  int64_t U8(size_t at) const {
-    return at < bytes_.size() ? static_cast<unsigned char>(bytes_[at]) : 0;
-  }
-  int64_t U16(size_t at) const {
-    return big_endian_ ? U8(at) << 8 | U8(at + 1) : U8(at + 1) << 8 | U8(at);
-  }
-  int64_t U24(size_t at) const {
-    return big_endian_ ? U16(at) << 8 | U8(at + 2) : U8(at + 2) << 16 | U16(at);
-  }
-  int64_t U32(size_t at) const {
-    return big_endian_ ? U16(at) << 16 | U16(at + 2) : U16(at + 2) << 16 | U16(at);
-  }
-  bool Has(size_t at, const char* text, size_t length) const {
-    return bytes_.compare(std::min(at, bytes_.size()), length, text, length) == 0;
-  }
-
- private:
-  const std::string& bytes_;
-  const bool big_endian_;
-};
 
 struct Size {
   int64_t height, width;  // 0 x 0: the header tells none
@@ -54,7 +28,7 @@ struct Size {
 const Size kNoSize = {0, 0};
 
 // The frame header, wherever it stands; segments before it are skipped as libjpeg does.
-Size JpegSize(const Bytes& bytes) {
+Size JpegSize(const HeaderBytes& bytes) {
   size_t at = 2;
   while (at < bytes.size()) {
     while (at < bytes.size() && bytes.U8(at) != 0xff) {
@@ -79,7 +53,7 @@ Size JpegSize(const Bytes& bytes) {
   return kNoSize;
 }
 
-Size BmpSize(const Bytes& bytes) {
+Size BmpSize(const HeaderBytes& bytes) {
   if (bytes.U32(14) == 12) {
     return {bytes.U16(20), bytes.U16(18)};
   }
@@ -88,7 +62,7 @@ Size BmpSize(const Bytes& bytes) {
   return {std::abs(height), bytes.U32(18)};
 }
 
-Size WebpSize(const Bytes& bytes) {
+Size WebpSize(const HeaderBytes& bytes) {
   if (bytes.Has(12, "VP8X", 4)) {
     return {bytes.U24(27) + 1, bytes.U24(24) + 1};
   }
@@ -100,7 +74,7 @@ Size WebpSize(const Bytes& bytes) {
 }
 
 // Of the first picture, and of its tiles, for which a decoder takes memory as well.
-Size TiffSize(const Bytes& bytes) {
+Size TiffSize(const HeaderBytes& bytes) {
   const size_t directory = bytes.U32(4);
   int64_t height = 0, width = 0, tile_height = 0, tile_width = 0;
   for (int64_t i = 0; i < bytes.U16(directory); ++i) {
@@ -128,7 +102,7 @@ Size TiffSize(const Bytes& bytes) {
 }
 
 // "P6", then width and height as text, with comments to the end of their lines.
-Size PnmSize(const Bytes& bytes) {
+Size PnmSize(const HeaderBytes& bytes) {
   size_t at = 2;
   int64_t numbers[2] = {0, 0};
   for (int64_t& number : numbers) {
@@ -150,14 +124,14 @@ Size PnmSize(const Bytes& bytes) {
 
 // Returns whether the format is one of ours.
 bool SizeOf(const std::string& image, Size* size) {
-  const Bytes big(image), little(image, false);
+  const HeaderBytes big(image), little(image, false);
   if (big.Has(0, "\xff\xd8", 2)) {
     *size = JpegSize(big);
   } else if (big.Has(0, "\x89PNG\r\n\x1a\n", 8)) {
     *size = {big.U32(20), big.U32(16)};
   } else if (big.Has(0, "BM", 2)) {
     *size = BmpSize(little);
-  } else if (big.Has(0, "RIFF", 4) && big.Has(8, "WEBP", 4)) {
+  } else if (IsWebp(image)) {
     *size = WebpSize(little);
   } else if (big.Has(0, "II*\0", 4)) {
     *size = TiffSize(little);
@@ -207,7 +181,13 @@ cv::Mat DecodeImage(const std::string& bytes, int flags, std::string* fault) {
     try {
       const cv::Mat buffer(1, static_cast<int>(bytes.size()), CV_8UC1,
                            const_cast<char*>(bytes.data()));
-      image = cv::imdecode(buffer, flags);
+      if (flags != cv::IMREAD_UNCHANGED && IsWebp(bytes)) {
+        // OpenCV turns JPEG, PNG and TIFF upright, and WebP only in its newest versions.
+        image = TurnUpright(cv::imdecode(buffer, flags | cv::IMREAD_IGNORE_ORIENTATION),
+                            WebpOrientation(bytes));
+      } else {
+        image = cv::imdecode(buffer, flags);
+      }
     } catch (const std::exception&) {
       // as unreadable as when it says so by an empty image
       image.release();

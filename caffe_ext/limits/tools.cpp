@@ -1,7 +1,10 @@
 #include "limits/tools.hpp"
 
+#include <algorithm>
 #include <climits>
+#include <cstdint>
 #include <cstdlib>
+#include <string>
 
 #include "caffe/common.hpp"
 #include "caffe/util/io.hpp"
@@ -18,6 +21,21 @@ void ReadImageRecord(caffe::db::Cursor* cursor, caffe::Datum* datum) {
   }
   CHECK(!datum->data().empty() || datum->float_data_size() > 0)
       << "record '" << cursor->key() << "' has no image";
+}
+
+void CheckSameSize(const caffe::Datum& datum, const caffe::BlobProto& mean,
+                   const std::string& key) {
+  const int64_t values = std::max<int64_t>(datum.data().size(), datum.float_data_size());
+  CHECK(datum.channels() >= 0 && datum.height() >= 0 && datum.width() >= 0 &&
+        static_cast<double>(datum.channels()) * datum.height() * datum.width() == values)
+      << "record '" << key << "' has " << values << " values for " << datum.channels() << " x "
+      << datum.height() << " x " << datum.width() << ".";
+  CHECK(datum.channels() == mean.channels() && datum.height() == mean.height() &&
+        datum.width() == mean.width())
+      << "record '" << key << "' is " << datum.channels() << " x " << datum.height() << " x "
+      << datum.width() << ", but the first record is " << mean.channels() << " x " << mean.height()
+      << " x " << mean.width() << " (channels x height x width). A mean image needs images of one "
+      << "size: make the database again with convert_imageset -resize_height H -resize_width W.";
 }
 
 int StatusAfterImages(size_t written, size_t listed) {

@@ -3,11 +3,13 @@
 #define CAFFE_EXT_LIMITS_TOOLS_HPP_
 
 #include <cstddef>
+#include <string>
 
 #include "caffe/proto/caffe.pb.h"
 #include "caffe/util/db.hpp"
 #include "limits/ending.hpp"
 #include "limits/list_file.hpp"
+#include "limits/upgrade_nets.hpp"
 
 namespace caffe_ext {
 
@@ -18,6 +20,10 @@ namespace caffe_ext {
  * if its image cannot be decoded.
  */
 void ReadImageRecord(caffe::db::Cursor* cursor, caffe::Datum* datum);
+
+/// For compute_image_mean: a fatal message where a record, decoded, does not have the size of the
+/// mean's blob, that of the first record.
+void CheckSameSize(const caffe::Datum& datum, const caffe::BlobProto& mean, const std::string& key);
 
 /**
  * @brief The exit status of a tool that was to write this many images: 1, with a message, if some

@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "limits/file_kinds.hpp"
 #include "training/hdf5_in_memory.hpp"
 #include "training/whole_file.hpp"
 
@@ -227,6 +228,10 @@ string OneBefore(const string& path) {
 }  // namespace
 
 string NotWhole(const string& path, const string& fault) {
+  const string other = NoSolverState(path);
+  if (!other.empty()) {
+    return other;
+  }
   const string before = OneBefore(path);
   return path + ": training cannot be resumed from this snapshot: " + fault + ". " +
          (before.empty() ? "No earlier snapshot is intact; start again, or name another snapshot."
@@ -261,6 +266,38 @@ hid_t OpenSolverStateHdf5(const string& path) {
     throw FileError(NotWhole(path, fault.empty() ? "it cannot be opened" : fault));
   }
   return file;
+}
+
+void CheckHistorySize(const string& path, const string& type, int found, int wanted) {
+  if (found == wanted) {
+    return;
+  }
+  if (found < 1) {
+    throw FileError(NotWhole(path, "it holds no history"));
+  }
+  const bool has_two = type == "Adam" || type == "AdaDelta";
+  const char* const one = "SGD, Nesterov, AdaGrad or RMSProp";
+  const char* const two = "Adam or AdaDelta";
+  const string counts = "it holds " + std::to_string(found) +
+                        " blobs of history, and a solver of "
+                        "type " +
+                        type + " keeps " + std::to_string(wanted) + " for this net";
+  string fault = counts + ": the snapshot is of another net";
+  if (has_two ? wanted == 2 * found : found == 2 * wanted) {
+    fault = counts + ": the snapshot is of a solver of type " + (has_two ? one : two) +
+            ". Set type to that in the solver, or start from its weights alone, with -weights";
+  }
+  throw FileError(path + ": training cannot be resumed from this snapshot: " + fault);
+}
+
+int CountHistory(hid_t file) {
+  H5G_info_t info;
+  const hid_t group = H5Gopen2(file, "history", H5P_DEFAULT);
+  const bool known = group >= 0 && H5Gget_info(group, &info) >= 0;
+  if (group >= 0) {
+    H5Gclose(group);
+  }
+  return known ? static_cast<int>(info.nlinks) : -1;
 }
 
 string FindLearnedNet(const string& state_path, const string& learned_net,

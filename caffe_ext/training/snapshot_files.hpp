@@ -34,7 +34,14 @@ hid_t OpenSolverStateHdf5(const std::string& path);
 std::string FindLearnedNet(const std::string& state_path, const std::string& learned_net,
                            const caffe::ResumeState& resume);
 
-/// The message for a solverstate with a fault: what is wrong, and which one to take instead.
+/// Throws FileError where a solver of this type, which keeps `wanted` blobs of history, cannot go
+/// on with `found` of them: another type of solver, or another net, has left them.
+void CheckHistorySize(const std::string& path, const std::string& type, int found, int wanted);
+/// How many an HDF5 solverstate holds; -1 where that cannot be told.
+int CountHistory(hid_t file);
+
+/// The message for a solverstate with a fault: what is wrong, and which one to take instead, or
+/// that the file is something else.
 std::string NotWhole(const std::string& path, const std::string& fault);
 
 }  // namespace caffe_ext

@@ -52,6 +52,12 @@ TEST(HostileFilesTest, ImagesOfImpossibleSizes) {
     EXPECT_EQ(caffe_ext::DecodeImage(image, &decoded), fault);
     EXPECT_TRUE(decoded.empty());
   }
+  // A photo of 200 megapixels is read, and one row more is not.
+  const string side = string("\0\0\x40\0", 4), least = string("\0\0\x30\0", 4);  // 16384, 12288
+  EXPECT_EQ(caffe_ext::EncodedImageFault(Claiming(".png", 16, side + least)), "");
+  EXPECT_PRED2(
+      Says, caffe_ext::EncodedImageFault(Claiming(".png", 16, side + string("\0\0\x30\x01", 4))),
+      "its image claims to be 12289 x 16384; an image may be 16384 a side and have 201326592");
   // The first entries of a TIFF's directory, wherever the encoder put it.
   std::vector<unsigned char> tiff;
   cv::imencode(".tiff", Image(0, 5, 4), tiff);

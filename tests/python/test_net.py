@@ -11,9 +11,8 @@ from drml.data.recipe import InputRecipe, Recipe
 from drml.io.errors import UserError
 from drml.nets.net import CaffeNet
 from drml.nets.preprocessing import check_input_size
-from drml.nets.probe import fatal_line
 from drml.nets.prototxt import read_prototxt, transform_of
-from drml.nets.pycaffe import import_caffe
+from drml.nets.pycaffe import fatal_line, import_caffe
 from drml.nets.recipe import write_recipe
 from drml.nets.weights import read_weights
 

@@ -63,8 +63,6 @@ def convert(
     if (weights is None) != (out_weights is None):
         raise UserError("weights to read and a file to write them to need each other; give both, or neither")
     net = read_prototxt(model)
-    if net.layers:
-        raise UserError(f"{model}: an old prototxt ('layers'); run upgrade_net_proto_text on it first")
     stored = None if weights is None else read_caffemodel(weights)
     try:
         change = {"region": to_region, "branches": to_branches}[to]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -13,16 +12,8 @@ from typing import Any
 from drml.io.errors import UserError
 from drml.io.limits import PROTOTXT_BYTES, read_text
 from drml.nets.prototxt import DATA_PARAMS, Transform, transform_of, write_prototxt
+from drml.nets.pycaffe import fatal_line
 from drml.nets.shapes import shape_text
-
-_FATAL = re.compile(r"^F\d{4,8} .*?\] ?(.*)$", re.MULTILINE)
-
-
-def fatal_line(log: str) -> str | None:
-    """Return the message of the last fatal line (``F1123 ... file.cpp:12] ...``) in Caffe's log, or None."""
-    lines = _FATAL.findall(log)
-    return lines[-1].strip() if lines else None
-
 
 # The texts of nets that Caffe has accepted: the folds of an experiment have the same net.
 _accepted: set[tuple[str, str]] = set()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +13,8 @@ from typing import Any
 from drml.io.errors import UserError
 from drml.io.files import writing
 from drml.io.limits import PROTOTXT_BYTES, read_text
-from drml.nets.pycaffe import messages, new_message
+from drml.io.shipped import find_program
+from drml.nets.pycaffe import fatal_line, messages, new_message
 
 DATA_PARAMS = (
     "data_param",
@@ -25,7 +29,7 @@ _PYTHON_LAYERS = "CAFFE_PYTHON_LAYERS"
 
 
 def read_prototxt(path: str | Path, kind: str = "NetParameter") -> Any:
-    """Read a prototxt file.
+    """Read a prototxt file. Nets in an old form (``layers``) are upgraded, those inside a solver as well.
 
     Parameters
     ----------
@@ -58,9 +62,47 @@ def read_prototxt(path: str | Path, kind: str = "NetParameter") -> Any:
         raise UserError(f"{path}: not a {kind}: line {error}") from None
     except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not a {kind} ({error})") from None
-    if kind == "NetParameter":
-        _refuse_foreign_layers(path, message)
+    if any(net.layers for net in _nets_in(message)):
+        message = _upgrade(path, message)
+    for net in _nets_in(message):
+        _refuse_foreign_layers(path, net)
     return message
+
+
+def _nets_in(message: Any) -> Iterator[Any]:
+    """Yield a NetParameter itself, or the nets that a SolverParameter holds."""
+    if message.DESCRIPTOR.name == "NetParameter":
+        yield message
+        return
+    for field in ("net_param", "train_net_param"):
+        if message.HasField(field):
+            yield getattr(message, field)
+    yield from message.test_net_param
+
+
+def _upgrade(path: str | Path, message: Any) -> Any:
+    """Bring nets in an old form to today's, by Caffe's own programs for that."""
+    from google.protobuf import text_format
+
+    kind = message.DESCRIPTOR.name
+    name = "upgrade_net_proto_text" if kind == "NetParameter" else "upgrade_solver_proto_text"
+    program = find_program(name)
+    if program is None:
+        raise UserError(
+            f"{path}: an old prototxt ('layers'), and {name}, which would upgrade it, is not built"
+        )
+    with tempfile.TemporaryDirectory() as folder:
+        old, new = Path(folder) / "old.prototxt", Path(folder) / "new.prototxt"
+        old.write_text(prototxt_text(message), encoding="utf-8")
+        done = subprocess.run([program, old, new], capture_output=True, text=True, check=False)
+        upgraded = new_message(kind)
+        if done.returncode == 0:
+            text_format.Parse(read_text(new, PROTOTXT_BYTES), upgraded)
+    if done.returncode != 0:
+        raise UserError(
+            f"{path}: an old prototxt ('layers'), which {name} cannot upgrade: {fatal_line(done.stderr)}"
+        )
+    return upgraded
 
 
 def _refuse_foreign_layers(path: str | Path, net: Any) -> None:
@@ -72,7 +114,6 @@ def _refuse_foreign_layers(path: str | Path, net: Any) -> None:
                 f" remove it, or set {_PYTHON_LAYERS}=1 if you trust whoever wrote this net"
             )
     outputs = [layer for layer in net.layer if layer.type == "HDF5Output"]
-    outputs += [layer for layer in net.layers if layer.type == layer.HDF5_OUTPUT]
     if outputs:
         raise UserError(
             f"{path}: layer '{outputs[0].name}' of the type HDF5Output overwrites the file that it names;"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from types import ModuleType
 from typing import Any
 
 from drml.io.errors import UserError
+
+_FATAL = re.compile(r"^F\d{4,8} .*?\] ?(.*)$", re.MULTILINE)
 
 
 def import_caffe() -> ModuleType:
@@ -33,3 +36,9 @@ def messages() -> Any:
 def new_message(kind: str) -> Any:
     """Return an empty Caffe message, such as ``SolverState`` or ``NetParameter``."""
     return getattr(messages(), kind)()
+
+
+def fatal_line(log: str) -> str | None:
+    """Return the message of the last fatal line (``F1123 ... file.cpp:12] ...``) in Caffe's log, or None."""
+    lines = _FATAL.findall(log)
+    return lines[-1].strip() if lines else None

@@ -19,7 +19,7 @@ from typing import IO, Any
 
 from drml.io.errors import UserError
 from drml.io.shipped import find_program
-from drml.nets.probe import fatal_line
+from drml.nets.pycaffe import fatal_line
 from drml.training.caffe_log import LogReader
 from drml.training.f1_table import F1Table
 from drml.training.log import (

@@ -20,11 +20,13 @@ __all__ = [
     "FINAL_STEM",
     "SOLVER_FILE",
     "NetField",
+    "holds_nets",
     "link_final",
     "locked",
     "net_fields",
     "remove_training",
     "rename_in_solver",
+    "take_nets_out",
 ]
 
 SOLVER_FILE = "solver.prototxt"
@@ -68,6 +70,38 @@ def net_fields(solver: Any) -> list[NetField]:
     """Return the fields of a SolverParameter that name a net's file: training nets first, then test nets."""
     fields = [NetField(name) for name in ("net", "train_net") if getattr(solver, name)]
     return fields + [NetField("test_net", index) for index in range(len(solver.test_net))]
+
+
+_INSIDE = {"net_param": "net", "train_net_param": "train_net", "test_net_param": "test_net"}
+"""Fields of a SolverParameter that hold a net, and those that name its file instead."""
+
+
+def holds_nets(solver: Any) -> bool:
+    """Return whether a SolverParameter holds a net itself, where others name a file."""
+    return any(field.name in _INSIDE for field, _ in solver.ListFields())
+
+
+def take_nets_out(solver: Any) -> dict[NetField, Any]:
+    """Let a SolverParameter name files in place of the nets that it holds; return the nets by field.
+
+    Test nets that it holds come before those in files, as for Caffe.
+    """
+    found: dict[NetField, Any] = {}
+    for inside in ("net_param", "train_net_param"):
+        if solver.HasField(inside):
+            name = _INSIDE[inside]
+            setattr(solver, name, f"{name}.prototxt")
+            found[NetField(name)] = type(getattr(solver, inside)).FromString(
+                getattr(solver, inside).SerializeToString()
+            )
+    tests = [type(net).FromString(net.SerializeToString()) for net in solver.test_net_param]
+    found |= {NetField("test_net", index): net for index, net in enumerate(tests)}
+    names = [f"test_net_{index}.prototxt" for index in range(len(tests))] + list(solver.test_net)
+    for inside in _INSIDE:
+        solver.ClearField(inside)
+    solver.ClearField("test_net")
+    solver.test_net.extend(names)
+    return found
 
 
 @contextmanager

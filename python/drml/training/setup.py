@@ -19,7 +19,7 @@ from drml.training.augmentation import augment
 from drml.training.class_weights import balance
 from drml.training.f1_table import aus_of_data
 from drml.training.fold_data import read_fold
-from drml.training.folder import SOLVER_FILE, net_fields, remove_training
+from drml.training.folder import SOLVER_FILE, holds_nets, net_fields, remove_training, take_nets_out
 
 __all__ = ["Changes", "set_up"]
 
@@ -97,12 +97,16 @@ def set_up(
     """
     solver, out = Path(solver), Path(out).absolute()
     message = _read_solver(solver, changes)
+    inside = take_nets_out(message)
     nets: dict[str, Any] = {}
     deploy: Any = None
     made: Any = None  # of the net, for one that has no deploy net next to it
     for field in net_fields(message):
-        source = _find_net(solver, field.get(message))
-        net = read_prototxt(source)
+        if field in inside:
+            source, net = solver.with_name(field.get(message)), inside[field]
+        else:
+            source = _find_net(solver, field.get(message))
+            net = read_prototxt(source)
         if changes.data is not None:
             read_fold(net, Path(changes.data))
         _redirect(net, source, Path(changes.data) if changes.data is not None else None)
@@ -148,7 +152,8 @@ def _read_solver(path: Path, changes: Changes) -> Any:
         message.random_seed = check_whole(changes.seed, 0, "seed")
     if changes.net is not None:
         message.net = str(changes.net)
-    if not net_fields(message):
+        message.ClearField("net_param")
+    if not net_fields(message) and not holds_nets(message):
         raise UserError(
             f'{path}: names no net; it needs a line such as net: "models/drml/train_val.prototxt"'
         )

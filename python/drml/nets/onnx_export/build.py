@@ -22,8 +22,6 @@ __all__ = ["build_graph", "refuse_unknown_layers"]
 def refuse_unknown_layers(deploy: str | Path) -> None:
     """Refuse layers that cannot be exported, before Caffe builds the net."""
     net = read_prototxt(deploy)
-    if net.layers:
-        raise UserError(f"{deploy}: an old prototxt ('layers'); run upgrade_net_proto_text on it first")
     for param in net.layer:
         if not param.include and not param.exclude and param.type not in ("Input", *CONVERTERS):
             raise UserError(f"{deploy}: {_unknown(param)}")
