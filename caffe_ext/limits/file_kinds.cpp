@@ -34,10 +34,12 @@ std::string Head(const std::string& path) {
   return head;
 }
 
+// Of a binary file that was cut after a few bytes, nothing can be told.
 bool IsText(const std::string& head) {
-  return !head.empty() && std::all_of(head.begin(), head.end(), [](unsigned char c) {
-    return std::isprint(c) || std::isspace(c) || c >= 0x80;  // a comment may be in any language
-  });
+  return head.size() >= 8 && std::all_of(head.begin(), head.end(), [](unsigned char c) {
+           return std::isprint(c) || std::isspace(c) ||
+                  c >= 0x80;  // a comment may be in any language
+         });
 }
 
 // The first field of weights: a name, or a layer in either form.

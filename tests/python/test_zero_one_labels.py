@@ -1,5 +1,6 @@
 """Labels of 0 and 1, where 0 means unknown and -1 absent: no way into a net trains on them without a word."""
 
+import shutil
 import subprocess
 import sys
 
@@ -9,10 +10,13 @@ import lmdb
 import numpy as np
 import pytest
 
+import tiny_net as tiny
 from drml.data.lmdb import write_lmdb
+from drml.io.errors import UserError
 from drml.io.messages import Datum
 from drml.nets.pycaffe import fatal_line
 from drml.training.caffe_run import find_caffe
+from drml.training.train import train
 
 RECORDS, CLASSES, BATCH = 1200, 10, 100
 
@@ -154,3 +158,25 @@ def test_a_test_says_so_once_and_goes_on(folder, tmp_path):
     errors = [line for line in done.stderr.splitlines() if line.startswith("E")]
     assert len(errors) == 1 and "'cost': of the first 10000 labels" in errors[0]
     assert "The figures of this test" in errors[0]
+
+
+def test_drml_train_says_why_it_stopped(tmp_path):
+    """Of 36 labels in all: the loss meets them in epoch after epoch."""
+    fold = tiny.write_training_data(tmp_path)
+    shutil.rmtree(fold / "train_lmdb")
+    images = tiny.draw_images(12)
+    rows = np.arange(36).reshape(12, 3) % 4 == 0
+    write_lmdb(
+        fold / "train_lmdb",
+        (
+            (f"{index:06d}", cv2.imencode(".png", image)[1].tobytes(), row.astype(int).tolist())
+            for index, (image, row) in enumerate(zip(images, rows, strict=True))
+        ),
+        shape=(3, tiny.IMAGE, tiny.IMAGE),
+    )
+    solver = tiny.write_solver(tmp_path)
+    with pytest.raises(
+        UserError, match=r"layer 'loss': of the first 10\d\d\d labels.*label_values: ZERO_ONE"
+    ):
+        train(solver, tmp_path / "out", data=fold, max_iter=2000, progress=False)
+    train(solver, tmp_path / "short", data=fold, max_iter=20, progress=False)
