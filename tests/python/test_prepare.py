@@ -545,8 +545,8 @@ except UserError as error:
 @pytest.mark.parametrize(
     ("stage", "where"),
     [
-        ("prepare register_all", "o: "),
-        ("prepare write_fold", "fold1/mean.binaryproto: "),
+        ("prepared_folder register_all", "o: "),
+        ("prepared_folder write_fold", "fold1/mean.binaryproto: "),
         ("fold_writer write_split", "fold1/train_lmdb: "),
     ],
 )
@@ -561,13 +561,13 @@ def test_a_full_disk_is_said_and_nothing_is_left(root: Path, tmp_path: Path, sta
 
 INTERRUPTED = """
 import sys
-from drml.data import prepare
+from drml.data import prepare, prepared_folder
 def slow(*args, **options):
     print("writing", flush=True)
     import time
     time.sleep(30)
 if __name__ == "__main__":
-    prepare.write_fold = slow
+    prepared_folder.write_fold = slow
     prepare.prepare("bp4d", sys.argv[1], sys.argv[2], jobs=2, progress=False)
 """
 

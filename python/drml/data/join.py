@@ -24,6 +24,7 @@ from drml.data.labels import PRESENT, UNKNOWN
 from drml.data.landmark_files import landmarks_path, read_landmarks, write_landmarks
 from drml.data.lmdb import Item, read_lmdb, read_mean, write_lmdb, write_mean
 from drml.data.manifest import Row, read_manifest, write_manifest
+from drml.data.prepared_folder import FOLDS_FILE, SUMMARY_FILE
 from drml.data.recipe_text import write_data_recipe
 from drml.data.split import SPLITS, SYNTHETIC_FILE
 from drml.io.checks import check_path, check_whole
@@ -32,7 +33,7 @@ from drml.io.files import check_inputs_kept, check_target, digest, making
 
 __all__ = ["join"]
 
-FOLDS_FILE, SUMMARY_FILE, MEAN_FILE = "folds.csv", "summary.json", "mean.binaryproto"
+MEAN_FILE = "mean.binaryproto"
 
 
 class _Record(NamedTuple):

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.data.manifest import LMDB_SUFFIX, iterate_manifest, read_aus
+from drml.data.prepared_folder import SUMMARY_FILE
 from drml.data.recipe import Recipe
 from drml.data.recipe_text import RECIPE_FILE, read_data_recipe
 from drml.data.split import SPLITS, SYNTHETIC_FILE, find_folds
@@ -110,7 +111,7 @@ def read_members(sets: Sequence[Path | str]) -> list[Member]:
 
 
 def _read(folder: Path, taken: set[str]) -> Member:
-    path = folder / "summary.json"
+    path = folder / SUMMARY_FILE
     try:
         summary = read_json(path)
         kind, size = str(summary["kind"]), int(summary["options"]["size"])

@@ -10,6 +10,7 @@ import numpy as np
 
 import drml
 from drml.data.join_members import Member
+from drml.data.prepared_folder import FOLDS_FILE
 from drml.data.readers.fold_lists import FoldLists, read_fold_lists
 from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe
 from drml.io.errors import UserError
@@ -79,7 +80,7 @@ def joined_lists(members: Sequence[Member]) -> FoldLists | None:
     """Return the lists of folds with the subjects of all sets; None if they do not go together."""
     lists = []
     for member in members:
-        path = member.folder / "folds.csv"
+        path = member.folder / FOLDS_FILE
         if not path.is_file():
             return None
         try:

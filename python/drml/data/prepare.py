@@ -23,30 +23,25 @@ import drml
 from drml.data.audit import AUDITS, report_audit
 from drml.data.audit_counts import audit_counts
 from drml.data.audit_landmarks import compare_landmarks
-from drml.data.detector_points import PointFinder, open_finder, report_unlearned
-from drml.data.face_store import FaceStore
+from drml.data.detector_points import open_finder, report_unlearned
 from drml.data.find_points import find_points
-from drml.data.fold_recipe import fold_recipe, registration_recipe
-from drml.data.fold_writer import write_fold
-from drml.data.plan import Plan, make_plan
+from drml.data.fold_recipe import fold_recipe
+from drml.data.plan import make_plan
+from drml.data.prepared_folder import FOLDS_FILE, SUMMARY_FILE, write_folds, write_lists
 from drml.data.readers import Record
 from drml.data.readers.exclude import KNOWN, find_list
 from drml.data.readers.exclude import exclude as exclude_frames
 from drml.data.readers.kinds import find_data_set
-from drml.data.recipe import RegistrationRecipe
 from drml.data.recipe_text import write_data_recipe
-from drml.data.register_faces import check_max_broken, register_all
+from drml.data.register_faces import check_max_broken
 from drml.data.register_task import Encoding
 from drml.data.sampling import Sampling
 from drml.data.split import SYNTHETIC_FILE
 from drml.io.checks import check_path
 from drml.io.errors import UsageError, UserError
-from drml.io.files import check_inputs_kept, check_target, digest, making
+from drml.io.files import check_inputs_kept, check_target, making
 
 __all__ = ["Encoding", "Sampling", "prepare"]
-
-FOLDS_FILE = "folds.csv"
-_SCRATCH, _SUMMARY = "faces.scratch", "summary.json"
 
 
 def prepare(
@@ -207,13 +202,13 @@ def prepare(
             }
             summary |= {"aus": list(scan.aus), "options": recorded, "versions": _versions()}
             summary["audit"] = copy.to_dict()
-            written, registrations = _write(
+            written, registrations = write_folds(
                 plan, part, finder, jobs=jobs, max_broken=max_broken, progress=progress
             )
             summary |= written
             if report is not None:
                 summary["registration"] |= dataclasses.asdict(report)
-            summary["fold_lists"] = _write_lists(plan, part / FOLDS_FILE)
+            summary["fold_lists"] = write_lists(plan, part / FOLDS_FILE)
             for fold, splits in summary["folds"].items():
                 folder = part / f"fold{fold}"
                 recipe = fold_recipe(
@@ -230,7 +225,7 @@ def prepare(
             if not all(one.detector_target for one in registrations.values()):
                 report_unlearned(summary["registration"], no_detector)
             summary["seconds"] = round(time.monotonic() - started, 1)
-            (part / _SUMMARY).write_text(json.dumps(summary, indent=2) + "\n")
+            (part / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n")
     except OSError as error:
         raise UserError(
             f"{out}: cannot be written ({error.strerror or error}); free space or choose another folder"
@@ -267,12 +262,6 @@ def _files(records: Sequence[Record]) -> set[Path]:
     return {image.parent if isinstance(image, Path) else image.video for image in images}
 
 
-def _write_lists(plan: Plan, path: Path) -> dict[str, Any]:
-    """Write the list of folds; return what the summary says of it."""
-    plan.lists.write(path, {record.subject for record in plan.records})
-    return {"title": plan.lists.title, "folds": len(plan.lists.numbers), "sha256": digest(path)}
-
-
 def _is_synthetic(root: Path) -> bool:
     return (root / SYNTHETIC_FILE).is_file()
 
@@ -283,51 +272,6 @@ def _copy_synthetic_mark(root: Path, folder: Path) -> bool:
         shutil.copyfile(root / SYNTHETIC_FILE, folder / SYNTHETIC_FILE)
         return True
     return False
-
-
-def _write(
-    plan: Plan, folder: Path, finder: PointFinder | None, *, jobs: int, max_broken: float, progress: bool
-) -> tuple[dict[str, Any], dict[int, RegistrationRecipe]]:
-    """Register all faces and write all folds.
-
-    Returns
-    -------
-    dict
-        The part of the summary that follows from it.
-    dict of int to RegistrationRecipe
-        How the faces of each fold were registered.
-    """
-    scratch = folder / _SCRATCH
-    with FaceStore(scratch) as faces:
-        register_all(list(plan.tasks()), faces, jobs=jobs, max_broken=max_broken, progress=progress)
-        folds = {
-            str(fold): write_fold(plan, fold, faces, folder / f"fold{fold}", progress=progress)
-            for fold in plan.folds
-        }
-    scratch.unlink()
-    registrations = {
-        fold: registration_recipe(plan, fold, faces.detector_points, finder) for fold in plan.folds
-    }
-    skipped = plan.scan.skipped.copy()
-    skipped["broken image"] += len(faces.broken)
-    summary = {
-        "frames": len(plan.records) + plan.scan.skipped.total(),
-        "images": faces.count,
-        "registration": {
-            "points": next(iter(registrations.values())).points,
-            "detector": finder.name if finder else None,
-            "frames": len(plan.learned_on),
-            "faces": len(faces.detector_points),
-        },
-        "skipped": dict((+skipped).most_common()),
-        "incomplete": dict(plan.scan.incomplete.most_common()),
-        "skipped_examples": plan.scan.examples,
-        "broken": [{"image": one.image, "fault": one.fault} for one in faces.broken],
-        "converted": dict(faces.converted.most_common()),
-        "converted_examples": faces.converted_examples,
-        "folds": folds,
-    }
-    return summary, registrations
 
 
 def _versions() -> dict[str, str]:
