@@ -115,7 +115,7 @@ def test_what_cannot_be_read_is_an_error_alone_and_a_warning_among_others(
     with pytest.raises(UserError, match=r"none\.png: no such file or folder"):
         detector([data.astronaut(), tmp_path / "none.png"])
     with pytest.raises(UserError, match=r"None: give an image, a video, a folder, an array"):
-        detector(None)  # type: ignore[arg-type]
+        detector(None)  # type: ignore[arg-type]  # wrong on purpose
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         table = detector([data.astronaut(), tmp_path])

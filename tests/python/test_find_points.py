@@ -36,7 +36,7 @@ def face(left: float, size: float = 40) -> Face:
 
 def test_the_face_that_goes_on_is_the_subjects_even_if_another_is_larger() -> None:
     follower = FaceFollower()
-    assert follower.follow(1, [face(100), face(10, 30)]).box[0] == 100  # type: ignore[union-attr]
+    assert follower.follow(1, [face(100), face(10, 30)]).box[0] == 100  # type: ignore[union-attr]  # a face is found
     for step in range(2, 12):  # it moves on, and somebody larger comes in beside it
         found = follower.follow(step, [face(300, 90), face(100 + 5 * step)])
         assert found is not None and found.box[0] == 100 + 5 * step
@@ -50,7 +50,7 @@ def test_somebody_else_is_not_taken_for_the_subject_who_is_missing_for_a_while()
     assert follower.follow(7, [face(300)]) is None
     assert follower.follow(8, [face(300)]) is not None  # too long ago: the largest counts again
     assert follower.follow(30, []) is None
-    assert follower.follow(31, [face(500), face(305)]).box[0] == 500  # type: ignore[union-attr]
+    assert follower.follow(31, [face(500), face(305)]).box[0] == 500  # type: ignore[union-attr]  # a face is found
 
 
 # --- all frames -----------------------------------------------------------------------------------------

@@ -98,7 +98,7 @@ def test_an_interrupted_run_leaves_nothing(tmp_path: Path) -> None:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        write_lmdb(tmp_path / "a", broken())  # type: ignore[arg-type]
+        write_lmdb(tmp_path / "a", broken())  # type: ignore[arg-type]  # wrong on purpose
     assert list(tmp_path.iterdir()) == []
 
 

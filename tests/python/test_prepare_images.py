@@ -101,7 +101,8 @@ def test_zero_one_labels_need_to_be_told(tmp_path: Path) -> None:
     path = write_list(tmp_path, rows)
     with pytest.raises(UserError, match=r"line 3: '9' for AU2; labels are 1, -1, 0, nothing"):
         listed.read(path)
-    by_image = {record.image.name: record for record in listed.read(path, labels="01").records}  # type: ignore[union-attr]
+    records = listed.read(path, labels="01").records
+    by_image = {record.image.name: record for record in records}  # type: ignore[union-attr]  # all are files
     assert by_image["1.png"].labels.tolist() == [1, -1, 0]
     assert by_image["2.png"].labels.tolist() == [-1, 0, 1]
     rows[1]["AU2"] = 1
@@ -252,7 +253,11 @@ def test_landmarks_refer_to_the_upright_image_unless_told_otherwise(
     path = write_list(tmp_path, [row, {**row, "path": "b.png", "AU1": -1}])
     cv2.imwrite(str(tmp_path / "b.png"), np.zeros((200, 300, 3), np.uint8))
     found = {
-        pixels: next(r for r in listed.read(path, landmark_pixels=pixels).records if r.image.name == name)  # type: ignore[union-attr]
+        pixels: next(
+            record
+            for record in listed.read(path, landmark_pixels=pixels).records
+            if record.image.name == name  # type: ignore[union-attr]  # all are files
+        )
         for pixels in listed.LANDMARK_PIXELS
     }
     np.testing.assert_array_equal(found["stored"].landmarks, places)

@@ -13,7 +13,7 @@ def test_a_record_cannot_be_changed_and_knows_its_video() -> None:
     record = Record("F001_T2_0007", Path("7.jpg"), "F001", "T2", 7, np.zeros(3, np.int8), np.zeros((49, 2)))
     assert record.video == "F001_T2"
     with pytest.raises(dataclasses.FrozenInstanceError):
-        record.frame = 8  # type: ignore[misc]
+        record.frame = 8  # type: ignore[misc]  # it is frozen
 
 
 def test_a_scan_counts_all_and_names_a_few() -> None:

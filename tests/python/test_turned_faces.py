@@ -78,7 +78,7 @@ def found(upright: list[Face], right: list[Face], doubts: dict[float, float]) ->
         searches.append(image.shape[:2])
         return (upright, right, [], [])[len(searches) - 1]
 
-    faces = find_in_turns(np.zeros((200, 100, 3), np.uint8), find, Model(doubts))  # type: ignore[arg-type]
+    faces = find_in_turns(np.zeros((200, 100, 3), np.uint8), find, Model(doubts))  # type: ignore[arg-type]  # a stand-in
     assert searches == [(200, 100), (100, 200), (200, 100), (100, 200)][: len(searches)]
     return faces, len(searches)
 

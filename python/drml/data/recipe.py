@@ -60,7 +60,7 @@ class InputRecipe:
     mean_value: tuple[float, ...] = ()
     mean: NDArray[np.float32] | None = None
 
-    __hash__: ClassVar[None]  # type: ignore[assignment]
+    __hash__: ClassVar[None]  # type: ignore[assignment]  # not hashable, since it has an array
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, InputRecipe):
