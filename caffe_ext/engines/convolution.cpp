@@ -5,7 +5,6 @@
 #include <algorithm>
 
 #include "engines/fft/choice.hpp"
-#include "engines/log.hpp"
 #include "engines/switch.hpp"
 
 namespace caffe_ext {
@@ -15,9 +14,10 @@ using dnnl::memory;
 using onednn::Desc;
 using onednn::Dims;
 
-void EngineConvolution::Reshape(const Blobs& bottom, const Blobs& top) {
-  Plain::Reshape(bottom, top);
-  Plan(bottom, top);
+std::vector<int> EngineConvolution::PlanFor(const Blobs& bottom) const {
+  std::vector<int> plan = bottom[0]->shape();
+  plan.push_back(omp_get_max_threads());
+  return plan;
 }
 
 bool EngineConvolution::Supported(const Blobs& bottom) const {
@@ -34,35 +34,26 @@ bool EngineConvolution::Supported(const Blobs& bottom) const {
 }
 
 bool EngineConvolution::Plan(const Blobs& bottom, const Blobs& top) {
-  const int threads = omp_get_max_threads();
-  if (threads == threads_ && bottom[0]->shape() == shape_) {
-    return usable_;
+  if (!Supported(bottom)) {
+    return false;
   }
-  shape_ = bottom[0]->shape();
-  threads_ = threads;
-  usable_ = false;
-  const bool supported = Supported(bottom);
-  if (supported) {
-    try {
-      MakePrimitives(*bottom[0], *top[0]);
-      usable_ = onednn::IsOptimized(forward_desc_) && onednn::IsOptimized(weights_desc_) &&
-                onednn::IsOptimized(data_desc_);
-    } catch (const dnnl::error&) {
-      // No kernel for this shape.
+  direct_.clear();
+  try {
+    MakePrimitives(*bottom[0], *top[0]);
+    if (onednn::IsOptimized(forward_desc_) && onednn::IsOptimized(weights_desc_) &&
+        onednn::IsOptimized(data_desc_)) {
+      direct_ = onednn::Implementation(forward_desc_);
     }
+  } catch (const dnnl::error&) {
+    // No kernel for this shape.
   }
-  const std::string direct = usable_ ? onednn::Implementation(forward_desc_) : "";
-  if (supported) {
-    if (!usable_) {
-      block_ = onednn::ChannelBlock();
-      plain_source_ = channels_ < block_ / 2;
-    }
-    MakeTransforms(*bottom[0]);
-    // Without AVX-512, oneDNN has no kernel for some images.
-    usable_ = usable_ || (fft_forward_ && fft_bottom_diff_ && fft_weight_diff_);
+  if (direct_.empty()) {
+    block_ = onednn::ChannelBlock();
+    plain_source_ = channels_ < block_ / 2;
   }
-  LogEngine(layer_param_, usable_, Kernels(direct));
-  return usable_;
+  MakeTransforms(*bottom[0]);
+  // Without AVX-512, oneDNN has no kernel for some images.
+  return !direct_.empty() || (fft_forward_ && fft_bottom_diff_ && fft_weight_diff_);
 }
 
 void EngineConvolution::MakeTransforms(const Blob<float>& bottom) {
@@ -95,17 +86,17 @@ void EngineConvolution::MakeTransforms(const Blob<float>& bottom) {
 }
 
 // For the log: what runs forward, and the gradients of the bottom and of the weights.
-std::string EngineConvolution::Kernels(const std::string& direct) const {
+std::string EngineConvolution::KernelNames() const {
   const auto name = [](const char* pass, int size) {
     return pass + (size ? "FFT " + std::to_string(size) : std::string("direct"));
   };
   if (!fft_forward_ && !fft_bottom_diff_ && !fft_weight_diff_) {
-    return direct;
+    return direct_;
   }
   return name("forward ", fft_forward_ ? fft_forward_->size() : 0) +
          name(", bottom diff ", fft_bottom_diff_ ? fft_bottom_diff_->size() : 0) +
          name(", weight diff ", fft_weight_diff_ ? fft_weight_diff_->size() : 0) +
-         (direct.empty() ? "" : " (direct: " + direct + ")");
+         (direct_.empty() ? "" : " (direct: " + direct_ + ")");
 }
 
 void EngineConvolution::MakePrimitives(const Blob<float>& bottom, const Blob<float>& top) {
@@ -183,11 +174,7 @@ memory EngineConvolution::Pack(const Desc& packed, std::vector<float>* buffer) {
   return to;
 }
 
-void EngineConvolution::Forward_cpu(const Blobs& bottom, const Blobs& top) {
-  if (!Plan(bottom, top)) {
-    Plain::Forward_cpu(bottom, top);
-    return;
-  }
+void EngineConvolution::PlannedForward(const Blobs& bottom, const Blobs& top) {
   if (fft_forward_) {
     const float* const source = SourceValues(*bottom[0]);
     const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
@@ -239,12 +226,8 @@ void EngineConvolution::AddWeightDiff(const memory& source, const memory& top_di
   }
 }
 
-void EngineConvolution::Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
-                                     const Blobs& bottom) {
-  if (!Plan(bottom, top)) {
-    Plain::Backward_cpu(top, propagate_down, bottom);
-    return;
-  }
+void EngineConvolution::PlannedBackward(const Blobs& top, const std::vector<bool>& propagate_down,
+                                        const Blobs& bottom) {
   const BlockedPtr top_diff = ReadBlocked(*top[0], kDiff, block_, &top_diff_scratch_);
   const bool weights = param_propagate_down_[0], bias = bias_term_ && param_propagate_down_[1];
   if ((weights || bias) && fft_weight_diff_) {

@@ -10,6 +10,7 @@
 #include "engines/fft/correlation.hpp"
 #include "engines/fft/weight_gradient.hpp"
 #include "engines/onednn.hpp"
+#include "engines/onednn_layer.hpp"
 
 namespace caffe_ext {
 
@@ -23,35 +24,32 @@ namespace caffe_ext {
  * groups that are no whole blocks of channels, other than two spatial axes, several bottoms) runs
  * as stock.
  */
-class EngineConvolution : public caffe::ConvolutionLayer<float> {
+class EngineConvolution : public OneDnnLayer<caffe::ConvolutionLayer<float> > {
  public:
   typedef caffe::ConvolutionLayer<float> Plain;
-  typedef std::vector<caffe::Blob<float>*> Blobs;
 
-  explicit EngineConvolution(const caffe::LayerParameter& param) : Plain(param), threads_(0) {}
-  virtual void Reshape(const Blobs& bottom, const Blobs& top);
+  explicit EngineConvolution(const caffe::LayerParameter& param) : OneDnnLayer(param) {}
 
  protected:
-  virtual void Forward_cpu(const Blobs& bottom, const Blobs& top);
-  virtual void Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
-                            const Blobs& bottom);
+  /// Also of the number of threads.
+  virtual std::vector<int> PlanFor(const Blobs& bottom) const;
+  virtual bool Plan(const Blobs& bottom, const Blobs& top);
+  virtual std::string KernelNames() const;
+  virtual void PlannedForward(const Blobs& bottom, const Blobs& top);
+  virtual void PlannedBackward(const Blobs& top, const std::vector<bool>& propagate_down,
+                               const Blobs& bottom);
 
  private:
-  /// Primitives for the present shape and number of threads; false: this one runs as stock.
-  bool Plan(const Blobs& bottom, const Blobs& top);
   bool Supported(const Blobs& bottom) const;
   void MakePrimitives(const caffe::Blob<float>& bottom, const caffe::Blob<float>& top);
   void MakeTransforms(const caffe::Blob<float>& bottom);
-  std::string Kernels(const std::string& direct) const;
   dnnl::memory Source(const caffe::Blob<float>& bottom);
   dnnl::memory Pack(const onednn::Desc& packed, std::vector<float>* memory);
   void AddWeightDiff(const dnnl::memory& source, const dnnl::memory& top_diff);
   const float* SourceValues(const caffe::Blob<float>& bottom);
 
-  /// What the primitives were made for; `usable_` tells whether there are any.
-  std::vector<int> shape_;
-  int threads_;
-  bool usable_, plain_source_;
+  std::string direct_;  // the name of the primitives; "" where oneDNN has none
+  bool plain_source_;
   int block_;
   onednn::Desc plain_weights_;
   dnnl::convolution_forward::primitive_desc forward_desc_;

@@ -3,7 +3,6 @@
 #include "caffe/util/math_functions.hpp"
 #include "engines/factored_gradient.hpp"
 #include "engines/few_images_product.hpp"
-#include "engines/log.hpp"
 
 namespace caffe_ext {
 
@@ -11,15 +10,13 @@ bool EngineInnerProduct::FewImages(int most) const {
   return !transpose_ && M_ > 0 && M_ <= most && FewImagesProductServes();
 }
 
-void EngineInnerProduct::Reshape(const Blobs& bottom, const Blobs& top) {
-  Plain::Reshape(bottom, top);
-  if (logged_images_ != M_) {
-    logged_images_ = M_;
-    LogEngine(layer_param_, !transpose_, FewImages(kFewImages) ? "few images" : "BLAS");
-  }
+bool EngineInnerProduct::Plan(const Blobs& bottom, const Blobs& top) { return !transpose_; }
+
+std::string EngineInnerProduct::KernelNames() const {
+  return FewImages(kFewImages) ? "few images" : "BLAS";
 }
 
-void EngineInnerProduct::Forward_cpu(const Blobs& bottom, const Blobs& top) {
+void EngineInnerProduct::PlannedForward(const Blobs& bottom, const Blobs& top) {
   if (!FewImages(kFewImages)) {
     Plain::Forward_cpu(bottom, top);
     return;
@@ -29,9 +26,9 @@ void EngineInnerProduct::Forward_cpu(const Blobs& bottom, const Blobs& top) {
                    &scratch_);
 }
 
-void EngineInnerProduct::Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
-                                      const Blobs& bottom) {
-  if (transpose_ || M_ == 0) {
+void EngineInnerProduct::PlannedBackward(const Blobs& top, const std::vector<bool>& propagate_down,
+                                         const Blobs& bottom) {
+  if (M_ == 0) {
     Plain::Backward_cpu(top, propagate_down, bottom);
     return;
   }

@@ -2,9 +2,11 @@
 #ifndef CAFFE_EXT_ENGINES_INNER_PRODUCT_HPP_
 #define CAFFE_EXT_ENGINES_INNER_PRODUCT_HPP_
 
+#include <string>
 #include <vector>
 
 #include "caffe/layers/inner_product_layer.hpp"
+#include "engines/onednn_layer.hpp"
 
 namespace caffe_ext {
 
@@ -22,24 +24,24 @@ namespace caffe_ext {
  * Caffe handles SIGINT and SIGHUP, so every interrupted training ran that risk.
  * test_engine_signals.cpp holds that no layer of the engine does such a thing.
  */
-class EngineInnerProduct : public caffe::InnerProductLayer<float> {
+class EngineInnerProduct : public OneDnnLayer<caffe::InnerProductLayer<float> > {
  public:
   typedef caffe::InnerProductLayer<float> Plain;
-  typedef std::vector<caffe::Blob<float>*> Blobs;
 
-  explicit EngineInnerProduct(const caffe::LayerParameter& param) : Plain(param) {}
-  virtual void Reshape(const Blobs& bottom, const Blobs& top);
+  explicit EngineInnerProduct(const caffe::LayerParameter& param) : OneDnnLayer(param) {}
 
  protected:
-  virtual void Forward_cpu(const Blobs& bottom, const Blobs& top);
-  virtual void Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
-                            const Blobs& bottom);
+  virtual std::vector<int> PlanFor(const Blobs& bottom) const { return {M_}; }
+  virtual bool Plan(const Blobs& bottom, const Blobs& top);
+  virtual std::string KernelNames() const;
+  virtual void PlannedForward(const Blobs& bottom, const Blobs& top);
+  virtual void PlannedBackward(const Blobs& top, const std::vector<bool>& propagate_down,
+                               const Blobs& bottom);
 
  private:
   /// Whether the products of few_images_product.hpp serve, which are fast up to `most` images.
   bool FewImages(int most) const;
 
-  int logged_images_ = -1;
   std::vector<float> scratch_;
 };
 

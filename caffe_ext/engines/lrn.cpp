@@ -1,31 +1,21 @@
 #include "engines/lrn.hpp"
 
-#include "engines/log.hpp"
-
 namespace caffe_ext {
 
 using caffe::LRNParameter;
 using dnnl::memory;
 using dnnl::prop_kind;
 
-void EngineLRN::Reshape(const Blobs& bottom, const Blobs& top) {
-  Plain::Reshape(bottom, top);
-  if (bottom[0]->shape() == shape_) {
-    return;
+bool EngineLRN::Plan(const Blobs& bottom, const Blobs& top) {
+  if (layer_param_.lrn_param().norm_region() != LRNParameter::ACROSS_CHANNELS ||
+      bottom[0]->count() == 0) {
+    return false;
   }
-  shape_ = bottom[0]->shape();
-  usable_ = false;
-  if (layer_param_.lrn_param().norm_region() == LRNParameter::ACROSS_CHANNELS &&
-      bottom[0]->count() > 0) {
-    try {
-      MakePrimitives(*bottom[0]);
-      usable_ = onednn::IsOptimized(forward_desc_) && onednn::IsOptimized(backward_desc_);
-    } catch (const dnnl::error&) {
-      // No kernel for this shape.
-    }
-  }
-  LogEngine(layer_param_, usable_, usable_ ? onednn::Implementation(forward_desc_) : "");
+  MakePrimitives(*bottom[0]);
+  return onednn::IsOptimized(forward_desc_) && onednn::IsOptimized(backward_desc_);
 }
+
+std::string EngineLRN::KernelNames() const { return onednn::Implementation(forward_desc_); }
 
 void EngineLRN::MakePrimitives(const caffe::Blob<float>& bottom) {
   block_ = onednn::ChannelBlock();
@@ -57,24 +47,16 @@ void EngineLRN::RunForward(bool fill_workspace, const BlockedPtr& in, const Bloc
   forward_.execute(onednn::Stream(), arguments);
 }
 
-void EngineLRN::Forward_cpu(const Blobs& bottom, const Blobs& top) {
-  if (!usable_) {
-    Plain::Forward_cpu(bottom, top);
-    return;
-  }
+void EngineLRN::PlannedForward(const Blobs& bottom, const Blobs& top) {
   const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
   const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
   RunForward(phase_ == caffe::TRAIN, in, out);
   PublishBlocked(out, top[0], kData, &top_scratch_);
 }
 
-void EngineLRN::Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
-                             const Blobs& bottom) {
+void EngineLRN::PlannedBackward(const Blobs& top, const std::vector<bool>& propagate_down,
+                                const Blobs& bottom) {
   if (!propagate_down[0]) {
-    return;
-  }
-  if (!usable_) {
-    Plain::Backward_cpu(top, propagate_down, bottom);
     return;
   }
   const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);

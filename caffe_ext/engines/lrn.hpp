@@ -2,34 +2,34 @@
 #ifndef CAFFE_EXT_ENGINES_LRN_HPP_
 #define CAFFE_EXT_ENGINES_LRN_HPP_
 
+#include <string>
 #include <vector>
 
 #include "caffe/layers/lrn_layer.hpp"
 #include "engines/onednn.hpp"
+#include "engines/onednn_layer.hpp"
 
 namespace caffe_ext {
 
 /// The stock LRN, run by oneDNN on blocked memory. WITHIN_CHANNEL, and what oneDNN has no kernel
 /// for (other than local_size 5, or too few channels), run as stock.
-class EngineLRN : public caffe::LRNLayer<float> {
+class EngineLRN : public OneDnnLayer<caffe::LRNLayer<float> > {
  public:
   typedef caffe::LRNLayer<float> Plain;
-  typedef std::vector<caffe::Blob<float>*> Blobs;
 
-  explicit EngineLRN(const caffe::LayerParameter& param) : Plain(param), usable_(false) {}
-  virtual void Reshape(const Blobs& bottom, const Blobs& top);
+  explicit EngineLRN(const caffe::LayerParameter& param) : OneDnnLayer(param) {}
 
  protected:
-  virtual void Forward_cpu(const Blobs& bottom, const Blobs& top);
-  virtual void Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
-                            const Blobs& bottom);
+  virtual bool Plan(const Blobs& bottom, const Blobs& top);
+  virtual std::string KernelNames() const;
+  virtual void PlannedForward(const Blobs& bottom, const Blobs& top);
+  virtual void PlannedBackward(const Blobs& top, const std::vector<bool>& propagate_down,
+                               const Blobs& bottom);
 
  private:
   void RunForward(bool fill_workspace, const BlockedPtr& in, const BlockedPtr& out);
   void MakePrimitives(const caffe::Blob<float>& bottom);
 
-  std::vector<int> shape_;
-  bool usable_;
   int block_;
   dnnl::lrn_forward::primitive_desc forward_desc_, inference_desc_;
   dnnl::lrn_backward::primitive_desc backward_desc_;

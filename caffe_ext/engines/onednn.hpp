@@ -32,6 +32,7 @@ dnnl::memory Memory(const BlockedPtr& tensor);
 /// this processor and form, which the plain layers beat.
 std::string Implementation(const dnnl::primitive_desc_base& desc);
 bool IsOptimized(const dnnl::primitive_desc_base& desc);
+bool IsOptimized(const std::string& implementation);
 
 struct ConvolutionShape {
   Dims stride, pad_before, pad_after;

@@ -1,7 +1,5 @@
 #include "engines/pooling.hpp"
 
-#include "engines/log.hpp"
-
 namespace caffe_ext {
 
 using caffe::PoolingParameter;
@@ -26,23 +24,15 @@ bool AllFinite(size_t size, const float* values) {
 
 }  // namespace
 
-void EnginePooling::Reshape(const Blobs& bottom, const Blobs& top) {
-  Plain::Reshape(bottom, top);
-  if (bottom[0]->shape() == shape_) {
-    return;
+bool EnginePooling::Plan(const Blobs& bottom, const Blobs& top) {
+  if (!Supported(bottom, top)) {
+    return false;
   }
-  shape_ = bottom[0]->shape();
-  usable_ = false;
-  if (Supported(bottom, top)) {
-    try {
-      MakePrimitives(bottom, top);
-      usable_ = onednn::IsOptimized(forward_desc_) && onednn::IsOptimized(backward_desc_);
-    } catch (const dnnl::error&) {
-      // No kernel for this shape.
-    }
-  }
-  LogEngine(layer_param_, usable_, usable_ ? onednn::Implementation(forward_desc_) : "");
+  MakePrimitives(bottom, top);
+  return onednn::IsOptimized(forward_desc_) && onednn::IsOptimized(backward_desc_);
 }
+
+std::string EnginePooling::KernelNames() const { return onednn::Implementation(forward_desc_); }
 
 bool EnginePooling::Supported(const Blobs& bottom, const Blobs& top) const {
   const int overhang_h = Overhang(height_, pooled_height_, kernel_h_, stride_h_, pad_h_);
@@ -85,11 +75,7 @@ void EnginePooling::MakePrimitives(const Blobs& bottom, const Blobs& top) {
   workspace_ = own_ ? memory() : memory(forward_desc_.workspace_desc(), onednn::Engine());
 }
 
-void EnginePooling::Forward_cpu(const Blobs& bottom, const Blobs& top) {
-  if (!usable_) {
-    Plain::Forward_cpu(bottom, top);
-    return;
-  }
+void EnginePooling::PlannedForward(const Blobs& bottom, const Blobs& top) {
   // The maximum of rectified values is the rectified maximum, of fewer values. Where nothing in a
   // window is positive another pixel may be its maximum; the ReLU's gradient is zero at both.
   BlockedPtr in;
@@ -137,12 +123,12 @@ void EnginePooling::OwnForward(const BlockedTensor& in, const Blobs& bottom, con
   PublishBlocked(out, top[0], kData, &top_scratch_);
 }
 
-void EnginePooling::Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
-                                 const Blobs& bottom) {
+void EnginePooling::PlannedBackward(const Blobs& top, const std::vector<bool>& propagate_down,
+                                    const Blobs& bottom) {
   if (!propagate_down[0]) {
     return;
   }
-  if (!usable_ || plain_pass_) {
+  if (plain_pass_) {
     Plain::Backward_cpu(top, propagate_down, bottom);
     return;
   }

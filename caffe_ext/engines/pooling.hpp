@@ -2,11 +2,13 @@
 #ifndef CAFFE_EXT_ENGINES_POOLING_HPP_
 #define CAFFE_EXT_ENGINES_POOLING_HPP_
 
+#include <string>
 #include <vector>
 
 #include "caffe/layers/pooling_layer.hpp"
 #include "engines/max_pooling.hpp"
 #include "engines/onednn.hpp"
+#include "engines/onednn_layer.hpp"
 
 namespace caffe_ext {
 
@@ -18,26 +20,24 @@ namespace caffe_ext {
  * plain anyway and of fewer than half a block of channels run as stock. So does a maximum over
  * values that are not all finite.
  */
-class EnginePooling : public caffe::PoolingLayer<float> {
+class EnginePooling : public OneDnnLayer<caffe::PoolingLayer<float> > {
  public:
   typedef caffe::PoolingLayer<float> Plain;
-  typedef std::vector<caffe::Blob<float>*> Blobs;
 
-  explicit EnginePooling(const caffe::LayerParameter& param) : Plain(param), usable_(false) {}
-  virtual void Reshape(const Blobs& bottom, const Blobs& top);
+  explicit EnginePooling(const caffe::LayerParameter& param) : OneDnnLayer(param) {}
 
  protected:
-  virtual void Forward_cpu(const Blobs& bottom, const Blobs& top);
-  virtual void Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
-                            const Blobs& bottom);
+  virtual bool Plan(const Blobs& bottom, const Blobs& top);
+  virtual std::string KernelNames() const;
+  virtual void PlannedForward(const Blobs& bottom, const Blobs& top);
+  virtual void PlannedBackward(const Blobs& top, const std::vector<bool>& propagate_down,
+                               const Blobs& bottom);
 
  private:
   bool Supported(const Blobs& bottom, const Blobs& top) const;
   void MakePrimitives(const Blobs& bottom, const Blobs& top);
   void OwnForward(const BlockedTensor& in, const Blobs& bottom, const Blobs& top);
 
-  std::vector<int> shape_;
-  bool usable_;
   /// Whether the passes are our own (max_pooling.hpp), in which NaN is not lost; their windows, and
   /// where each maximum came from.
   bool own_ = false;

@@ -6,7 +6,6 @@
 #include <cmath>
 #include <sstream>
 
-#include "engines/log.hpp"
 #include "engines/region_work.hpp"
 #include "engines/switch.hpp"
 
@@ -80,7 +79,7 @@ const EngineRegion::Kernel& EngineRegion::KernelOf(const RegionPatch& patch, int
   return *kernels_.at(std::make_pair(std::make_pair(patch.height(), patch.width()), images));
 }
 
-void EngineRegion::MakeKernels() {
+bool EngineRegion::MakeKernels() {
   kernels_.clear();
   for (int g = 0; g < geometry_.patches(); ++g) {
     const RegionPatch patch = geometry_.patch(g);
@@ -96,32 +95,36 @@ void EngineRegion::MakeKernels() {
       }
       kernels_[key].reset(new Kernel(geometry_, patch, images, block_, bias_term_));
       if (!kernels_[key]->IsOptimized()) {
-        return;
+        return false;
       }
     }
   }
-  usable_ = true;
+  return true;
 }
 
-void EngineRegion::Plan() {
+bool EngineRegion::Plan(const Blobs& bottom, const Blobs& top) {
+  if (geometry_.num == 0) {
+    return false;
+  }
   block_ = onednn::ChannelBlock();
-  usable_ = false;
   const Isa isa = ActiveIsa();
   winograd_ = TransformsEnabled() && geometry_.kernel_size == 3 && isa != Isa::kGeneric &&
               Lanes(isa) == block_;
   // One thread runs a primitive: it must be made for one.
   const int threads = omp_get_max_threads();
   omp_set_num_threads(1);
+  bool made = false;
   try {
-    MakeKernels();
+    made = MakeKernels();
   } catch (const dnnl::error&) {
     // No kernel for this shape.
   }
   omp_set_num_threads(threads);
+  return made;
 }
 
 // What the log says of the patches, which may differ by a row or a column.
-std::string EngineRegion::Algorithms() const {
+std::string EngineRegion::KernelNames() const {
   int winograd = 0;
   for (int g = 0; g < geometry_.patches(); ++g) {
     winograd += UsesWinograd(geometry_.patch(g));
@@ -135,23 +138,6 @@ std::string EngineRegion::Algorithms() const {
          << onednn::Implementation(kernels_.begin()->second->forward_desc);
   }
   return text.str();
-}
-
-void EngineRegion::Reshape(const Blobs& bottom, const Blobs& top) {
-  Plain::Reshape(bottom, top);
-  const bool same = !first_plan_ && planned_.num == geometry_.num &&
-                    planned_.height == geometry_.height && planned_.width == geometry_.width;
-  if (same) {
-    return;
-  }
-  first_plan_ = false;
-  planned_ = geometry_;
-  if (geometry_.num > 0) {
-    Plan();
-    LogEngine(layer_param_, usable_, usable_ ? Algorithms() : "");
-  } else {
-    usable_ = false;
-  }
 }
 
 // ---------------------------------------------------------------------------------------------
@@ -246,11 +232,7 @@ void EngineRegion::ForwardPatch(int g, const Maps& maps, Workspace* work) {
   }
 }
 
-void EngineRegion::Forward_cpu(const Blobs& bottom, const Blobs& top) {
-  if (!usable_ || geometry_.num == 0) {
-    Plain::Forward_cpu(bottom, top);
-    return;
-  }
+void EngineRegion::PlannedForward(const Blobs& bottom, const Blobs& top) {
   ForwardSparsity(top);
   const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
   const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
@@ -404,12 +386,8 @@ void EngineRegion::BackwardPatch(int g, const Maps& maps, Workspace* work) {
   }
 }
 
-void EngineRegion::Backward_cpu(const Blobs& top, const vector<bool>& propagate_down,
-                                const Blobs& bottom) {
-  if (!usable_ || geometry_.num == 0) {
-    Plain::Backward_cpu(top, propagate_down, bottom);
-    return;
-  }
+void EngineRegion::PlannedBackward(const Blobs& top, const vector<bool>& propagate_down,
+                                   const Blobs& bottom) {
   BackwardSparsity(top);
   Maps maps;
   maps.norm_diff = propagate_down[0] || WantsDiff(scale_id_) || WantsDiff(shift_id_);

@@ -9,6 +9,7 @@
 
 #include "caffe/layers/region_layer.hpp"
 #include "engines/onednn.hpp"
+#include "engines/onednn_layer.hpp"
 #include "engines/region_passes.hpp"
 
 namespace caffe_ext {
@@ -22,19 +23,18 @@ namespace caffe_ext {
  * see winograd.md), add into the top. The map itself is read and written once or twice from main
  * memory, and nothing as large as it is kept for backward, which normalises again.
  */
-class EngineRegion : public caffe::RegionLayer<float> {
+class EngineRegion : public OneDnnLayer<caffe::RegionLayer<float> > {
  public:
   typedef caffe::RegionLayer<float> Plain;
-  typedef std::vector<caffe::Blob<float>*> Blobs;
 
-  explicit EngineRegion(const caffe::LayerParameter& param)
-      : Plain(param), usable_(false), winograd_(false) {}
-  virtual void Reshape(const Blobs& bottom, const Blobs& top);
+  explicit EngineRegion(const caffe::LayerParameter& param) : OneDnnLayer(param) {}
 
  protected:
-  virtual void Forward_cpu(const Blobs& bottom, const Blobs& top);
-  virtual void Backward_cpu(const Blobs& top, const std::vector<bool>& propagate_down,
-                            const Blobs& bottom);
+  virtual bool Plan(const Blobs& bottom, const Blobs& top);
+  virtual std::string KernelNames() const;
+  virtual void PlannedForward(const Blobs& bottom, const Blobs& top);
+  virtual void PlannedBackward(const Blobs& top, const std::vector<bool>& propagate_down,
+                               const Blobs& bottom);
 
  private:
   /// The convolution of patches of one size, in one number of images, for one thread.
@@ -55,11 +55,9 @@ class EngineRegion : public caffe::RegionLayer<float> {
   struct Workspace;
   struct Maps;
 
-  void Plan();
-  void MakeKernels();
+  bool MakeKernels();
   int GroupSize(const caffe::RegionPatch& patch) const;
   const Kernel& KernelOf(const caffe::RegionPatch& patch, int images) const;
-  std::string Algorithms() const;
   void ForwardPatch(int g, const Maps& maps, Workspace* work);
   void BackwardPatch(int g, const Maps& maps, Workspace* work);
   void BackwardDirect(int g, const Maps& maps, Workspace* work);
@@ -74,14 +72,11 @@ class EngineRegion : public caffe::RegionLayer<float> {
   void ForwardWinograd(int g, const Maps& maps, Workspace* work);
   void BackwardWinograd(int g, const Maps& maps, Workspace* work);
 
-  caffe::RegionGeometry planned_;
   int block_;
-  bool usable_;
-  bool winograd_;  // may be used
+  bool winograd_ = false;  // may be used
   /// By height and width of the patch, and images.
   std::map<std::pair<std::pair<int, int>, int>, caffe::shared_ptr<Kernel> > kernels_;
   BlockedPtr bottom_scratch_, top_scratch_, bottom_diff_scratch_, top_diff_scratch_;
-  bool first_plan_ = true;
 };
 
 }  // namespace caffe_ext

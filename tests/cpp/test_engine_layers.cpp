@@ -494,6 +494,19 @@ TEST_F(EngineLayerTest, TestNumberOfThreadsMayChange) {
   omp_set_num_threads(before);
 }
 
+// By whole words: "lrn_jit:avx512_core" holds neither "ref" nor "gemm:", but a name may.
+TEST(ImplementationTest, OnlyKernelsOfTheTableAreUsed) {
+  for (const char* name :
+       {"jit:avx512_core", "jit:avx2", "jit:sse41", "jit_1x1:avx2", "jit_dw:avx2",
+        "brgconv:avx512_core", "brgconv_1x1:avx512_core", "lrn_jit:avx2"}) {
+    EXPECT_TRUE(caffe_ext::onednn::IsOptimized(string(name))) << name;
+  }
+  for (const char* name : {"ref:any", "lrn_ref:any", "gemm:jit", "x64:gemm:jit", "simple_nchw:any",
+                           "reference:any", "", "jit_that_is_new:avx10"}) {
+    EXPECT_FALSE(caffe_ext::onednn::IsOptimized(string(name))) << name;
+  }
+}
+
 }  // namespace caffe
 
 #endif  // USE_ONEDNN
