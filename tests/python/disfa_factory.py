@@ -148,3 +148,9 @@ def write_set(root: Path, frames: int = 8, subjects: tuple[str, ...] = SUBJECTS)
     for place, subject in enumerate(subjects):
         write_subject(root, subject, frames, from_1=place % 2 == 1)
     return root
+
+
+def rename_all(root: Path, rename: Callable[[str], str]) -> None:
+    """Rename every file and folder below `root`."""
+    for path in sorted(root.rglob("*"), key=lambda path: len(path.parts), reverse=True):
+        path.rename(path.with_name(rename(path.name)))

@@ -104,6 +104,8 @@ COPIES: dict[str, Callable[[Path], None]] = {
     "Labels/OCC": lambda root: move(root, images="videos", coding="Labels/OCC"),
     "subjects in the root": lambda root: move(root, images="."),
     "other case": lambda root: move(root, coding="aucoding/au_occ", points="2dFeatures", images="2d+3d"),
+    "all names in lower case": lambda root: disfa_factory.rename_all(root, str.lower),
+    "all names in upper case": lambda root: disfa_factory.rename_all(root, str.upper),
     "2440.jpg": lambda root: rename_images(root, lambda n: f"{n}.jpg"),
     "02440.jpg": lambda root: rename_images(root, lambda n: f"{n:05d}.jpg"),
     "frame_2440.jpg": lambda root: rename_images(root, lambda n: f"frame_{n}.jpg"),

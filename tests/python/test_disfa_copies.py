@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import disfa_factory as factory
@@ -38,6 +39,20 @@ def test_folders_that_are_unpacked_one_level_too_deep(root: Path) -> None:
         (root / name).mkdir()
         (root / "spare").rename(root / name / name)
     assert frames_of(disfa.read(root)) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("case", [str.lower, str.upper])
+def test_names_in_another_case(root: Path, case: Callable[[str], str]) -> None:
+    usual = disfa.read(root)
+    labels = [record.labels.tolist() for record in usual.records]
+    points = [record.landmarks for record in usual.records]
+    factory.rename_all(root, case)
+    scan = disfa.read(root)
+    assert frames_of(scan) == [1, 2, 3, 4]
+    assert [record.subject for record in scan.records] == ["SN001"] * FRAMES
+    assert [record.labels.tolist() for record in scan.records] == labels
+    for record, expected in zip(scan.records, points, strict=True):
+        np.testing.assert_array_equal(record.landmarks, expected)
 
 
 def test_folders_of_any_name_can_be_given(root: Path) -> None:

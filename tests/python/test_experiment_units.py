@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from drml.experiments.scheduler import run_units
+from drml.experiments.settings import data_digest
 from drml.experiments.units import Unit, Workspace, read_result, run_unit
 from drml.io.errors import UserError
 
@@ -33,6 +34,25 @@ class Work:
 
 def unit(name: str, work: Callable[[Workspace], dict[str, Any]], **config: Any) -> Unit:
     return Unit(name, name.split("/")[1], config, {"command": f"drml experiment unit OUT {name}"}, work)
+
+
+def test_the_digest_of_data_covers_every_part_and_not_the_place(tmp_path: Path) -> None:
+    def write(fold: Path, **changed: bytes) -> str:
+        for split in ("train", "val", "test"):
+            (fold / f"{split}_lmdb").mkdir(parents=True)
+            (fold / f"{split}_lmdb/data.mdb").write_bytes(changed.get(f"{split}_lmdb", b"pages"))
+            (fold / f"{split}.csv").write_bytes(changed.get(split, split.encode()))
+        (fold / "mean.binaryproto").write_bytes(changed.get("mean", b"mean"))
+        return data_digest(fold)
+
+    usual = write(tmp_path / "usual")
+    assert write(tmp_path / "elsewhere/deep") == usual
+    parts = ("train", "val", "test", "mean", "train_lmdb", "val_lmdb", "test_lmdb")
+    others = [write(tmp_path / part, **{part: b"changed"}) for part in parts]
+    assert len({usual, *others}) == 1 + len(parts)
+    (tmp_path / "usual/mean.binaryproto").unlink()
+    with pytest.raises(UserError, match=r"mean\.binaryproto: missing"):
+        data_digest(tmp_path / "usual")
 
 
 def test_a_unit_is_done_once(tmp_path: Path) -> None:

@@ -81,11 +81,11 @@ class Fold:
 
 @pytest.fixture
 def setup(tmp_path: Path) -> tuple[Path, Path, Path, list[Fold]]:
-    """A net with BP4D's outputs, trained without a mean image, and two folds with DISFA's AUs."""
+    """A net with BP4D's outputs, trained without a mean image, and three folds with DISFA's AUs."""
     parameters = tiny.draw_parameters(outputs=len(BP4D_AUS))
     deploy = tiny.write_deploy(tmp_path, outputs=len(BP4D_AUS))
     weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", parameters, scale=SCALE, mean_file="")
-    folds = [Fold(tmp_path / "disfa", number, parameters) for number in (1, 2)]
+    folds = [Fold(tmp_path / "disfa", number, parameters) for number in (1, 2, 3)]
     return deploy, weights, tmp_path / "disfa", folds
 
 
@@ -116,7 +116,7 @@ def test_it_is_what_scikit_learn_gives_by_hand(setup: tuple, share: float) -> No
     for fold in folds:
         fold.sample(share)
     result = transfer(deploy, weights, data, **QUIET)
-    assert [Path(fold.data) for fold in result.folds] == [data / f"fold{n}" / "test_lmdb" for n in (1, 2)]
+    assert [Path(fold.data) for fold in result.folds] == [data / f"fold{n}" / "test_lmdb" for n in (1, 2, 3)]
     for fold, predictions in zip(folds, result.folds, strict=True):
         assert predictions.aus == DISFA_AUS and predictions.subjects == 1
         np.testing.assert_array_equal(predictions.labels, fold.labels["test"])
@@ -162,8 +162,8 @@ def test_table_and_json_are_those_of_score(setup: tuple, tmp_path: Path) -> None
     result = transfer(deploy, weights, data, **QUIET)
     text = result.to_text()
     for part in (
-        "Pooled over 2 folds",
-        "Mean of 2 folds",
+        "Pooled over 3 folds",
+        "Mean of 3 folds",
         "all positive (trivial)",
         "linear SVM on fc9, C: AU1",
     ):
@@ -261,9 +261,9 @@ def test_the_command_prints_and_writes(
     files = ["--out", str(tmp_path / "s.json"), "--predictions", str(tmp_path / "p.csv")]
     net = ["--net", str(deploy), "--weights", str(weights), "--data", str(data)]
     assert cli.main(["transfer", "-q", *net, *files]) == 0
-    assert "Mean of 2 folds" in capsys.readouterr().out
-    assert json.loads((tmp_path / "s.json").read_text())["frames"] == 2 * COUNTS["test"]
-    assert len((tmp_path / "p.csv").read_text().splitlines()) == 1 + 2 * COUNTS["test"]
+    assert "Mean of 3 folds" in capsys.readouterr().out
+    assert json.loads((tmp_path / "s.json").read_text())["frames"] == 3 * COUNTS["test"]
+    assert len((tmp_path / "p.csv").read_text().splitlines()) == 1 + 3 * COUNTS["test"]
     assert cli.main(["transfer", "-q", *net, "--json", "--folds", "1"]) == 0
     assert json.loads(capsys.readouterr().out)["mean_of_folds"] is None
 
@@ -287,7 +287,7 @@ def test_faults_are_named_in_one_line(
         return error
 
     assert "not prepared data; give a folder of drml prepare" in said("--data", str(tmp_path))
-    assert "no fold 3; it has 1, 2" in said("--data", str(data), "--folds", "3")
+    assert "no fold 4; it has 1, 2, 3" in said("--data", str(data), "--folds", "4")
     assert "no blob 'fc7'" in said("--data", str(data), "--blob", "fc7")
     assert "this is a folder" in said("--data", str(data), "--out", str(tmp_path))
     remove(data / "fold2" / "val_lmdb")
