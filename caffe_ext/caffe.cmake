@@ -55,16 +55,20 @@ if(USE_CUDA)
   include("${CMAKE_CURRENT_LIST_DIR}/cuda.cmake")
 endif()
 
-# --- The messages, for C++ and for Python: Caffe's with our fields (patches/), and behind them ours.
+# --- The messages, for C++ and for Python: Caffe's with our fields, and behind them ours.
 set(CAFFE_GENERATED "${PROJECT_BINARY_DIR}/caffe/generated")
 file(MAKE_DIRECTORY "${CAFFE_GENERATED}/caffe/proto")
 caffe_file(_upstream_proto src/caffe/proto/caffe.proto)
 set(_our_proto "${CMAKE_CURRENT_LIST_DIR}/proto/messages.proto")
-set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${_upstream_proto}" "${_our_proto}")
-file(READ "${_upstream_proto}" _upstream_text)
-file(READ "${_our_proto}" _our_text)
+set(_join "${CMAKE_CURRENT_LIST_DIR}/proto/join.py")
+set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS "${_upstream_proto}" "${_our_proto}" "${_join}")
+execute_process(COMMAND "${Python3_EXECUTABLE}" "${_join}" "${_upstream_proto}" "${_our_proto}"
+  OUTPUT_VARIABLE _joined ERROR_VARIABLE _error RESULT_VARIABLE _failed)
+if(_failed)
+  message(FATAL_ERROR "${_error}")
+endif()
 set(_proto "${CAFFE_GENERATED}/caffe.proto")
-file(GENERATE OUTPUT "${_proto}" CONTENT "${_upstream_text}${_our_text}")
+file(GENERATE OUTPUT "${_proto}" CONTENT "${_joined}")
 add_custom_command(
   OUTPUT "${CAFFE_GENERATED}/caffe/proto/caffe.pb.cc" "${CAFFE_GENERATED}/caffe/proto/caffe.pb.h"
          "${CAFFE_GENERATED}/caffe/proto/caffe.desc"
@@ -121,8 +125,11 @@ target_compile_options(caffe PRIVATE -w)
 target_compile_definitions(caffe PRIVATE WITH_PYTHON_LAYER)
 target_link_libraries(caffe PUBLIC caffe_settings PRIVATE ${CAFFE_PYTHON_LIBRARIES} OpenMP::OpenMP_CXX)
 set_target_properties(caffe PROPERTIES VERSION 1.0.0 SOVERSION 1.0)
-# Half of a file's compile time goes into these headers.
-target_precompile_headers(caffe PRIVATE "<caffe/caffe.hpp>")
+# Half of a file's compile time goes into Caffe's headers. Patched files call what is declared in ours.
+set(CAFFE_CALLS "${CMAKE_CURRENT_LIST_DIR}/calls.hpp")
+target_precompile_headers(caffe PRIVATE "<caffe/caffe.hpp>" "${CAFFE_CALLS}")
+# limits/ending.hpp: what follows the start of the logging.
+target_compile_definitions(caffe PRIVATE InitGoogleLogging=InitCaffeProgram)
 
 if(USE_CUDA)
   add_library(caffe_kernels OBJECT)
@@ -158,6 +165,7 @@ set(CAFFE_ENGINE_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/engines/im2col.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/isa.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/large_memory.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/private_memory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/solver_update.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/switch.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/update.cpp"
@@ -196,23 +204,29 @@ caffe_add_objects(caffe_training ${CAFFE_TRAINING_SOURCES})
 # Checks of what a file or a prototxt asks for, and how programs end.
 set(CAFFE_LIMITS_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/limits/check_bottoms.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/check_files.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/check_net.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/check_values.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/databases.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/ending.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/file_kinds.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/host_memory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/image_end.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/images.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/layer_pass.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/list_file.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/lmdb_pages.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/orientation.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/scale.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/tools.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/upgrade_nets.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/upgraded_net.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/compat/log_date.cpp")
 caffe_add_objects(caffe_limits ${CAFFE_LIMITS_SOURCES})
 # The recipe of a net.
-set(CAFFE_RECIPE_SOURCES "${CMAKE_CURRENT_LIST_DIR}/recipe/recipe.cpp")
+set(CAFFE_RECIPE_SOURCES
+  "${CMAKE_CURRENT_LIST_DIR}/recipe/net_recipe.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/recipe/recipe.cpp")
 caffe_add_objects(caffe_recipe ${CAFFE_RECIPE_SOURCES})
 
 # --- The tools: caffe, extract_features, compute_image_mean, convert_imageset, upgrade_*.
@@ -223,21 +237,25 @@ foreach(_tool IN LISTS CAFFE_TOOLS)
     set(_target caffe.bin)
   endif()
   caffe_file(_path "tools/${_tool}.cpp")
-  add_executable(${_target} "${_path}")
+  add_executable(${_target} "${_path}" "${CMAKE_CURRENT_LIST_DIR}/limits/program.cpp")
   target_compile_options(${_target} PRIVATE -w "SHELL:-include limits/tools.hpp")
+  target_compile_definitions(${_target} PRIVATE InitGoogleLogging=InitCaffeProgram)
   target_link_libraries(${_target} PRIVATE caffe::caffe)
+  target_link_options(${_target} PRIVATE LINKER:--wrap=main)
   add_dependencies(caffe_tools ${_target})
   set_target_properties(${_target} PROPERTIES OUTPUT_NAME "${_tool}" RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 endforeach()
 target_compile_definitions(caffe.bin PRIVATE WITH_PYTHON_LAYER)
+target_compile_options(caffe.bin PRIVATE "SHELL:-include parallel/training.hpp")
 target_link_libraries(caffe.bin PRIVATE ${CAFFE_PYTHON_LIBRARIES})
 include("${CMAKE_CURRENT_LIST_DIR}/parallel/parallel.cmake")
 
 # --- pycaffe: the package `caffe` in build/python.
 set(PYCAFFE_DIR "${PROJECT_BINARY_DIR}/python")
 caffe_file(_path python/caffe/_caffe.cpp)
-add_library(pycaffe MODULE "${_path}")
-target_compile_options(pycaffe PRIVATE -w)
+add_library(pycaffe MODULE "${_path}" "${CMAKE_CURRENT_LIST_DIR}/pycaffe/start.cpp")
+target_compile_options(pycaffe PRIVATE -w "SHELL:-include limits/upgraded_net.hpp")
+target_compile_definitions(pycaffe PRIVATE InitGoogleLogging=InitCaffeModule)
 target_link_libraries(pycaffe PRIVATE caffe::caffe Python3::Module Python3::NumPy
   Boost::python${Python3_VERSION_MAJOR}${Python3_VERSION_MINOR})
 set_target_properties(pycaffe PROPERTIES PREFIX "" OUTPUT_NAME _caffe

@@ -10,10 +10,8 @@ set(CAFFE_OPENCV_C_NAMES
 # kept under others as the tests' oracle.
 set(CAFFE_IM2COL_RENAMES im2col_cpu=upstream_im2col_cpu col2im_cpu=upstream_col2im_cpu)
 
-# These layers check labels and indices that come with the data in debug builds alone.
-set(CAFFE_FILES_WITH_DEBUG_CHECKS
-  src/caffe/layers/accuracy_layer.cpp src/caffe/layers/embed_layer.cpp src/caffe/layers/infogain_loss_layer.cpp
-  src/caffe/layers/softmax_loss_layer.cpp)
+# OpenBLAS takes a factor of NaN for 0, and 0 times NaN for 0: limits/scale.cpp does not.
+set(CAFFE_SCALE_RENAMES cblas_sscal=caffe_ext_sscal cblas_dscal=caffe_ext_dscal)
 
 # caffe_source(VARIABLE FILE): the path to compile, with the definitions from above set for the calling folder.
 function(caffe_source variable file)
@@ -23,8 +21,9 @@ function(caffe_source variable file)
   elseif(file STREQUAL src/caffe/util/im2col.cpp)
     set_source_files_properties("${path}" PROPERTIES COMPILE_DEFINITIONS "${CAFFE_IM2COL_RENAMES}"
                                 SKIP_PRECOMPILE_HEADERS ON)
-  elseif(file IN_LIST CAFFE_FILES_WITH_DEBUG_CHECKS)
-    set_source_files_properties("${path}" PROPERTIES COMPILE_OPTIONS -UNDEBUG SKIP_PRECOMPILE_HEADERS ON)
+  elseif(file STREQUAL src/caffe/util/math_functions.cpp)
+    set_source_files_properties("${path}" PROPERTIES COMPILE_DEFINITIONS "${CAFFE_SCALE_RENAMES}"
+                                SKIP_PRECOMPILE_HEADERS ON)
   endif()
   set(${variable} "${path}" PARENT_SCOPE)
 endfunction()

@@ -1,6 +1,7 @@
 // The half of check_net.hpp that needs the shapes of a layer's inputs.
 #include <algorithm>
 #include <climits>
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <unordered_map>
@@ -133,6 +134,52 @@ std::string InnerProduct(const LayerParameter& layer, const Shapes& bottom) {
   return axis < 0 || Count(bottom[0], axis) > 0 ? "" : "an input of it has no values";
 }
 
+// How many windows lie along a side, as the layer counts them; 0 where the last of them would lie
+// outside.
+int64_t Windows(int64_t side, int64_t kernel, int64_t stride, int64_t pad, bool any_pad,
+                bool floors) {
+  const double steps = static_cast<float>(side + 2 * pad - kernel) / stride;
+  int64_t windows = static_cast<int64_t>(floors ? std::floor(steps) : std::ceil(steps)) + 1;
+  if (any_pad && (windows - 1) * stride >= side + pad) {
+    --windows;
+  }
+  return windows > 0 && (windows - 1) * stride < side + pad ? windows : 0;
+}
+
+std::string Pooling(const LayerParameter& layer, const Shapes& bottom) {
+  const caffe::PoolingParameter& param = layer.pooling_param();
+  if (bottom[0].size() != 4) {
+    return "";
+  }
+  const int64_t height = bottom[0][2], width = bottom[0][3];
+  const int64_t kernel_h = param.global_pooling()    ? height
+                           : param.has_kernel_size() ? param.kernel_size()
+                                                     : param.kernel_h();
+  const int64_t kernel_w = param.global_pooling()    ? width
+                           : param.has_kernel_size() ? param.kernel_size()
+                                                     : param.kernel_w();
+  const int64_t stride_h = param.has_stride_h() ? param.stride_h() : param.stride();
+  const int64_t stride_w = param.has_stride_w() ? param.stride_w() : param.stride();
+  const int64_t pad_h = param.has_pad_h() ? param.pad_h() : param.pad();
+  const int64_t pad_w = param.has_pad_w() ? param.pad_w() : param.pad();
+  if (stride_h == 0 || stride_w == 0) {
+    return "";
+  }
+  const bool floors = param.round_mode() == caffe::PoolingParameter::FLOOR;
+  const bool any_pad = pad_h || pad_w;
+  if (Windows(height, kernel_h, stride_h, pad_h, any_pad, floors) > 0 &&
+      Windows(width, kernel_w, stride_w, pad_w, any_pad, floors) > 0) {
+    return "";
+  }
+  const auto by = [](int64_t a, int64_t b) {
+    return std::to_string(a) + " x " + std::to_string(b);
+  };
+  return "windows of " + by(kernel_h, kernel_w) + " at stride " + by(stride_h, stride_w) +
+         " over a map of " + by(height, width) +
+         ": the last would lie outside of it. Let the kernel be no smaller than the stride and no "
+         "larger than the map, or set round_mode: FLOOR.";
+}
+
 // The values that share one factor, or one bias, are counted down to the last.
 std::string Broadcast(int64_t axis, int64_t num_axes, const Shapes& bottom) {
   const bool scalar = bottom.size() > 1 ? bottom[1].empty() : num_axes == 0;
@@ -177,6 +224,7 @@ const std::unordered_map<std::string, Rule>& Rules() {
       {"LSTM", Recurrent},
       {"MVN", NotEmpty},
       {"MultinomialLogisticLoss", BatchNotEmpty},
+      {"Pooling", Pooling},
       {"RNN", Recurrent},
       {"Scale", Scale},
       {"Softmax", NotEmpty},

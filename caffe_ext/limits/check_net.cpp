@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <climits>
 #include <cstdint>
+#include <cstdlib>
 #include <sstream>
 #include <string>
 #include <unordered_map>
@@ -188,6 +189,16 @@ void Dropout(const LayerParameter& layer, Faults* faults) {
   faults->Ratio("dropout_ratio", layer.dropout_param().dropout_ratio(), false);
 }
 
+// --- A type that runs code which the prototxt names.
+
+void Python(const LayerParameter& layer, Faults* faults) {
+  const char* allowed = std::getenv("CAFFE_PYTHON_LAYERS");
+  if (!allowed || std::string(allowed) != "1") {
+    faults->Add("it runs the code of module '" + layer.python_param().module() +
+                "'. If you trust this net, set CAFFE_PYTHON_LAYERS=1.");
+  }
+}
+
 // --- Types that read data.
 
 void Data(const LayerParameter& layer, Faults* faults) {
@@ -284,6 +295,7 @@ const std::unordered_map<std::string, Rule>& Rules() {
       {"MultiLabelData", MultiLabelData},
       {"MultiLabelImageData", MultiLabelData},
       {"Pooling", Pooling},
+      {"Python", Python},
       {"RNN", Recurrent},
       {"Reshape", Reshape},
       {"SPP", Spp},

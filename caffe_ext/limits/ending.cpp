@@ -51,3 +51,17 @@ void EndOnFatalMessages() { google::InstallFailureFunction(&EndAfterMessage); }
 void EndOnExceptions() { std::set_terminate(&EndAfterException); }
 
 }  // namespace caffe_ext
+
+namespace google {
+
+void InitCaffeProgram(const char* program) {
+  InitCaffeModule(program);
+  caffe_ext::EndOnExceptions();
+}
+
+void InitCaffeModule(const char* program) {
+  InitGoogleLogging(program);
+  caffe_ext::EndOnFatalMessages();
+}
+
+}  // namespace google

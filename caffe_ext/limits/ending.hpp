@@ -19,4 +19,13 @@ void EndOnExceptions();
 
 }  // namespace caffe_ext
 
+// Files of Caffe that call google::InitGoogleLogging are compiled with one of these names in its
+// place (caffe.cmake): it, and then the above.
+namespace google {
+/// For a program: both.
+void InitCaffeProgram(const char* program);
+/// For pycaffe: EndOnFatalMessages.
+void InitCaffeModule(const char* program);
+}  // namespace google
+
 #endif  // CAFFE_EXT_LIMITS_ENDING_HPP_

@@ -5,11 +5,13 @@
 
 #include <algorithm>
 #include <atomic>
+#include <climits>
 #include <cstdint>
 #include <cstdlib>
 #include <fstream>
 
 #include "caffe/common.hpp"
+#include "caffe/proto/caffe.pb.h"
 #include "caffe/syncedmem.hpp"
 
 namespace caffe_ext {
@@ -49,9 +51,27 @@ size_t HostMemoryLimit() {
   return limit;
 }
 
-void CheckBlobBytes(size_t bytes) {
+void CheckShape(const std::vector<int>& shape, size_t bytes_of_value) {
+  int extent = 1;  // of the axes that are not empty, by whose product Caffe divides
+  bool empty = false;
+  for (size_t i = 0; i < shape.size(); ++i) {
+    CHECK_GE(shape[i], 0) << Whose() << "axis " << i << " of a blob would have a negative size";
+    empty = empty || shape[i] == 0;
+    if (shape[i] != 0) {
+      CHECK_LE(shape[i], INT_MAX / extent) << Whose() << "blob size exceeds INT_MAX";
+      extent *= shape[i];
+    }
+  }
+  const size_t bytes = empty ? 0 : extent * bytes_of_value;
   CHECK_LE(bytes, HostMemoryLimit()) << Whose() << "a blob of " << bytes << " bytes is more than "
                                      << "all blobs may take, " << HostMemoryLimit() << kWayOut;
+}
+
+void CheckShape(const caffe::BlobShape& shape) {
+  for (int i = 0; i < shape.dim_size(); ++i) {
+    CHECK_LE(shape.dim(i), INT_MAX) << Whose() << "blob size exceeds INT_MAX";
+    CHECK_GE(shape.dim(i), 0) << Whose() << "axis " << i << " of a blob would have a negative size";
+  }
 }
 
 void CheckRoom(size_t bytes) {
@@ -80,7 +100,7 @@ void FreeHost(void* memory, bool use_cuda) {
   caffe::CaffeFreeHost(memory, use_cuda);
 }
 
-LayerAtWork::LayerAtWork(const std::string& type, const std::string& name)
+LayerAtWork::LayerAtWork(const char* type, const std::string& name)
     : type_(type), name_(name), outer_(at_work) {
   at_work = this;
 }

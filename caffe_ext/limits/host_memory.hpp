@@ -4,6 +4,11 @@
 
 #include <cstddef>
 #include <string>
+#include <vector>
+
+namespace caffe {
+class BlobShape;
+}  // namespace caffe
 
 namespace caffe_ext {
 
@@ -26,13 +31,16 @@ void CountGiven(void* memory);
 void MallocHost(void** memory, size_t bytes, bool* use_cuda);
 void FreeHost(void* memory, bool use_cuda);
 
-/// A fatal message where one blob alone is more than the limit: before anybody asks for its values.
-void CheckBlobBytes(size_t bytes);
+/// A fatal message, before anybody asks for its values, where a blob of this shape would have an
+/// axis of negative size, more values than an int counts, or more bytes than the limit; with the
+/// shape of a file, where an axis is beyond an int.
+void CheckShape(const std::vector<int>& shape, size_t bytes_of_value);
+void CheckShape(const caffe::BlobShape& shape);
 
 /// The layer that this thread sets up or runs, for messages.
 class LayerAtWork {
  public:
-  LayerAtWork(const std::string& type, const std::string& name);
+  LayerAtWork(const char* type, const std::string& name);
   ~LayerAtWork();
   LayerAtWork(const LayerAtWork&) = delete;
   LayerAtWork& operator=(const LayerAtWork&) = delete;
@@ -41,7 +49,8 @@ class LayerAtWork {
   static std::string Title();
 
  private:
-  const std::string &type_, &name_;
+  const char* const type_;
+  const std::string& name_;
   const LayerAtWork* const outer_;
 };
 

@@ -1,5 +1,4 @@
-// Where Caffe's data layers stand in their data, and how they go on from there: members that
-// patches/33-data-position.patch declares in their headers.
+// Where Caffe's data layers stand in their data, and how they go on from there.
 #include <algorithm>
 #include <numeric>
 #include <string>
@@ -14,158 +13,287 @@
 #include "caffe/util/rng.hpp"
 #include "training/generator.hpp"
 
-namespace caffe {
+namespace caffe_ext {
 
-template <typename Dtype>
-string DataTransformer<Dtype>::generator() const {
-  return rng_ ? caffe_ext::GeneratorState(*static_cast<rng_t*>(rng_->generator())) : string();
-}
+using boost::shared_ptr;
+using caffe::Batch;
+using caffe::Caffe;
+using caffe::LayerState;
+using caffe::rng_t;
+using std::string;
+using std::vector;
 
+namespace {
+
+// What these classes keep to themselves and those that inherit from them. C++ gives the latter
+// pointers to such members, which are those of every object.
 template <typename Dtype>
-bool DataTransformer<Dtype>::set_generator(const string& state) {
-  if (!rng_ || state.empty()) {
-    return !rng_ && state.empty();
+struct Transformer : caffe::DataTransformer<Dtype> {
+  static rng_t* Generator(const caffe::DataTransformer<Dtype>& transformer) {
+    const shared_ptr<Caffe::RNG>& rng = transformer.*(&Transformer::rng_);
+    return rng ? static_cast<rng_t*>(rng->generator()) : NULL;
   }
-  return caffe_ext::SetGeneratorState(state, static_cast<rng_t*>(rng_->generator()));
+};
+
+template <typename Dtype>
+struct Prefetching : caffe::BasePrefetchingDataLayer<Dtype> {
+  typedef caffe::BasePrefetchingDataLayer<Dtype> Base;
+  static const Batch<Dtype>* Current(const Base* layer) {
+    return layer->*(&Prefetching::prefetch_current_);
+  }
+  static const caffe::DataTransformer<Dtype>& TransformerOf(const Base* layer) {
+    return *(layer->*(&Prefetching::data_transformer_));
+  }
+  // All that was read ahead is of the wrong place.
+  static void Drop(Base* layer) {
+    caffe::BlockingQueue<Batch<Dtype>*>& free = layer->*(&Prefetching::prefetch_free_);
+    caffe::BlockingQueue<Batch<Dtype>*>& full = layer->*(&Prefetching::prefetch_full_);
+    Batch<Dtype>* batch;
+    while (full.try_pop(&batch) || free.try_pop(&batch)) {
+    }
+    layer->*(&Prefetching::prefetch_current_) = NULL;
+    for (const shared_ptr<Batch<Dtype> >& each : layer->*(&Prefetching::prefetch_)) {
+      free.push(each.get());
+    }
+  }
+};
+
+template <typename Dtype>
+struct Records : caffe::DataLayer<Dtype> {
+  typedef caffe::DataLayer<Dtype> Base;
+  static uint64_t& offset(Base* layer) { return layer->*(&Records::offset_); }
+  static caffe::db::Cursor* cursor(Base* layer) { return (layer->*(&Records::cursor_)).get(); }
+};
+
+template <typename Dtype>
+struct Images : caffe::ImageDataLayer<Dtype> {
+  typedef caffe::ImageDataLayer<Dtype> Base;
+  typedef vector<std::pair<string, int> > Lines;
+  static Lines& lines(Base* layer) { return layer->*(&Images::lines_); }
+  static int& next(Base* layer) { return layer->*(&Images::lines_id_); }
+  static Caffe::RNG* order(Base* layer) { return (layer->*(&Images::prefetch_rng_)).get(); }
+  static void Shuffle(Base* layer) { (layer->*(&Images::ShuffleImages))(); }
+};
+
+template <typename Dtype>
+struct Windows : caffe::WindowDataLayer<Dtype> {
+  typedef caffe::WindowDataLayer<Dtype> Base;
+  static rng_t* Generator(const Base* layer) {
+    const shared_ptr<Caffe::RNG>& rng = layer->*(&Windows::prefetch_rng_);
+    return rng ? static_cast<rng_t*>(rng->generator()) : NULL;
+  }
+};
+
+// The state of the generator of crops and mirrors, "" where nothing is random; and back.
+template <typename Dtype>
+string SaveTransforms(const caffe::BasePrefetchingDataLayer<Dtype>* layer) {
+  const rng_t* generator = Transformer<Dtype>::Generator(Prefetching<Dtype>::TransformerOf(layer));
+  return generator ? GeneratorState(*generator) : string();
 }
 
 template <typename Dtype>
-bool BasePrefetchingDataLayer<Dtype>::SaveState(LayerState* state) const {
-  *state = prefetch_current_ ? prefetch_current_->state_ : first_state_;
+bool RestoreTransforms(const string& state, caffe::BasePrefetchingDataLayer<Dtype>* layer) {
+  rng_t* generator = Transformer<Dtype>::Generator(Prefetching<Dtype>::TransformerOf(layer));
+  if (!generator || state.empty()) {
+    return !generator && state.empty();
+  }
+  return SetGeneratorState(state, generator);
+}
+
+template <typename Dtype>
+string RestoreRecords(const LayerState& state, caffe::DataLayer<Dtype>* layer) {
+  if (!RestoreTransforms<Dtype>(state.generator(), layer)) {
+    return "its crops and mirrors are not those of the snapshot";
+  }
+  caffe::db::Cursor* cursor = Records<Dtype>::cursor(layer);
+  cursor->SeekToFirst();
+  uint64_t left = state.position();
+  for (uint64_t read = 1; left > 0; ++read, --left) {
+    cursor->Next();
+    if (!cursor->valid()) {
+      cursor->SeekToFirst();
+      left = (left - 1) % read + 1;  // so many records there are: whole rounds can be left out
+      read = 0;
+    }
+  }
+  Records<Dtype>::offset(layer) = state.position();
+  return string();
+}
+
+}  // namespace
+
+template <typename Dtype>
+bool PrefetchPosition<Dtype>::SaveState(LayerState* state) const {
+  const Batch<Dtype>* batch =
+      Prefetching<Dtype>::Current(static_cast<const caffe::BasePrefetchingDataLayer<Dtype>*>(this));
+  *state = batch ? batch->state_ : first_state_;
   return state->has_position();
 }
 
 template <typename Dtype>
-string BasePrefetchingDataLayer<Dtype>::RestoreState(const LayerState& state) {
-  StopInternalThread();
-  // All that was read ahead is of the wrong place.
-  Batch<Dtype>* batch;
-  while (prefetch_full_.try_pop(&batch) || prefetch_free_.try_pop(&batch)) {
-  }
-  prefetch_current_ = NULL;
-  for (size_t i = 0; i < prefetch_.size(); ++i) {
-    prefetch_free_.push(prefetch_[i].get());
-  }
+string PrefetchPosition<Dtype>::RestoreState(const LayerState& state) {
+  auto* layer = static_cast<caffe::BasePrefetchingDataLayer<Dtype>*>(this);
+  layer->StopInternalThread();
+  Prefetching<Dtype>::Drop(layer);
   const string fault = RestoreReading(state);
   if (fault.empty()) {
     first_state_ = state;
   } else {
     RestoreReading(first_state_);
   }
-  StartInternalThread();
+  layer->StartInternalThread();
   return fault;
 }
 
 template <typename Dtype>
-void DataLayer<Dtype>::SaveReading(LayerState* state) const {
-  state->set_position(offset_);
-  state->set_generator(this->data_transformer_->generator());
+void PrefetchPosition<Dtype>::MarkBatch(Batch<Dtype>* batch) const {
+  batch->state_.Clear();
+  SaveReading(&batch->state_);
 }
 
 template <typename Dtype>
-string DataLayer<Dtype>::RestoreReading(const LayerState& state) {
-  if (!this->data_transformer_->set_generator(state.generator())) {
-    return "its crops and mirrors are not those of the snapshot";
+void PrefetchPosition<Dtype>::BeginShuffle(const Lines& lines, void* generator) {
+  if (shuffles_++ == 0) {
+    list_ = lines;
+    first_order_ = GeneratorState(*static_cast<const rng_t*>(generator));
   }
-  cursor_->SeekToFirst();
-  uint64_t left = state.position();
-  for (uint64_t read = 1; left > 0; ++read, --left) {
-    cursor_->Next();
-    if (!cursor_->valid()) {
-      cursor_->SeekToFirst();
-      left = (left - 1) % read + 1;  // so many records there are: whole rounds can be left out
-      read = 0;
+}
+
+template <typename Dtype>
+void PrefetchPosition<Dtype>::SaveReading(LayerState* state) const {
+  // Pointers to const would take a second set of accessors.
+  auto* self = const_cast<PrefetchPosition*>(this);
+  if (auto* data = dynamic_cast<caffe::DataLayer<Dtype>*>(self)) {
+    state->set_position(Records<Dtype>::offset(data));
+    state->set_generator(SaveTransforms<Dtype>(data));
+  } else if (auto* images = dynamic_cast<caffe::ImageDataLayer<Dtype>*>(self)) {
+    state->set_position(Images<Dtype>::next(images));
+    state->set_records(Images<Dtype>::lines(images).size());
+    state->set_generator(SaveTransforms<Dtype>(images));
+    state->set_first_order(first_order_);
+    state->set_shuffles(shuffles_);
+  } else if (auto* windows = dynamic_cast<caffe::WindowDataLayer<Dtype>*>(self)) {
+    // Its windows are drawn at random, one by one.
+    if (const rng_t* generator = Windows<Dtype>::Generator(windows)) {
+      state->set_position(0);
+      state->set_generator(GeneratorState(*generator));
     }
   }
-  offset_ = state.position();
-  return string();
 }
 
 template <typename Dtype>
-void ImageDataLayer<Dtype>::SaveReading(LayerState* state) const {
-  state->set_position(lines_id_);
-  state->set_records(lines_.size());
-  state->set_generator(this->data_transformer_->generator());
-  state->set_first_order(first_order_);
-  state->set_shuffles(shuffles_);
-}
-
-template <typename Dtype>
-string ImageDataLayer<Dtype>::RestoreReading(const LayerState& state) {
-  if (state.records() != lines_.size()) {
-    return "its list has " + std::to_string(lines_.size()) + " lines, not the snapshot's " +
+string PrefetchPosition<Dtype>::RestoreReading(const LayerState& state) {
+  if (auto* data = dynamic_cast<caffe::DataLayer<Dtype>*>(this)) {
+    return RestoreRecords(state, data);
+  }
+  if (auto* windows = dynamic_cast<caffe::WindowDataLayer<Dtype>*>(this)) {
+    rng_t* generator = Windows<Dtype>::Generator(windows);
+    return generator && SetGeneratorState(state.generator(), generator)
+               ? string()
+               : "its crops and mirrors are not those of the snapshot";
+  }
+  auto* images = dynamic_cast<caffe::ImageDataLayer<Dtype>*>(this);
+  if (!images) {
+    return string();
+  }
+  Lines& lines = Images<Dtype>::lines(images);
+  if (state.records() != lines.size()) {
+    return "its list has " + std::to_string(lines.size()) + " lines, not the snapshot's " +
            std::to_string(state.records());
   }
-  const bool shuffles = static_cast<bool>(prefetch_rng_);
+  Caffe::RNG* order = Images<Dtype>::order(images);
   const uint64_t kMostShuffles = 1000000;
-  if (state.position() >= lines_.size() || (state.shuffles() > 0) != shuffles ||
-      state.shuffles() > kMostShuffles ||
-      !this->data_transformer_->set_generator(state.generator())) {
+  if (state.position() >= lines.size() || (state.shuffles() > 0) != (order != NULL) ||
+      state.shuffles() > kMostShuffles || !RestoreTransforms<Dtype>(state.generator(), images)) {
     return "its parameters are not those of the snapshot";
   }
-  lines_id_ = static_cast<int>(state.position());
-  if (shuffles) {
-    if (!caffe_ext::SetGeneratorState(state.first_order(),
-                                      static_cast<rng_t*>(prefetch_rng_->generator()))) {
+  Images<Dtype>::next(images) = static_cast<int>(state.position());
+  if (order) {
+    if (!SetGeneratorState(state.first_order(), static_cast<rng_t*>(order->generator()))) {
       return "the snapshot's random numbers are damaged";
     }
-    lines_ = list_;
+    lines = list_;
     for (shuffles_ = 0; shuffles_ < state.shuffles();) {
-      ShuffleImages();
+      Images<Dtype>::Shuffle(images);
     }
   }
   return string();
 }
 
-// Its windows are drawn at random, one by one.
+namespace {
+
 template <typename Dtype>
-void WindowDataLayer<Dtype>::SaveReading(LayerState* state) const {
-  if (prefetch_rng_) {
-    state->set_position(0);
-    state->set_generator(
-        caffe_ext::GeneratorState(*static_cast<rng_t*>(prefetch_rng_->generator())));
+struct Rows : caffe::HDF5DataLayer<Dtype> {
+  typedef caffe::HDF5DataLayer<Dtype> Base;
+  static vector<unsigned int>& files(Base* layer) { return layer->*(&Rows::file_permutation_); }
+  static vector<unsigned int>& rows(Base* layer) { return layer->*(&Rows::data_permutation_); }
+  static const vector<shared_ptr<caffe::Blob<Dtype> > >& blobs(Base* layer) {
+    return layer->*(&Rows::hdf_blobs_);
+  }
+  static unsigned int& file(Base* layer) { return layer->*(&Rows::current_file_); }
+  static hsize_t& row(Base* layer) { return layer->*(&Rows::current_row_); }
+  static uint64_t& offset(Base* layer) { return layer->*(&Rows::offset_); }
+  static const string& Name(Base* layer) {
+    return (layer->*(&Rows::hdf_filenames_))[files(layer)[file(layer)]];
+  }
+  static void Load(Base* layer) { (layer->*(&Rows::LoadHDF5FileData))(Name(layer).c_str()); }
+};
+
+}  // namespace
+
+template <typename Dtype>
+Hdf5Position<Dtype>::Hdf5Position() : order_(new rng_t(1)) {}
+
+template <typename Dtype>
+caffe::HDF5DataLayer<Dtype>* Hdf5Position<Dtype>::layer() const {
+  return static_cast<caffe::HDF5DataLayer<Dtype>*>(const_cast<Hdf5Position*>(this));
+}
+
+template <typename Dtype>
+void Hdf5Position<Dtype>::ShuffleFiles() {
+  vector<unsigned int>& files = Rows<Dtype>::files(layer());
+  caffe::shuffle(files.begin(), files.end(), static_cast<rng_t*>(order_.get()));
+}
+
+template <typename Dtype>
+void Hdf5Position<Dtype>::ShuffleRows() {
+  rng_t* generator = static_cast<rng_t*>(order_.get());
+  order_of_rows_ = GeneratorState(*generator);
+  vector<unsigned int>& rows = Rows<Dtype>::rows(layer());
+  std::iota(rows.begin(), rows.end(), 0);
+  caffe::shuffle(rows.begin(), rows.end(), generator);
+}
+
+template <typename Dtype>
+void Hdf5Position<Dtype>::CheckRows(const char* filename) {
+  const auto& blobs = Rows<Dtype>::blobs(layer());
+  for (size_t i = 0; i < blobs.size(); ++i) {
+    const vector<int> row(blobs[i]->shape().begin() + 1, blobs[i]->shape().end());
+    if (row_shapes_.size() <= i) {
+      row_shapes_.push_back(row);
+    }
+    CHECK(row == row_shapes_[i]) << filename << ": the rows of '" << layer()->layer_param().top(i)
+                                 << "' have another shape than the first file's: "
+                                 << blobs[i]->shape_string();
   }
 }
 
 template <typename Dtype>
-string WindowDataLayer<Dtype>::RestoreReading(const LayerState& state) {
-  if (!prefetch_rng_ || !caffe_ext::SetGeneratorState(
-                            state.generator(), static_cast<rng_t*>(prefetch_rng_->generator()))) {
-    return "its crops and mirrors are not those of the snapshot";
-  }
-  return string();
-}
-
-template <typename Dtype>
-void HDF5DataLayer<Dtype>::ShuffleFiles() {
-  shuffle(file_permutation_.begin(), file_permutation_.end(),
-          static_cast<rng_t*>(order_.generator()));
-}
-
-template <typename Dtype>
-void HDF5DataLayer<Dtype>::ShuffleRows() {
-  rng_t* generator = static_cast<rng_t*>(order_.generator());
-  order_of_rows_ = caffe_ext::GeneratorState(*generator);
-  std::iota(data_permutation_.begin(), data_permutation_.end(), 0);
-  shuffle(data_permutation_.begin(), data_permutation_.end(), generator);
-}
-
-template <typename Dtype>
-bool HDF5DataLayer<Dtype>::SaveState(LayerState* state) const {
-  state->set_position(offset_);
-  state->set_records(data_permutation_.size());
+bool Hdf5Position<Dtype>::SaveState(LayerState* state) const {
+  state->set_position(Rows<Dtype>::offset(layer()));
+  state->set_records(Rows<Dtype>::rows(layer()).size());
   state->set_order_of_rows(order_of_rows_);
-  for (unsigned int file : file_permutation_) {
+  for (unsigned int file : Rows<Dtype>::files(layer())) {
     state->add_file(file);
   }
-  state->set_current_file(current_file_);
-  state->set_row(current_row_);
+  state->set_current_file(Rows<Dtype>::file(layer()));
+  state->set_row(Rows<Dtype>::row(layer()));
   return true;
 }
 
 template <typename Dtype>
-string HDF5DataLayer<Dtype>::RestoreState(const LayerState& state) {
-  const bool shuffles = this->layer_param_.hdf5_data_param().shuffle();
+string Hdf5Position<Dtype>::RestoreState(const LayerState& state) {
+  const bool shuffles = layer()->layer_param().hdf5_data_param().shuffle();
   vector<unsigned int> files(state.file().begin(), state.file().end()), sorted(files);
   std::sort(sorted.begin(), sorted.end());
   for (size_t i = 0; i < sorted.size(); ++i) {
@@ -173,54 +301,42 @@ string HDF5DataLayer<Dtype>::RestoreState(const LayerState& state) {
       return "the snapshot's order of files is damaged";
     }
   }
-  if (files.size() != num_files_) {
-    return "its list has " + std::to_string(num_files_) + " files, not the snapshot's " +
+  vector<unsigned int>& current_files = Rows<Dtype>::files(layer());
+  const size_t num_files = current_files.size();
+  if (files.size() != num_files) {
+    return "its list has " + std::to_string(num_files) + " files, not the snapshot's " +
            std::to_string(files.size());
   }
   rng_t generator;
-  if (state.current_file() >= num_files_ || shuffles == state.order_of_rows().empty() ||
-      (shuffles && !caffe_ext::SetGeneratorState(state.order_of_rows(), &generator))) {
+  if (state.current_file() >= num_files || shuffles == state.order_of_rows().empty() ||
+      (shuffles && !SetGeneratorState(state.order_of_rows(), &generator))) {
     return "its parameters are not those of the snapshot";
   }
-  files.swap(file_permutation_);
-  const unsigned int file = current_file_;
-  current_file_ = state.current_file();
-  const string& name = hdf_filenames_[file_permutation_[current_file_]];
-  LoadHDF5FileData(name.c_str());
-  if (data_permutation_.size() != state.records() || state.row() >= state.records()) {
-    files.swap(file_permutation_);
-    current_file_ = file;
-    const string fault = name + " has " + std::to_string(data_permutation_.size()) +
+  files.swap(current_files);
+  const unsigned int file = Rows<Dtype>::file(layer());
+  Rows<Dtype>::file(layer()) = state.current_file();
+  Rows<Dtype>::Load(layer());
+  const size_t rows = Rows<Dtype>::rows(layer()).size();
+  if (rows != state.records() || state.row() >= state.records()) {
+    const string fault = Rows<Dtype>::Name(layer()) + " has " + std::to_string(rows) +
                          " rows, not the snapshot's " + std::to_string(state.records());
-    LoadHDF5FileData(hdf_filenames_[file_permutation_[current_file_]].c_str());
+    files.swap(current_files);
+    Rows<Dtype>::file(layer()) = file;
+    Rows<Dtype>::Load(layer());
     return fault;
   }
   if (shuffles) {
-    *static_cast<rng_t*>(order_.generator()) = generator;
+    *static_cast<rng_t*>(order_.get()) = generator;
     ShuffleRows();
   }
-  current_row_ = state.row();
-  offset_ = state.position();
+  Rows<Dtype>::row(layer()) = state.row();
+  Rows<Dtype>::offset(layer()) = state.position();
   return string();
 }
 
-#define INSTANTIATE_MEMBERS(Dtype)                                                  \
-  template string DataTransformer<Dtype>::generator() const;                        \
-  template bool DataTransformer<Dtype>::set_generator(const string&);               \
-  template bool BasePrefetchingDataLayer<Dtype>::SaveState(LayerState*) const;      \
-  template string BasePrefetchingDataLayer<Dtype>::RestoreState(const LayerState&); \
-  template void DataLayer<Dtype>::SaveReading(LayerState*) const;                   \
-  template string DataLayer<Dtype>::RestoreReading(const LayerState&);              \
-  template void ImageDataLayer<Dtype>::SaveReading(LayerState*) const;              \
-  template string ImageDataLayer<Dtype>::RestoreReading(const LayerState&);         \
-  template void WindowDataLayer<Dtype>::SaveReading(LayerState*) const;             \
-  template string WindowDataLayer<Dtype>::RestoreReading(const LayerState&);        \
-  template void HDF5DataLayer<Dtype>::ShuffleFiles();                               \
-  template void HDF5DataLayer<Dtype>::ShuffleRows();                                \
-  template bool HDF5DataLayer<Dtype>::SaveState(LayerState*) const;                 \
-  template string HDF5DataLayer<Dtype>::RestoreState(const LayerState&)
+template class PrefetchPosition<float>;
+template class PrefetchPosition<double>;
+template class Hdf5Position<float>;
+template class Hdf5Position<double>;
 
-INSTANTIATE_MEMBERS(float);
-INSTANTIATE_MEMBERS(double);
-
-}  // namespace caffe
+}  // namespace caffe_ext

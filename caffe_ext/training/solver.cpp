@@ -1,21 +1,37 @@
-// Members of Solver that patches/31-exact-resume.patch declares: what a snapshot holds beyond stock
-// Caffe's, so that training goes on as if it had never stopped.
+// What a snapshot holds beyond stock Caffe's, so that training goes on as if it had never stopped.
 #include "caffe/solver.hpp"
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <functional>
 #include <sstream>
 #include <string>
 #include <vector>
 
 #include "caffe/resumable.hpp"
+#include "caffe/sgd_solvers.hpp"
 #include "caffe/util/rng.hpp"
+#include "recipe/recipe.hpp"
 #include "training/generator.hpp"
+#include "training/hdf5_in_memory.hpp"
 #include "training/snapshot_files.hpp"
+#include "training/test_pass.hpp"
 #include "training/whole_file.hpp"
 
-namespace caffe {
+namespace caffe_ext {
+
+using caffe::Caffe;
+using caffe::Layer;
+using caffe::LayerState;
+using caffe::Net;
+using caffe::RankState;
+using caffe::Resumable;
+using caffe::ResumeState;
+using caffe::SolverParameter;
+using caffe::SolverState;
+using std::string;
+using std::vector;
 
 namespace {
 
@@ -56,6 +72,14 @@ string RestoreLayer(const Net<Dtype>& net, const LayerState& state) {
   return resumable->RestoreState(state);
 }
 
+// What solvers that read a solverstate keep for each parameter.
+template <typename Dtype>
+vector<boost::shared_ptr<caffe::Blob<Dtype> > > HistoryOf(caffe::Solver<Dtype>* solver) {
+  caffe::SGDSolver<Dtype>* sgd = dynamic_cast<caffe::SGDSolver<Dtype>*>(solver);
+  CHECK(sgd) << "solvers of type " << solver->type() << " keep their history in a way of their own";
+  return sgd->history();
+}
+
 // The GPU's generator has no state that could be kept, so every snapshot gives it a new seed.
 void SeedDevice(uint64_t seed) {
 #ifndef CPU_ONLY
@@ -67,12 +91,12 @@ void SeedDevice(uint64_t seed) {
 }  // namespace
 
 template <typename Dtype>
-RankState Solver<Dtype>::SaveRank() const {
+RankState SolverExtension<Dtype>::SaveRank() const {
   RankState rank;
-  rank.set_generator(caffe_ext::GeneratorState(*caffe_rng()));
+  rank.set_generator(GeneratorState(*caffe::caffe_rng()));
   if (Caffe::mode() == Caffe::GPU) {
     // Another one for every snapshot, the same whether or not training stopped in between.
-    rank.set_device_seed(static_cast<uint64_t>(iter_) * 0x9e3779b97f4a7c15ULL +
+    rank.set_device_seed(static_cast<uint64_t>(solver()->iter_) * 0x9e3779b97f4a7c15ULL +
                          std::hash<string>()(rank.generator()) + Caffe::solver_rank());
   }
   // In the midst of a test, which will begin anew.
@@ -82,18 +106,18 @@ RankState Solver<Dtype>::SaveRank() const {
   if (!before_test_.empty()) {
     return rank;
   }
-  SaveLayers(*net_, kTrainNet, &rank);
-  for (size_t i = 0; i < test_nets_.size(); ++i) {
-    SaveLayers(*test_nets_[i], static_cast<int>(i), &rank);
+  SaveLayers(*solver()->net_, kTrainNet, &rank);
+  for (size_t i = 0; i < solver()->test_nets_.size(); ++i) {
+    SaveLayers(*solver()->test_nets_[i], static_cast<int>(i), &rank);
   }
   return rank;
 }
 
 template <typename Dtype>
-void Solver<Dtype>::CollectRanks() {
+void SolverExtension<Dtype>::CollectRanks() {
   ranks_.assign(1, SaveRank());
-  for (size_t i = 0; i < callbacks_.size(); ++i) {
-    callbacks_[i]->on_snapshot(&ranks_);
+  for (size_t i = 0; i < solver()->callbacks_.size(); ++i) {
+    solver()->callbacks_[i]->on_snapshot(&ranks_);
   }
   // This rank's own: on rank 0 of all, elsewhere the only one.
   if (ranks_[0].has_device_seed()) {
@@ -102,7 +126,7 @@ void Solver<Dtype>::CollectRanks() {
 }
 
 template <typename Dtype>
-void Solver<Dtype>::FillResume(const string& model_filename, ResumeState* resume) {
+void SolverExtension<Dtype>::FillResume(const string& model_filename, ResumeState* resume) {
   if (ranks_.empty()) {
     CollectRanks();  // a snapshot that somebody else than Step asked for
   }
@@ -110,40 +134,115 @@ void Solver<Dtype>::FillResume(const string& model_filename, ResumeState* resume
     *resume->add_rank() = rank;
   }
   ranks_.clear();
-  for (size_t i = 0; i < losses_.size(); ++i) {
-    resume->add_loss(losses_[i]);
+  for (size_t i = 0; i < solver()->losses_.size(); ++i) {
+    resume->add_loss(solver()->losses_[i]);
   }
-  resume->set_smoothed_loss(losses_.empty() ? 0 : smoothed_loss_);
+  resume->set_smoothed_loss(solver()->losses_.empty() ? 0 : solver()->smoothed_loss_);
   resume->set_loss_start_iter(loss_start_iter_);
-  const caffe_ext::Checksum net = caffe_ext::ChecksumOf(model_filename);
+  const Checksum net = ChecksumOf(model_filename);
   resume->set_net_bytes(net.bytes);
   resume->set_net_crc(net.crc);
 }
 
 template <typename Dtype>
-void Solver<Dtype>::WriteSolverState(SolverState* state, const string& filename,
-                                     const string& model_filename) {
+void SolverExtension<Dtype>::WriteSolverState(SolverState* state, const string& filename,
+                                              const string& model_filename) {
   FillResume(model_filename, state->mutable_resume());
-  caffe_ext::WriteSolverStateFile(*state, filename);
+  WriteSolverStateFile(*state, filename);
 }
 
 template <typename Dtype>
-string Solver<Dtype>::ResumeBytes(const string& model_filename) {
+void SolverExtension<Dtype>::WriteSolverState(hid_t file, const string& filename,
+                                              const string& model_filename) {
   ResumeState resume;
   FillResume(model_filename, &resume);
-  return resume.SerializeAsString();
+  SaveBytes(file, kResumeDataset, resume.SerializeAsString());
+  WriteHdf5(file, filename);
 }
 
 template <typename Dtype>
-void Solver<Dtype>::ReadResume(const string& state_filename, const string& bytes) {
-  if (!resume_.ParseFromString(bytes)) {
-    throw caffe_ext::FileError(
-        caffe_ext::NotWhole(state_filename, "its dataset 'resume' is damaged"));
+void SolverExtension<Dtype>::ReadSolverState(const string& filename, SolverState* state) {
+  caffe_ext::ReadSolverState(filename, state);
+  const auto history = HistoryOf(solver());
+  CheckHistorySize(filename, solver()->type(), state->history_size(),
+                   static_cast<int>(history.size()));
+  for (size_t i = 0; i < history.size(); ++i) {
+    CHECK(history[i]->ShapeEquals(state->history(static_cast<int>(i))))
+        << "history " << i << " has another shape than its parameter, "
+        << history[i]->shape_string();
+  }
+  resume_ = state->resume();
+  if (state->has_learned_net()) {
+    state->set_learned_net(FindLearnedNet(filename, state->learned_net()));
   }
 }
 
 template <typename Dtype>
-void Solver<Dtype>::GoOn() {
+hid_t SolverExtension<Dtype>::OpenSolverState(const string& filename) {
+  const hid_t file = OpenSolverStateHdf5(filename);
+  CheckHistorySize(filename, solver()->type(), CountHistory(file),
+                   static_cast<int>(HistoryOf(solver()).size()));
+  if (!resume_.ParseFromString(LoadBytes(file, kResumeDataset))) {
+    throw FileError(NotWhole(filename, "its dataset 'resume' is damaged"));
+  }
+  return file;
+}
+
+template <typename Dtype>
+string SolverExtension<Dtype>::FindLearnedNet(const string& state_filename,
+                                              const string& learned_net) {
+  return caffe_ext::FindLearnedNet(state_filename, learned_net, resume_);
+}
+
+template <typename Dtype>
+void SolverExtension<Dtype>::BeginStep() {
+  if (!losses_restored_) {
+    loss_start_iter_ = solver()->iter_;
+    solver()->losses_.clear();
+    solver()->smoothed_loss_ = 0;
+  }
+  losses_restored_ = false;
+  before_test_.clear();  // of a test that was stopped, and begins anew
+}
+
+template <typename Dtype>
+SolverExtension<Dtype>::Testing::Testing(SolverExtension* extension)
+    : extension_(extension),
+      test_iter_(extension->solver()->param().test_iter().begin(),
+                 extension->solver()->param().test_iter().end()) {
+  const RankState before = extension->SaveRank();
+  extension->before_test_.assign(before.layer().begin(), before.layer().end());
+}
+
+template <typename Dtype>
+SolverExtension<Dtype>::Testing::~Testing() {
+  extension_->EndTests(test_iter_);
+}
+
+template <typename Dtype>
+void SolverExtension<Dtype>::BeginTest(int test_net) {
+  SolverParameter* param = &solver()->param_;
+  param->set_test_iter(test_net,
+                       BeginTestPass(*solver()->test_nets_[test_net], param->test_iter(test_net)));
+}
+
+template <typename Dtype>
+void SolverExtension<Dtype>::EndTests(const vector<int>& test_iter) {
+  std::copy(test_iter.begin(), test_iter.end(), solver()->param_.mutable_test_iter()->begin());
+  if (!solver()->requested_early_exit_) {
+    before_test_.clear();
+  }
+}
+
+template <typename Dtype>
+void SolverExtension<Dtype>::CompleteRecipe() {
+  caffe_ext::CompleteRecipe(*solver()->net_, solver()->param_, solver()->iter_,
+                            solver()->net_->mutable_recipe());
+}
+
+template <typename Dtype>
+void SolverExtension<Dtype>::GoOn(const string& state_filename) {
+  last_snapshot_ = state_filename;
   const int rank = Caffe::solver_rank();
   if (resume_.rank_size() == 0) {
     LOG_IF(WARNING, Caffe::root_solver())
@@ -151,10 +250,10 @@ void Solver<Dtype>::GoOn() {
         << "wrote it): they begin anew.";
     return;
   }
-  if (resume_.loss_size() > 0 && resume_.loss_size() <= param_.average_loss() &&
-      resume_.loss_start_iter() >= 0 && resume_.loss_start_iter() <= iter_) {
-    losses_.assign(resume_.loss().begin(), resume_.loss().end());
-    smoothed_loss_ = resume_.smoothed_loss();
+  if (resume_.loss_size() > 0 && resume_.loss_size() <= solver()->param_.average_loss() &&
+      resume_.loss_start_iter() >= 0 && resume_.loss_start_iter() <= solver()->iter_) {
+    solver()->losses_.assign(resume_.loss().begin(), resume_.loss().end());
+    solver()->smoothed_loss_ = resume_.smoothed_loss();
     loss_start_iter_ = resume_.loss_start_iter();
     losses_restored_ = true;
   }
@@ -168,13 +267,13 @@ void Solver<Dtype>::GoOn() {
 }
 
 template <typename Dtype>
-void Solver<Dtype>::RestoreRank(const RankState& state) {
+void SolverExtension<Dtype>::RestoreRank(const RankState& state) {
   for (const LayerState& layer : state.layer()) {
     string fault;
     if (layer.net() == kTrainNet) {
-      fault = RestoreLayer(*net_, layer);
-    } else if (layer.net() >= 0 && layer.net() < static_cast<int>(test_nets_.size())) {
-      fault = RestoreLayer(*test_nets_[layer.net()], layer);
+      fault = RestoreLayer(*solver()->net_, layer);
+    } else if (layer.net() >= 0 && layer.net() < static_cast<int>(solver()->test_nets_.size())) {
+      fault = RestoreLayer(*solver()->test_nets_[layer.net()], layer);
     } else {
       fault = "the solver has no such test net now";
     }
@@ -182,7 +281,7 @@ void Solver<Dtype>::RestoreRank(const RankState& state) {
         << "The data of layer '" << layer.layer() << "' begin anew: " << fault << ".";
   }
   // Last, as the layers' threads took random numbers for their start.
-  if (!caffe_ext::SetGeneratorState(state.generator(), caffe_rng())) {
+  if (!SetGeneratorState(state.generator(), caffe::caffe_rng())) {
     LOG(WARNING) << "The snapshot's random numbers are damaged: they begin anew.";
   }
   if (state.has_device_seed() && Caffe::mode() == Caffe::GPU) {
@@ -191,29 +290,30 @@ void Solver<Dtype>::RestoreRank(const RankState& state) {
 }
 
 template <typename Dtype>
-bool Solver<Dtype>::TrySnapshot() {
-  const bool hdf5 = param_.snapshot_format() == SolverParameter::HDF5;
-  const string model = SnapshotFilename(hdf5 ? ".caffemodel.h5" : ".caffemodel");
+bool SolverExtension<Dtype>::TrySnapshot() {
+  const bool hdf5 = solver()->param_.snapshot_format() == SolverParameter::HDF5;
+  const string model = solver()->SnapshotFilename(hdf5 ? ".caffemodel.h5" : ".caffemodel");
   const bool had_model = access(model.c_str(), F_OK) == 0;
   failed_ranks_ = ranks_;
   try {
-    Snapshot();
-    last_snapshot_ = SnapshotFilename(hdf5 ? ".solverstate.h5" : ".solverstate");
+    solver()->Snapshot();
+    last_snapshot_ = solver()->SnapshotFilename(hdf5 ? ".solverstate.h5" : ".solverstate");
     failed_ranks_.clear();
     return true;
-  } catch (const caffe_ext::FileError& error) {
+  } catch (const FileError& error) {
     ranks_.clear();
     if (!had_model) {
       unlink(model.c_str());  // weights without a solverstate only take room
     }
     std::ostringstream text;
-    text << "No snapshot of iteration " << iter_ << ": " << error.what() << ".";
+    text << "No snapshot of iteration " << solver()->iter_ << ": " << error.what() << ".";
     if (!last_snapshot_.empty()) {
       text << " The last good one is " << last_snapshot_ << ".";
     }
-    if (param_.snapshot()) {
+    if (solver()->param_.snapshot()) {
       text << " Training goes on; the next try is at iteration "
-           << (iter_ / param_.snapshot() + 1) * param_.snapshot() << ".";
+           << (solver()->iter_ / solver()->param_.snapshot() + 1) * solver()->param_.snapshot()
+           << ".";
     }
     LOG(ERROR) << text.str();
     return false;
@@ -221,14 +321,36 @@ bool Solver<Dtype>::TrySnapshot() {
 }
 
 template <typename Dtype>
-void Solver<Dtype>::FinalSnapshot() {
+void SolverExtension<Dtype>::SnapshotOfAll() {
+  CollectRanks();
+  if (Caffe::root_solver()) {
+    TrySnapshot();
+  }
+}
+
+template <typename Dtype>
+void SolverExtension<Dtype>::FinalSnapshot() {
+  CollectRanks();
+  SnapshotUntilWritten();
+}
+
+template <typename Dtype>
+void SolverExtension<Dtype>::RetrySnapshot() {
+  if (solver()->param_.snapshot_after_train() && !failed_ranks_.empty()) {
+    ranks_ = failed_ranks_;
+    SnapshotUntilWritten();
+  }
+}
+
+template <typename Dtype>
+void SolverExtension<Dtype>::SnapshotUntilWritten() {
   const int kLongest = 128;
   for (int wait = 1;; wait *= 2) {
     const vector<RankState> ranks = ranks_;
     try {
-      Snapshot();
+      solver()->Snapshot();
       return;
-    } catch (const caffe_ext::FileError& error) {
+    } catch (const FileError& error) {
       if (wait > kLongest) {
         throw;
       }
@@ -236,7 +358,7 @@ void Solver<Dtype>::FinalSnapshot() {
                  << " s; Ctrl-C gives up.";
       ranks_ = ranks;
       for (int second = 0; second < wait; ++second) {
-        if (GetRequestedAction() == SolverAction::STOP) {
+        if (solver()->GetRequestedAction() == caffe::SolverAction::STOP) {
           throw;
         }
         sleep(1);
@@ -245,19 +367,28 @@ void Solver<Dtype>::FinalSnapshot() {
   }
 }
 
-#define INSTANTIATE_MEMBERS(Dtype)                                                           \
-  template RankState Solver<Dtype>::SaveRank() const;                                        \
-  template void Solver<Dtype>::CollectRanks();                                               \
-  template bool Solver<Dtype>::TrySnapshot();                                                \
-  template void Solver<Dtype>::FinalSnapshot();                                              \
-  template void Solver<Dtype>::WriteSolverState(SolverState*, const string&, const string&); \
-  template string Solver<Dtype>::ResumeBytes(const string&);                                 \
-  template void Solver<Dtype>::ReadResume(const string&, const string&);                     \
-  template void Solver<Dtype>::GoOn();                                                       \
-  template void Solver<Dtype>::RestoreRank(const RankState&);                                \
-  template void Solver<Dtype>::FillResume(const string&, ResumeState*)
+// Those of watch.cpp are instantiated there.
+#define INSTANTIATE_MEMBERS(Dtype)                                                             \
+  template RankState SolverExtension<Dtype>::SaveRank() const;                                 \
+  template void SolverExtension<Dtype>::CollectRanks();                                        \
+  template bool SolverExtension<Dtype>::TrySnapshot();                                         \
+  template void SolverExtension<Dtype>::BeginStep();                                           \
+  template void SolverExtension<Dtype>::SnapshotOfAll();                                       \
+  template void SolverExtension<Dtype>::FinalSnapshot();                                       \
+  template void SolverExtension<Dtype>::RetrySnapshot();                                       \
+  template class SolverExtension<Dtype>::Testing;                                              \
+  template void SolverExtension<Dtype>::BeginTest(int);                                        \
+  template void SolverExtension<Dtype>::CompleteRecipe();                                      \
+  template void SolverExtension<Dtype>::GoOn(const string&);                                   \
+  template void SolverExtension<Dtype>::WriteSolverState(SolverState*, const string&,          \
+                                                         const string&);                       \
+  template void SolverExtension<Dtype>::WriteSolverState(hid_t, const string&, const string&); \
+  template void SolverExtension<Dtype>::ReadSolverState(const string&, SolverState*);          \
+  template hid_t SolverExtension<Dtype>::OpenSolverState(const string&);                       \
+  template string SolverExtension<Dtype>::FindLearnedNet(const string&, const string&);        \
+  template void SolverExtension<Dtype>::RestoreRank(const RankState&)
 
 INSTANTIATE_MEMBERS(float);
 INSTANTIATE_MEMBERS(double);
 
-}  // namespace caffe
+}  // namespace caffe_ext

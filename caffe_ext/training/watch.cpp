@@ -6,7 +6,13 @@
 
 #include "training/errors.hpp"
 
-namespace caffe {
+namespace caffe_ext {
+
+using boost::shared_ptr;
+using caffe::Blob;
+using caffe::Caffe;
+using caffe::Solver;
+using std::string;
 
 namespace {
 
@@ -63,7 +69,7 @@ void Stop(Solver<Dtype>* solver, const string& fault) {
     CallbackAccess<Dtype>::Wrong(callback);
   }
   text << " stop_at_nonfinite_loss: false in the solver would go on all the same.";
-  throw caffe_ext::LossError(text.str());
+  throw LossError(text.str());
 }
 
 }  // namespace
@@ -71,31 +77,32 @@ void Stop(Solver<Dtype>* solver, const string& fault) {
 // In the order of the forward pass, so that the cause comes before what it did; gradients in that
 // of the backward pass.
 template <typename Dtype>
-string Solver<Dtype>::DescribeNonfinite() {
-  const auto layer = [this](size_t i) {
-    return "layer '" + net_->layer_names()[i] + "' (" + net_->layers()[i]->type() + ")";
+string SolverExtension<Dtype>::DescribeNonfinite() {
+  const caffe::Net<Dtype>& net = *solver()->net();
+  const auto layer = [&net](size_t i) {
+    return "layer '" + net.layer_names()[i] + "' (" + net.layers()[i]->type() + ")";
   };
-  for (size_t i = 0; i < net_->layers().size(); ++i) {
-    for (const shared_ptr<Blob<Dtype> >& blob : net_->layers()[i]->blobs()) {
+  for (size_t i = 0; i < net.layers().size(); ++i) {
+    for (const shared_ptr<Blob<Dtype> >& blob : net.layers()[i]->blobs()) {
       if (!AllFinite(blob->count(), blob->cpu_data())) {
         return "parameters of " + layer(i) + ". An update made them so: lower base_lr, or set " +
                "clip_gradients, and go on from a snapshot before it";
       }
     }
-    for (size_t j = 0; j < net_->top_vecs()[i].size(); ++j) {
-      const Blob<Dtype>& blob = *net_->top_vecs()[i][j];
+    for (size_t j = 0; j < net.top_vecs()[i].size(); ++j) {
+      const Blob<Dtype>& blob = *net.top_vecs()[i][j];
       if (!AllFinite(blob.count(), blob.cpu_data())) {
-        const string name = net_->blob_names()[net_->top_ids(i)[j]];
+        const string name = net.blob_names()[net.top_ids(i)[j]];
         return "blob '" + name + "', a top of " + layer(i) + ". " +
-               (net_->bottom_vecs()[i].empty()
+               (net.bottom_vecs()[i].empty()
                     ? "The data are so: check them, and scale and mean of transform_param"
                     : "Its inputs and parameters are finite: lower base_lr, or check the range of "
                       "the data (scale, mean) and this layer's parameters");
       }
     }
   }
-  for (size_t i = net_->layers().size(); i-- > 0;) {
-    for (const shared_ptr<Blob<Dtype> >& blob : net_->layers()[i]->blobs()) {
+  for (size_t i = net.layers().size(); i-- > 0;) {
+    for (const shared_ptr<Blob<Dtype> >& blob : net.layers()[i]->blobs()) {
       if (!AllFinite(blob->count(), blob->cpu_diff())) {
         return "the gradient of " + layer(i) + ". All values of the forward pass are finite: " +
                "lower base_lr or loss_weight, or set clip_gradients";
@@ -106,59 +113,67 @@ string Solver<Dtype>::DescribeNonfinite() {
 }
 
 template <typename Dtype>
-void Solver<Dtype>::CheckLoss(Dtype loss) {
+void SolverExtension<Dtype>::CheckLoss(Dtype loss) {
   string fault;
   if (!std::isfinite(loss) && !nonfinite_told_) {
     std::ostringstream told;
-    told << "Iteration " << iter_ << ": the loss is " << loss
+    told << "Iteration " << solver()->iter() << ": the loss is " << loss
          << ". The first value that is not finite is in " << DescribeNonfinite() << ".";
     fault = told.str();
   }
-  if (!param_.stop_at_nonfinite_loss()) {
+  if (!solver()->param().stop_at_nonfinite_loss()) {
     LOG_IF(WARNING, !fault.empty())
         << fault << " Training goes on, as stop_at_nonfinite_loss is false.";
     nonfinite_told_ = nonfinite_told_ || !fault.empty();
     return;
   }
-  fault = Agreed(this, fault);
+  fault = Agreed(solver(), fault);
   if (!fault.empty()) {
-    Stop(this, fault);
+    Stop(solver(), fault);
   }
 }
 
-template void Solver<float>::CheckLoss(float);
-template void Solver<double>::CheckLoss(double);
-template string Solver<float>::DescribeNonfinite();
-template string Solver<double>::DescribeNonfinite();
+template void SolverExtension<float>::CheckLoss(float);
+template void SolverExtension<double>::CheckLoss(double);
+template string SolverExtension<float>::DescribeNonfinite();
+template string SolverExtension<double>::DescribeNonfinite();
 
-}  // namespace caffe
+namespace {
 
-namespace caffe_ext {
-
+// Whether all weights, and what an update is about to take from them, are finite.
 template <typename Dtype>
 bool UpdatesAreFinite(const caffe::Net<Dtype>& net) {
   for (const caffe::Blob<Dtype>* blob : net.learnable_params()) {
     // Two sums of magnitudes, on whichever device the values are. They may overflow by themselves.
     if (!std::isfinite(blob->asum_diff() + blob->asum_data()) &&
-        !(caffe::AllFinite(blob->count(), blob->cpu_diff()) &&
-          caffe::AllFinite(blob->count(), blob->cpu_data()))) {
+        !(AllFinite(blob->count(), blob->cpu_diff()) &&
+          AllFinite(blob->count(), blob->cpu_data()))) {
       return false;
     }
   }
   return true;
 }
 
+}  // namespace
+
 template <typename Dtype>
-void StopAtNonfiniteUpdate(caffe::Solver<Dtype>* solver) {
-  std::ostringstream text;
-  text << "Iteration " << solver->iter() << ": the update would make weights NaN or infinite. The "
-       << "first value that is not finite is in " << caffe::Access<Dtype>::Describe(solver) << ".";
-  caffe::Stop(solver, caffe::Agreed(solver, text.str()));
+void CheckUpdate(Solver<Dtype>* solver) {
+  if (solver->param().stop_at_nonfinite_loss() && !UpdatesAreFinite(*solver->net())) {
+    StopAtNonfiniteUpdate(solver);
+  }
 }
 
-template bool UpdatesAreFinite<float>(const caffe::Net<float>&);
-template bool UpdatesAreFinite<double>(const caffe::Net<double>&);
-template void StopAtNonfiniteUpdate<float>(caffe::Solver<float>*);
-template void StopAtNonfiniteUpdate<double>(caffe::Solver<double>*);
+template <typename Dtype>
+void StopAtNonfiniteUpdate(Solver<Dtype>* solver) {
+  std::ostringstream text;
+  text << "Iteration " << solver->iter() << ": the update would make weights NaN or infinite. The "
+       << "first value that is not finite is in " << Access<Dtype>::Describe(solver) << ".";
+  Stop(solver, Agreed(solver, text.str()));
+}
+
+template void CheckUpdate<float>(Solver<float>*);
+template void CheckUpdate<double>(Solver<double>*);
+template void StopAtNonfiniteUpdate<float>(Solver<float>*);
+template void StopAtNonfiniteUpdate<double>(Solver<double>*);
 
 }  // namespace caffe_ext

@@ -7,10 +7,11 @@
 
 namespace caffe_ext {
 
-/// Whether all weights, and what an update is about to take from them, are finite: for solvers
-/// whose own pass over them does not tell (that of engines/update.hpp does).
+/// Before the update of a solver whose own pass over the weights does not tell whether they stay
+/// finite (that of engines/update.hpp does): unless stop_at_nonfinite_loss is false, ends training
+/// as StopAtNonfiniteUpdate does where a weight, or what is about to be taken from it, is not.
 template <typename Dtype>
-bool UpdatesAreFinite(const caffe::Net<Dtype>& net);
+void CheckUpdate(caffe::Solver<Dtype>* solver);
 
 /// Ends training as a loss does that is not finite: says where the first such value is, keeps a
 /// marked snapshot, and throws LossError. All ranks do so, as their gradients are summed by then.

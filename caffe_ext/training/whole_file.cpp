@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <google/protobuf/io/zero_copy_stream_impl.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/text_format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -128,6 +129,14 @@ void WriteMessage(const google::protobuf::Message& message, int file) {
   if (!stream.Flush() || !whole) {
     throw FileError(stream.GetErrno() ? std::strerror(stream.GetErrno()) : "its message is faulty");
   }
+}
+
+void WriteText(const google::protobuf::Message& message, const std::string& path) {
+  std::string text;
+  if (!google::protobuf::TextFormat::PrintToString(message, &text)) {
+    throw FileError(path + " cannot be written: its message is faulty");
+  }
+  WriteWhole(path, [&text](int file) { WriteBytes(text.data(), text.size(), file); });
 }
 
 Checksum ChecksumOf(int file, const std::string& path, uint64_t begin) {

@@ -31,6 +31,9 @@ void WriteWhole(const std::string& path, const std::function<void(int)>& write);
 void WriteBytes(const char* data, size_t size, int file);
 void WriteMessage(const google::protobuf::Message& message, int file);
 
+/// Writes a file that holds a message as text, whole or not at all.
+void WriteText(const google::protobuf::Message& message, const std::string& path);
+
 /// Size and CRC-32 (that of zlib) of a file from byte `begin` on; throws FileError.
 struct Checksum {
   uint64_t bytes;

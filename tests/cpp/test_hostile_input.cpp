@@ -104,7 +104,7 @@ TEST(HostileInputTest, SizesOfLayersAreRefusedByName) {
       {R"(name: "fat" type: "Input" input_param { shape { dim: 0 dim: 4 dim: 2147483647 } })",
        "fat.*blob size exceeds INT_MAX"},
       {R"(name: "fat" type: "Python" python_param { module: "os" layer: "system" })",
-       "layer 'fat' is of type Python: it runs the code of module 'os'"}};
+       "layer 'fat' .Python.: it runs the code of module 'os'"}};
   for (const Case& tried : cases) {
     const bool has_no_bottom = string(tried.layer).find("Data\"") != string::npos ||
                                string(tried.layer).find("\"Input\"") != string::npos;
