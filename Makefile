@@ -11,10 +11,11 @@ USE_CUDA ?= $(if $(filter 1,$(CPU_ONLY)),0,1)
 USE_NCCL ?= 0
 USE_ONEDNN ?= 1
 USE_MPI ?= 0
+EXTRA_LAYERS ?=
 INSTALL_PACKAGES ?= 1
 SOLVER ?= models/drml/solver.prototxt
 DATA := data/drml
-export INSTALL_PACKAGES PYTHON USE_CUDA USE_NCCL USE_MPI CUDA_DIR
+export INSTALL_PACKAGES PYTHON USE_CUDA USE_NCCL USE_MPI CUDA_DIR EXTRA_LAYERS
 
 ifeq ($(USE_CUDNN),1)
   $(error USE_CUDNN := 1: cuDNN is not supported, because Caffe's code for it does not build with cuDNN 8 or newer; remove this line)
@@ -25,6 +26,8 @@ CMAKE_OPTIONS := -G Ninja -DPython3_EXECUTABLE=$(CURDIR)/$(VENV)/bin/python \
   -DUSE_ONEDNN=$(if $(filter 1,$(USE_ONEDNN)),ON,OFF) -DUSE_CUDA=$(if $(filter 1,$(USE_CUDA)),ON,OFF) \
   -DUSE_NCCL=$(if $(filter 1,$(USE_NCCL)),ON,OFF) -DUSE_MPI=$(if $(filter 1,$(USE_MPI)),ON,OFF) -DCUDA_DIR=$(CUDA_DIR) -DCUDA_ARCH="$(CUDA_ARCH)" \
   -DBLAS_INCLUDE=$(BLAS_INCLUDE) -DBLAS_LIB=$(BLAS_LIB)
+empty :=
+CMAKE_OPTIONS += -DEXTRA_LAYERS="$(subst $(empty) ,;,$(strip $(EXTRA_LAYERS)))"
 NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 
 # One recipe at a time: ninja and the tests use the cores themselves.

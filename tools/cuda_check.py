@@ -26,7 +26,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 ARCHITECTURES = ("75", "80", "90", "100", "120")
-TARGETS = ["caffe", "caffe_tools", "pycaffe", "upstream_test_kernels"]
+TARGETS = ["caffe", "caffe_tools", "pycaffe", "own_layer", "upstream_test_kernels"]
 KERNEL = re.compile(r"Compiling entry function '(\w+)' for '(sm_\w+)'")
 SPILLS = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 USED = re.compile(r"Used (\d+) registers(?:.*?(\d+) bytes smem)?")
@@ -46,6 +46,11 @@ def known_architectures(nvcc: str) -> set[str]:
     return set(re.findall(r"compute_(\w+)", listed))
 
 
+def extra_layers() -> list[str]:
+    """Return the folders with layers of a user's own, as make hands them on."""
+    return os.environ.get("EXTRA_LAYERS", "").split()
+
+
 def run(*command: object, **options: object) -> None:
     """Run a command; end with its status where it fails."""
     words = [str(word) for word in command]
@@ -63,6 +68,7 @@ def build(folder: Path, architectures: list[str], jobs: int) -> None:
         "-DUSE_CUDA=ON",
     ]
     options += [f"-DCUDA_ARCH={';'.join(architectures)}", f"-DCUDA_DIR={os.environ.get('CUDA_DIR', '')}"]
+    options += [f"-DEXTRA_LAYERS={';'.join(extra_layers())}"]
     # Sources that the ordinary build has fetched already need no second copy.
     fetched = ROOT / "build/caffe/brocolli-caffe-3.0.0"
     source = os.environ.get("CAFFE_SOURCE_DIR") or (str(fetched) if (fetched / "PKG-INFO").exists() else "")
@@ -94,11 +100,11 @@ def resources(folder: Path, architecture: str) -> dict[str, tuple[int, int, int]
     """Return registers, spilled bytes and shared bytes of each kernel of ours, by its name."""
     found: dict[str, tuple[int, int, int]] = {}
     commands = json.loads((folder / "compile_commands.json").read_text())
+    ours = [ROOT / "src", ROOT / "examples", *(ROOT / extra for extra in extra_layers())]
     sources = [
         entry
         for entry in commands
-        if re.search(r"/src/layers/\w+\.cu$", entry["file"])
-        and Path(entry["file"]).is_relative_to(ROOT / "src")
+        if entry["file"].endswith(".cu") and any(Path(entry["file"]).is_relative_to(own) for own in ours)
     ]
     if not sources:
         sys.exit(f"cuda-check: {folder}/compile_commands.json names none of our .cu files")

@@ -84,6 +84,10 @@ NOT_RUN = (
     (r"^\$EDITOR \S+", "an editor"),
     (r"^git diff \S+", "asks for a repository"),
     (r"^mpirun .*$", "asks for MPI and for machines: test_parallel.py starts ranks"),
+    (
+        r"^caffe train -solver examples/own_layer\S*",
+        "asks for a library with that layer: test_own_layer trains",
+    ),
     (r"^kill -USR[12] .*$", "a signal to the above"),
 )
 
@@ -174,7 +178,10 @@ def runnable(block: str) -> str:
                     assert (ROOT / name).is_file(), f"{name} does not exist"
                 for name in re.findall(r"test_\w+", found[0]):
                     text = (ROOT / "tests/cpp/CMakeLists.txt").read_text()
-                    known = (ROOT / f"tests/cpp/{name}.cpp").is_file() or f"add_executable({name}" in text
+                    known = (ROOT / f"tests/cpp/{name}.cpp").is_file() or any(
+                        f"{makes}({name}" in text.replace("drml_layer_tests(", "drml_layer_tests(test_")
+                        for makes in ("add_executable", "drml_layer_tests")
+                    )
                     assert known, f"there is no C++ test {name}"
                 break
         else:
