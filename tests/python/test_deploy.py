@@ -43,6 +43,28 @@ def test_the_authors_net_becomes_the_one_that_is_deployed() -> None:
     assert layers(make_deploy(net, (14, 14))) == layers(parse(authors.deploy()))
 
 
+def test_the_last_of_two_losses_has_the_scores() -> None:
+    """As with GoogLeNet, a classifier on an early map helps the training and is not deployed."""
+    early = """
+layer { name: "aux" type: "InnerProduct" bottom: "conv1" top: "aux" inner_product_param { num_output: 3 } }
+layer { name: "aux_loss" type: "MultiSigmoidCrossEntropyLoss" bottom: "aux" bottom: "label" top: "aux_loss"
+  loss_weight: 0.3 }
+"""
+    at = authors.CONV1
+    text = authors.train_val()
+    assert text.count(at) == 1
+    net = parse(text.replace(at, at + early))
+    assert layers(make_deploy(net, (14, 14))) == layers(parse(authors.deploy()))
+
+
+def test_the_size_of_the_input_is_that_of_test() -> None:
+    text = authors.train_val()
+    assert text.count("crop_size: 14") == 2  # first TRAIN, then TEST
+    other = "crop_size: 12".join(text.rsplit("crop_size: 14", 1))
+    assert find_input_size(parse(other)) == (12, 12)
+    assert find_input_size(parse(text.replace("crop_size: 14", "crop_size: 12", 1))) == (14, 14)
+
+
 @pytest.mark.parametrize("name", ["drml", "convnet", "lcn", "alexnet"])
 def test_the_models_own_nets_become_the_ones_next_to_them(name: str) -> None:
     net = read_prototxt(ROOT / f"models/{name}/train_val.prototxt")
