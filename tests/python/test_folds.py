@@ -137,6 +137,7 @@ def test_a_file_of_numbers_and_one_of_words(tmp_path: Path) -> None:
     [
         ("", "not a list of folds; its first line, after comments, is subject,part"),
         ("subject,fold\na,1\n", "not a list of folds"),
+        ("F001: 1\nF002: 2\n", "not a list of folds"),  # YAML
         ("subject,part\na,1\nb,2\na,2\n", "line 4: subject a is in line 2, too; list each subject once"),
         ("subject,part\na,devel\n", "line 2: 'a,devel'; give a subject, a comma, and the number of the fold"),
         ("subject,part\n,1\n", "line 2: ',1'; give a subject"),
