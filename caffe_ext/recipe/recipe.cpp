@@ -55,10 +55,16 @@ void ReadTransform(const TransformationParameter& transform, InputRecipe* input)
   }
 }
 
+bool NamesOutputs(const Recipe& recipe) {
+  return recipe.au_size() > 0 || recipe.intensity_au_size() > 0;
+}
+
 // Lists of `own` replace those of `recipe`, where MergeFrom would append.
 void Override(const Recipe& own, Recipe* recipe) {
-  if (own.au_size() > 0) {
+  // The outputs belong together: a net that names some of them has no others.
+  if (NamesOutputs(own)) {
     recipe->clear_au();
+    recipe->clear_intensity_au();
   }
   if (own.threshold_size() > 0) {
     recipe->clear_threshold();
@@ -150,7 +156,7 @@ Recipe RecipeOf(const NetParameter& net) {
 }
 
 void TakeRecipe(const Recipe& of_weights, caffe::Phase phase, Recipe* recipe) {
-  if (phase == caffe::TEST && recipe->au_size() == 0) {
+  if (phase == caffe::TEST && !NamesOutputs(*recipe)) {
     *recipe = of_weights;
   }
 }
@@ -158,7 +164,7 @@ void TakeRecipe(const Recipe& of_weights, caffe::Phase phase, Recipe* recipe) {
 template <typename Dtype>
 void CompleteRecipe(const caffe::Net<Dtype>& net, const SolverParameter& solver, int iteration,
                     Recipe* recipe) {
-  if (recipe->au_size() == 0) {
+  if (!NamesOutputs(*recipe)) {
     return;  // not one of ours
   }
   caffe::TrainingRecipe* training = recipe->mutable_training();

@@ -36,9 +36,12 @@ std::string ReadDatum(const char* bytes, size_t size, LabelledImage* sample) {
   }
   sample->labels.assign(datum->labels().begin(), datum->labels().end());
   for (size_t k = 0; k < sample->labels.size(); ++k) {
-    if (sample->labels[k] < -1 || sample->labels[k] > 1) {
-      fault << "its label " << k << " is " << sample->labels[k]
-            << "; labels are -1 (absent), 0 (unknown) or 1 (present)";
+    // Occurrences and intensities: which of the two a label is, only the net's losses know.
+    const int label = sample->labels[k];
+    if ((label < -1 || label > 5) && label != 9) {
+      fault << "its label " << k << " is " << label
+            << "; labels are -1 (absent), 0 (unknown) or 1 (present), intensities 0 to 5 or 9 "
+            << "(unknown)";
       return fault.str();
     }
   }

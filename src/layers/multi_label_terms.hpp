@@ -46,6 +46,38 @@ DRML_HOST_DEVICE inline bool IsLabel(double value) {
   return value == 1 || value == -1 || value == 0;
 }
 
+// What one estimate x and its label (from 0 to 5, 9: unknown) add to the Euclidean loss and its
+// gradient.
+
+const int kUnknownLevel = 9;
+const int kHighestLevel = 5;
+
+/// Written so that a NaN is none, too.
+DRML_HOST_DEVICE inline bool IsLevel(double value) {
+  return (value >= 0 && value <= kHighestLevel) || value == kUnknownLevel;
+}
+
+/// delta is the distance from which the term grows linearly; 0: nowhere.
+DRML_HOST_DEVICE inline double DistanceTerm(double x, double label, double weight, double delta) {
+  if (label == kUnknownLevel) {
+    return 0;
+  }
+  const double distance = std::fabs(x - label);
+  return weight *
+         (delta > 0 && distance > delta ? delta * (distance - delta / 2) : distance * distance / 2);
+}
+
+/// Its derivative by x; a NaN stays one.
+DRML_HOST_DEVICE inline double DistanceGradient(double x, double label, double weight,
+                                                double delta) {
+  if (label == kUnknownLevel) {
+    return 0;
+  }
+  const double difference = x - label;
+  const bool linear = delta > 0 && std::fabs(difference) > delta;
+  return weight * (!linear ? difference : difference > 0 ? delta : -delta);
+}
+
 /// What a prediction turns out to be, in the order in which counts of them are given.
 enum Outcome { kTruePositive, kFalsePositive, kFalseNegative, kTrueNegative };
 const int kOutcomes = 4;

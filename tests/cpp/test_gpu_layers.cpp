@@ -12,6 +12,7 @@
 #include "caffe/blob.hpp"
 #include "caffe/layers/locally_connected_layer.hpp"
 #include "caffe/layers/multi_label_counts_layer.hpp"
+#include "caffe/layers/multi_label_euclidean_loss_layer.hpp"
 #include "caffe/layers/multi_label_sigmoid_cross_entropy_loss_layer.hpp"
 #include "caffe/layers/region_layer.hpp"
 #include "caffe/test/test_caffe_main.hpp"
@@ -75,7 +76,8 @@ class GPULayerTest : public GPUDeviceTest<Dtype> {
     Outcome<Dtype> outcome;
     for (int pass = 0; pass < 2; ++pass) {
       layer.Forward(bottom, top);
-      if (param.type() != "MultiLabelSigmoidCrossEntropyLoss") {
+      if (param.type() != "MultiLabelSigmoidCrossEntropyLoss" &&
+          param.type() != "MultiLabelEuclideanLoss") {
         FillDiff(2 + pass, &first);
       }
       layer.Backward(top, propagate_down, bottom);
@@ -255,6 +257,32 @@ TYPED_TEST(GPULayerTest, TestMultiLabelLoss) {
   }
 }
 
+TYPED_TEST(GPULayerTest, TestMultiLabelEuclideanLoss) {
+  const char* const kTexts[] = {"", "loss_param { normalization: VALID } loss_weight: -2",
+                                "multi_label_euclidean_loss_param { weight: [0.5, 1, 4] }",
+                                "multi_label_euclidean_loss_param { delta: 1.5 }"};
+  for (const char* text : kTexts) {
+    // The second one needs several blocks, of which the last is not full.
+    for (int samples : {1, 977}) {
+      SCOPED_TRACE(text);
+      LayerParameter param;
+      ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+          string("name: 'cost' type: 'MultiLabelEuclideanLoss' ") + text, &param));
+      typename TestFixture::Blobs inputs(2);
+      for (shared_ptr<Blob<TypeParam> >& input : inputs) {
+        input.reset(new Blob<TypeParam>(vector<int>{samples, 3}));
+      }
+      FillGaussian(0, 4, inputs[0].get());
+      for (int i = 0; i < inputs[1]->count(); ++i) {
+        const int level = this->Draw(0, 6);
+        inputs[1]->mutable_cpu_data()[i] = level == 6 ? 9 : level;
+      }
+      this->template ExpectSame<MultiLabelEuclideanLossLayer<TypeParam> >(param, {}, inputs,
+                                                                          {true, false}, {});
+    }
+  }
+}
+
 // A class for a block, and more samples than it has threads.
 TYPED_TEST(GPULayerTest, TestMultiLabelCounts) {
   for (const char* text :
@@ -301,6 +329,7 @@ TYPED_TEST(GPULayerTest, TestMultiLabelCountsOfWrongLabels) {
 }
 
 // A label that is none: the loss is NaN, and the run stops before a gradient is made of it.
+template <typename LossLayer>
 class GPULossDeathTest : public ::testing::Test {
  protected:
   GPULossDeathTest() : scores_({400, 3}), labels_({400, 3}), layer_(Parameter()) {
@@ -329,19 +358,24 @@ class GPULossDeathTest : public ::testing::Test {
 
   Blob<float> scores_, labels_, loss_;
   const vector<Blob<float>*> bottom_ = {&scores_, &labels_}, top_ = {&loss_};
-  MultiLabelSigmoidCrossEntropyLossLayer<float> layer_;
+  LossLayer layer_;
 };
 
-TEST_F(GPULossDeathTest, TestWrongLabels) {
+typedef ::testing::Types<MultiLabelSigmoidCrossEntropyLossLayer<float>,
+                         MultiLabelEuclideanLossLayer<float> >
+    LossLayers;
+TYPED_TEST_CASE(GPULossDeathTest, LossLayers);
+
+TYPED_TEST(GPULossDeathTest, TestWrongLabels) {
   const string message = "layer 'cost': the label of sample 390, class 2 is ";
-  labels_.mutable_cpu_data()[390 * 3 + 2] = 2;
-  labels_.mutable_cpu_data()[399 * 3 + 1] = 7;  // a later one
-  EXPECT_DEATH(ForwardAndBackward(), message + "2;");
-  EXPECT_DEATH(ForwardTwice(), message + "2;");
-  labels_.mutable_cpu_data()[390 * 3 + 2] = std::numeric_limits<float>::quiet_NaN();
-  EXPECT_DEATH(ForwardAndBackward(), message + "-?nan;");
-  layer_.Forward(bottom_, top_);
-  EXPECT_TRUE(std::isnan(loss_.cpu_data()[0]));
+  this->labels_.mutable_cpu_data()[390 * 3 + 2] = 7;
+  this->labels_.mutable_cpu_data()[399 * 3 + 1] = 8;  // a later one
+  EXPECT_DEATH(this->ForwardAndBackward(), message + "7;");
+  EXPECT_DEATH(this->ForwardTwice(), message + "7;");
+  this->labels_.mutable_cpu_data()[390 * 3 + 2] = std::numeric_limits<float>::quiet_NaN();
+  EXPECT_DEATH(this->ForwardAndBackward(), message + "-?nan;");
+  this->layer_.Forward(this->bottom_, this->top_);
+  EXPECT_TRUE(std::isnan(this->loss_.cpu_data()[0]));
 }
 
 // 400 x 3 labels, every other one 1 and the rest 0, nine times.

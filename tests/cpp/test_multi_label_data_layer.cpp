@@ -51,6 +51,27 @@ TYPED_TEST(MultiLabelDataLayerTest, WholeImagesInOrderInTest) {
   EXPECT_EQ(values, (std::set<Dtype>{-1, 0, 1}));
 }
 
+TYPED_TEST(MultiLabelDataLayerTest, Intensities) {
+  typedef typename TypeParam::Dtype Dtype;
+  Entries entries;
+  const int levels[] = {0, 1, 2, 3, 4, 5, 9, -1};
+  for (int i = 0; i < 8; ++i) {
+    const Datum datum = MakeDatum(Image(i), {levels[i], levels[(i + 3) % 8]});
+    entries.push_back({Key(i), datum.SerializeAsString()});
+  }
+  WriteLmdb(this->source_ + "_levels", entries);
+  LayerParameter param = MakeParam(this->source_ + "_levels", TEST, 8);
+  MultiLabelDataLayer<Dtype> layer(param);
+  Blob<Dtype> data, labels;
+  const vector<Blob<Dtype>*> bottom, top = {&data, &labels};
+  layer.SetUp(bottom, top);
+  layer.Forward(bottom, top);
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(labels.cpu_data()[2 * i], levels[i]);
+    EXPECT_EQ(labels.cpu_data()[2 * i + 1], levels[(i + 3) % 8]);
+  }
+}
+
 TYPED_TEST(MultiLabelDataLayerTest, CentreCropInTest) {
   typedef typename TypeParam::Dtype Dtype;
   const Crop centre = {(kHeight - kCrop) / 2, (kWidth - kCrop) / 2, false};

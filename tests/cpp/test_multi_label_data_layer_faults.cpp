@@ -87,8 +87,10 @@ TEST_F(MultiLabelDataFaultsDeathTest, WrongLabelCount) {
 }
 
 TEST_F(MultiLabelDataFaultsDeathTest, WrongLabel) {
-  WriteWithBad(MakeDatum(Image(3), {1, 0, 9, -1, 1}));
-  EXPECT_DEATH(Read(), Bad("its label 2 is 9"));
+  WriteWithBad(MakeDatum(Image(3), {1, 0, 6, -1, 1}));
+  EXPECT_DEATH(Read(), Bad("its label 2 is 6"));
+  WriteWithBad(MakeDatum(Image(3), {1, 10, 1, -1, 1}));
+  EXPECT_DEATH(Read(), Bad("its label 1 is 10"));
   WriteWithBad(MakeDatum(Image(3), {1, 0, 1, -1, -2}));
   EXPECT_DEATH(Read(), Bad("its label 4 is -2"));
 }

@@ -39,6 +39,7 @@ const std::map<string, string> kParameters = {
     {"LSTM", "recurrent"},
     {"LocallyConnected", "convolution"},
     {"MVN", "mvn"},
+    {"MultiLabelEuclideanLoss", "multi_label_euclidean_loss"},
     {"MultiLabelSigmoidCrossEntropyLoss", "multi_label_loss"},
     {"PReLU", "prelu"},
     {"RNN", "recurrent"},

@@ -119,6 +119,34 @@ TEST_F(RecipeTest, ThePrototxtOverridesIt) {
   EXPECT_EQ(recipe.program(1), "drml (training)");
 }
 
+// A net for intensities on data that have both, and the other way round: what the net names is all
+// that it has.
+TEST_F(RecipeTest, OutputsAreReplacedTogether) {
+  WriteRecipe();
+  NetParameter param = Param();
+  *param.mutable_recipe() = Parse<Recipe>("intensity_au: 6 intensity_au: 12");
+  Recipe recipe = caffe_ext::RecipeOf(param);
+  EXPECT_EQ(recipe.au_size(), 0);
+  ASSERT_EQ(recipe.intensity_au_size(), 2);
+  EXPECT_EQ(recipe.intensity_au(1), 12);
+  EXPECT_EQ(recipe.labels(), "as coded");
+
+  WriteText(caffe_ext::kRecipeFile, "au: 4 au: 5 intensity_au: 4 labels: 'both'");
+  recipe = caffe_ext::RecipeOf(Param());
+  EXPECT_EQ(recipe.au_size(), 2);
+  EXPECT_EQ(recipe.intensity_au_size(), 1);
+  *param.mutable_recipe() = Parse<Recipe>("au: 1");
+  recipe = caffe_ext::RecipeOf(param);
+  ASSERT_EQ(recipe.au_size(), 1);
+  EXPECT_EQ(recipe.au(0), 1);
+  EXPECT_EQ(recipe.intensity_au_size(), 0);
+
+  recipe = Parse<Recipe>("intensity_au: 4");
+  caffe_ext::TakeRecipe(Parse<Recipe>("au: 1 au: 2"), TEST, &recipe);
+  EXPECT_EQ(recipe.au_size(), 0);
+  EXPECT_EQ(recipe.intensity_au_size(), 1);
+}
+
 TEST_F(RecipeTest, WithoutAFileTheLayerStillCountsWhereThePrototxtHasARecipe) {
   NetParameter param = Param();
   param.mutable_recipe()->add_au(12);

@@ -21,6 +21,7 @@ const std::set<std::string> kOurs = {"Region",
                                      "Batch",
                                      "LocallyConnected",
                                      "MultiLabelCounts",
+                                     "MultiLabelEuclideanLoss",
                                      "MultiLabelSigmoidCrossEntropyLoss",
                                      "MultiSigmoidCrossEntropyLoss"};
 

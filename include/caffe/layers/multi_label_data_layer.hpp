@@ -11,7 +11,8 @@ namespace caffe {
  * into batches that are ready ahead of time.
  *
  * A record is a Datum with an encoded image (or raw bytes, 3 x height x width) and `labels`, K
- * values in {-1, 0, 1} (absent, unknown, present). Grey images become colour.
+ * values: occurrences in {-1, 0, 1} (absent, unknown, present), or intensities in {0 .. 5, 9}. Grey
+ * images become colour.
  *
  * Tops, order and random numbers: see BaseMultiLabelDataLayer.
  *

@@ -149,7 +149,7 @@ class Recipe:
     Attributes
     ----------
     au : tuple of int, length K
-        The action units of the outputs, in order.
+        The action units of the outputs that tell whether one is present, in order.
     labels : str or None
         When an AU counts as present in the training data, in words.
     threshold : tuple of float, length K or 0
@@ -162,6 +162,9 @@ class Recipe:
     training : TrainingRecipe
     program : tuple of str
         The programs that made the data and trained the net, each with its version.
+    intensity_au : tuple of int, length L
+        The action units whose intensity, from 0 (absent) to 5, the net estimates, in the order of those
+        outputs; empty if it only tells whether an AU is present.
 
     Examples
     --------
@@ -179,6 +182,7 @@ class Recipe:
     data: DataRecipe = field(default_factory=DataRecipe)
     training: TrainingRecipe = field(default_factory=TrainingRecipe)
     program: tuple[str, ...] = ()
+    intensity_au: tuple[int, ...] = ()
 
     def to_message(self) -> Any:
         """Return the recipe as the message ``Recipe`` of `drml.io.messages`.
@@ -236,11 +240,14 @@ class Recipe:
         return cls.from_message(message)
 
 
-def with_aus(recipe: Recipe, aus: Sequence[int]) -> Recipe:
+def with_aus(recipe: Recipe, aus: Sequence[int], intensity_aus: Sequence[int] | None = None) -> Recipe:
     """Return a recipe with other AUs; thresholds and labels' meaning, which belong to the AUs, are left out.
 
-    If the AUs are those of the recipe, it is returned as it is.
+    If the AUs are those of the recipe, it is returned as it is. `intensity_aus` are those of the outputs of
+    intensities; None keeps them.
     """
+    if intensity_aus is not None:
+        recipe = dataclasses.replace(recipe, intensity_au=tuple(intensity_aus))
     if recipe.au == tuple(aus):
         return recipe
     return dataclasses.replace(recipe, au=tuple(aus), labels=None, threshold=(), threshold_data=None)
@@ -286,8 +293,9 @@ def _read(kind: Any, message: Any) -> Any:
 def _faults(recipe: Recipe) -> Iterator[str]:
     """Say what is not possible in a recipe."""
     count = len(recipe.au)
-    if count > LABELS or len(set(recipe.au)) != count or not all(is_au(str(au)) for au in recipe.au):
-        yield "its AUs are not a list of different AU numbers"
+    for aus in (recipe.au, recipe.intensity_au):
+        if len(aus) > LABELS or len(set(aus)) != len(aus) or not all(is_au(str(au)) for au in aus):
+            yield "its AUs are not a list of different AU numbers"
     if len(recipe.threshold) not in (0, count):
         yield f"{len(recipe.threshold)} thresholds for {count} AUs"
     place, made = recipe.registration, recipe.input

@@ -51,6 +51,7 @@ _MESSAGES: dict[str, list[tuple[str, int, int, int | str]]] = {
         ("data", 7, _ONE, "DataRecipe"),
         ("training", 8, _ONE, "TrainingRecipe"),
         ("program", 9, _MANY, _Field.TYPE_STRING),
+        ("intensity_au", 10, _MANY, _Field.TYPE_UINT32),
     ],
     "InputRecipe": [
         ("channels", 1, _ONE, _Field.TYPE_STRING),

@@ -11,6 +11,7 @@ import numpy as np
 
 from drml.data.labels import AU_NAMES
 from drml.data.recipe import InputRecipe, Recipe, RegistrationRecipe
+from drml.io.text import counted
 from drml.nets.shapes import shape_text
 
 __all__ = ["recipe_page", "recipe_to_dict"]
@@ -39,13 +40,18 @@ def recipe_page(recipe: Recipe, name: str) -> str:
     """
     data, training = recipe.data, recipe.training
     lines = [name, ""]
-    count = len(recipe.au)
-    lines += _entry("Action units", f"{count} outputs, in this order" if count else "unknown")
+    count, levels = len(recipe.au), len(recipe.intensity_au)
+    if count or not levels:
+        lines += _entry("Action units", f"{count} outputs, in this order" if count else "unknown")
     for index, au in enumerate(recipe.au):
         line = f"AU{au:<3} {AU_NAMES.get(au, '')}"
         if recipe.threshold:
             line = f"{line:<32}present from {recipe.threshold[index]:.3f}"
         lines.append(" " * _INDENT + line.rstrip())
+    if levels:
+        lines += _entry("Intensities", f"{counted(levels, 'output')} from 0 to 5, in this order")
+    for au in recipe.intensity_au:
+        lines.append(" " * _INDENT + f"AU{au:<3} {AU_NAMES.get(au, '')}".rstrip())
     if recipe.threshold:
         lines += _entry("Threshold", f"for best F1 on {recipe.threshold_data or 'unknown data'}")
     elif count:
@@ -158,7 +164,7 @@ def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
     A mean image is replaced by its shape and the mean of each channel.
     """
     values = dataclasses.asdict(recipe)
-    values["au_names"] = {f"AU{au}": AU_NAMES.get(au, "") for au in recipe.au}
+    values["au_names"] = {f"AU{au}": AU_NAMES.get(au, "") for au in (*recipe.au, *recipe.intensity_au)}
     mean = recipe.input.mean
     if mean is not None:
         channels = np.asarray(mean, np.float64).mean(axis=(1, 2)).round(4).tolist()
