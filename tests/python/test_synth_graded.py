@@ -14,7 +14,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from drml.data.labels import ALL_AUS
 from drml.synth import Subject, face_shape, render, strengths, write_bp4d
-from drml.synth.coders import KAPPAS, agreement, draw_codes
+from drml.synth.coders import ICCS, KAPPAS, agreement, draw_levels, level_agreement
 from drml.synth.events import BORDER, LEVELS, event_shape, graded_intensities, level_shares
 from drml.synth.statistics import RATES, thresholds
 from drml.synth.tracker import EYE_DISTANCE, landmark_errors
@@ -22,17 +22,49 @@ from drml.synth.view import Camera, View
 
 
 @lru_cache(maxsize=1)
-def drawn() -> tuple[np.ndarray, np.ndarray]:
-    """Return intensities (328, 24, 15) and both coders' codes (328, 2, 24, 15) of 41 people in 8 tasks."""
+def drawn_levels() -> tuple[np.ndarray, np.ndarray]:
+    """Return intensities (328, 24, 15) and both coders' levels (328, 2, 24, 15) of 41 people in 8 tasks."""
     limits = thresholds(8)
     rng = np.random.default_rng(3)
-    intensities, codes = [], []
+    intensities, levels = [], []
     for _ in range(41):
         habit = rng.normal(size=15)
         for task in range(8):
             intensities.append(graded_intensities(rng, habit, task, 24, limits))
-            codes.append(draw_codes(rng, intensities[-1]))
-    return np.array(intensities), np.array(codes)
+            levels.append(draw_levels(rng, intensities[-1]))
+    return np.array(intensities), np.array(levels)
+
+
+def drawn() -> tuple[np.ndarray, np.ndarray]:
+    """Return the intensities, and both coders' codes: 1 present, 0 absent."""
+    intensities, levels = drawn_levels()
+    return intensities, (levels > 0).astype(int)
+
+
+def anova_icc(one: np.ndarray, other: np.ndarray) -> float:
+    """Compute ICC(3,1) of two raters from the mean squares of a two-way analysis of variance."""
+    table = np.stack([one, other], 1).astype(float)
+    n, k = table.shape
+    grand = table.mean()
+    between = k * sum((row.mean() - grand) ** 2 for row in table) / (n - 1)
+    columns = table.mean(0)
+    error = sum((table[i, j] - table[i].mean() - columns[j] + grand) ** 2 for i in range(n) for j in range(k))
+    error /= (n - 1) * (k - 1)
+    return float((between - error) / (between + (k - 1) * error))
+
+
+def test_coders_differ_by_a_level_and_agree_as_far_as_is_published() -> None:
+    intensities, levels = drawn_levels()
+    assert set(np.unique(levels)) == {0, 1, 2, 3, 4, 5}
+    one, other = (levels[:, coder].reshape(-1, 15) for coder in (0, 1))
+    apart = np.abs(one - other)[(one > 0) & (other > 0)]
+    assert 0.2 < (apart == 1).mean() < 0.6 and (apart > 2).mean() < 0.02
+    for k, au in enumerate(ALL_AUS):
+        assert ICCS[0] <= anova_icc(one[:, k], other[:, k]) <= ICCS[1], au
+    assert level_agreement(one, other)[3] == pytest.approx(anova_icc(one[:, 3], other[:, 3]))
+    # Neither coder codes what is not there, and what is strong is never missed.
+    assert not levels[:, 0][intensities == 0].any()
+    assert (intensities > 4.5).any() and (levels[:, 0][intensities > 4.5] >= 1).all()
 
 
 def test_the_coded_rates_are_bp4ds() -> None:
@@ -164,6 +196,25 @@ def test_both_coders_are_in_the_folder(tmp_path: Path) -> None:
     for k, au in enumerate(ALL_AUS):
         both = known[:, k]
         assert summary.kappas[au] == pytest.approx(cohen_kappa_score(one[both, k], other[both, k]), abs=0.03)
+    levels = np.array([rows(out / "synthetic_second_coder_levels.csv")[key] for key in second])
+    assert ((levels > 0) == (other == 1)).all() and levels.max() >= 4
+    assert note["iccs"] == {str(au): value for au, value in summary.iccs.items()} and summary.iccs.keys()
+    for k, au in enumerate(ALL_AUS):
+        coded: dict[tuple[str, ...], float] = {}
+        for path in (out / "AUCoding" / "AU_INT" / f"AU{au:02d}").glob("*.csv"):
+            subject, task, _ = path.stem.split("_")
+            for line in path.read_text().splitlines():
+                frame, level = line.split(",")
+                coded[subject, task, frame] = float(level)
+        assert bool(coded) == (au in (6, 10, 12, 14, 17)), au
+        if coded:
+            first_levels = np.array([coded[key] for key in second])
+            # One coder: where the occurrence code is known, so is the level, and they agree.
+            assert ((first_levels == 9) == (one[:, k] == 9)).all()
+            present = known[:, k] & (one[:, k] == 1)
+            assert (first_levels[present] >= 1).all() and (first_levels[known[:, k] & ~present] == 0).all()
+            both = known[:, k]
+            assert summary.iccs[au] == pytest.approx(anova_icc(first_levels[both], levels[both, k]), abs=0.03)
     assert note["levels"] == summary.levels == {k: round(v, 4) for k, v in summary.levels.items()}
 
 
@@ -175,7 +226,7 @@ def test_the_clear_cut_set_is_what_was_drawn_before_intensities_were_graded(tmp_
     assert summary.kappas == {} and summary.levels["A"] == 0
     assert not (out / "synthetic_second_coder.csv").exists()
     text = hashlib.sha256()
-    for path in sorted(out.rglob("*.csv")):
+    for path in sorted(one for one in out.rglob("*.csv") if "AU_INT" not in one.parts):
         text.update(path.name.encode() + path.read_bytes())
     assert text.hexdigest() == CLEAN
     note = json.loads((out / "synthetic.json").read_text())

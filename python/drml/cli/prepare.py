@@ -14,6 +14,7 @@ from drml.cli.output import note, print_json
 from drml.cli.reader_options import add_reader_options, check_reader_options, given_reader_options
 from drml.cli.values import folds_or_scheme
 from drml.data.readers.kinds import DATA_SETS
+from drml.data.readers.targets import OCCURRENCE, TARGETS, check_labels_asked
 from drml.io.errors import UserError
 from drml.io.text import counted, listed
 
@@ -28,14 +29,15 @@ def add(subparsers: Any) -> None:
         "Reads ROOT and writes OUT/fold1 (train_lmdb, val_lmdb, test_lmdb, mean.binaryproto, and the\n"
         "manifest and landmarks of each split), the other folds, and OUT/summary.json, which tells how many\n"
         "frames were skipped and why.\n\n"
-        "List your own images in a CSV file with the columns path, AU1, AU2, ... and, optionally, subject\n"
-        "and landmark coordinates x1, y1, x2, ...; images without landmarks must be registered faces,\n"
-        "unless --points detector is to find the faces in them. The subjects are divided into three folds\n"
-        "at random, unless --folds or --folds-file says otherwise.",
+        "List your own images in a CSV file with the columns path, AU1, AU2, ... (intensities: AU1_r, ...)\n"
+        "and, optionally, subject and landmark coordinates x1, y1, x2, ...; images without landmarks must\n"
+        "be registered faces, unless --points detector is to find the faces in them. The subjects are\n"
+        "divided into three folds at random, unless --folds or --folds-file says otherwise.",
         "drml prepare bp4d /data/BP4D data/drml\n"
         "drml prepare bp4dplus /data/BP4D+ data/bp4dplus\n"
         "drml prepare bp4d /data/BP4D data/fera --folds-file fera2015\n"
         "drml prepare disfa /data/DISFA data/disfa --intensity 2\n"
+        "drml prepare disfa /data/DISFA data/levels --target intensity\n"
         "drml prepare images faces.csv data/own",
     )
     names = list(DATA_SETS)
@@ -60,6 +62,13 @@ def add(subparsers: Any) -> None:
         f" {listed(shipped, 'or')}",
     )
     add_option(parser, "--aus", " (default: those of the data set)")
+    parser.add_argument(
+        "--target",
+        choices=TARGETS,
+        default=OCCURRENCE,
+        help="what the labels are: whether an AU occurs (occurrence, the default), how strong it is, from 0"
+        " to 5 (intensity), or both, for a net with outputs of both kinds",
+    )
     parser.add_argument(
         "--max-broken",
         type=float,
@@ -160,6 +169,7 @@ def _check(parser: Parser, args: argparse.Namespace) -> None:
         if args.folds_file is None or isinstance(args.folds, str):  # the content of a file is no usage
             data_set.choose_folds(args.folds, args.folds_file)
         args.sampling, args.face_encoding = _sampling_and_encoding(args)
+        check_labels_asked(data_set, args.target, args.aus, given_reader_options(args))
     except UserError as error:
         parser.error(str(error))
 
@@ -194,6 +204,7 @@ def run(args: argparse.Namespace) -> None:
         folds=args.folds,
         folds_file=args.folds_file,
         aus=args.aus,
+        target=args.target,
         sampling=args.sampling,
         encoding=args.face_encoding,
         points=args.points,

@@ -48,7 +48,9 @@ def audit_counts(source: DataSet, root: Path, scan: Scan, options: Mapping[str, 
     drawn = (folder / SYNTHETIC_FILE).is_file()
     published = read_note(folder / SYNTHETIC_FILE) if drawn and scan.coded else source.published
     coded_as = {name: value for name, value in options.items() if name != "unknown"}  # changes no rate
-    if published and source.describe_labels(coded_as) != source.describe_labels({}):
+    if published and not scan.aus:
+        published = dataclasses.replace(published, rates={})  # intensities have none
+    elif published and source.describe_labels(coded_as) != source.describe_labels({}):
         published = dataclasses.replace(published, rates={})  # those of other labels
     coded = scan.coded or Counter(record.video for record in scan.records)
     subject_of = {record.video: record.subject for record in scan.records}

@@ -25,7 +25,7 @@ __all__ = ["fold_recipe", "registration_recipe"]
 def fold_recipe(
     plan: Plan,
     source: DataSet,
-    options: Mapping[str, Any],
+    labels: str,
     fold: int,
     folder: Path,
     *,
@@ -39,8 +39,8 @@ def fold_recipe(
     ----------
     plan : Plan
     source : DataSet
-    options : mapping
-        The options of the data set's reader.
+    labels : str
+        What the labels mean, in words.
     fold : int
         Number of the fold.
     folder : Path
@@ -54,7 +54,7 @@ def fold_recipe(
     """
     return Recipe(
         au=tuple(plan.scan.aus),
-        labels=source.describe_labels(options),
+        labels=labels,
         input=InputRecipe(channels="BGR", face_size=plan.encoding.size),
         registration=registration,
         data=DataRecipe(
@@ -64,6 +64,7 @@ def fold_recipe(
             records=train["images"],
             sampling=_describe_sampling(plan, train["sampling"]),
         ),
+        intensity_au=tuple(plan.scan.intensity_aus),
         program=(f"drml {drml.__version__} (data)", f"OpenCV {cv2.__version__}"),
     )
 

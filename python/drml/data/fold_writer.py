@@ -11,12 +11,12 @@ import numpy as np
 from tqdm import tqdm
 
 from drml.data.face_store import FaceStore
-from drml.data.labels import PRESENT, UNKNOWN
+from drml.data.labels import LEVELS, PRESENT, UNKNOWN, UNKNOWN_LEVEL, column_names
 from drml.data.landmark_files import POINTS, landmarks_path, write_landmarks
 from drml.data.lmdb import write_lmdb, write_mean
 from drml.data.manifest import Row, write_manifest
 from drml.data.plan import Plan
-from drml.data.readers import Record
+from drml.data.readers import Record, Scan
 from drml.data.readers.images import source_name
 from drml.data.sampling import count_drawn, training_labels
 from drml.io.errors import UserError
@@ -55,12 +55,17 @@ def write_fold(
             random.Random(f"{plan.sampling.seed}/fold{fold}/order").shuffle(chosen)
         labels = np.stack([plan.records[index].labels for index in chosen])
         if name == "train":
-            labels = training_labels(labels, plan.drawn[chosen], plan.sampling.unsampled)
+            labels = training_labels(
+                labels,
+                plan.drawn[chosen],
+                plan.sampling.unsampled,
+                intensities=len(plan.scan.intensity_aus),
+            )
             mean = sum(faces.sums[subject] for subject in subjects if subject in faces.sums) / len(chosen)
             write_mean(folder / "mean.binaryproto", np.asarray(mean).transpose(2, 0, 1))
         write_split(plan, faces, folder, name, chosen, labels, progress=progress)
         records = [plan.records[index] for index in chosen]
-        summary[name] = _describe(subjects, records, labels, plan.scan.aus)
+        summary[name] = _describe(subjects, records, labels, plan.scan)
         if name == "train":
             summary[name]["sampling"] = _count_drawn(plan, subjects, chosen)
     return summary
@@ -75,7 +80,7 @@ def _count_drawn(plan: Plan, subjects: Sequence[str], chosen: Sequence[int]) -> 
     indices = [index for index, record in enumerate(plan.records) if record.subject in among]
     labels = np.stack([plan.records[index].labels for index in indices])
     drawn = plan.drawn[indices] & np.array([[index in usable] for index in indices])
-    return count_drawn(labels, drawn, plan.scan.aus)
+    return count_drawn(labels, drawn, plan.scan.aus, plan.scan.intensity_aus)
 
 
 def _records_of(plan: Plan, split: str, subjects: Sequence[str], faces: FaceStore) -> list[int]:
@@ -103,16 +108,23 @@ def write_split(
     keys = [f"{position:08d}_{record.key}" for position, record in enumerate(records)]
     # With masked labels, those that are known are those that were drawn.
     with_draw = name == "train" and plan.sampling.unsampled == "keep" and not plan.sampling.all_frames
+    with_draw = with_draw and bool(plan.scan.aus)
     aus = np.array(plan.scan.aus)
 
     def rows() -> Iterator[Row]:
         for key, index, row in zip(keys, chosen, labels.tolist(), strict=True):
             record = plan.records[index]
-            drawn = tuple(aus[plan.drawn[index]].tolist()) if with_draw else None
+            drawn = tuple(aus[plan.drawn[index][: len(aus)]].tolist()) if with_draw else None
             source = source_name(plan.root, record.image)
             yield Row(key, source, record.subject, record.task, str(record.frame), tuple(row), drawn)
 
-    write_manifest(folder / f"{name}.csv", plan.scan.aus, rows(), with_draw=with_draw)
+    write_manifest(
+        folder / f"{name}.csv",
+        plan.scan.aus,
+        rows(),
+        intensity_aus=plan.scan.intensity_aus,
+        with_draw=with_draw,
+    )
 
     def items() -> Iterator[tuple[str, bytes, list[int]]]:
         title = f"{folder.name} {name}"
@@ -129,10 +141,16 @@ def write_split(
 
 
 def _describe(
-    subjects: Sequence[str], records: Sequence[Record], labels: np.ndarray, aus: Sequence[int]
+    subjects: Sequence[str], records: Sequence[Record], labels: np.ndarray, scan: Scan
 ) -> dict[str, Any]:
+    aus, levels = scan.aus, labels[:, len(scan.aus) :]
+    labels = labels[:, : len(aus)]
     known = (labels != UNKNOWN).sum(axis=0)
     present = (labels == PRESENT).sum(axis=0)
+    by_level = {
+        name: {str(level): int((levels[:, at] == level).sum()) for level in (*LEVELS, UNKNOWN_LEVEL)}
+        for at, name in enumerate(column_names((), scan.intensity_aus))
+    }
     return {
         "images": len(records),
         "subjects": list(subjects),
@@ -142,4 +160,5 @@ def _describe(
             f"AU{au}": round(float(p / n), 4) if n else None
             for au, p, n in zip(aus, present, known, strict=True)
         },
+        **({"levels": by_level} if by_level else {}),
     }

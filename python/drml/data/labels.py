@@ -1,19 +1,30 @@
 """Action units (AUs) of FACS: their names, the AUs that each data set codes, and the values of labels.
 
-A label is one of three integers: ``PRESENT`` (+1), ``ABSENT`` (-1), ``UNKNOWN`` (0). Losses and
-metrics ignore unknown labels.
+A label says whether an AU occurs or how strong it is. An occurrence is one of three integers: ``PRESENT``
+(+1), ``ABSENT`` (-1), ``UNKNOWN`` (0). An intensity is a level from 0 (absent) over 1 (A, a trace) to 5 (E,
+maximum), or ``UNKNOWN_LEVEL`` (9). Losses and metrics ignore unknown labels.
+
+The labels of a record are its occurrences, followed by its intensities.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
 
 from drml.io.errors import UserError
+
+if TYPE_CHECKING:  # the command line reads these names, and must not wait for NumPy
+    import numpy as np
 
 PRESENT = 1
 ABSENT = -1
 UNKNOWN = 0
+
+LEVELS = (0, 1, 2, 3, 4, 5)
+"""The intensities of FACS: 0 is absent, 1 to 5 are its levels A to E."""
+UNKNOWN_LEVEL = 9
 
 _NUMBER = re.compile(r"[0-9]{1,4}")
 
@@ -37,7 +48,12 @@ AU_NAMES: dict[int, str] = {
     26: "Jaw drop",
 }
 
+INTENSITY_SUFFIX = "_r"
+"""What follows an AU in the name of a column of intensities, as in OpenFace's ``AU01_r``."""
+
 BP4D_AUS: tuple[int, ...] = (1, 2, 4, 6, 7, 10, 12, 14, 15, 17, 23, 24)
+BP4D_INTENSITY_AUS: tuple[int, ...] = (6, 10, 12, 14, 17)
+"""The AUs whose intensity BP4D and BP4D+ code."""
 DISFA_AUS: tuple[int, ...] = (1, 2, 4, 6, 9, 12, 25, 26)
 DISFA_CODED_AUS: tuple[int, ...] = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
 """The AUs that DISFA and DISFA+ code. If one of them has no label file, the data are incomplete."""
@@ -92,6 +108,30 @@ def list_aus(aus: Iterable[int]) -> str:
     'AU1, AU2, AU12'
     """
     return ", ".join(f"AU{au}" for au in aus)
+
+
+def column_names(aus: Iterable[int], intensity_aus: Iterable[int] = ()) -> list[str]:
+    """Name the columns of labels: occurrences, then intensities.
+
+    Examples
+    --------
+    >>> column_names((1, 12), (12,))
+    ['AU1', 'AU12', 'AU12_r']
+    """
+    return [f"AU{au}" for au in aus] + [f"AU{au}{INTENSITY_SUFFIX}" for au in intensity_aus]
+
+
+def unknown_values(aus: Collection[int], intensity_aus: Collection[int] = ()) -> np.ndarray:
+    """Return the value that an unknown label has in each column.
+
+    Examples
+    --------
+    >>> unknown_values((1, 12), (12,)).tolist()
+    [0, 0, 9]
+    """
+    import numpy as np
+
+    return np.array([UNKNOWN] * len(aus) + [UNKNOWN_LEVEL] * len(intensity_aus), np.int8)
 
 
 def is_au(text: str) -> bool:

@@ -1,13 +1,14 @@
 """Manifests: the CSV file next to each prepared LMDB, with one row for each record.
 
-The columns are key, source, subject, task, frame, and one for each AU (``AU1``); labels are 1 (present),
--1 (absent) and 0 (unknown). The source is the image's path relative to the data set's folder, so that a
-manifest does not depend on where the data set is; for a frame of a video, ``#`` and its index follow.
-Manifests of older versions have absolute paths.
+The columns are key, source, subject, task, frame, and one for each label: occurrences (``AU1``) are 1
+(present), -1 (absent) and 0 (unknown); intensities (``AU1_r``), which follow, are 0 (absent) to 5 and 9
+(unknown). The source is the image's path relative to the data set's folder, so that a manifest does not
+depend on where the data set is; for a frame of a video, ``#`` and its index follow. Manifests of older
+versions have absolute paths.
 
 If the labels of AUs for which a training frame was not sampled were kept (``--unsampled keep``), a last
 column ``drawn`` lists the AUs for which the frame was sampled, such as ``1 12``. Without this column, every
-label that is known was sampled.
+label that is known was sampled. The column does not tell for which intensities a frame was sampled.
 """
 
 from __future__ import annotations
@@ -24,7 +25,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.data.labels import ABSENT, PRESENT, UNKNOWN, is_au
+from drml.data.labels import (
+    ABSENT,
+    INTENSITY_SUFFIX,
+    LEVELS,
+    PRESENT,
+    UNKNOWN,
+    UNKNOWN_LEVEL,
+    column_names,
+    is_au,
+)
 from drml.io.errors import UserError
 from drml.io.limits import LABELS, open_list
 from drml.io.text import counted
@@ -36,6 +46,7 @@ __all__ = [
     "iterate_manifest",
     "manifest_path",
     "read_aus",
+    "read_columns",
     "read_manifest",
     "write_manifest",
 ]
@@ -45,12 +56,14 @@ LMDB_SUFFIX = "_lmdb"
 _FIXED = ["key", "source", "subject", "task", "frame"]
 _DRAWN = "drawn"
 _LABELS = {str(value): value for value in (PRESENT, ABSENT, UNKNOWN)}
+_INTENSITIES = {str(value): value for value in (*LEVELS, UNKNOWN_LEVEL)}
 
 
 class Row(NamedTuple):
-    """One record: its key, image, subject, task, frame, and K labels in {-1, 0, 1}.
+    """One record: its key, image, subject, task, frame, and labels.
 
-    `drawn` lists the AUs for which the frame was sampled; it is None if these are all whose label is known.
+    The labels are K occurrences in {-1, 0, 1}, followed by L intensities in {0, 1, 2, 3, 4, 5, 9}. `drawn`
+    lists the AUs for which the frame was sampled; it is None if these are all whose label is known.
     """
 
     key: str
@@ -64,11 +77,15 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Manifest:
-    """A manifest: its file, its K AUs, and its rows by key, in the order of the file."""
+    """A manifest: its file, the K AUs of its occurrences, its rows by key, the L AUs of its intensities.
+
+    The rows are in the order of the file.
+    """
 
     path: Path
     aus: tuple[int, ...]
     rows: dict[str, Row]
+    intensity_aus: tuple[int, ...] = ()
 
     def drawn_labels(self, keys: Iterable[str]) -> NDArray[np.int8]:
         """Return the labels that were sampled, to which the linear methods are fitted.
@@ -84,7 +101,8 @@ class Manifest:
             1, -1 or 0. A label is also 0 if the frame was not sampled for its AU.
         """
         rows = [self.rows[key] for key in keys]
-        labels = np.array([row.labels for row in rows], np.int8).reshape(len(rows), len(self.aus))
+        count = len(self.aus)
+        labels = np.array([row.labels[:count] for row in rows], np.int8).reshape(len(rows), count)
         for at, row in enumerate(rows):
             if row.drawn is not None:
                 labels[at, [au not in row.drawn for au in self.aus]] = UNKNOWN
@@ -99,7 +117,12 @@ def manifest_path(lmdb: Path) -> Path:
 
 
 def write_manifest(
-    path: str | Path, aus: Sequence[int], rows: Iterable[Row], *, with_draw: bool = False
+    path: str | Path,
+    aus: Sequence[int],
+    rows: Iterable[Row],
+    *,
+    intensity_aus: Sequence[int] = (),
+    with_draw: bool = False,
 ) -> None:
     """Write a manifest; `with_draw` adds the column of the AUs for which each frame was sampled.
 
@@ -110,7 +133,7 @@ def write_manifest(
     """
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*_FIXED, *(f"AU{au}" for au in aus), *([_DRAWN] if with_draw else [])])
+        writer.writerow([*_FIXED, *column_names(aus, intensity_aus), *([_DRAWN] if with_draw else [])])
         for row in rows:
             drawn = [" ".join(map(str, row.drawn or ()))] if with_draw else []
             writer.writerow([*row[: len(_FIXED)], *row.labels, *drawn])
@@ -125,7 +148,7 @@ def read_manifest(path: str | Path) -> Manifest:
         The file is missing or not a manifest, or a row is invalid; the message names its line.
     """
     path = Path(path)
-    aus = read_aus(path)
+    aus, intensity_aus = read_columns(path)
     rows: dict[str, Row] = {}
     # Rows repeat the same few subjects, tasks and labels, so they share one object of each.
     known: dict[tuple[int, ...], tuple[int, ...]] = {}
@@ -139,7 +162,7 @@ def read_manifest(path: str | Path) -> Manifest:
             labels=known.setdefault(row.labels, row.labels),
             drawn=None if row.drawn is None else known.setdefault(row.drawn, row.drawn),
         )
-    return Manifest(path, aus, rows)
+    return Manifest(path, aus, rows, intensity_aus)
 
 
 def iterate_manifest(path: str | Path) -> Iterator[Row]:
@@ -161,9 +184,9 @@ def _rows(path: Path) -> Iterator[tuple[int, Row]]:
     with _reading(path), open_list(path) as file:
         reader = csv.reader(file)
         header = next(reader, [])
-        aus = _aus(path, header)
+        columns = _columns(path, header)
         for cells in reader:
-            yield reader.line_num, _row(f"{path}: line {reader.line_num}", header, aus, cells)
+            yield reader.line_num, _row(f"{path}: line {reader.line_num}", header, *columns, cells)
 
 
 @contextlib.contextmanager
@@ -178,7 +201,12 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def read_aus(path: str | Path) -> tuple[int, ...]:
-    """Read the AUs that a manifest's header names.
+    """Read the AUs whose occurrence a manifest's header names; errors are those of `read_columns`."""
+    return read_columns(path)[0]
+
+
+def read_columns(path: str | Path) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Read the AUs that a manifest's header names: those of its occurrences, and those of its intensities.
 
     Raises
     ------
@@ -187,21 +215,32 @@ def read_aus(path: str | Path) -> tuple[int, ...]:
     """
     path = Path(path)
     with _reading(path), open_list(path) as file:
-        return _aus(path, next(csv.reader(file), []))
+        return _columns(path, next(csv.reader(file), []))
 
 
-def _aus(path: Path, header: list[str]) -> tuple[int, ...]:
+def _columns(path: Path, header: list[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     names = header[len(_FIXED) : -1 if header[-1:] == [_DRAWN] else None]
-    good = len(names) <= LABELS and all(name.startswith("AU") and is_au(name[2:]) for name in names)
+    numbers = [name.removeprefix("AU").removesuffix(INTENSITY_SUFFIX) for name in names]
+    good = len(names) <= LABELS and all(name.startswith("AU") for name in names) and all(map(is_au, numbers))
     if header[: len(_FIXED)] != _FIXED or not names or not good:
         raise UserError(f"{path}: not a manifest; its header is {','.join(_FIXED)},AU1,...")
-    aus = tuple(int(name[2:]) for name in names)
-    if len(set(aus)) != len(aus):
+    if len(set(names)) != len(names):
         raise UserError(f"{path}: not a manifest; an AU has two columns")
-    return aus
+    intensities = [name.endswith(INTENSITY_SUFFIX) for name in names]
+    if intensities != sorted(intensities):
+        raise UserError(f"{path}: not a manifest; a column of occurrences follows one of intensities")
+    aus = tuple(map(int, numbers))
+    occurrences = intensities.count(False)
+    return aus[:occurrences], aus[occurrences:]
 
 
-def _row(where: str, header: list[str], aus: tuple[int, ...], cells: list[str]) -> Row:
+def _row(
+    where: str,
+    header: list[str],
+    aus: tuple[int, ...],
+    intensity_aus: tuple[int, ...],
+    cells: list[str],
+) -> Row:
     if len(cells) != len(header):
         raise UserError(f"{where}: {counted(len(cells), 'value')}, the header has {len(header)}")
     labels = []
@@ -210,6 +249,12 @@ def _row(where: str, header: list[str], aus: tuple[int, ...], cells: list[str]) 
             raise UserError(f"{where}: {cell!r} for AU{au}; labels are -1, 0 and 1")
         labels.append(_LABELS[cell])
     drawn = _drawn(where, dict(zip(aus, labels, strict=True)), cells[-1]) if header[-1] == _DRAWN else None
+    for au, cell in zip(intensity_aus, cells[len(_FIXED) + len(aus) :], strict=False):
+        if cell not in _INTENSITIES:
+            raise UserError(
+                f"{where}: {cell!r} for AU{au}{INTENSITY_SUFFIX}; intensities are 0 to 5, and 9 (unknown)"
+            )
+        labels.append(_INTENSITIES[cell])
     key, source, subject, task, frame = cells[: len(_FIXED)]
     return Row(key, source, subject, task, frame, tuple(labels), drawn)
 

@@ -39,7 +39,7 @@ class Plan:
         The test subjects of all folds.
     folds : dict of int to FoldSubjects
         Number of each fold to write -> its subjects.
-    drawn : ndarray of bool, shape (N, K)
+    drawn : ndarray of bool, shape (N, K + L)
         Which record was drawn for which AU, if its subject is a training subject.
     sampling : Sampling
     encoding : Encoding
@@ -154,6 +154,7 @@ def make_plan(
         positives=len(records) if sampling_.positives is None else sampling_.positives,
         negatives=len(records) if sampling_.negatives is None else sampling_.negatives,
         seed=sampling_.seed,
+        intensity_aus=scan.intensity_aus,
     )
     plan = Plan(root, scan, records, lists, divided, drawn, sampling_, encoding, points)
     if not learn:

@@ -32,6 +32,13 @@ from drml.data.readers import Record
 from drml.data.readers.exclude import KNOWN, find_list
 from drml.data.readers.exclude import exclude as exclude_frames
 from drml.data.readers.kinds import find_data_set
+from drml.data.readers.targets import (
+    INTENSITY,
+    OCCURRENCE,
+    check_labels_asked,
+    describe_target,
+    read_target,
+)
 from drml.data.recipe_text import write_data_recipe
 from drml.data.register_faces import check_max_broken
 from drml.data.register_task import Encoding
@@ -52,6 +59,7 @@ def prepare(
     folds: Sequence[int] | str | None = None,
     folds_file: Path | str | None = None,
     aus: Sequence[int] | None = None,
+    target: str = OCCURRENCE,
     sampling: Sampling | None = None,
     encoding: Encoding | None = None,
     points: str = "given",
@@ -87,6 +95,9 @@ def prepare(
         name of a list that ships with drml for this data set, such as ``"fera2015"`` for ``"bp4d"``.
     aus : sequence of int, optional, keyword-only
         The AUs of the labels, in order; by default the data set's.
+    target : {"occurrence", "intensity", "both"}, keyword-only
+        What the labels are: whether an AU occurs, how strong it is, from 0 to 5, or both. With both, the
+        intensities are those of the AUs in `aus` whose intensity the data set codes.
     sampling : Sampling, optional, keyword-only
         How validation subjects and training frames are drawn, with the seed.
     encoding : Encoding, optional, keyword-only
@@ -141,11 +152,15 @@ def prepare(
     ... )  # doctest: +SKIP
     """
     source = find_data_set(data_set)
+    check_labels_asked(source, target, aus, options)
     choice = source.choose_folds(folds, folds_file)
     root, out = check_path(root, "root"), check_path(out, "out")
-    if root.exists() and not _is_synthetic(root):
+    if root.exists() and not _is_synthetic(root) and target != INTENSITY:
         source.check_asked(options)
     options = source.check_options(options)
+    labels = describe_target(source, target, options)
+    if target == INTENSITY:
+        options.pop("intensity", None)
     sampling = _with_defaults(sampling or Sampling(), source.positives, source.negatives)
     encoding = encoding or Encoding()
     check_max_broken(max_broken)
@@ -158,7 +173,9 @@ def prepare(
     check_inputs_kept(out, [root, *([] if excluded is None else [excluded])])
 
     started = time.monotonic()
-    scan = source.read(root, aus=aus, landmarks=points == "given", progress=progress, **options)
+    scan = read_target(
+        source, root, target, aus=aus, landmarks=points == "given", progress=progress, **options
+    )
     check_inputs_kept(out, _files(scan.records))
     copy = audit_counts(source, root, scan, options)
     if excluded is not None:
@@ -191,6 +208,7 @@ def prepare(
         "fold_scheme": folds if isinstance(folds, str) else None,
         "max_broken": max_broken,
         "exclude": None if exclude is None else str(exclude),
+        "target": target,
         **{name: str(value) if isinstance(value, Path) else value for name, value in options.items()},
     }
     try:
@@ -200,7 +218,8 @@ def prepare(
                 "root": str(root.absolute()),
                 "synthetic": _copy_synthetic_mark(root, part),
             }
-            summary |= {"aus": list(scan.aus), "options": recorded, "versions": _versions()}
+            summary |= {"aus": list(scan.aus), "intensity_aus": list(scan.intensity_aus)}
+            summary |= {"options": recorded, "versions": _versions()}
             summary["audit"] = copy.to_dict()
             written, registrations = write_folds(
                 plan, part, finder, jobs=jobs, max_broken=max_broken, progress=progress
@@ -214,7 +233,7 @@ def prepare(
                 recipe = fold_recipe(
                     plan,
                     source,
-                    options,
+                    labels,
                     int(fold),
                     folder,
                     train=splits["train"],

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from drml.data.labels import ABSENT, PRESENT, UNKNOWN
+from drml.data.labels import ABSENT, LEVELS, PRESENT, UNKNOWN, UNKNOWN_LEVEL
 from drml.data.lmdb import read_lmdb
 from drml.data.manifest import Manifest
 from drml.io.errors import UserError
@@ -23,7 +23,7 @@ VERIFY = "run drml verify on it, or prepare the data again"
 
 
 def read_records(
-    lmdb: Path, manifest: Manifest | None, *, selected: bool
+    lmdb: Path, manifest: Manifest | None, *, selected: bool, intensities: int = 0
 ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.int8]]]:
     """Read the records of an LMDB one by one, in the order of their keys.
 
@@ -35,14 +35,17 @@ def read_records(
         Its manifest, with which the labels must agree; None if it has none.
     selected : bool, keyword-only
         Skip records that the manifest does not list; otherwise, such a record is an error.
+    intensities : int, keyword-only
+        How many of the labels, at the end, are intensities.
 
     Yields
     ------
     key : str
     image : ndarray of uint8, H x W x 3
         BGR.
-    labels : ndarray of int8, shape (K,)
-        1 (present), -1 (absent) or 0 (unknown); all records have the same K.
+    labels : ndarray of int8, shape (K + L,)
+        K occurrences: 1 (present), -1 (absent) or 0 (unknown); then L intensities, 0 to 5 or 9 (unknown). All
+        records have the same K.
 
     Raises
     ------
@@ -52,7 +55,7 @@ def read_records(
     count = 0
     missing = set(manifest.rows) if manifest else set()
     for key, data, values in read_lmdb(lmdb):
-        labels = _labels(values, f"{lmdb}: record {key}")
+        labels = _labels(values, f"{lmdb}: record {key}", intensities)
         count = count or len(labels)
         if len(labels) != count:
             raise UserError(
@@ -71,11 +74,17 @@ def read_records(
         raise UserError(f"{lmdb}: no record {min(missing)}, which its manifest lists; {VERIFY}")
 
 
-def _labels(values: Sequence[int], where: str) -> NDArray[np.int8]:
+def _labels(values: Sequence[int], where: str, intensities: int) -> NDArray[np.int8]:
     """Check the labels of one record."""
     if not len(values):
         raise UserError(f"{where} has no labels; {VERIFY}")
-    for value in values:
+    occurrences = len(values) - intensities
+    if occurrences < 0:
+        raise UserError(f"{where} has {counted(len(values), 'label')}, fewer than intensities; {VERIFY}")
+    for value in values[occurrences:]:
+        if value not in (*LEVELS, UNKNOWN_LEVEL):
+            raise UserError(f"{where} has the intensity {value}; intensities are 0 to 5 and 9; {VERIFY}")
+    for value in values[:occurrences]:
         if value not in (PRESENT, ABSENT, UNKNOWN):
             raise UserError(f"{where} has the label {value}; labels are -1, 0 and 1; {VERIFY}")
     return np.asarray(values, np.int8)

@@ -1,8 +1,9 @@
 """Sampling of training frames: for each AU and video, a number of frames with the AU and one without.
 
 A frame that is sampled for one AU is not thereby sampled for the others: by default, its labels of those AUs
-become unknown in the training split. Only the training split is sampled; the validation and test splits keep
-every frame and every label.
+become unknown in the training split. Of intensities, the frames of each level from 1 to 5 are those with the
+AU, so that the rare levels are not lost among the frequent ones. Only the training split is sampled; the
+validation and test splits keep every frame and every label.
 """
 
 from __future__ import annotations
@@ -14,7 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from drml.data.labels import ABSENT, PRESENT, UNKNOWN
+from drml.data.labels import (
+    ABSENT,
+    LEVELS,
+    PRESENT,
+    column_names,
+    unknown_values,
+)
 from drml.data.readers.folds import check_val_share
 from drml.io.checks import check_whole
 from drml.io.errors import UserError
@@ -42,7 +49,8 @@ class Sampling:
     val_share : float
         Share of the training subjects held out for validation, in [0, 1); 0 writes no validation split.
     positives, negatives : int, optional
-        Number of training frames with and without each AU, for each AU and video; by default the data set's
+        Number of training frames with and without each AU, for each AU and video; of intensities, with each
+        level from 1 to 5 and with level 0. By default the data set's
         (see `drml.data.readers.kinds.DATA_SETS`), for a list of your own images all.
     unsampled : {"mask", "keep"}
         How to treat the labels of AUs for which a frame was not sampled: make them unknown, as the paper's
@@ -96,13 +104,14 @@ def draw_video(
     positives: int = 100,
     negatives: int = 200,
     seed: int = 0,
+    intensity_aus: Sequence[int] = (),
 ) -> np.ndarray:
     """Draw the training frames of one video for each AU.
 
     Parameters
     ----------
-    labels : ndarray, shape (N, K)
-        +1, -1 or 0 for each frame of the video, in the order of their numbers.
+    labels : ndarray, shape (N, K + L)
+        +1, -1 or 0 for each frame of the video, in the order of their numbers; then intensities.
     video : str
         The video's name. Name, seed and AU determine the draw, whatever else is drawn.
     aus : sequence of int
@@ -111,10 +120,12 @@ def draw_video(
         How many frames with and without each AU; all of them if there are fewer.
     seed : int, keyword-only
         The seed of the draw.
+    intensity_aus : sequence of int, keyword-only
+        The L AUs of the intensities. Of each level from 1 to 5, as many frames are drawn as `positives`.
 
     Returns
     -------
-    ndarray of bool, shape (N, K)
+    ndarray of bool, shape (N, K + L)
         Which frame was drawn for which AU. A frame trains if it was drawn for any AU.
 
     Examples
@@ -127,10 +138,12 @@ def draw_video(
         raise UserError(f"{positives} positives and {negatives} negatives: counts cannot be negative")
     labels = np.asarray(labels)
     drawn = np.zeros(labels.shape, bool)
-    for column, au in enumerate(aus):
+    occurrence = ((PRESENT, positives), (ABSENT, negatives))
+    intensity = tuple((level, positives if level else negatives) for level in reversed(LEVELS))
+    for column, name in enumerate(column_names(aus, intensity_aus)):
         # A string seeds through SHA-512: the same draw in every process and version.
-        generator = random.Random(f"{seed}/{video}/AU{au}")
-        for value, count in ((PRESENT, positives), (ABSENT, negatives)):
+        generator = random.Random(f"{seed}/{video}/{name}")
+        for value, count in occurrence if column < len(aus) else intensity:
             rows = np.flatnonzero(labels[:, column] == value).tolist()
             drawn[generator.sample(rows, min(count, len(rows))), column] = True
     return drawn
@@ -145,6 +158,7 @@ def draw(
     positives: int = 100,
     negatives: int = 200,
     seed: int = 0,
+    intensity_aus: Sequence[int] = (),
 ) -> np.ndarray:
     """Draw the training frames of many videos at once; see :func:`draw_video`.
 
@@ -152,16 +166,16 @@ def draw(
     ----------
     videos, frames : sequences of length N
         The video and the number of each frame, in any order; the order does not change the draw.
-    labels : ndarray, shape (N, K)
+    labels : ndarray, shape (N, K + L)
         The labels of each frame.
     aus : sequence of int
         The K AUs.
-    positives, negatives, seed : int, keyword-only
+    positives, negatives, seed, intensity_aus
         As in :func:`draw_video`.
 
     Returns
     -------
-    ndarray of bool, shape (N, K)
+    ndarray of bool, shape (N, K + L)
     """
     labels = np.asarray(labels)
     rows_of: dict[str, list[int]] = {}
@@ -171,12 +185,20 @@ def draw(
     for video, rows in rows_of.items():
         rows.sort(key=lambda row: frames[row])
         drawn[rows] = draw_video(
-            labels[rows], video, aus, positives=positives, negatives=negatives, seed=seed
+            labels[rows],
+            video,
+            aus,
+            positives=positives,
+            negatives=negatives,
+            seed=seed,
+            intensity_aus=intensity_aus,
         )
     return drawn
 
 
-def training_labels(labels: np.ndarray, drawn: np.ndarray, unsampled: str = UNSAMPLED[0]) -> np.ndarray:
+def training_labels(
+    labels: np.ndarray, drawn: np.ndarray, unsampled: str = UNSAMPLED[0], *, intensities: int = 0
+) -> np.ndarray:
     """Return the labels to train with.
 
     Parameters
@@ -185,6 +207,8 @@ def training_labels(labels: np.ndarray, drawn: np.ndarray, unsampled: str = UNSA
         The labels of the training frames, and for which AUs each was drawn.
     unsampled : {"mask", "keep"}
         Make the labels of AUs for which a frame was not drawn unknown, or keep them.
+    intensities : int, keyword-only
+        How many of the columns, at the end, are intensities.
 
     Returns
     -------
@@ -197,26 +221,33 @@ def training_labels(labels: np.ndarray, drawn: np.ndarray, unsampled: str = UNSA
     array([[1, 0]], dtype=int8)
     """
     _check_unsampled(unsampled)
-    return np.where(drawn, labels, UNKNOWN).astype(labels.dtype) if unsampled == "mask" else labels
+    if unsampled != "mask":
+        return labels
+    columns = range(labels.shape[1])
+    unknown = unknown_values(columns[: len(columns) - intensities], columns[len(columns) - intensities :])
+    return np.where(drawn, labels, unknown).astype(labels.dtype)
 
 
-def count_drawn(labels: np.ndarray, drawn: np.ndarray, aus: Sequence[int]) -> dict[str, Any]:
+def count_drawn(
+    labels: np.ndarray, drawn: np.ndarray, aus: Sequence[int], intensity_aus: Sequence[int] = ()
+) -> dict[str, Any]:
     """Count the frames and labels that were drawn, as ``summary.json`` records them.
 
     Parameters
     ----------
-    labels : ndarray, shape (N, K)
+    labels : ndarray, shape (N, K + L)
         The labels of all frames of the training subjects.
-    drawn : ndarray of bool, shape (N, K)
+    drawn : ndarray of bool, shape (N, K + L)
         Which frame was drawn for which AU.
-    aus : sequence of int
-        The K AUs.
+    aus, intensity_aus : sequence of int
+        The K AUs of the occurrences, and the L of the intensities.
 
     Returns
     -------
     dict
-        ``frames`` and ``labels``, and for each AU ``positives`` and ``negatives``. Each is a dictionary of
-        ``drawn``, ``of`` and ``share``, which is None if there are none to draw from.
+        ``frames`` and ``labels``, for each AU ``positives`` and ``negatives``, and with intensities for each
+        AU and level ``levels``. Each is a dictionary of ``drawn``, ``of`` and ``share``, which is None if
+        there are none to draw from.
 
     Examples
     --------
@@ -232,11 +263,17 @@ def count_drawn(labels: np.ndarray, drawn: np.ndarray, aus: Sequence[int]) -> di
         there = np.asarray(labels == value)
         return {f"AU{au}": count(there[:, at], drawn[:, at]) for at, au in enumerate(aus)}
 
+    levels = {
+        name: {str(level): count(labels[:, at] == level, drawn[:, at]) for level in LEVELS}
+        for at, name in enumerate(column_names((), intensity_aus), len(aus))
+    }
+
     return {
         "frames": count(np.ones(len(labels), bool), np.asarray(drawn.any(axis=1))),
-        "labels": count(labels != UNKNOWN, drawn),
+        "labels": count(labels != unknown_values(aus, intensity_aus), drawn),
         "positives": by_au(PRESENT),
         "negatives": by_au(ABSENT),
+        **({"levels": levels} if levels else {}),
     }
 
 

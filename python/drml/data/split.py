@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from drml.data.lmdb import check_lmdb
 from drml.data.manifest import LMDB_SUFFIX, Manifest, manifest_path, read_manifest
+from drml.data.recipe_text import read_data_recipe
 from drml.data.records import VERIFY, read_records
 from drml.io.checks import check_path
 from drml.io.errors import UserError
@@ -68,6 +69,8 @@ class Split:
         of them.
     synthetic : bool
         The faces are drawn, not photographed.
+    intensity_aus : tuple of int
+        The AUs of the intensities, which are the last labels of each record; empty if there are none.
     """
 
     name: Path
@@ -75,6 +78,7 @@ class Split:
     manifest: Manifest | None
     selected: bool
     synthetic: bool
+    intensity_aus: tuple[int, ...] = ()
 
     @property
     def size(self) -> int:
@@ -94,8 +98,15 @@ class Split:
         subjects = [rows[key].subject if key in rows else "" for key in keys]
         return subjects if all(subjects) else None
 
-    def records(self) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.int8]]]:
+    def records(
+        self, *, intensities: bool = False
+    ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.int8]]]:
         """Read the records one by one, in the order of their keys.
+
+        Parameters
+        ----------
+        intensities : bool, keyword-only
+            Yield the intensities instead of the occurrences.
 
         Yields
         ------
@@ -103,18 +114,35 @@ class Split:
         image : ndarray of uint8, H x W x 3
             BGR.
         labels : ndarray of int8, shape (K,)
-            1 (present), -1 (absent) or 0 (unknown); all records have the same K.
+            1 (present), -1 (absent) or 0 (unknown), or intensities: 0 (absent) to 5, or 9 (unknown). All
+            records have the same K.
 
         Raises
         ------
         UserError
-            A record is damaged, or it disagrees with the manifest; the message names its key.
+            A record is damaged, or it disagrees with the manifest; the message names its key. Or the data
+            have no labels of this kind.
         """
-        return read_records(self.lmdb, self.manifest, selected=self.selected)
+        count = len(self.intensity_aus)
+        if intensities and not count:
+            raise UserError(
+                f"{self.lmdb}: has no intensities; prepare the data with --target intensity, or both"
+            )
+        for key, image, labels in read_records(
+            self.lmdb, self.manifest, selected=self.selected, intensities=count
+        ):
+            if len(labels) == count and not intensities:
+                raise UserError(
+                    f"{self.lmdb}: its labels are intensities, not occurrences; prepare the data with"
+                    " --target occurrence, or both"
+                )
+            yield key, image, labels[len(labels) - count :] if intensities else labels[: len(labels) - count]
 
-    def batches(self, size: int) -> Iterator[tuple[list[str], list[NDArray[np.uint8]], NDArray[np.int8]]]:
+    def batches(
+        self, size: int, *, intensities: bool = False
+    ) -> Iterator[tuple[list[str], list[NDArray[np.uint8]], NDArray[np.int8]]]:
         """Yield the keys, images and labels (N x K) of `size` records at a time; the last may be fewer."""
-        records = self.records()
+        records = self.records(intensities=intensities)
         while batch := list(itertools.islice(records, size)):
             keys, pictures, labels = zip(*batch, strict=True)
             yield list(keys), list(pictures), np.stack(labels)
@@ -157,11 +185,16 @@ def open_split(path: str | Path, split: str = "test") -> Split:
     # OUT/synthetic.json lies two levels above OUT/fold1/test_lmdb.
     folders = (lmdb, *lmdb.absolute().parents[:2])
     synthetic = any((folder / SYNTHETIC_FILE).is_file() for folder in folders)
-    return Split(name, lmdb, manifest, name.suffix == ".csv", synthetic)
+    if manifest is not None:
+        intensity_aus = manifest.intensity_aus
+    else:
+        recipe = read_data_recipe(lmdb)
+        intensity_aus = recipe.intensity_au if recipe else ()
+    return Split(name, lmdb, manifest, name.suffix == ".csv", synthetic, intensity_aus)
 
 
 def load_split(
-    path: str | Path, split: str = "test"
+    path: str | Path, split: str = "test", *, target: str = "occurrence"
 ) -> tuple[NDArray[np.uint8], NDArray[np.int8], NDArray[np.str_]]:
     """Load the images, labels and subjects of one split of prepared data.
 
@@ -174,13 +207,16 @@ def load_split(
         (``data/drml/fold1``), or a folder of ``drml prepare`` with a single fold.
     split : {"train", "val", "test"}
         The split to load if `path` is a fold.
+    target : {"occurrence", "intensity"}, keyword-only
+        Which labels to load, of data that have both (``drml prepare --target``).
 
     Returns
     -------
     X : ndarray of uint8, shape (N, H, W, 3)
         The registered faces, with the channels in OpenCV's order: blue, green, red.
     y : ndarray of int8, shape (N, K)
-        1 (present), -1 (absent) or 0 (unknown) for each of the K AUs.
+        For each of the K AUs 1 (present), -1 (absent) or 0 (unknown); of intensities 0 (absent) to 5, or 9
+        (unknown).
     subjects : ndarray of str, shape (N,)
         The subject of each face, as `sklearn.model_selection.GroupKFold` takes groups; empty strings if the
         LMDB has no manifest.
@@ -188,7 +224,7 @@ def load_split(
     Raises
     ------
     UserError
-        There is no such split, or its LMDB or manifest is damaged.
+        There is no such split, it has no labels of this kind, or its LMDB or manifest is damaged.
 
     Examples
     --------
@@ -196,12 +232,14 @@ def load_split(
     >>> X.shape, y.shape, subjects.shape  # doctest: +SKIP
     ((1800, 200, 200, 3), (1800, 12), (1800,))
     """
+    if target not in ("occurrence", "intensity"):
+        raise UserError(f"target {target!r}: choose one of occurrence, intensity")
     source = open_split(path, split)
     rows = source.manifest.rows if source.manifest else {}
     X = np.empty((0, 0, 0, 3), np.uint8)
     labels: list[NDArray[np.int8]] = []
     subjects: list[str] = []
-    for key, image, values in source.records():
+    for key, image, values in source.records(intensities=target == "intensity"):
         if not labels:
             X = np.empty((source.size, *image.shape), np.uint8)
         if image.shape != X.shape[1:]:

@@ -12,9 +12,10 @@ from typing import Any
 import cv2
 from tqdm import tqdm
 
+from drml.data.labels import LEVELS, UNKNOWN_LEVEL, column_names
 from drml.data.landmark_files import landmarks_path, read_landmarks
 from drml.data.lmdb import Item, check_lmdb, read_lmdb
-from drml.data.manifest import Row, iterate_manifest, manifest_path, read_aus
+from drml.data.manifest import Row, iterate_manifest, manifest_path, read_columns
 from drml.data.readers import images
 from drml.data.registration import SIZE
 from drml.io.errors import UserError
@@ -50,7 +51,8 @@ def verify(
     Returns
     -------
     dict
-        ``lmdb``, ``manifest``, ``records``, ``aus``, ``present`` / ``absent`` / ``unknown`` by AU.
+        ``lmdb``, ``manifest``, ``records``, ``aus``, ``present`` / ``absent`` / ``unknown`` by AU; with
+        intensities also ``levels``: by AU (``AU6_r``) and level the number of records.
 
     Raises
     ------
@@ -60,20 +62,24 @@ def verify(
     lmdb_dir = Path(lmdb_dir)
     entries = check_lmdb(lmdb_dir)
     manifest = _sibling(lmdb_dir) if manifest is None else Path(manifest)
-    aus = [f"AU{au}" for au in read_aus(manifest)]
+    occurrences, intensities = read_columns(manifest)
+    aus, levels = column_names(occurrences), column_names((), intensities)
     # Rows are read along with the records, so that memory does not grow with the database.
     rows = iterate_manifest(manifest)
     size = size or _prepared_size(lmdb_dir)
     counts = {value: [0] * len(aus) for value in (1, -1, 0)}
+    by_level = {name: dict.fromkeys((*LEVELS, UNKNOWN_LEVEL), 0) for name in levels}
     checked = 0
     with tqdm(total=entries, desc="verifying", unit="face", disable=not progress) as bar:
         for batch in _batches(read_lmdb(lmdb_dir), size):
             for item, fault in batch:
-                _compare(lmdb_dir, manifest, item, next(rows, None), aus)
+                _compare(lmdb_dir, manifest, item, next(rows, None), aus, levels)
                 if fault:
                     raise UserError(f"{lmdb_dir}: record {item.key}: {fault}")
-                for column, value in enumerate(item.labels):
+                for column, value in enumerate(item.labels[: len(aus)]):
                     counts[value][column] += 1
+                for name, value in zip(levels, item.labels[len(aus) :], strict=True):
+                    by_level[name][value] += 1
                 checked += 1
             bar.update(len(batch))
     if missing := next(rows, None):
@@ -94,6 +100,7 @@ def verify(
         "present": dict(zip(aus, counts[1], strict=True)),
         "absent": dict(zip(aus, counts[-1], strict=True)),
         "unknown": dict(zip(aus, counts[0], strict=True)),
+        **({"levels": by_level} if levels else {}),
     }
 
 
@@ -120,17 +127,21 @@ def _compare(
     item: Item,
     row: Row | None,
     aus: list[str],
+    levels: list[str],
 ) -> None:
     where = f"{lmdb_dir}: record {item.key}"
     if row is None:
         raise UserError(f"{where} is not in {manifest}, which ends before it")
     if item.key != row.key:
         raise UserError(f"{where} where {manifest} has {row.key}: one is missing, or the order differs")
-    if len(item.labels) != len(aus):
-        raise UserError(f"{where}: {counted(len(item.labels), 'label')}, {manifest} has {len(aus)}")
-    for name, value, expected in zip(aus, item.labels, row.labels, strict=True):
-        if value not in (-1, 0, 1):
+    names = [*aus, *levels]
+    if len(item.labels) != len(names):
+        raise UserError(f"{where}: {counted(len(item.labels), 'label')}, {manifest} has {len(names)}")
+    for column, (name, value, expected) in enumerate(zip(names, item.labels, row.labels, strict=True)):
+        if column < len(aus) and value not in (-1, 0, 1):
             raise UserError(f"{where}: label {value} for {name}; labels are -1, 0 and 1")
+        if column >= len(aus) and value not in (*LEVELS, UNKNOWN_LEVEL):
+            raise UserError(f"{where}: intensity {value} for {name}; intensities are 0 to 5, and 9")
         if value != expected:
             raise UserError(f"{where}: label {value} for {name}, {manifest} has {expected}")
 

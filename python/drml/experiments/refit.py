@@ -192,14 +192,18 @@ def _sampled(manifest: Manifest, options: Mapping[str, Any]) -> list[Row]:
     labels = np.array([row.labels for row in rows], np.int8)
     if options.get("all_frames"):
         return [row for row, known in zip(rows, labels != UNKNOWN, strict=True) if known.any()]
-    counts = {name: options.get(name) for name in ("positives", "negatives")}
+    positives, negatives = (
+        len(rows) if (count := options.get(name)) is None else int(count)
+        for name in ("positives", "negatives")
+    )
     drawn = draw(
         [f"{row.subject}_{row.task}" if row.task else row.subject for row in rows],
         [int(row.frame) for row in rows],
         labels,
         manifest.aus,
+        positives=positives,
+        negatives=negatives,
         seed=int(options.get("seed", 0)),
-        **{name: len(rows) if count is None else int(count) for name, count in counts.items()},
     )
     mask = options.get("unsampled") != "keep"
     aus, found = np.array(manifest.aus), []

@@ -3,16 +3,17 @@
 ::
 
     OUT/AUCoding/AU_OCC/F001_T1.csv      header 0,1,2,4,...; then frame and 1 present, 0 absent, 9 unknown
-    OUT/Sequences(2D+3D)/F001/T1/2440.jpg
-    OUT/2DFeatures/F001_T1.mat           fit/pred: 49 points a frame, index = frame - 1
-    OUT/synthetic.json                   not in BP4D: marks the data as synthetic, and records the options
-    OUT/synthetic_intensities.csv        not in BP4D: the drawn intensities
+    OUT/AUCoding/AU_INT/AU06/F001_T1_AU06.csv   lines "frame,intensity", 0 to 5, 9 unknown; AUs 6, 10, 12, 14,
+    17 OUT/Sequences(2D+3D)/F001/T1/2440.jpg OUT/2DFeatures/F001_T1.mat           fit/pred: 49 points a frame,
+    index = frame - 1 OUT/synthetic.json                   not in BP4D: marks the data as synthetic, and
+    records the options OUT/synthetic_intensities.csv        not in BP4D: the drawn intensities
     OUT/synthetic_second_coder.csv       not in BP4D: what a second coder makes of the same frames
+    OUT/synthetic_second_coder_levels.csv    not in BP4D: the same as intensities, 0 to 5
 
-As in the real data set, some codes are 9, and some coded frames have no image or no landmarks; AU_OCC holds
-one coder's codes, and the landmarks are a tracker's. In the clear-cut set (``clean=True``) every AU is
-clearly present or absent, the codes follow the drawn intensities without an error, and the landmarks are a
-careful annotator's.
+As in the real data set, some codes are 9, and some coded frames have no image or no landmarks; AU_OCC and
+AU_INT hold one coder's codes, and the landmarks are a tracker's. In the clear-cut set (``clean=True``) every
+AU is clearly present or absent, the codes follow the drawn intensities without an error, and the landmarks
+are a careful annotator's.
 """
 
 from __future__ import annotations
@@ -25,11 +26,11 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from drml.data.labels import ALL_AUS
+from drml.data.labels import ALL_AUS, BP4D_INTENSITY_AUS, UNKNOWN_LEVEL
 from drml.io.checks import check_whole
 from drml.synth.behaviour import as_mapping, clear_intensities, habit, video_views
-from drml.synth.coders import agreement, draw_codes
-from drml.synth.events import graded_intensities, level_shares
+from drml.synth.coders import agreement, draw_levels, level_agreement
+from drml.synth.events import graded_intensities, level_shares, levels_of
 from drml.synth.folder import (
     SynthSummary,
     pick_names,
@@ -53,6 +54,8 @@ _FOLDS = (
     "F004 M003 F006 M006 F007 M009 F012 M015 F014 F015 F017 F019 F021",
 )
 MAX_SUBJECTS = 41
+
+_LEVEL_FOLDERS = {au: f"AUCoding/AU_INT/AU{au:02d}" for au in BP4D_INTENSITY_AUS}
 
 _JPEG = [cv2.IMWRITE_JPEG_QUALITY, 92]
 _LATEST_START = 2500  # highest frame number at which the coded part of a video may start
@@ -85,7 +88,7 @@ class _Written:
 
     video: _Video
     codes: np.ndarray
-    judged: np.ndarray  # (coders, frames, AUs): before codes were lost
+    judged: np.ndarray  # (coders, frames, AUs): levels 0 to 5, before codes were lost
     intensities: np.ndarray
     start: int
     images: int
@@ -156,7 +159,7 @@ def write_bp4d(
         out,
         "Procedurally drawn faces in BP4D's folder layout. No person is shown; not BP4D's data.",
         options,
-        ("AUCoding/AU_OCC", "Sequences(2D+3D)", "2DFeatures"),
+        ("AUCoding/AU_OCC", *_LEVEL_FOLDERS.values(), "Sequences(2D+3D)", "2DFeatures"),
         lambda root: _write_all(out, root, options, jobs, progress),
         overwrite,
     )
@@ -200,16 +203,20 @@ def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progre
         ),
     )
     agreed: dict[int, float] = {}
+    iccs: dict[int, float] = {}
     if not options.get("clean"):
-        write_codes(
-            root / "synthetic_second_coder.csv",
-            (
-                (one.video.subject, f"T{one.video.task + 1}", one.start + offset, row)
-                for one in results
-                for offset, row in enumerate(one.judged[1])
-            ),
-        )
-        agreed = _kappas(np.concatenate([one.judged for one in results], axis=1))
+        for name, lowest in (("synthetic_second_coder", 1), ("synthetic_second_coder_levels", None)):
+            write_codes(
+                root / f"{name}.csv",
+                (
+                    (one.video.subject, f"T{one.video.task + 1}", one.start + offset, row)
+                    for one in results
+                    for offset, row in enumerate(one.judged[1] if lowest is None else one.judged[1] >= lowest)
+                ),
+            )
+        judged = np.concatenate([one.judged for one in results], axis=1)
+        agreed = _by_au(agreement(*(judged > 0)))
+        iccs = _by_au(level_agreement(*judged))
     codes = np.concatenate([one.codes for one in results])
     known = np.maximum((codes != 9).sum(0), 1)
     return SynthSummary(
@@ -228,12 +235,13 @@ def _write_all(out: Path, root: Path, options: dict[str, int], jobs: int, progre
             for level, share in level_shares(np.concatenate([one.intensities for one in results])).items()
         },
         kappas=agreed,
+        iccs=iccs,
     )
 
 
-def _kappas(judged: np.ndarray) -> dict[int, float]:
-    """Return the agreement of both coders on each AU; AUs without both codes are left out."""
-    values = zip(ALL_AUS, agreement(*judged), strict=True)
+def _by_au(agreed: np.ndarray) -> dict[int, float]:
+    """Return the agreement of both coders on each AU; AUs for which it is undefined are left out."""
+    values = zip(ALL_AUS, agreed, strict=True)
     return {au: round(float(value), 4) for au, value in values if np.isfinite(value)}
 
 
@@ -247,12 +255,12 @@ def _write_video(video: _Video) -> _Written:
     views = video_views(rng, video.frames)
     start = int(rng.integers(2, _LATEST_START))
     if video.clean:
-        judged = np.where(intensities >= 1, 1, 0)[None]
+        judged = levels_of(intensities)[None]
         errors = [None] * video.frames
     else:
-        judged = draw_codes(rng, intensities)
+        judged = draw_levels(rng, intensities)
         errors = list(landmark_errors(rng, video.frames))
-    codes = judged[0].copy()
+    codes = np.where(judged[0] > 0, 1, 0)
     codes[rng.random(codes.shape) < _NO_CELL] = 9
     codes[rng.random(video.frames) < _NO_CODES] = 9
     has_image = rng.random(video.frames) >= _NO_IMAGE
@@ -273,4 +281,9 @@ def _write_video(video: _Video) -> _Written:
         table = csv.writer(file, lineterminator="\n")
         table.writerow([0, *ALL_AUS])
         table.writerows([start + t, *row] for t, row in enumerate(codes.tolist()))
+    levels = np.where(codes == 9, UNKNOWN_LEVEL, judged[0])
+    for au, place in _LEVEL_FOLDERS.items():
+        column = levels[:, ALL_AUS.index(au)].tolist()
+        lines = (f"{start + t},{level}\n" for t, level in enumerate(column))
+        (video.root / place / f"{video.name}_AU{au:02d}.csv").write_text("".join(lines))
     return _Written(video, codes, judged, intensities, start, int(has_image.sum()), len(fits))

@@ -16,7 +16,7 @@ from drml.data.labels import ALL_AUS
 from drml.synth.behaviour import above_thresholds, smooth_noise
 from drml.synth.statistics import TASK_SHIFTS
 
-__all__ = ["BORDER", "LEVELS", "event_shape", "graded_intensities", "level_shares"]
+__all__ = ["BORDER", "LEVELS", "event_shape", "graded_intensities", "level_shares", "levels_of"]
 
 # Where each of FACS's intensities begins. In the FACS manual A, B and E are narrow, and C and D are wide.
 LEVELS: dict[str, float] = {"A": 1.0, "B": 1.5, "C": 2.2, "D": 3.5, "E": 4.6}
@@ -100,6 +100,17 @@ def event_shape(frames: int) -> np.ndarray:
     rise = at / max(1.0, _RISE * frames)
     fall = (frames - at) / max(1.0, _FALL * frames)
     return np.minimum(1, np.minimum(rise, fall))
+
+
+def levels_of(intensities: np.ndarray) -> np.ndarray:
+    """Return the intensity that FACS codes for continuous values: 0 (absent), 1 (A) to 5 (E).
+
+    Examples
+    --------
+    >>> levels_of(np.array([0.0, 0.9, 1.0, 2.2, 5.0])).tolist()
+    [0, 0, 1, 3, 5]
+    """
+    return np.searchsorted(list(LEVELS.values()), intensities, side="right")
 
 
 def level_shares(intensities: np.ndarray) -> dict[str, float]:

@@ -61,6 +61,8 @@ class SynthSummary:
         Among the drawn intensities with which AUs are present, the share of each FACS intensity, A to E.
     kappas : dict of int to float
         For each AU, Cohen's kappa of the two coders; empty where there is only one.
+    iccs : dict of int to float
+        For each AU, ICC(3,1) of the two coders' intensities; empty where there is only one.
     """
 
     out: str
@@ -75,6 +77,7 @@ class SynthSummary:
     rates: dict[int, float]
     levels: dict[str, float]
     kappas: dict[int, float] = field(default_factory=dict)
+    iccs: dict[int, float] = field(default_factory=dict)
 
 
 def pick_names(folds: Sequence[Sequence[str]], count: int) -> list[str]:
@@ -152,7 +155,7 @@ def write_intensities(root: Path, rows: Iterable[tuple[str, str, int, np.ndarray
 
 
 def write_codes(path: Path, rows: Iterable[tuple[str, str, int, np.ndarray]]) -> None:
-    """Write a coder's codes: rows of subject, task, frame and 15 codes, 1 present and 0 absent."""
+    """Write a coder's codes: rows of subject, task, frame and 15 codes, such as 1 present and 0 absent."""
     _write_rows(path, rows, lambda value: str(int(value)))
 
 

@@ -11,6 +11,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from drml.data.labels import UNKNOWN, UNKNOWN_LEVEL
+
 if TYPE_CHECKING:  # the command line reads the table of readers, and must not wait for NumPy and OpenCV
     import numpy as np
 
@@ -37,8 +39,9 @@ class Record:
         recording of each subject.
     frame : int
         The frame's number as the data set counts.
-    labels : ndarray of int8, shape (K,)
-        +1 present, -1 absent, 0 unknown; one for each AU asked for.
+    labels : ndarray of int8, shape (K + L,)
+        +1 present, -1 absent, 0 unknown; one for each AU asked for. Then intensities, 0 to 5, or 9 for
+        unknown.
     landmarks : ndarray of float64, shape (49, 2), or None
         x and y in pixels of the image, counted from 0. Images of a list may have 5 points, or None if the
         image is a registered face. None also if the data set was read without its landmarks.
@@ -65,7 +68,7 @@ class Scan:
     Attributes
     ----------
     aus : tuple of int
-        The AUs of each record's labels, in order.
+        The K AUs of each record's labels, in order.
     records : list of Record
         In the order subject, task, frame.
     skipped : Counter
@@ -78,6 +81,10 @@ class Scan:
     coded : dict
         Video -> number of frames that the data set codes, whether they can be used or not. Empty if the data
         set has no videos.
+    intensity_aus : tuple of int
+        The L AUs of the intensities, which follow the other labels.
+    levels : bool
+        While a reader reads intensities alone: the labels of `aus` are those.
     """
 
     aus: tuple[int, ...]
@@ -86,6 +93,17 @@ class Scan:
     incomplete: Counter[str] = dataclasses.field(default_factory=Counter)
     examples: dict[str, list[str]] = dataclasses.field(default_factory=dict)
     coded: dict[str, int] = dataclasses.field(default_factory=dict)
+    intensity_aus: tuple[int, ...] = ()
+    levels: bool = False
+
+    @property
+    def unknown(self) -> int:
+        """The value of an unknown label of `aus`."""
+        return UNKNOWN_LEVEL if self.levels else UNKNOWN
+
+    def knows_any(self, labels: np.ndarray) -> bool:
+        """Return whether any of a reader's labels of one frame is known."""
+        return bool((labels != self.unknown).any())
 
     def skip(self, reason: str, name: str, count: int = 1) -> None:
         """Count ``count`` frames as skipped for ``reason``; ``name`` is the frame or video, as an example."""

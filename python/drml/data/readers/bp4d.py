@@ -43,6 +43,7 @@ def read(
     aus: Sequence[int] = BP4D_AUS,
     intensity: int | None = None,
     unknown: str | None = None,
+    levels: bool = False,
     coding_folder: Path | str | None = None,
     image_folder: Path | str | None = None,
     landmark_folder: Path | str | None = None,
@@ -64,6 +65,8 @@ def read(
         present from this intensity on, 1 to 5. By default, the occurrence codes are read.
     unknown : str, optional, keyword-only
         Codes that mean an unknown label here, in addition to those of the data set, such as ``"9,999"``.
+    levels : bool, keyword-only
+        Read the intensities themselves, 0 to 5, instead of labels of presence.
     coding_folder, image_folder, landmark_folder : path-like, optional, keyword-only
         Folders to read instead of those that are found in `root`.
     first_frame : {0, 1}, keyword-only
@@ -95,6 +98,7 @@ def read(
         aus=aus,
         intensity=intensity,
         unknown=unknown,
+        levels=levels,
         first_frame=first_frame,
         short_videos=short_videos,
         landmarks=landmarks,
@@ -110,25 +114,25 @@ def read_edition(
     aus: Sequence[int],
     intensity: int | None,
     unknown: str | None,
+    levels: bool,
     first_frame: int,
     short_videos: int,
     landmarks: bool,
     progress: bool,
 ) -> Scan:
     """Read BP4D or BP4D+; parameters and errors are those of `read`."""
-    if intensity is not None and not set(aus) <= set(INTENSITY_AUS):
+    by_intensity = levels or intensity is not None
+    if by_intensity and not set(aus) <= set(INTENSITY_AUS):
         aus_of = ",".join(map(str, INTENSITY_AUS))
         raise UsageError(
-            f"intensity {intensity}: {edition.title} has intensity codes of the AUs {aus_of} alone; give"
+            f"{edition.title} has intensity codes of the AUs {aus_of} alone; give"
             f" --aus {aus_of}, or some of them"
         )
-    codes = unknown_codes(unknown, CODES if intensity is None else INTENSITIES)
-    files = find_recordings(
-        Path(root), edition.title, given, intensities=intensity is not None, landmarks=landmarks
-    )
+    codes = unknown_codes(unknown, INTENSITIES if by_intensity else CODES)
+    files = find_recordings(Path(root), edition.title, given, intensities=by_intensity, landmarks=landmarks)
     check_edition(edition, files)  # before anybody unpacks the archives of another data set
     files.check_unpacked()
-    scan = Scan(tuple(aus))
+    scan = Scan(tuple(aus), levels=levels)
     for name in tqdm(sorted(files.coding), desc="reading", unit="video", disable=not progress):
         coding = _read_coding(scan, edition, name, files.coding[name], intensity, codes)
         _add_recording(scan, edition, name, coding, files, first=first_frame, short=short_videos)
@@ -148,9 +152,9 @@ def _read_coding(
     unknown: frozenset[str],
 ) -> Coding:
     """Read the coding of a recording from its files by AU, or from its file of occurrence codes."""
-    if intensity is not None:
-        codes = unknown | {"9"}
-        known = {au: read_intensities(files[au], intensity, unknown=codes) for au in scan.aus if au in files}
+    if scan.levels or intensity is not None:
+        lowest, codes = None if scan.levels else intensity, unknown | {"9"}
+        known = {au: read_intensities(files[au], lowest, unknown=codes) for au in scan.aus if au in files}
         return Coding(scan.aus, merge_labels(scan, name, known, INTENSITY_AUS), set())
     coding = read_coding(files[0], scan.aus, unknown=unknown)
     if DISTRUST in coding.aus and not edition.has_distrust:
@@ -171,7 +175,7 @@ def _add_recording(
         key = f"{name}_{frame:04d}"
         if frame in coding.distrusted:
             scan.skip(f"codes not to be trusted (column {DISTRUST})", key)
-        elif not coding.rows[frame].any():
+        elif not scan.knows_any(coding.rows[frame]):
             scan.skip("no known label", key)
         elif frame not in found:
             scan.skip(NO_IMAGE_SHORT if missing else f"{NO_IMAGE}{hole}", key)

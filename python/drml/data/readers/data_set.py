@@ -97,6 +97,13 @@ class DataSet:
         What is published about the data set, to hold a copy against.
     signs : tuple of str
         Names of folders by which a copy is recognised, in lower case.
+    levels : bool
+        Whether the data set has intensities. Its reader then takes the keyword `levels`; with
+        ``levels=True``, the labels are intensities of 0 to 5, or 9 for unknown.
+    intensity_aus : tuple of int, or None
+        The AUs whose intensity the data set codes; None: all that the data have.
+    level_coding : str
+        What the intensities are, for captions of tables and recipes.
     """
 
     reader: Callable[..., Scan]
@@ -114,6 +121,9 @@ class DataSet:
     fold_lists: tuple[str, ...] = ()
     published: Published | None = None
     signs: tuple[str, ...] = ()
+    levels: bool = False
+    intensity_aus: tuple[int, ...] | None = None
+    level_coding: str = "intensities"
 
     def choose_folds(
         self, folds: Sequence[int] | str | None = None, folds_file: str | Path | None = None
@@ -148,7 +158,13 @@ class DataSet:
                 raise UsageError(f"{option.name} is not given ({option.flag}): {option.ask}")
 
     def read(
-        self, root: Path | str, *, landmarks: bool = True, progress: bool = False, **options: Any
+        self,
+        root: Path | str,
+        *,
+        levels: bool = False,
+        landmarks: bool = True,
+        progress: bool = False,
+        **options: Any,
     ) -> Scan:
         """Read the data set from disk.
 
@@ -156,6 +172,8 @@ class DataSet:
         ----------
         root : path-like
             The data set's folder, or the file that lists its images.
+        levels : bool, keyword-only
+            Read intensities instead of occurrences.
         landmarks : bool, keyword-only
             Read the data set's landmark files, if it has any. If not, its records have no landmarks.
         progress : bool, keyword-only
@@ -176,6 +194,9 @@ class DataSet:
         checked = self.check_options(options)
         if self.has_landmarks:
             checked["landmarks"] = landmarks
+        if levels:
+            checked["levels"] = True
+            aus = self.intensity_aus if aus is None else aus
         return self.reader(root, aus=self.aus if aus is None else aus, progress=progress, **checked)
 
     def describe_labels(self, options: Mapping[str, Any]) -> str:

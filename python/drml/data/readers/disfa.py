@@ -56,6 +56,7 @@ def read(
     aus: Sequence[int] = DISFA_AUS,
     intensity: int = INTENSITY,
     unknown: str | None = None,
+    levels: bool = False,
     camera: str = "left",
     coding_folder: Path | str | None = None,
     image_folder: Path | str | None = None,
@@ -77,6 +78,8 @@ def read(
         The lowest intensity at which an AU counts as present, 1 to 5.
     unknown : str, optional, keyword-only
         Codes that mean an unknown label here, such as ``"9,999"``.
+    levels : bool, keyword-only
+        Read the intensities themselves, 0 to 5, instead of labels of presence.
     camera : {"left", "right"}, keyword-only
         The camera whose videos to read.
     coding_folder, image_folder, landmark_folder : path-like, optional, keyword-only
@@ -107,14 +110,15 @@ def read(
     given = {"coding": coding_folder, "images": image_folder, "landmarks": landmark_folder}
     folders = find_folders(Path(root), camera, given, landmarks=landmarks)
     codes = unknown_codes(unknown, INTENSITIES)
-    scan = Scan(tuple(aus))
+    scan = Scan(tuple(aus), levels=levels)
+    lowest = None if levels else intensity
     labels = subject_folders(folders["coding"])
     frames = find_frames(folders["images"], camera)
     first = first_number(frames) if first_frame is None else first_frame
     points = subject_folders(folders["landmarks"]) if landmarks else None
     coded: set[str] = set()
     for subject in tqdm(sorted(labels), desc="reading", unit="video", disable=not progress):
-        rows = read_subject(scan, labels[subject], subject, intensity, codes)
+        rows = read_subject(scan, labels[subject], subject, lowest, codes)
         if rows:
             scan.coded[subject] = len(rows)
             numbered = number_frames(frames.get(subject, {}), first=first, short=short_videos)

@@ -19,10 +19,11 @@ _LABELS = re.compile(r"(SN\d{3})_au(\d+)\.txt", re.IGNORECASE)
 
 
 def read_subject(
-    scan: Scan, folder: Path, subject: str, intensity: int, unknown: Container[str] = ()
+    scan: Scan, folder: Path, subject: str, intensity: int | None, unknown: Container[str] = ()
 ) -> dict[int, np.ndarray]:
     """Read a subject's label files: frame -> labels, for every frame that is in any of them.
 
+    `intensity` is the lowest one at which an AU counts as present; None for the intensities themselves.
     `unknown` are the codes of an unknown intensity.
     """
     files: dict[int, Path] = {}

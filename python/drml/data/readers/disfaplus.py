@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from drml.data.labels import DISFA_CODED_AUS, UNKNOWN
+from drml.data.labels import DISFA_CODED_AUS
 from drml.data.readers import Record, Scan, images
 from drml.data.readers.disfa_folders import subject_folders
 from drml.data.readers.frames import FRAME_NAME, NO_IMAGE, add_frames
@@ -97,6 +97,7 @@ def read(
     aus: Sequence[int] = DISFA_CODED_AUS,
     intensity: int = 3,
     unknown: str | None = None,
+    levels: bool = False,
     coding_folder: Path | str | None = None,
     image_folder: Path | str | None = None,
     landmarks: bool = True,
@@ -114,6 +115,8 @@ def read(
         The lowest intensity at which an AU counts as present, 1 to 5.
     unknown : str, optional, keyword-only
         Codes that mean an unknown label here, such as ``"9,999"``.
+    levels : bool, keyword-only
+        Read the intensities themselves, 0 to 5, instead of labels of presence.
     coding_folder, image_folder : path-like, optional, keyword-only
         Folders to read instead of those that are found in `root`.
     landmarks : bool, keyword-only
@@ -147,10 +150,11 @@ def read(
         {name.split("_")[0] for name in frames},
     )
     codes = unknown_codes(unknown, INTENSITIES)
-    scan = Scan(tuple(aus))
+    scan = Scan(tuple(aus), levels=levels)
+    lowest = None if levels else intensity
     for name in tqdm(sorted(labels), desc="reading", unit="trial", disable=not progress):
         found = images.numbered(frames[name], FRAME_NAME) if name in frames else {}
-        _add_trial(scan, name, _read_trial(scan, labels[name], name, intensity, codes), found)
+        _add_trial(scan, name, _read_trial(scan, labels[name], name, lowest, codes), found)
     for name in sorted(frames.keys() - labels.keys()):
         scan.skip("no coding", f"{name} (whole trial)", len(images.numbered(frames[name], FRAME_NAME)))
     return scan
@@ -162,7 +166,7 @@ def _add_trial(scan: Scan, name: str, rows: dict[int, np.ndarray], found: dict[i
     scan.skip("no coding", name, len(found.keys() - rows.keys()))
     for frame in sorted(rows):
         key = f"{name}_{frame:04d}"
-        if not rows[frame].any():
+        if not scan.knows_any(rows[frame]):
             scan.skip("no known label", key)
         elif frame not in found:
             scan.skip(NO_IMAGE, key)
@@ -171,7 +175,7 @@ def _add_trial(scan: Scan, name: str, rows: dict[int, np.ndarray], found: dict[i
 
 
 def _read_trial(
-    scan: Scan, folder: Path, name: str, lowest: int, unknown: Container[str]
+    scan: Scan, folder: Path, name: str, lowest: int | None, unknown: Container[str]
 ) -> dict[int, np.ndarray]:
     """Read a trial's label files: frame -> labels, for every frame that is in any of them."""
     files: dict[int, Path] = {}
@@ -187,7 +191,7 @@ def _read_trial(
     return merge_labels(scan, name, known, DISFA_CODED_AUS)
 
 
-def _read_labels(path: Path, lowest: int, unknown: Container[str]) -> dict[int, int]:
+def _read_labels(path: Path, lowest: int | None, unknown: Container[str]) -> dict[int, int]:
     """Read one label file: number of the image -> label."""
     try:
         lines = read_text(path, encoding="utf-8-sig").splitlines()
@@ -207,7 +211,7 @@ def _read_labels(path: Path, lowest: int, unknown: Container[str]) -> dict[int, 
         frame = int(match[1])
         if frame in labels:
             raise UserError(f"{where}: image {frame} again; remove one of the lines")
-        labels[frame] = UNKNOWN if cells[1] in unknown else intensity_label(cells[1], lowest, where)
+        labels[frame] = intensity_label(cells[1], lowest, where, unknown)
     if not labels:
         raise UserError(f"{path}: the file is empty; lines such as '000.jpg 0' are needed")
     return labels

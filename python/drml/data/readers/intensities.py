@@ -8,34 +8,34 @@ from pathlib import Path
 
 import numpy as np
 
-from drml.data.labels import ABSENT, PRESENT, UNKNOWN
+from drml.data.labels import ABSENT, LEVELS, PRESENT, UNKNOWN, UNKNOWN_LEVEL
 from drml.data.readers import Scan
 from drml.io.errors import UserError
 from drml.io.limits import read_text
 
 __all__ = ["INTENSITIES", "intensity_label", "merge_labels", "read_intensities"]
 
-_HIGHEST = 5
-
-INTENSITIES: dict[str, int] = {"0": ABSENT} | {str(code): PRESENT for code in range(1, _HIGHEST + 1)}
+INTENSITIES: dict[str, int] = {"0": ABSENT} | {str(code): PRESENT for code in LEVELS[1:]}
 """The codes of intensities, none of which can mean unknown."""
 
 
-def read_intensities(path: Path, lowest: int, *, unknown: Container[str] = ()) -> dict[int, int]:
+def read_intensities(
+    path: Path, lowest: int | None, *, unknown: Container[str] = ()
+) -> dict[int, int]:
     """Read a file of intensities, with lines "frame,intensity" in ascending order.
 
     Parameters
     ----------
     path : Path
-    lowest : int
-        The lowest intensity at which the AU counts as present.
+    lowest : int or None
+        The lowest intensity at which the AU counts as present; None for the intensities themselves.
     unknown : container of str, keyword-only
         The codes of an unknown intensity.
 
     Returns
     -------
     dict of int to int
-        Frame, from 1, -> label.
+        Frame, from 1, -> label, or intensity.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def read_intensities(path: Path, lowest: int, *, unknown: Container[str] = ()) -
         frame = _whole(cells[0])
         if frame is None or frame < 1:
             raise UserError(f"{where}: {cells[0]!r} is not a frame number, 1 or more")
-        label = UNKNOWN if cells[1] in unknown else intensity_label(cells[1], lowest, where)
+        label = intensity_label(cells[1], lowest, where, unknown)
         if frame in labels:
             raise UserError(f"{where}: frame {frame} again, first in line {line_of[frame]}")
         if frame < last:
@@ -72,11 +72,18 @@ def read_intensities(path: Path, lowest: int, *, unknown: Container[str] = ()) -
     return labels
 
 
-def intensity_label(text: str, lowest: int, where: str) -> int:
-    """Return the label that an intensity stands for; raise `UserError` if it is none."""
+def intensity_label(text: str, lowest: int | None, where: str, unknown: Container[str] = ()) -> int:
+    """Return the label that an intensity stands for; raise `UserError` if it is none.
+
+    With `lowest` None, that is the intensity itself. `unknown` are the codes of an unknown intensity.
+    """
+    if text in unknown:
+        return UNKNOWN_LEVEL if lowest is None else UNKNOWN
     intensity = _whole(text)
-    if intensity is None or intensity > _HIGHEST:
-        raise UserError(f"{where}: {text!r} is not an intensity, a whole number from 0 to {_HIGHEST}")
+    if intensity is None or intensity > LEVELS[-1]:
+        raise UserError(f"{where}: {text!r} is not an intensity, a whole number from 0 to {LEVELS[-1]}")
+    if lowest is None:
+        return intensity
     return PRESENT if intensity >= lowest else ABSENT
 
 
@@ -106,7 +113,7 @@ def merge_labels(
         Frame -> labels, for each frame that is in any file, in ascending order.
     """
     rows: dict[int, np.ndarray] = {
-        frame: np.full(len(scan.aus), UNKNOWN, np.int8) for frame in sorted(set().union(*known.values()))
+        frame: np.full(len(scan.aus), scan.unknown, np.int8) for frame in sorted(set().union(*known.values()))
     }
     for column, au in enumerate(scan.aus):
         for frame, label in known.get(au, {}).items():

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from drml.data.labels import BP4D_AUS, DISFA_AUS, DISFA_CODED_AUS
+from drml.data.labels import BP4D_AUS, BP4D_INTENSITY_AUS, DISFA_AUS, DISFA_CODED_AUS
 from drml.data.readers.data_set import DataSet, Option
 from drml.data.readers.published import BP4D_PUBLISHED, DISFA_PUBLISHED
 from drml.io.errors import UserError
@@ -101,6 +101,9 @@ DATA_SETS: dict[str, DataSet] = {
         other_codings={"intensity": f"BP4D's {_MEANING_OF_INTENSITIES}"},
         coding="BP4D's occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0)",
         title="BP4D",
+        levels=True,
+        intensity_aus=BP4D_INTENSITY_AUS,
+        level_coding="BP4D's intensity codes",
         has_landmarks=True,
         published=BP4D_PUBLISHED,
         signs=("aucoding", "bp4d-aucoding", "sequences(2d+3d)", "bp4d-training"),
@@ -116,6 +119,9 @@ DATA_SETS: dict[str, DataSet] = {
         coding="BP4D+'s occurrence codes: 1 is present (+1), 0 absent (-1), 9 unknown (0); frames that are"
         " not to be trusted are left out",
         title="BP4D+",
+        levels=True,
+        intensity_aus=BP4D_INTENSITY_AUS,
+        level_coding="BP4D+'s intensity codes",
         has_landmarks=True,
     ),
     # One video for each subject, where BP4D has eight: eight times as many frames of each.
@@ -134,6 +140,9 @@ DATA_SETS: dict[str, DataSet] = {
         ),
         coding=f"DISFA's {_MEANING_OF_INTENSITIES}",
         title="DISFA",
+        levels=True,
+        intensity_aus=DISFA_CODED_AUS,
+        level_coding="DISFA's intensities",
         has_landmarks=True,
         known_faults="disfa_known.csv",
         published=DISFA_PUBLISHED,
@@ -149,6 +158,9 @@ DATA_SETS: dict[str, DataSet] = {
         options=(_INTENSITY, _UNKNOWN_CODES, *_COPY[:2]),
         coding=f"DISFA+'s {_MEANING_OF_INTENSITIES}",
         title="DISFA+",
+        levels=True,
+        intensity_aus=DISFA_CODED_AUS,
+        level_coding="DISFA+'s intensities",
         has_landmarks=True,
     ),
     "images": DataSet(
@@ -180,6 +192,8 @@ DATA_SETS: dict[str, DataSet] = {
         ),
         coding="the list's, notation '{labels}', as present (+1), absent (-1), unknown (0)",
         title="own images",
+        levels=True,
+        level_coding="the list's intensities",
         ordered=False,
     ),
 }

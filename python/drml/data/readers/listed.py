@@ -8,10 +8,10 @@
 ``path`` and at least one AU are required. Paths are relative to the folder of the CSV file and must stay
 inside it. Labels are 1 (present), -1 (absent), and 0 or an empty cell (unknown); with ``labels="01"`` they
 are 1 (present), 0 (absent), and 9 or an empty cell (unknown). ``unknown`` declares more codes for unknown.
-``subject`` keeps the images of one person in
-one split. Landmarks are 49, 66, 68 or 5 points in pixels of the upright image, counted from 0. An image
-without landmarks must be a registered face. Tables that pandas wrote are read as they are: ``AU01``, ``1.0``,
-``nan`` for an empty cell, and a column of row numbers.
+Columns ``AU1_r`` hold intensities: 0 (absent) to 5, whole numbers, and 9 or an empty cell (unknown).
+``subject`` keeps the images of one person in one split. Landmarks are 49, 66, 68 or 5 points in pixels of the
+upright image, counted from 0. An image without landmarks must be a registered face. Tables that pandas wrote
+are read as they are: ``AU01``, ``1.0``, ``nan`` for an empty cell, and a column of row numbers.
 """
 
 from __future__ import annotations
@@ -20,15 +20,16 @@ import csv
 import os
 import re
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from drml.data import registration
-from drml.data.labels import ABSENT, PRESENT, UNKNOWN
+from drml.data.labels import ABSENT, PRESENT, UNKNOWN, UNKNOWN_LEVEL
 from drml.data.readers import Record, Scan
+from drml.data.readers.intensities import INTENSITIES, intensity_label
 from drml.data.readers.list_columns import Columns
 from drml.data.readers.unknown_codes import unknown_codes
 from drml.io import limits
@@ -63,6 +64,7 @@ def read(
     aus: Sequence[int] | None = None,
     labels: str = "signed",
     unknown: str | None = None,
+    levels: bool = False,
     images_anywhere: bool = False,
     landmark_pixels: str = "upright",
     progress: bool = False,
@@ -79,6 +81,8 @@ def read(
         How labels are written; see `LABELS`.
     unknown : str, optional, keyword-only
         Codes that mean an unknown label here, in addition to those of `labels`, such as ``"9,999"``.
+    levels : bool, keyword-only
+        Read the columns of intensities, ``AU1_r``, instead of those of occurrences, ``AU1``.
     images_anywhere : bool, keyword-only
         Allow images outside the folder of the list.
     landmark_pixels : {"upright", "stored"}, keyword-only
@@ -100,13 +104,14 @@ def read(
         image that does not exist; the message names the line and the value.
     """
     path = Path(root)
-    declared = unknown_codes(unknown, LABELS[labels])
+    declared = unknown_codes(unknown, INTENSITIES if levels else LABELS[labels])
+    unknown_levels = {"", str(UNKNOWN_LEVEL), *declared}
     notation = LABELS[labels] | dict.fromkeys(declared, UNKNOWN)
     try:
         with limits.open_list(path) as file:
             reader = csv.reader(file)
             header = [cell.strip() for cell in next(reader, [])]
-            columns = Columns(path, header, aus)
+            columns = Columns(path, header, aus, levels=levels)
             rows = []
             for cells in reader:
                 if any(cells):
@@ -122,7 +127,7 @@ def read(
         raise UserError(f"{path}: cannot be read as a list of images ({error})") from None
     if not rows:
         raise UserError(f"{path}: no image after the header")
-    scan = Scan(columns.aus)
+    scan = Scan(columns.aus, levels=levels)
     if columns.subject is None:
         scan.lack(NO_SUBJECTS, str(path), len(rows))
     seen: dict[Path, int] = {}
@@ -141,10 +146,13 @@ def read(
         if image in seen:
             raise UserError(f"{where}: image {cells[columns.path]!r} again, first in line {seen[image]}")
         seen[image] = line
-        values = np.array(
-            [_label(where, au, cells[at], notation, labels) for au, at in columns.labels], np.int8
-        )
-        if zeros is None and any(cells[at] == "0" for _, at in columns.labels):
+        if levels:
+            values = np.array([_level(where, au, cells[at], unknown_levels) for au, at in columns.labels], np.int8)
+        else:
+            values = np.array(
+                [_label(where, au, cells[at], notation, labels) for au, at in columns.labels], np.int8
+            )
+        if zeros is None and not levels and any(cells[at] == "0" for _, at in columns.labels):
             zeros = line
         absent = absent or bool((values == ABSENT).any())
         landmarks = _landmarks(where, [cells[at] for at in columns.points])
@@ -158,7 +166,7 @@ def read(
                 f"{where}: a subject's name of {len(subject)} letters; at most {_LONGEST} go into a key"
             )
         key = f"{re.sub('[^A-Za-z0-9.-]+', '-', subject)}_{line:04d}"
-        if not values.any():
+        if not scan.knows_any(values):
             scan.skip("no known label", key)
             continue
         scan.records.append(Record(key, image, subject, "", line, values, landmarks))
@@ -193,6 +201,10 @@ def _label(where: str, au: int, cell: str, notation: Mapping[str, int], name: st
         known = ", ".join(one or "nothing" for one in notation)
         raise UserError(f"{where}: {cell!r} for AU{au}; labels are {known}{hint}")
     return value
+
+
+def _level(where: str, au: int, cell: str, unknown: Container[str]) -> int:
+    return intensity_label(cell, None, f"{where}: AU{au}_r", unknown)
 
 
 def _landmarks(where: str, cells: list[str]) -> np.ndarray | None:
