@@ -14,7 +14,7 @@ than `PAIRS_LIMIT`, the pairs would cost more than they save, and each draw weig
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -32,7 +32,9 @@ __all__ = [
     "INTERVAL_TITLE",
     "Interval",
     "Intervals",
+    "draw_subjects",
     "find_intervals",
+    "intervals_of_draws",
 ]
 
 DRAWS = 1000
@@ -70,7 +72,7 @@ class Intervals:
     Attributes
     ----------
     by_au : dict of str to tuple of K Interval
-        ``"f1"`` and ``"auc"``, for each AU.
+        ``"f1"`` and ``"auc"``, for each AU; of intensities ``"icc"``, ``"pcc"``, ``"mse"`` and ``"mae"``.
     average : dict of str to Interval
         The same for the average over the AUs. In each draw, AUs without the figure are left out.
     subjects : int
@@ -148,9 +150,47 @@ def find_intervals(
     >>> found.by_au["auc"], found.subjects
     ((Interval(low=0.75, high=1.0, draws=1000),), 2)
     """
+    subject, weights = draw_subjects(subjects, len(labels), draws, seed)
+    values = {
+        "f1": _f1_of_draws(labels, scores >= np.broadcast_to(threshold, labels.shape), subject, weights)
+    }
+    if known is None:
+        values["auc"] = np.column_stack(
+            [_auc_of_draws(*columns, subject, weights) for columns in zip(labels.T, scores.T, strict=True)]
+        )
+    by_au, average = intervals_of_draws(values)
+    if known is not None:
+        by_au["auc"], average["auc"] = known.by_au["auc"], known.average["auc"]
+    return Intervals(by_au, average, weights.shape[1], draws, seed)
+
+
+def draw_subjects(
+    subjects: ArrayLike, frames: int, draws: int, seed: int
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Draw subjects with replacement.
+
+    Parameters
+    ----------
+    subjects : array_like of shape (N,)
+    frames : int
+        N.
+    draws, seed : int
+
+    Returns
+    -------
+    subject : ndarray of int, shape (N,)
+        The number of each frame's subject among the S sorted ones.
+    weights : ndarray of float32, shape (draws, S)
+        How often each draw has each subject.
+
+    Raises
+    ------
+    ValueError
+        As `find_intervals`.
+    """
     names = np.asarray(subjects)
-    if names.shape != (len(labels),):
-        raise ValueError(f"expected the subjects of {len(labels)} frames, got shape {names.shape}")
+    if names.shape != (frames,):
+        raise ValueError(f"expected the subjects of {frames} frames, got shape {names.shape}")
     if draws < 1:
         raise ValueError(f"{draws} draws: give 1 or more, or 0 to evaluate for no intervals")
     different, subject = np.unique(names, return_inverse=True)
@@ -161,18 +201,15 @@ def find_intervals(
     weights = np.empty((draws, count), np.float32)
     for row in weights:
         row[:] = np.bincount(rng.integers(count, size=count), minlength=count)
-    values = {
-        "f1": _f1_of_draws(labels, scores >= np.broadcast_to(threshold, labels.shape), subject, weights)
-    }
-    if known is None:
-        values["auc"] = np.column_stack(
-            [_auc_of_draws(*columns, subject, weights) for columns in zip(labels.T, scores.T, strict=True)]
-        )
+    return subject, weights
+
+
+def intervals_of_draws(
+    values: Mapping[str, _Floats],
+) -> tuple[dict[str, tuple[Interval, ...]], dict[str, Interval]]:
+    """Return the intervals of figures, each given as an array of shape (draws, K), by AU and on average."""
     by_au = {name: tuple(map(_interval, table.T)) for name, table in values.items()}
-    average = {name: _interval(_average(table)) for name, table in values.items()}
-    if known is not None:
-        by_au["auc"], average["auc"] = known.by_au["auc"], known.average["auc"]
-    return Intervals(by_au, average, count, draws, seed)
+    return by_au, {name: _interval(_average(table)) for name, table in values.items()}
 
 
 def _interval(values: _Floats) -> Interval:
