@@ -12,6 +12,7 @@ from drml.io.errors import UsageError
 from drml.io.files import check_inputs_kept, check_target
 
 if TYPE_CHECKING:
+    from drml.evaluation.intensity_scoring import IntensityEvaluation
     from drml.evaluation.results import Evaluation
 
 __all__ = ["check_files", "check_folder", "note", "print_json", "print_result", "write_figures"]
@@ -30,25 +31,44 @@ def note(args: argparse.Namespace, text: str) -> None:
         print(text)
 
 
-def write_figures(args: argparse.Namespace, result: Evaluation) -> None:
-    """Print the figures of a scoring command, then write them."""
+def write_figures(
+    args: argparse.Namespace,
+    result: Evaluation | None,
+    levels: IntensityEvaluation | None = None,
+    level_file: Path | None = None,
+) -> None:
+    """Print the figures of a scoring command, then write them.
+
+    `levels` are the scores of intensities, and `level_file` the file for their estimates.
+    """
+    from drml.evaluation.intensity_scoring import write_intensities
     from drml.evaluation.predictions import write_predictions
     from drml.evaluation.results import write_scores
 
     # Printed first: should the disk be full, the figures of a long scoring are not lost.
-    print_result(args, result)
+    print_result(args, result, levels)
     if args.out:
-        write_scores(args.out, result)
-    if args.predictions:
+        write_scores(args.out, _figures(result, levels))
+    if args.predictions and result is not None:
         write_predictions(args.predictions, result.folds)
+    if level_file and levels is not None:
+        write_intensities(level_file, levels.folds)
 
 
-def print_result(args: argparse.Namespace, result: Evaluation) -> None:
+def print_result(
+    args: argparse.Namespace, result: Evaluation | None, levels: IntensityEvaluation | None = None
+) -> None:
     """Print scores as a table, or as JSON with ``--json``."""
     if args.json:
-        print_json(result.to_dict())
+        print_json(_figures(result, levels))
     else:
-        print(result.to_text(), end="")
+        print("\n".join(one.to_text() for one in (result, levels) if one is not None), end="")
+
+
+def _figures(result: Evaluation | None, levels: IntensityEvaluation | None) -> dict[str, Any]:
+    """Return the scores of occurrences, with those of intensities as ``"intensity"``."""
+    figures = {} if result is None else result.to_dict()
+    return figures if levels is None else {**figures, "intensity": levels.to_dict()}
 
 
 def check_files(args: argparse.Namespace, *paths: Path | None) -> None:

@@ -130,7 +130,8 @@ def choose_after_training(
     Returns
     -------
     dict of int to float, or None
-        The thresholds by AU; None without a validation split, a deploy net or a recipe.
+        The thresholds by AU; None without a validation split, a deploy net or a recipe, or if the net only
+        estimates intensities, for which there are none.
 
     Raises
     ------
@@ -139,6 +140,8 @@ def choose_after_training(
     """
     data = validation_of_training(folder)
     deploy = Path(folder) / DEPLOY_FILE
-    if data is None or not deploy.is_file() or read_recipe(weights) is None:
+    recipe = read_recipe(weights)
+    only_intensities = recipe is not None and not recipe.au and recipe.intensity_au
+    if data is None or not deploy.is_file() or recipe is None or only_intensities:
         return None
     return keep_thresholds(weights, predict(deploy, weights, data, progress=progress))

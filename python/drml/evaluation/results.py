@@ -182,20 +182,22 @@ def _describe(fold: Predictions) -> list[str]:
     return lines
 
 
-def write_scores(path: str | Path, result: Evaluation) -> None:
+def write_scores(path: str | Path, result: Evaluation | dict[str, Any]) -> None:
     """Write the scores as JSON.
 
     Parameters
     ----------
     path : path
         The file; it appears when it is complete, and replaces an existing one.
-    result : Evaluation
+    result : Evaluation or dict
+        The scores, or what their `to_dict` returns.
 
     Raises
     ------
     OSError
         The file cannot be written; no part of it is left.
     """
+    figures = result.to_dict() if isinstance(result, Evaluation) else result
     with writing(path, encoding="utf-8") as file:
-        json.dump(result.to_dict(), file, indent=2, allow_nan=False)
+        json.dump(figures, file, indent=2, allow_nan=False)
         file.write("\n")

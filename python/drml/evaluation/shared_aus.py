@@ -13,7 +13,9 @@ from drml.io.errors import UserError
 __all__ = ["SharedAus", "aus_of", "shared_aus"]
 
 
-def aus_of(data: Split, count: int, named: Sequence[int] | None = None) -> tuple[int, ...]:
+def aus_of(
+    data: Split, count: int, named: Sequence[int] | None = None, *, intensities: bool = False
+) -> tuple[int, ...]:
     """Return the AUs of the data's labels.
 
     Parameters
@@ -23,6 +25,8 @@ def aus_of(data: Split, count: int, named: Sequence[int] | None = None) -> tuple
         Labels of each record.
     named : sequence of int, optional
         The AUs that the user names, for data that do not name them.
+    intensities : bool, keyword-only
+        Return those of the intensities instead of the occurrences.
 
     Returns
     -------
@@ -34,6 +38,8 @@ def aus_of(data: Split, count: int, named: Sequence[int] | None = None) -> tuple
     UserError
         The manifest and the labels do not agree, or the AUs are not known.
     """
+    if intensities:
+        return data.intensity_aus
     if data.manifest is not None:
         if len(data.manifest.aus) != count:
             raise UserError(
@@ -71,7 +77,12 @@ class SharedAus:
 
 
 def shared_aus(
-    net_aus: Sequence[int], data: Split, labels: int, *, named: Sequence[int] | None = None
+    net_aus: Sequence[int],
+    data: Split,
+    labels: int,
+    *,
+    named: Sequence[int] | None = None,
+    intensities: bool = False,
 ) -> SharedAus:
     """Find the AUs that a net and data share.
 
@@ -82,7 +93,7 @@ def shared_aus(
     data : Split
     labels : int
         Labels of each record.
-    named : sequence of int, optional, keyword-only
+    named, intensities
         As in `aus_of`.
 
     Returns
@@ -94,7 +105,7 @@ def shared_aus(
     UserError
         The AUs of the data are not known or not as many as the labels, or no AU is shared.
     """
-    data_aus = aus_of(data, labels, named)
+    data_aus = aus_of(data, labels, named, intensities=intensities)
     shared = tuple(au for au in net_aus if au in data_aus)
     if not shared:
         raise UserError(

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from drml.io.checks import check_whole
 from drml.io.errors import UserError
+from drml.nets.intensity_head import INTENSITIES
 from drml.nets.preprocessing import check_input_size, preprocess
 from drml.nets.probe import probe_net
 from drml.nets.prototxt import read_prototxt, write_prototxt
@@ -133,9 +134,21 @@ class CaffeNet:
             )
         return math.prod(self.net.blobs[PROBABILITIES].shape[1:])
 
+    def count_outputs(self) -> tuple[int, int]:
+        """Return how many probabilities and how many intensities the net gives.
+
+        It raises a `UserError` if the net has neither a blob ``prob`` nor a blob ``intensity``.
+        """
+        if INTENSITIES not in self.net.blobs:
+            return self.count_probabilities(), 0
+        count = self.count_probabilities() if PROBABILITIES in self.net.blobs else 0
+        return count, math.prod(self.net.blobs[INTENSITIES].shape[1:])
+
     def predict(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the probabilities, N x K, of inputs, N x C x H x W, in one pass."""
-        return self.forward_inputs(batch, [PROBABILITIES])[PROBABILITIES].reshape(len(batch), -1)
+        """Return the probabilities and intensities, N x (K + L), of inputs, N x C x H x W, in one pass."""
+        names = [name for name in (PROBABILITIES, INTENSITIES) if name in self.net.blobs]
+        found = self.forward_inputs(batch, names or [PROBABILITIES])
+        return np.concatenate([values.reshape(len(batch), -1) for values in found.values()], axis=1)
 
     def preprocess(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the net's input for an image, C x H x W; see `drml.nets.preprocessing.preprocess`."""

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from drml.data.labels import LEVELS
 from drml.data.lmdb import read_mean
 from drml.data.recipe import InputRecipe, Recipe, with_aus
 from drml.io.checks import check_factor, check_path, check_whole
@@ -20,7 +21,7 @@ from drml.nets.net import CaffeNet
 from drml.nets.onnx_metadata import Metadata
 from drml.nets.preprocessing import Preprocessing, find_preprocessing, preprocess, recipe_preprocessing
 from drml.nets.shapes import shape_text
-from drml.nets.trained_files import find_trained, is_onnx, resolve_aus
+from drml.nets.trained_files import find_trained, is_onnx, resolve_aus, resolve_intensity_aus
 
 __all__ = ["Net"]
 
@@ -38,7 +39,7 @@ class _Runner(Protocol):
 
 
 class Net:
-    """A trained net as a callable: images in, AU probabilities out.
+    """A trained net as a callable: images in, AU probabilities and intensities out.
 
     Parameters
     ----------
@@ -63,7 +64,9 @@ class Net:
     name : str
         The file of the net, for messages.
     aus : tuple of int, length K
-        AUs of the columns of the result.
+        AUs whose probabilities are the first columns of the result.
+    intensity_aus : tuple of int, length L
+        AUs whose intensities are the columns after those; empty if the net only tells whether an AU occurs.
     recipe : Recipe
         What the weights say of the net, with `aus`; its other fields are empty if they carry no recipe.
     preprocessing : Preprocessing
@@ -109,17 +112,21 @@ class Net:
                 raise UserError(f"{path}: is net and weights in one; leave --net out")
             self._runner = onnx = OnnxNet(path)
             weights, recipe, outputs = path, onnx.metadata.recipe, len(onnx.metadata.aus)
+            levels = 0
             self.preprocessing = _onnx_preprocessing(str(path), onnx.metadata, mean, scale)
         else:
             files = find_trained(path, net)
             weights, recipe = files.weights, files.recipe()
             self.preprocessing = find_preprocessing(weights, mean=mean, scale=scale)
             self._runner = caffe = CaffeNet(files.net, weights)
-            outputs = caffe.count_probabilities()
+            outputs, levels = caffe.count_outputs()
         self.name = self._runner.name
         self.input_shape = self._runner.input_shape
-        self.aus = resolve_aus(weights, recipe, outputs, aus, net=self.name)
-        self.recipe = with_aus(recipe or Recipe(), self.aus)
+        self.intensity_aus = resolve_intensity_aus(weights, recipe, levels)
+        # A net of intensities alone has no other outputs to name.
+        no_others = levels > 0 and outputs == 0 and aus is None
+        self.aus = () if no_others else resolve_aus(weights, recipe, outputs, aus, net=self.name)
+        self.recipe = with_aus(recipe or Recipe(), self.aus, self.intensity_aus)
         self.face_size = self._find_face_size()
 
     def _find_face_size(self) -> int | None:
@@ -135,7 +142,7 @@ class Net:
         return int(rows) if rows == columns > max(self.input_shape[1:]) else None
 
     def __call__(self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-        """Return the probability of each AU in each image.
+        """Return the probability, and the intensity, of each AU in each image.
 
         Parameters
         ----------
@@ -145,31 +152,41 @@ class Net:
 
         Returns
         -------
-        ndarray of float32, shape (N, K)
-            Values of 0 to 1; column k is ``aus[k]``.
+        ndarray of float32, shape (N, K + L)
+            Probabilities of 0 to 1, where column k is ``aus[k]``; then intensities of 0 (absent) to 5, where
+            column K + l is ``intensity_aus[l]``.
 
         Raises
         ------
         UserError
             The images have another type or do not fit the net or the mean image; or an output is not a
-            probability.
+            probability, or not finite.
         """
         if isinstance(images, np.ndarray) and images.ndim != 4:
             raise UserError(
                 f"images of shape {shape_text(images.shape)} do not fit {self.name}; give an array of"
                 " N x height x width x 3 (image[None] of a single image)"
             )
-        found = np.empty((len(images), len(self.aus)), np.float32)
+        count = len(self.aus)
+        found = np.empty((len(images), count + len(self.intensity_aus)), np.float32)
         for start in range(0, len(images), self.batch):
             stop = start + self.batch
             found[start:stop] = self._runner.predict(self.preprocess(images[start:stop]))
         wrong = ~((found >= 0) & (found <= 1))
+        wrong[:, count:] = ~np.isfinite(found[:, count:])
+        if wrong[:, count:].any():
+            row, column = np.argwhere(wrong[:, count:])[0]
+            raise UserError(
+                f"{self.name}: the intensity of AU{self.intensity_aus[column]} is"
+                f" {found[row, count + column]}; the training of these weights has diverged"
+            )
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
             raise UserError(
                 f"{self.name}: output {column} is {found[row, column]}, which is not a probability;"
                 " the training of these weights has diverged, or the net does not end in a Sigmoid layer"
             )
+        found[:, count:] = np.clip(found[:, count:], LEVELS[0], LEVELS[-1])
         return found
 
     def preprocess(self, images: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
@@ -199,7 +216,8 @@ class Net:
         return np.stack(inputs)
 
     def __repr__(self) -> str:
-        return f"Net({self.name!r}, aus={self.aus})"
+        levels = f", intensity_aus={self.intensity_aus}" if self.intensity_aus else ""
+        return f"Net({self.name!r}, aus={self.aus}{levels})"
 
 
 def _onnx_preprocessing(

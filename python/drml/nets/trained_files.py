@@ -37,6 +37,7 @@ __all__ = [
     "is_onnx",
     "no_recipe",
     "resolve_aus",
+    "resolve_intensity_aus",
 ]
 
 DEPLOY_FILE = "deploy.prototxt"
@@ -209,6 +210,32 @@ def resolve_aus(
             " --aus"
         )
     return recipe.au
+
+
+def resolve_intensity_aus(weights: str | Path, recipe: Recipe | None, outputs: int) -> tuple[int, ...]:
+    """Find the AUs of a net's outputs of intensities: those of the recipe that its weights carry.
+
+    Parameters
+    ----------
+    weights : path-like
+        For error messages.
+    recipe : Recipe or None
+    outputs : int
+        The number of these outputs; 0 gives an empty result.
+
+    Raises
+    ------
+    UserError
+        The recipe does not name as many AUs.
+    """
+    known = recipe.intensity_au if recipe is not None and outputs else ()
+    if len(known) != outputs:
+        raise UserError(
+            f"{weights}: its net has {outputs} outputs of intensities, but its recipe names"
+            f" {list_aus(known) or 'no AU'} for them; train it with drml train, or give the deploy.prototxt"
+            " of its training with --net"
+        )
+    return known
 
 
 def no_recipe(weights: str | Path) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from drml.data.manifest import LMDB_SUFFIX, manifest_path, read_aus
+from drml.data.manifest import LMDB_SUFFIX, manifest_path, read_columns
 from drml.io.errors import UserError
 from drml.io.figures import mean_of_defined
 from drml.io.limits import open_list
@@ -20,7 +20,16 @@ from drml.nets.prototxt import data_paths
 from drml.training.base_rates import Separation, estimate
 from drml.training.caffe_log import OUTCOMES, Counts, f1_of_counts
 
-__all__ = ["AVERAGE", "F1_FILE", "F1Table", "aus_of_data", "mean_f1", "names_of_aus", "read_separations"]
+__all__ = [
+    "AVERAGE",
+    "F1_FILE",
+    "F1Table",
+    "aus_of_data",
+    "columns_of_data",
+    "mean_f1",
+    "names_of_aus",
+    "read_separations",
+]
 
 F1_FILE = "f1.csv"
 AVERAGE = "Avg."
@@ -30,15 +39,20 @@ _HEADER = ["iteration", "seconds", "net", "au", *OUTCOMES, "f1", *_ESTIMATES]
 
 
 def aus_of_data(net: Any) -> tuple[int, ...]:
-    """Return the AUs of the data that a NetParameter reads, in the order of the labels.
+    """Return the AUs whose occurrence the data that a NetParameter reads have, in the order of the labels.
 
     The manifest beside the LMDB names them; without one, the result is empty.
     """
+    return columns_of_data(net)[0]
+
+
+def columns_of_data(net: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the AUs of the occurrences, and of the intensities, in the data that a NetParameter reads."""
     for entry in data_paths(net):
         lmdb = Path(entry.path)
         if entry.field == "source" and lmdb.name.endswith(LMDB_SUFFIX) and manifest_path(lmdb).is_file():
-            return tuple(read_aus(manifest_path(lmdb)))
-    return ()
+            return read_columns(manifest_path(lmdb))
+    return (), ()
 
 
 def names_of_aus(net: Any) -> list[str]:

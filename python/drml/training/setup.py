@@ -12,12 +12,13 @@ from drml.data.recipe_text import read_data_recipe
 from drml.io.checks import check_whole
 from drml.io.errors import UserError
 from drml.nets.deploy import find_input_size, make_deploy
+from drml.nets.intensity_head import add_intensities
 from drml.nets.outputs import count_outputs, fit_outputs, set_label_count
 from drml.nets.prototxt import data_paths, read_prototxt, write_prototxt
 from drml.nets.trained_files import DEPLOY_FILE
 from drml.training.augmentation import augment
 from drml.training.class_weights import balance
-from drml.training.f1_table import aus_of_data
+from drml.training.f1_table import aus_of_data, columns_of_data
 from drml.training.fold_data import read_fold
 from drml.training.folder import SOLVER_FILE, holds_nets, net_fields, remove_training, take_nets_out
 
@@ -71,6 +72,8 @@ def set_up(
 
     If there is no deploy.prototxt next to the net, one is made of it (`drml.nets.deploy`).
 
+    If the data have intensities, the nets estimate them (`drml.nets.intensity_head`).
+
     The nets get a ``recipe``: the version of this program, ``changes.start``, and the AUs of data that have a
     manifest but no recipe. Caffe adds what ``recipe.prototxt`` next to the data says, and stores it with the
     weights.
@@ -123,6 +126,7 @@ def set_up(
             except UserError as error:
                 raise UserError(f"{deploy_source}: {error}") from None
         made = _deploy_of(net) if made is None else made
+        _estimate_intensities(net, source, [deploy if deploy is not None else made], changes)
         name = source.name if source.name != SOLVER_FILE else f"net_{source.name}"
         if name in nets and field.index is not None:
             name = f"{field.index}_{name}"
@@ -183,6 +187,13 @@ def _redirect(net: Any, net_file: Path, data: Path | None) -> None:
 
 def _fit(net: Any, source: Path, changes: Changes) -> str | None:
     """Give a net as many outputs as its data have AUs; return the last layer's old name if it changed."""
+    occurrences, intensities = columns_of_data(net)
+    if intensities and not occurrences:
+        if changes.num_aus is not None:
+            raise UserError(
+                f"{changes.num_aus} AUs were asked for, but the data of {source} have intensities"
+            )
+        return None
     num_aus, new_output = changes.num_aus, changes.new_output
     known = len(aus_of_data(net)) or None
     if num_aus is not None and known is not None and num_aus != known:
@@ -217,6 +228,19 @@ def _change_training(net: Any, source: Path, changes: Changes) -> None:
         raise UserError(f"{source}: {error}") from None
 
 
+def _estimate_intensities(net: Any, source: Path, deploys: list[Any], changes: Changes) -> None:
+    """Give a net, and its deploy nets, outputs for the intensities of its data, if they have any."""
+    occurrences, intensities = columns_of_data(net)
+    if not intensities:
+        return
+    try:
+        for one in (net, *(deploy for deploy in deploys if deploy is not None)):
+            add_intensities(one, len(intensities), occurrences=len(occurrences), fresh=changes.new_output)
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
+    set_label_count(net, len(occurrences) + len(intensities))
+
+
 def _add_recipe(net: Any, changes: Changes) -> None:
     """Add to a net's own recipe what `drml.training` knows of it; what it has already stays."""
     net.recipe.program.append(f"drml {drml.__version__} (training)")
@@ -243,7 +267,7 @@ def _deploy_of(net: Any) -> Any:
 
 def _names_aus(path: str) -> bool:
     recipe = read_data_recipe(path) if Path(path).exists() else None
-    return recipe is not None and bool(recipe.au)
+    return recipe is not None and bool(recipe.au or recipe.intensity_au)
 
 
 def _aus_of_outputs(net: Any) -> tuple[int, ...]:

@@ -140,6 +140,8 @@ def export(
             scale=factor,
             probe=probe,
         )
+        if caffe.count_outputs()[1]:
+            raise UserError(f"{deploy}: estimates intensities, which ONNX files of drml cannot hold")
         folded = None if image is None else (_middle(image, caffe, image_from), factor)
         bar.update()
         try:
