@@ -10,7 +10,7 @@ from typing import Any
 
 from drml.cli.arguments import Parser, add_check, add_command, add_option
 from drml.cli.output import note, print_json
-from drml.cli.values import detection_threshold, integer, probability
+from drml.cli.values import detection_threshold, integer, positive, probability
 from drml.io.errors import UserError
 from drml.io.text import counted
 
@@ -24,11 +24,13 @@ def add(subparsers: Any) -> None:
         "detect faces and their AUs in photos, videos or the images of a webcam",
         "Writes OUT/images.csv with the faces of all photos, and OUT/NAME.csv for each video. The columns\n"
         "are OpenFace's: frame, face_id, timestamp, confidence, success, five points, then for each AU\n"
-        "AU01_c (1 or 0) and AU01_p (the probability). Subfolders are searched as well.\n"
+        "AU01_c (1 or 0) and AU01_p (the probability), or AU01_r (the intensity, 0 to 5), whichever the net\n"
+        "gives. Subfolders are searched as well.\n"
         "\n"
         "If an input cannot be read, the command reports it, processes the others and exits with 1.\n"
         "Ctrl-C stops a webcam or a video; the CSV then holds the rows up to that point.",
         "drml detect photos interview.mp4 --weights build/fold2 --out build/aus --draw build/aus\n"
+        "drml detect clip.mp4 --weights build/levels --neutral median --smooth 0.5\n"
         "drml detect 0 --weights build/fold2 --max-frames 500",
     )
     parser.add_argument(
@@ -39,6 +41,7 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--max-frames", type=integer(1), metavar="N", help="stop each video or webcam after this many frames"
     )
+    _add_adjustment(parser)
     out = parser.add_argument_group("output")
     add_option(
         out,
@@ -116,6 +119,53 @@ def _add_faces(parser: Parser) -> None:
     faces.add_argument("--detector", type=Path, metavar="FILE", help="another YuNet model (.onnx)")
 
 
+def _add_adjustment(parser: Parser) -> None:
+    """Add the options that adjust the intensities of videos."""
+    group = parser.add_argument_group(
+        "intensities of videos, adjusted (columns AU01_r_adjusted beside AU01_r)"
+    )
+    group.add_argument(
+        "--neutral",
+        metavar="median|FILE",
+        help="subtract what the person shows at rest: the median of the face's intensities up to the frame,"
+        " or those of a photo or video of the person's neutral face",
+    )
+    group.add_argument(
+        "--smooth",
+        type=positive,
+        metavar="SECONDS",
+        help="average over this time, which ends at the frame",
+    )
+    group.add_argument(
+        "--centred",
+        action="store_true",
+        help="with --smooth, average over the time around the frame instead; rows follow half of it later",
+    )
+
+    def check(args: argparse.Namespace) -> None:
+        if args.centred and args.smooth is None:
+            parser.error("--centred says where the window of --smooth lies; give both")
+
+    add_check(parser, check)
+
+
+def _adjustment(args: argparse.Namespace, detector: Any) -> Any:
+    """Return how to adjust intensities; None if nothing was asked for."""
+    from drml.detect.adjusting import Adjustment
+
+    if args.neutral is None and args.smooth is None:
+        return None
+    if not detector.intensity_aus:
+        raise UserError(
+            f"{args.weights}: estimates no intensities, which --neutral and --smooth adjust; leave them out,"
+            " or train a net on data with intensities (drml prepare --target intensity)"
+        )
+    neutral = args.neutral
+    if neutral is not None and neutral != "median":
+        neutral = detector.neutral_intensities(neutral)
+    return Adjustment(neutral, args.smooth or 0.0, args.centred)
+
+
 def run(args: argparse.Namespace) -> None:
     """Detect faces and AUs; write CSV files and pictures."""
     from drml.detect import Detector, Outputs, write_detections
@@ -149,6 +199,7 @@ def run(args: argparse.Namespace) -> None:
         detector,
         Outputs(args.out, args.draw, args.aligned, args.overwrite),
         max_frames=args.max_frames,
+        adjustment=_adjustment(args, detector),
         progress=not args.quiet,
     )
     thresholds = Thresholds(detector.thresholds, detector.threshold_source)
@@ -157,6 +208,7 @@ def run(args: argparse.Namespace) -> None:
             "weights": str(args.weights),
             "net": net.name,
             "aus": list(detector.aus),
+            "intensity_aus": list(detector.intensity_aus),
             **thresholds.to_dict(detector.aus),
             "input": net.preprocessing.to_dict(),
         }
@@ -168,7 +220,8 @@ def run(args: argparse.Namespace) -> None:
         f" {counted(found.frames, 'frame')},"
         f" {found.seconds:.1f} s ({rate:.1f} frames per second)",
     )
-    note(args, f"AU_c columns at thresholds: {thresholds.to_text(detector.aus)}")
+    if detector.aus:
+        note(args, f"AU_c columns at thresholds: {thresholds.to_text(detector.aus)}")
     if found.failed:
         first = found.failed[0]
         total = len(found.failed) + len(found.inputs)

@@ -165,6 +165,12 @@ def check_alike(members: Sequence[Member]) -> None:
         They do not; the message says in what they differ.
     """
     first = members[0]
+    for one in members:
+        if any(recipe.intensity_au for recipe in one.recipes.values()):
+            raise UserError(
+                f"{one.folder}: has intensities as labels, which cannot be joined; prepare it with --target"
+                " occurrence"
+            )
     for other in members[1:]:
         if other.folds.keys() != first.folds.keys():
             ours, theirs = (", ".join(map(str, one.folds)) for one in (first, other))

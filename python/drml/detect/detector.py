@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from drml.data.face import Face
 from drml.data.face_detector import FaceDetector
+from drml.detect.adjusting import Adjustment, adjust_frames, median_of_largest_face
 from drml.detect.face_registration import face_size, find_registration
 from drml.detect.frames import Camera, Frame, Unreadable, Video, array_frame, open_stream, read_images
 from drml.detect.pipeline import DetectedFrame, FaceNet, detect_frames
@@ -76,7 +77,9 @@ class Detector:
     Attributes
     ----------
     aus : tuple of int
-        AUs of the net's outputs.
+        AUs of the net's probabilities.
+    intensity_aus : tuple of int
+        AUs of the net's intensities; empty if it only tells whether an AU occurs.
     net : FaceNet
         The net; `drml.nets.trained.Net`, unless another one was given.
     size : int
@@ -135,6 +138,7 @@ class Detector:
         else:
             raise UserError("net, mean, scale and aus go with the path of weights, not with an opened net")
         self.aus = tuple(self.net.aus)
+        self.intensity_aus = tuple(getattr(self.net, "intensity_aus", ()))
         self.size = face_size(self.net, size)
         self.registration, note = find_registration(self.net, self.size)
         if note:
@@ -166,7 +170,8 @@ class Detector:
             One row for each face; of a video, for each frame and face. The columns are those of the CSV files
             of ``drml detect``: ``input`` (the file; ``array 0``, ... by its position in the list), ``frame``
             (from 1), ``face_id``, ``timestamp`` (seconds), ``confidence``, ``success``, ``x_0`` to ``y_4``
-            (pixels), ``AU01_c``, ... (1 or 0) and ``AU01_p``, ... (probabilities). An image or frame without
+            (pixels), ``AU01_c``, ... (1 or 0) and ``AU01_p``, ... (probabilities); of a net that estimates
+            intensities also ``AU01_r``, ..., 0 to 5. An image or frame without
             a face has one row with ``success`` 0. Its `attrs` name the thresholds (``thresholds``,
             ``thresholds_from``).
 
@@ -189,7 +194,7 @@ class Detector:
                     yield from rows(detected, self.aus, self.thresholds, with_input=True)
                     bar.update()
 
-        table = data_frame(lines(), self.aus)
+        table = data_frame(lines(), self.aus, self.intensity_aus)
         table.attrs |= Thresholds(self.thresholds, self.threshold_source).to_dict(self.aus)
         if problems and table.empty:
             raise UserError(problems[0])
@@ -220,7 +225,9 @@ class Detector:
 
         return self._run(frames, find, self.batch, keep_images)
 
-    def detect_video(self, video: Video | Camera, *, keep_images: bool = False) -> Generator[DetectedFrame]:
+    def detect_video(
+        self, video: Video | Camera, *, keep_images: bool = False, adjustment: Adjustment | None = None
+    ) -> Generator[DetectedFrame]:
         """Detect the faces and AUs of a video; a face keeps its id from frame to frame.
 
         Parameters
@@ -229,6 +236,8 @@ class Detector:
             As `drml.detect.frames.open_stream` returns it.
         keep_images : bool, keyword-only
             Keep the image in each frame, to draw on it.
+        adjustment : Adjustment, optional, keyword-only
+            How to adjust the intensities.
 
         Returns
         -------
@@ -246,7 +255,25 @@ class Detector:
             return tracker.follow(self.face_detector.find(image))
 
         batch = min(self.batch, _CAMERA_BATCH) if video.source.kind == "camera" else self.batch
-        return self._run(video, find, batch, keep_images)
+        found = self._run(video, find, batch, keep_images)
+        return found if adjustment is None else _adjusted(found, adjustment)
+
+    def neutral_intensities(self, path: str | os.PathLike[str]) -> NDArray[np.float64]:
+        """Return the median intensities of the largest face of a photo or a video of a neutral face.
+
+        Raises
+        ------
+        UserError
+            It cannot be read, there is no face in it, or the net estimates no intensities.
+        """
+        if not self.intensity_aus:
+            raise UserError("the net estimates no intensities, so that there is nothing to adjust")
+        problems: list[str] = []
+        with closing(self._detect(find_sources([os.fspath(path)]), None, problems)) as frames:
+            found = median_of_largest_face(frames, str(path)) if not problems else None
+        if problems or found is None:
+            raise UserError(problems[0])
+        return found
 
     def _run(
         self,
@@ -283,6 +310,12 @@ class Detector:
                     continue
                 if video.note:
                     problems.append(f"{source.name}: {video.note}")
+
+
+def _adjusted(frames: Generator[DetectedFrame], adjustment: Adjustment) -> Generator[DetectedFrame]:
+    """Adjust the frames; closing this closes `frames`."""
+    with closing(frames):
+        yield from adjust_frames(frames, adjustment)
 
 
 def _is_image(item: Frame | Source) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from drml.data.face import Face
-from drml.data.labels import AU_NAMES
+from drml.data.labels import AU_NAMES, LEVELS
 from drml.detect.pipeline import DetectedFrame
 
 __all__ = ["Annotator"]
@@ -67,6 +67,10 @@ def _write(canvas: Picture, text: str, at: tuple[int, int], size: int, colour: C
     return mask.shape[1]
 
 
+_TRACE = 1.0
+"""The intensity of a trace, from which an AU is marked in the picture."""
+
+
 class Annotator:
     """Draws the result over frames.
 
@@ -76,11 +80,17 @@ class Annotator:
         AUs of the probabilities, in their order.
     thresholds : sequence of float
         For each AU, the probability from which it counts as present, 0 to 1.
+    intensity_aus : sequence of int
+        AUs of the intensities, in their order.
     """
 
-    def __init__(self, aus: Sequence[int], thresholds: Sequence[float]) -> None:
+    def __init__(
+        self, aus: Sequence[int], thresholds: Sequence[float], intensity_aus: Sequence[int] = ()
+    ) -> None:
         self.aus = tuple(aus)
         self.thresholds = tuple(thresholds)
+        self.intensity_aus = tuple(intensity_aus)
+        self._rows = len(self.aus) + len(self.intensity_aus)
 
     def draw(self, detected: DetectedFrame) -> Picture:
         """Return the annotated picture; frames of equal size give pictures of equal size, with even sides.
@@ -97,7 +107,7 @@ class Annotator:
         height, width = image.shape[:2]
         unit = max(1.0, height / _UNIT_HEIGHT)
         # The column has room for the bars of one face even beside a low picture. Videos need even sides.
-        needed = max(height, round(19 * unit) * (len(self.aus) + 1) + 2 * round(10 * unit))
+        needed = max(height, round(19 * unit) * (self._rows + 1) + 2 * round(10 * unit))
         bottom = needed + needed % 2 - height
         right = round(310 * unit)
         right += (width + right) % 2
@@ -110,11 +120,16 @@ class Annotator:
         self._column(canvas[:, width:], detected, unit)
         return canvas
 
-    def present(self, probabilities: NDArray[np.float64]) -> list[int]:
-        """Return the AUs that are present according to these probabilities."""
+    def present(self, values: NDArray[np.float64]) -> list[int]:
+        """Return the AUs that are present according to a face's probabilities, before its intensities.
+
+        Without probabilities, an AU is present if its intensity is that of a trace, 1, or more.
+        """
+        if not self.aus:
+            return [au for au, level in zip(self.intensity_aus, values, strict=True) if level >= _TRACE]
         return [
             au
-            for au, value, threshold in zip(self.aus, probabilities, self.thresholds, strict=True)
+            for au, value, threshold in zip(self.aus, values[: len(self.aus)], self.thresholds, strict=True)
             if value >= threshold
         ]
 
@@ -157,7 +172,7 @@ class Annotator:
         """Draw the bars of as many faces as there is room for."""
         size, margin = round(15 * unit), round(10 * unit)
         row = round(19 * unit)
-        block = row * (len(self.aus) + 1) + margin
+        block = row * (self._rows + 1) + margin
         y = margin
         left = len(detected.faces)
         if not left:
@@ -181,7 +196,7 @@ class Annotator:
         colour = _COLOURS[face.id % len(_COLOURS)]
         size, margin, row = round(15 * unit), round(10 * unit), round(19 * unit)
         # If the rows of all AUs do not fit into the height, they move closer together.
-        row = max(6, min(row, (column.shape[0] - 2 * margin) // (len(self.aus) + 1)))
+        row = max(6, min(row, (column.shape[0] - 2 * margin) // (self._rows + 1)))
         size = min(size, max(6, row * 4 // 5))
         small = max(6, round(size * 0.85))
         width = column.shape[1]
@@ -198,28 +213,35 @@ class Annotator:
             return
         names = margin + round(42 * unit)
         bars = round(190 * unit), width - margin - round(34 * unit)
-        values = zip(self.aus, probabilities, self.thresholds, strict=True)
-        for index, (au, probability, threshold) in enumerate(values, 1):
+        count = len(self.aus)
+        bars_of = [
+            (f"AU{au}", au, float(value), threshold, f"{value:.2f}")
+            for au, value, threshold in zip(self.aus, probabilities[:count], self.thresholds, strict=True)
+        ] + [
+            (f"AU{au}_r", au, float(level) / LEVELS[-1], _TRACE / LEVELS[-1], f"{level:.1f}")
+            for au, level in zip(self.intensity_aus, probabilities[count:], strict=True)
+        ]
+        for index, (title, au, share, threshold, number) in enumerate(bars_of, 1):
             at = y + index * row
-            on = probability >= threshold
-            _write(column, f"AU{au}", (margin, at), small, colour if on else _TEXT)
+            on = share >= threshold
+            _write(column, title, (margin, at), small, colour if on else _TEXT)
             _write(column[:, : bars[0] - 2], AU_NAMES.get(au, ""), (names, at), small, _TEXT if on else _DIM)
             low, high = at + round(row * 0.2), at + round(row * 0.7)
             span = bars[1] - bars[0]
             cv2.rectangle(column, (bars[0], low), (bars[1], high), _TRACK, -1)
-            end = bars[0] + round(span * float(probability))
+            end = bars[0] + round(span * share)
             if end > bars[0]:
                 cv2.rectangle(column, (bars[0], low), (end, high), colour if on else _ABSENT, -1)
             tick = bars[0] + round(span * threshold)
             cv2.line(column, (tick, low), (tick, high), _TEXT, max(1, round(unit)))
-            number = f"{probability:.2f}"
             _write(column, number, (bars[1] + round(6 * unit), at), small, _TEXT if on else _DIM)
 
 
 def _faces(detected: DetectedFrame) -> Iterator[tuple[Face, NDArray[np.float64] | None]]:
-    """Yield each face with its probabilities; None for a face that could not be registered."""
-    for face, crop, row in zip(detected.faces, detected.crops, detected.probabilities, strict=True):
-        yield face, None if crop is None else row
+    """Yield each face with its probabilities and intensities; None if it could not be registered."""
+    for index, (face, crop) in enumerate(zip(detected.faces, detected.crops, strict=True)):
+        values = np.concatenate([detected.probabilities[index], detected.intensities[index]])
+        yield face, None if crop is None else values
 
 
 def _wrapped(first: str, words: Sequence[str], width: int, size: int) -> list[str]:

@@ -39,6 +39,8 @@ class FaceNet(Protocol):
         AUs of the net's outputs.
     face_size : int or None
         Side in pixels of the registered faces that the net expects; None for the default of 200.
+    intensity_aus : tuple of int, length L, optional
+        AUs of the intensities, which follow the probabilities; a net without this attribute has none.
     """
 
     @property
@@ -50,7 +52,10 @@ class FaceNet(Protocol):
         """Side of the registered faces in pixels."""
 
     def __call__(self, images: Sequence[NDArray[np.uint8]], /) -> NDArray[np.floating[Any]]:
-        """Return the probabilities, N x K, of N registered faces (size x size x 3, BGR); N is at least 1."""
+        """Return probabilities, and intensities, N x (K + L), of N registered faces; N is at least 1.
+
+        A face is size x size x 3, BGR.
+        """
 
 
 @dataclass
@@ -66,12 +71,19 @@ class DetectedFrame:
         because its points lie outside the frame.
     probabilities : ndarray of float64, shape (N, K)
         One row for each face and one column for each AU; zeros for a face that is not registered.
+    intensities : ndarray of float64, shape (N, L)
+        The same for the net's intensities, 0 to 5.
+    adjusted : ndarray of float64, shape (N, L)
+        The intensities relative to the person's own zero, and smoothed (`drml.detect.adjusting`); of shape
+        (0, 0) if that was not asked for.
     """
 
     frame: Frame
     faces: list[Face]
     crops: list[NDArray[np.uint8] | None]
     probabilities: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    intensities: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+    adjusted: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
 
 
 def read_ahead(items: Iterable[T], size: int = _AHEAD) -> Generator[T]:
@@ -166,11 +178,13 @@ def add_probabilities(frames: Iterable[DetectedFrame], net: FaceNet, batch: int)
 def _fill(pending: list[DetectedFrame], net: FaceNet, batch: int) -> list[DetectedFrame]:
     crops = [crop for detected in pending for crop in detected.crops if crop is not None]
     rows = iter([row for start in range(0, len(crops), batch) for row in net(crops[start : start + batch])])
+    count, levels = len(net.aus), len(getattr(net, "intensity_aus", ()))
     for detected in pending:
-        detected.probabilities = np.zeros((len(detected.crops), len(net.aus)))
+        values = np.zeros((len(detected.crops), count + levels))
         for index, crop in enumerate(detected.crops):
             if crop is not None:
-                detected.probabilities[index] = next(rows)
+                values[index] = next(rows)
+        detected.probabilities, detected.intensities = values[:, :count], values[:, count:]
     return pending
 
 

@@ -1,7 +1,9 @@
 """The rows of the result: one for each face of each frame, with OpenFace's column names.
 
 Columns: ``input``, ``frame``, ``face_id``, ``timestamp`` in seconds, ``confidence``, ``success``, ``x_0`` to
-``x_4``, ``y_0`` to ``y_4``, then ``AU01_c``, ... (1 or 0) and ``AU01_p``, ... (probabilities).
+``x_4``, ``y_0`` to ``y_4``, then ``AU01_c``, ... (1 or 0) and ``AU01_p``, ... (probabilities). A net of
+intensities has ``AU01_r``, ..., 0 to 5, and, if they were adjusted, ``AU01_r_adjusted``, ...
+(`drml.detect.adjusting`).
 """
 
 from __future__ import annotations
@@ -22,19 +24,25 @@ POINTS = 5
 _CHUNK = 1000  # rows that are converted at once: text takes far more memory than numbers
 
 
-def columns(aus: Sequence[int], with_input: bool) -> list[str]:
+def columns(
+    aus: Sequence[int], with_input: bool, intensity_aus: Sequence[int] = (), *, adjusted: bool = False
+) -> list[str]:
     """Return the names of the columns.
 
     Examples
     --------
     >>> columns((1, 12), False)[-4:]
     ['AU01_c', 'AU12_c', 'AU01_p', 'AU12_p']
+    >>> columns((), False, (6,), adjusted=True)[-2:]
+    ['AU06_r', 'AU06_r_adjusted']
     """
     return [
         *(["input"] if with_input else []),
         *("frame", "face_id", "timestamp", "confidence", "success"),
         *(f"{axis}_{point}" for axis in "xy" for point in range(POINTS)),
         *(f"AU{au:02d}_{what}" for what in "cp" for au in aus),
+        *(f"AU{au:02d}_r" for au in intensity_aus),
+        *(f"AU{au:02d}_r_adjusted" for au in intensity_aus if adjusted),
     ]
 
 
@@ -51,12 +59,16 @@ def rows(
     frame = detected.frame
     start = [frame.source.name] if with_input else []
     if not detected.faces:
-        empty = ["0"] * (2 * POINTS + 2 * len(aus))
+        values = detected.intensities.shape[1] + detected.adjusted.shape[1]
+        empty = ["0"] * (2 * POINTS + 2 * len(aus) + values)
         return [[*start, str(frame.number), "0", f"{frame.seconds:.3f}", "0", "0", *empty]]
     made = []
-    for face, crop, probabilities in zip(detected.faces, detected.crops, detected.probabilities, strict=True):
+    for index, (face, crop) in enumerate(zip(detected.faces, detected.crops, strict=True)):
         success = crop is not None
-        written = [f"{probability:.5f}" for probability in probabilities]
+        written = [f"{probability:.5f}" for probability in detected.probabilities[index]]
+        levels = detected.intensities[index].tolist()
+        if detected.adjusted.size:
+            levels += detected.adjusted[index].tolist()
         made.append(
             [
                 *start,
@@ -72,16 +84,19 @@ def rows(
                     for probability, threshold in zip(written, thresholds, strict=True)
                 ),
                 *written,
+                *(f"{level:.4f}" for level in levels),
             ]
         )
     return made
 
 
-def data_frame(lines: Iterable[Sequence[str]], aus: Sequence[int]) -> pd.DataFrame:
+def data_frame(
+    lines: Iterable[Sequence[str]], aus: Sequence[int], intensity_aus: Sequence[int] = ()
+) -> pd.DataFrame:
     """Return rows that start with their input as a DataFrame, with the values that the CSV would hold."""
     import pandas as pd  # here, because it takes half a second to import
 
-    names = columns(aus, with_input=True)
+    names = columns(aus, True, intensity_aus)
     whole = {"frame", "face_id", "success", *(name for name in names if name.endswith("_c"))}
     kinds = {name: "int64" if name in whole else "float64" for name in names}
     kinds["input"] = "str"

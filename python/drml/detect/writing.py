@@ -12,6 +12,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from drml.detect.adjusting import Adjustment
 from drml.detect.csv_file import CsvFile
 from drml.detect.detector import Detector
 from drml.detect.drawing import Annotator
@@ -31,6 +32,7 @@ def write_detections(
     outputs: Outputs,
     *,
     max_frames: int | None = None,
+    adjustment: Adjustment | None = None,
     progress: bool = True,
 ) -> DetectionSummary:
     """Detect faces and AUs in images, videos and webcams, and write the results to files.
@@ -43,6 +45,8 @@ def write_detections(
     outputs : Outputs
     max_frames : int, optional
         Stop each video or webcam after this many frames.
+    adjustment : Adjustment, optional
+        How to adjust the intensities of videos; their tables then have the columns ``AU01_r_adjusted``, ...
     progress : bool
         Show progress bars.
 
@@ -63,7 +67,7 @@ def write_detections(
     """
     passed_over: Counter[str] = Counter()
     sources, faults = outputs.prepare(find_sources(inputs, outputs.folders, passed_over))
-    writer = _Writer(detector, outputs, progress)
+    writer = _Writer(detector, outputs, progress, adjustment)
     writer.summary.pass_over(passed_over)
     for source, fault in faults:
         writer.summary.fail(source, fault)
@@ -87,6 +91,7 @@ class _Writer:
     detector: Detector
     outputs: Outputs
     progress: bool
+    adjustment: Adjustment | None = None
     summary: DetectionSummary = field(default_factory=DetectionSummary)
 
     @property
@@ -94,7 +99,9 @@ class _Writer:
         return self.outputs.draw is not None
 
     def _open_table(self, source: Source) -> CsvFile:
-        header = columns(self.detector.aus, with_input=source.kind == "image")
+        image = source.kind == "image"
+        adjusted = self.adjustment is not None and not image
+        header = columns(self.detector.aus, image, self.detector.intensity_aus, adjusted=adjusted)
         return CsvFile(self.outputs.names(source).table, header, overwrite=self.outputs.overwrite)
 
     def _rows(self, detected: DetectedFrame, with_input: bool) -> list[list[str]]:
@@ -104,7 +111,7 @@ class _Writer:
         return AlignedFaces(self.outputs.aligned) if self.outputs.aligned else None
 
     def _annotator(self) -> Annotator:
-        return Annotator(self.detector.aus, self.detector.thresholds)
+        return Annotator(self.detector.aus, self.detector.thresholds, self.detector.intensity_aus)
 
     def write_images(self, sources: Sequence[Source]) -> None:
         """Process all images and write one table."""
@@ -138,7 +145,7 @@ class _Writer:
             return
         aligned, annotator = self._aligned(), self._annotator()
         drawn = self.outputs.names(source).drawn
-        found = self.detector.detect_video(video, keep_images=self._keep_images)
+        found = self.detector.detect_video(video, keep_images=self._keep_images, adjustment=self.adjustment)
         count = faces = 0
         try:
             with (

@@ -61,7 +61,7 @@ def count_labels(manifest: Path) -> tuple[list[int], list[int]]:
     count = len(read_aus(manifest))
     present, absent = [0] * count, [0] * count
     for row in iterate_manifest(manifest):
-        for column, label in enumerate(row.labels):
+        for column, label in enumerate(row.labels[:count]):
             present[column] += label == PRESENT
             absent[column] += label == ABSENT
     return present, absent
@@ -101,6 +101,8 @@ def balance(net: Any) -> dict[int, float]:
             f"{sources[0]}: its manifest {manifest.name}, from which class weights are computed, is missing;"
             " prepare the data with drml prepare, or set pos_weight in the net"
         )
+    if not read_aus(manifest):
+        raise UserError(f"{sources[0]}: its labels are intensities, which have no class weights")
     weights = class_weights(*count_labels(manifest))
     for layer in losses:
         del layer.multi_label_loss_param.pos_weight[:]
