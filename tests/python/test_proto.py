@@ -26,6 +26,7 @@ REGION_DEFAULTS = {
 
 OURS = {
     *("RegionParameter", "MultiLabelDataParameter", "MultiLabelLossParameter", "MultiLabelCountsParameter"),
+    *("MultiLabelEuclideanLossParameter", "AugmentationParameter"),
     *("BoxParameter", "SpliceParameter", "BatchParameter"),
     *("LayerState", "RankState", "ResumeState"),
     *("Recipe", "InputRecipe", "RegistrationRecipe", "DataRecipe", "TrainingRecipe"),

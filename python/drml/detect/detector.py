@@ -261,6 +261,16 @@ class Detector:
     def neutral_intensities(self, path: str | os.PathLike[str]) -> NDArray[np.float64]:
         """Return the median intensities of the largest face of a photo or a video of a neutral face.
 
+        Parameters
+        ----------
+        path : path
+            A photo or a video.
+
+        Returns
+        -------
+        ndarray of float64, shape (L,)
+            For each of `intensity_aus`, 0 to 5.
+
         Raises
         ------
         UserError

@@ -74,8 +74,8 @@ class DetectedFrame:
     intensities : ndarray of float64, shape (N, L)
         The same for the net's intensities, 0 to 5.
     adjusted : ndarray of float64, shape (N, L)
-        The intensities relative to the person's own zero, and smoothed (`drml.detect.adjusting`); of shape
-        (0, 0) if that was not asked for.
+        The intensities relative to the person's own zero, and smoothed (`drml.detect.adjusting`); without
+        columns if that was not asked for.
     """
 
     frame: Frame
@@ -84,6 +84,13 @@ class DetectedFrame:
     probabilities: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     intensities: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
     adjusted: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 0)))
+
+    def __post_init__(self) -> None:
+        # Without a column, there is still a row for each face.
+        if len(self.intensities) != len(self.faces):
+            self.intensities = np.zeros((len(self.faces), 0))
+        if len(self.adjusted) != len(self.faces):
+            self.adjusted = np.zeros((len(self.faces), 0))
 
 
 def read_ahead(items: Iterable[T], size: int = _AHEAD) -> Generator[T]:

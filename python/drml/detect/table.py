@@ -67,7 +67,7 @@ def rows(
         success = crop is not None
         written = [f"{probability:.5f}" for probability in detected.probabilities[index]]
         levels = detected.intensities[index].tolist()
-        if detected.adjusted.size:
+        if detected.adjusted.shape[1]:
             levels += detected.adjusted[index].tolist()
         made.append(
             [

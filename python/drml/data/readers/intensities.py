@@ -19,9 +19,7 @@ INTENSITIES: dict[str, int] = {"0": ABSENT} | {str(code): PRESENT for code in LE
 """The codes of intensities, none of which can mean unknown."""
 
 
-def read_intensities(
-    path: Path, lowest: int | None, *, unknown: Container[str] = ()
-) -> dict[int, int]:
+def read_intensities(path: Path, lowest: int | None, *, unknown: Container[str] = ()) -> dict[int, int]:
     """Read a file of intensities, with lines "frame,intensity" in ascending order.
 
     Parameters

@@ -147,7 +147,9 @@ def read(
             raise UserError(f"{where}: image {cells[columns.path]!r} again, first in line {seen[image]}")
         seen[image] = line
         if levels:
-            values = np.array([_level(where, au, cells[at], unknown_levels) for au, at in columns.labels], np.int8)
+            values = np.array(
+                [_level(where, au, cells[at], unknown_levels) for au, at in columns.labels], np.int8
+            )
         else:
             values = np.array(
                 [_label(where, au, cells[at], notation, labels) for au, at in columns.labels], np.int8
