@@ -14,9 +14,10 @@ namespace caffe_ext {
  * learns to say "present" whatever it sees, at a loss of nearly 0.
  *
  * One absent label (-1) shows that labels are as they should be, and ends the watch: nearly always
- * in the first batch. Otherwise the labels are counted, and a fault is found once there are
- * kEnough of them, kEnoughPresent of which are 1, and some are 0. Both numbers are far beyond what
- * a batch or a small test set without absent labels comes to.
+ * in the first batch. So does one above 1, which only intensities have. Otherwise the labels are
+ * counted, and a fault is found once there are kEnough of them, kEnoughPresent of which are 1, and
+ * some are 0. Both numbers are far beyond what a batch or a small test set without absent labels
+ * comes to.
  */
 class LabelWatch {
  public:
@@ -32,7 +33,7 @@ class LabelWatch {
   template <typename Value>
   void Look(const Value* labels, int64_t count) {
     for (int64_t i = 0; i < count && !over_; ++i) {
-      over_ = labels[i] == -1;
+      over_ = labels[i] == -1 || labels[i] > 1;
       present_ += labels[i] == 1;
       unknown_ += labels[i] == 0;
     }

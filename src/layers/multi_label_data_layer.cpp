@@ -112,9 +112,9 @@ class LmdbImages : public caffe_ext::LabelledImages {
  private:
   static string FromZeroOne(vector<int>* labels) {
     for (size_t k = 0; k < labels->size(); ++k) {
-      if ((*labels)[k] == -1) {
-        return "its label " + std::to_string(k) +
-               " is -1; with label_values: ZERO_ONE labels are 0 (absent) and 1 (present)";
+      if ((*labels)[k] != 0 && (*labels)[k] != 1) {
+        return "its label " + std::to_string(k) + " is " + std::to_string((*labels)[k]) +
+               "; with label_values: ZERO_ONE labels are 0 (absent) and 1 (present)";
       }
       (*labels)[k] = (*labels)[k] == 0 ? -1 : 1;
     }

@@ -9,12 +9,32 @@
 #include <string>
 #include <vector>
 
+#include "../../src/layers/label_watch.hpp"
 #include "../../src/layers/lmdb_index.hpp"
 #include "../../src/layers/record_order.hpp"
 #include "../../src/layers/worker_pool.hpp"
 #include "multi_label_data_fixture.hpp"
 
 namespace caffe {
+
+// Intensities have no -1, and are no occurrences of 0 and 1 for that.
+TEST(LabelWatchTest, IntensitiesEndIt) {
+  const vector<int> levels(static_cast<size_t>(caffe_ext::LabelWatch::kEnough), 1), high(1, 2);
+  vector<int> zeros(1000, 0);
+  caffe_ext::LabelWatch occurrences, intensities, unknown;
+  for (caffe_ext::LabelWatch* watch : {&occurrences, &intensities, &unknown}) {
+    watch->Look(zeros.data(), zeros.size());
+  }
+  intensities.Look(high.data(), high.size());
+  zeros[0] = 9;
+  unknown.Look(zeros.data(), zeros.size());
+  for (caffe_ext::LabelWatch* watch : {&occurrences, &intensities, &unknown}) {
+    watch->Look(levels.data(), levels.size());
+  }
+  EXPECT_NE(occurrences.Fault(), "");
+  EXPECT_EQ(intensities.Fault(), "");
+  EXPECT_EQ(unknown.Fault(), "");
+}
 
 TEST(RecordOrderTest, EpochsArePermutationsOfTheOwnRecords) {
   for (size_t ranks : {1, 2, 5}) {
