@@ -55,6 +55,22 @@ void SaveLayers(const Net<Dtype>& net, int number, RankState* rank) {
   }
 }
 
+// The name of the layer that has the weights of a history. A solver with several histories keeps
+// them one after another.
+template <typename Dtype>
+string LayerOfHistory(const Net<Dtype>& net, size_t history) {
+  const auto& weights = net.learnable_params();
+  const caffe::Blob<Dtype>* wanted = weights[history % weights.size()];
+  for (size_t i = 0; i < net.layers().size(); ++i) {
+    for (const auto& blob : net.layers()[i]->blobs()) {
+      if (blob.get() == wanted) {
+        return net.layer_names()[i];
+      }
+    }
+  }
+  return string();
+}
+
 // Returns why the layer's data begin anew, or "".
 template <typename Dtype>
 string RestoreLayer(const Net<Dtype>& net, const LayerState& state) {
@@ -168,8 +184,9 @@ void SolverExtension<Dtype>::ReadSolverState(const string& filename, SolverState
                    static_cast<int>(history.size()));
   for (size_t i = 0; i < history.size(); ++i) {
     CHECK(history[i]->ShapeEquals(state->history(static_cast<int>(i))))
-        << "history " << i << " has another shape than its parameter, "
-        << history[i]->shape_string();
+        << filename << ": the history of layer '" << LayerOfHistory(*solver()->net(), i)
+        << "' has another shape than the layer's weights, " << history[i]->shape_string()
+        << "; the snapshot is of another net";
   }
   resume_ = state->resume();
   if (state->has_learned_net()) {

@@ -348,7 +348,7 @@ def test_the_gpu_reaches_caffe(solver, fold, tmp_path):
     [
         ({"image": b"no image"}, "image of 8 bytes cannot be decoded"),
         ({"labels": (1, 1)}, "has 2 labels instead of 3"),
-        ({"labels": (1, 1, 5)}, "label 2 is 5"),
+        ({"labels": (1, 1, 6)}, "label 2 is 6"),
     ],
 )
 @pytest.mark.parametrize("place", [0, 5])
