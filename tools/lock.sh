@@ -1,22 +1,34 @@
 #!/usr/bin/env bash
-# Renew requirements.lock with the newest releases that pyproject.toml allows, and the SHA-256 of each of their files.
-# Usage: tools/lock.sh VENV WORK_DIR
-# VENV must run CPython 3.11 on x86_64 Linux: tools/setup.sh uses the file only there.
+# Renew requirements.lock: for every Python version that pyproject.toml allows, the newest releases within its bounds, and
+# the SHA-256 of each of their files.
+# Usage: tools/lock.sh VENV WORK_DIR [UPGRADE]
+# UPGRADE=0 keeps the releases that the file pins already, and only adds what a change in pyproject.toml asks for.
+# uv resolves for all versions and processors at once; pip-tools only resolves for the Python on which it runs.
 set -euo pipefail
 venv=$1
 work=$2
-"$venv/bin/python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || {
-  echo "$venv does not have Python 3.11, which requirements.lock is for: make PYTHON=/usr/bin/python3.11 lock" >&2
+upgrade=${3:-1}
+[ -x "$work/bin/uv" ] || {
+  "$venv/bin/python" -m venv "$work"
+  "$work/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+}
+"$venv/bin/python" - >"$work/build-system.in" <<'PYTHON' || {
+try:
+    import tomllib
+except ImportError:
+    raise SystemExit(1)
+with open("pyproject.toml", "rb") as file:
+    print(*tomllib.load(file)["build-system"]["requires"], sep="\n")
+PYTHON
+  echo "tools/lock.sh reads pyproject.toml with Python 3.11 or newer, and $venv has an older one" >&2
   exit 1
 }
-[ -x "$work/bin/pip-compile" ] || {
-  "$venv/bin/python" -m venv "$work"
-  "$work/bin/python" -m pip install --quiet --disable-pip-version-check 'pip-tools>=7.4,<8'
-}
-# The options keep the names of this machine's package servers and folders out of the file.
-CUSTOM_COMPILE_COMMAND="make lock" "$work/bin/pip-compile" --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe \
-  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
-  --extra dev --all-build-deps --output-file "$work/requirements.lock" pyproject.toml
+cp requirements.lock "$work/requirements.lock"
+options=(--universal --python-version 3.10 --generate-hashes --custom-compile-command "make lock")
+[ "$upgrade" = 0 ] || options+=(--upgrade)
+"$work/bin/uv" pip compile --quiet "${options[@]}" --extra dev --output-file "$work/requirements.lock" pyproject.toml \
+  "$work/build-system.in" >/dev/null
+sed -i "s|-r $work/build-system.in|drml (pyproject.toml, build-system)|" "$work/requirements.lock"
 if grep -nE '://|^-' "$work/requirements.lock"; then
   echo "$work/requirements.lock names servers or options (see above); requirements.lock was not changed" >&2
   exit 1

@@ -37,24 +37,35 @@ if ((${#missing[@]})); then
     echo "Install them, or leave INSTALL_PACKAGES at 1." >&2
     exit 1
   fi
-  echo "Installing ${#missing[@]} system packages: ${missing[*]}"
   sudo=()
   if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null || {
-      echo "Not root and no sudo: ask an administrator to run: apt-get install ${missing[*]}" >&2
+      echo "You are not root, and there is no sudo. Ask an administrator to run: apt-get install ${missing[*]}" >&2
       exit 1
     }
     sudo=(sudo)
+    if [ -t 0 ] && [ -t 1 ]; then
+      echo "These system packages are missing: ${missing[*]}"
+      read -r -p "Run sudo apt-get install for them? [Y/n] " answer
+      case ${answer:-y} in
+        [Yy]*) ;;
+        *)
+          echo "Nothing was installed. Install the packages yourself and run make again." >&2
+          exit 1
+          ;;
+      esac
+    fi
   fi
+  echo "Installing ${#missing[@]} system packages: ${missing[*]}"
   "${sudo[@]}" apt-get update -qq
   "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
-# On the Python and processor for which requirements.lock was made, it pins the packages by version and SHA-256. On others,
-# pyproject.toml bounds the versions.
+# requirements.lock pins the packages of CPython on Linux by version and SHA-256, for all Python versions that we support.
+# Elsewhere, pyproject.toml bounds the versions.
 locked=
-system=$("$python" -c 'import platform as p, sys; print(*sys.version_info[:2], p.python_implementation(), sys.platform, p.machine())')
-[ "$system" != "3 11 CPython linux x86_64" ] || locked=1
+system=$("$python" -c 'import platform as p, sys; print(p.python_implementation(), sys.platform)')
+[ "$system" != "CPython linux" ] || locked=1
 
 # The environment is complete if its stamp is newer than the files that determine its content.
 stamp=$venv/.installed

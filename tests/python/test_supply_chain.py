@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import re
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 import tomllib
+from packaging.markers import Marker
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,16 +35,24 @@ sbom = tool("sbom")
 built = pytest.mark.skipif(not sbom.binaries(ROOT / "build"), reason="nothing is built in build/")
 
 
-def pinned(name: str) -> dict[str, tuple[str, int]]:
-    """Package -> version and number of hashes."""
+def pinned(name: str) -> dict[str, list[tuple[str, Marker | None]]]:
+    """Package -> its versions, each with the marker that says where it is installed."""
     text = (ROOT / name).read_text().replace("\\\n", " ")
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
-    found = {}
+    found: dict[str, list[tuple[str, Marker | None]]] = {}
     for line in lines:
-        match = re.fullmatch(r"([a-z0-9-]+)==(\S+)((?:\s+--hash=sha256:[0-9a-f]{64})+)\s*", line)
+        match = re.fullmatch(
+            r"([a-z0-9-]+)==(\S+)(?: ; ([^\\]*?))?(?:\s+--hash=sha256:[0-9a-f]{64})+\s*", line
+        )
         assert match, f"{name}: {line[:80]}: not a pin with hashes"
-        found[match[1]] = (match[2], match[3].count("--hash"))
+        found.setdefault(match[1], []).append((match[2], Marker(match[3]) if match[3] else None))
     return found
+
+
+def versions_on(pins: list[tuple[str, Marker | None]], python: str) -> list[str]:
+    """Return the versions that pip installs on Linux with this version of Python."""
+    where = {"python_version": python, "python_full_version": f"{python}.4", "sys_platform": "linux"}
+    return [version for version, marker in pins if marker is None or marker.evaluate(where)]
 
 
 def normal(name: str) -> str:
@@ -56,13 +66,28 @@ def test_a_lock_pins_by_version_and_hash_and_names_no_server(name: str) -> None:
     assert not re.search(r"://|/opt/|/home/|\.whl|--(?:extra-)?index|--find-links|--trusted", text)
 
 
-def test_the_lock_holds_what_pyproject_asks_for() -> None:
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_the_lock_holds_what_pyproject_asks_for_on_each_python(python: str) -> None:
     lock = pinned("requirements.lock")
     asked = [*PROJECT["project"]["dependencies"], *EXTRAS["dev"], *PROJECT["build-system"]["requires"]]
     for requirement in map(Requirement, asked):
         name = normal(requirement.name)
         assert name in lock, f"{name} is not locked; run make lock"
-        assert requirement.specifier.contains(lock[name][0]), f"{requirement}: locked {lock[name][0]}"
+        (version,) = versions_on(lock[name], python)
+        assert requirement.specifier.contains(version), f"{requirement}: locked {version}"
+
+
+def test_the_lock_chooses_one_version_of_a_package() -> None:
+    for name, pins in pinned("requirements.lock").items():
+        for python in ("3.10", "3.11", "3.12", "3.13", "3.14"):
+            assert len(versions_on(pins, python)) <= 1, f"{name} on Python {python}"
+
+
+def test_the_environment_of_the_tests_is_the_locked_one() -> None:
+    python = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    lock = pinned("requirements.lock")
+    for name in ("numpy", "scikit-learn", "opencv-python", "pytest"):
+        assert versions_on(lock[name], python) == [importlib.metadata.version(name)]
 
 
 def test_every_requirement_has_an_upper_bound() -> None:
