@@ -64,9 +64,10 @@ train: all
 	$(VENV)/bin/caffe train -solver $(SOLVER)
 
 # Makes every table and figure of the paper on synthetic data, at a small scale, and fails if a cell is missing. paper-tiny
-# trains for only three iterations, to check that every step works.
+# trains for only three iterations, to check that every step works. FOLDS=1,2,3 tests paper-quick's methods on all folds.
+FOLDS ?= 1
 paper-quick: all
-	tools/paper.sh $(BUILD_DIR)/paper quick
+	tools/paper.sh $(BUILD_DIR)/paper quick $(FOLDS)
 
 paper-tiny: all
 	tools/paper.sh $(BUILD_DIR)/paper_tiny tiny
@@ -150,7 +151,7 @@ docs: system
 
 # Renews requirements.lock with the newest packages that pyproject.toml allows, and their hashes.
 lock: system
-	tools/lock.sh $(VENV) $(BUILD_DIR)/lock
+	tools/lock.sh $(VENV) $(BUILD_DIR)/lock $(UPGRADE)
 
 # Compiles all CUDA code without a GPU: see tools/cuda_check.py.
 cuda-check: system

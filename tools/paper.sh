@@ -1,22 +1,21 @@
 #!/usr/bin/env bash
 # Make every table and figure of the paper on synthetic data, at a small scale. Fails if a cell is missing.
-# Usage: tools/paper.sh OUT [quick|tiny]
+# Usage: tools/paper.sh OUT [quick|tiny] [FOLDS]
 # quick draws the demo's data set and trains each net with the quick schedule, 800 iterations of 16 faces; tiny
-# trains for a few iterations, to check that every step works.
+# trains for a few iterations, to check that every step works. FOLDS are the folds to test, such as 1,2,3 (default: 1).
 # A second call continues where the first one was interrupted.
 set -euo pipefail
 out=$1
 size=${2:-quick}
+folds=${3:-1}
 
 case $size in
   quick)
-    folds=1,2,3
     bp4d=() disfa=(--subjects 12 --frames 60)
     training=(--schedule quick)
     timing=(--trials 3 --iterations 3 --batch 16)
     ;;
   tiny)
-    folds=1
     bp4d=(--subjects 9 --tasks 2 --frames 12) disfa=(--subjects 9 --frames 40)
     training=(--schedule quick --max-iter 3)
     timing=(--trials 2 --iterations 1 --batch 2)
