@@ -1,4 +1,4 @@
-"""drml export-onnx: whole nets against Caffe, the mean inside, what the file says, and errors."""
+"""drml export-onnx: whole nets against Caffe, intensities, mean inside, what the file says, and errors."""
 
 import dataclasses
 import json
@@ -17,6 +17,7 @@ from drml.data.labels import BP4D_AUS
 from drml.data.lmdb import write_mean
 from drml.data.recipe import DataRecipe, InputRecipe, Recipe
 from drml.io.errors import UserError
+from drml.nets.intensity_head import add_intensities
 from drml.nets.net import CaffeNet
 from drml.nets.onnx_export import export, files, layers
 from drml.nets.onnx_net import OnnxNet
@@ -79,7 +80,7 @@ def test_exported_nets_compute_what_caffe_computes(tmp_path, model):
     weights = draw_weights(deploy, tmp_path / "w.caffemodel")
     done = export(deploy, weights, tmp_path / "m.onnx", scale=1 / 60, progress=False, probe=False)
     assert done.difference.good
-    assert done.difference.probabilities < 1e-4
+    assert done.difference.outputs["probabilities"] < 1e-4
 
     net = CaffeNet(deploy, weights, probe=False)
     images = np.stack(make_images(net.input_shape[1:])).transpose(0, 3, 1, 2)
@@ -130,6 +131,113 @@ def test_weights_are_stored_once(tmp_path):
     weights = draw_weights(deploy, tmp_path / "w.caffemodel")
     done = export(deploy, weights, tmp_path / "m.onnx", progress=False, probe=False)
     assert done.bytes < weights.stat().st_size + 50_000
+
+
+# --- intensities ----------------------------------------------------------------------------------------
+
+LEVEL_AUS = (6, 12)
+
+
+@pytest.fixture(params=["both", "intensity"])
+def levels(request, tmp_path):
+    """Write a net with outputs for intensities; return its files, and what it computes by plain NumPy."""
+    both = request.param == "both"
+    parameters = tiny.draw_parameters()
+    rng = np.random.default_rng(8)
+    head = [(4 * rng.standard_normal(shape)).astype(np.float32) for shape in ((2, 6), 2)]
+    net = read_prototxt(tiny.write_deploy(tmp_path))
+    add_intensities(net, 2, occurrences=3 if both else 0)
+    write_prototxt(net, tmp_path / "deploy.prototxt")
+    stored = {name: blobs for name, blobs in parameters.items() if both or name != "fc10"}
+    weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", {**stored, "intensity_2": head}, aus=())
+    mean = np.random.default_rng(4).uniform(60, 190, (3, 24, 24)).astype(np.float32)
+    made = InputRecipe(face_size=24, crop_size=20, scale=0.02, mean=mean)
+    aus = tiny.AUS if both else ()
+    write_recipe(weights, Recipe(au=aus, intensity_au=LEVEL_AUS, input=made))
+
+    def compute(images):
+        hidden = tiny.compute(parameters, tiny.transform(images, mean, 0.02))
+        estimates = hidden["fc9"] @ head[0].T.astype(np.float64) + head[1]
+        found = {"probabilities": hidden["prob"], "scores": hidden["fc10"], "intensities": estimates}
+        return found if both else {"intensities": estimates}
+
+    return tmp_path / "deploy.prototxt", weights, tmp_path / "m.onnx", compute
+
+
+def test_intensities_are_those_of_caffe_and_of_plain_numpy(levels, tmp_path):
+    *files, compute = levels
+    done = export(*files, progress=False, probe=False)
+    face = cv2.resize(astronaut()[10:215, 120:325, ::-1], (24, 24))
+    images = np.stack([face, *tiny.draw_images(4)])
+    expected = compute(images)
+    assert list(done.difference.outputs) == list(expected) == list(done.metadata.outputs)
+    # Values that drml clips, and others: else the comparison would not see a clip in the file.
+    assert (expected["intensities"] < 0).any() or (expected["intensities"] > 5).any()
+    assert expected["intensities"].std() > 0.1
+    exported = OnnxNet(files[2])
+    pixels = images[:, 2:22, 2:22].transpose(0, 3, 1, 2)
+    caffe_net = CaffeNet(*files[:2], mean=read_recipe(files[1]).input.mean, scale=0.02, probe=False)
+    of_caffe = caffe_net.forward(images, ["intensity"])["intensity"]
+    for name, values in expected.items():
+        np.testing.assert_allclose(exported.run(pixels, name), values, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(exported.run(pixels, "intensities"), of_caffe, rtol=1e-5, atol=1e-5)
+    if "scores" not in expected:
+        with pytest.raises(UserError, match="no output 'scores'; it has intensities"):
+            exported.scores(pixels)
+    # Opened as the folder of a training is, it gives the same columns, clipped.
+    opened, trained = Net(files[2]), Net(files[1], net=files[0])
+    assert (opened.aus, opened.intensity_aus) == (trained.aus, trained.intensity_aus)
+    assert opened.intensity_aus == LEVEL_AUS
+    np.testing.assert_allclose(opened(images), trained(images), rtol=1e-4, atol=1e-4)
+
+
+def test_the_file_says_which_outputs_are_intensities(levels, capsys):
+    deploy, weights, out, compute = levels
+    names = list(compute(np.zeros((1, 24, 24, 3), np.uint8)))
+    command = ["export-onnx", str(weights), "--net", str(deploy), "--out", str(out)]
+    assert cli.main(command) == 0
+    assert " in intensities" in capsys.readouterr().out
+    model = onnx.load(out)
+    shapes = {one.name: one.type.tensor_type.shape.dim[1].dim_value for one in model.graph.output}
+    assert shapes == {name: 2 if name == "intensities" else 3 for name in names}
+    properties = {entry.key: entry.value for entry in model.metadata_props}
+    assert properties["intensity_aus"] == "6,12"
+    assert properties["aus"] == ("1,2,4" if "scores" in names else "")
+    assert json.loads(properties["au_names"])["AU12"] == "Lip corner puller"
+    assert read_recipe(out).intensity_au == LEVEL_AUS
+    assert cli.main([*command, "--overwrite", "--json", "-q"]) == 0
+    assert list(json.loads(capsys.readouterr().out)["difference"]) == ["images", *names]
+    # The recipe can be written again, and the file still opens.
+    write_recipe(out, read_recipe(out))
+    assert OnnxNet(out).metadata.intensity_aus == LEVEL_AUS
+    if "scores" not in names:
+        assert cli.main([*command, "--overwrite", "--aus", "1,2"]) == 1
+        assert "only estimates intensities" in capsys.readouterr().err
+
+
+def test_a_convolution_may_make_the_intensities(levels, tmp_path):
+    deploy, weights, out, compute = levels
+    net = read_prototxt(deploy)
+    head = next(layer for layer in net.layer if layer.name == "intensity_2")
+    hidden = next(layer for layer in net.layer if layer.name == "fc9")
+    parameters = CaffeNet(deploy, weights, probe=False).net.params
+    blobs = {name: [np.array(blob.data) for blob in some] for name, some in parameters.items()}
+    for layer, kernel in ((head, 1), (hidden, 4)):
+        count = layer.inner_product_param.num_output
+        layer.ClearField("inner_product_param")
+        layer.type = "Convolution"
+        layer.convolution_param.num_output = count
+        layer.convolution_param.kernel_size.append(kernel)
+    blobs["intensity_2"][0] = blobs["intensity_2"][0].reshape(2, 6, 1, 1)
+    blobs["fc9"][0] = blobs["fc9"][0].reshape(6, 4, 4, 4)
+    write_prototxt(net, deploy)
+    recipe = read_recipe(weights)
+    tiny.write_caffemodel(weights, blobs, aus=())
+    write_recipe(weights, recipe)
+    export(deploy, weights, out, progress=False, probe=False)
+    images = np.stack(tiny.draw_images(3))
+    found = OnnxNet(out).run(images[:, 2:22, 2:22].transpose(0, 3, 1, 2), "intensities")
+    np.testing.assert_allclose(found, compute(images)["intensities"], rtol=1e-4, atol=1e-4)
 
 
 # --- the mean inside ------------------------------------------------------------------------------------

@@ -19,8 +19,8 @@ def add(subparsers: Any) -> None:
         run,
         "write a trained net as an ONNX file",
         "The file takes any number of faces and returns `probabilities` and `scores`, with a column for\n"
-        "each AU. If ONNX Runtime is installed, its results are compared with Caffe's before the file is\n"
-        "written.\n"
+        "each AU. A net that estimates intensities returns `intensities`, in place of them or as well. If\n"
+        "ONNX Runtime is installed, its results are compared with Caffe's before the file is written.\n"
         "\n"
         "The mean image and the scale of the recipe in the weights, or of --mean and --scale, go into the\n"
         "file, which then takes pixels of 0 to 255. With --no-mean, and if no mean image is known, the file\n"
@@ -76,11 +76,9 @@ def run(args: argparse.Namespace) -> None:
     if exported.difference is None:
         compared = "not compared with Caffe, because ONNX Runtime is not installed"
     else:
-        compared = (
-            f"largest difference from Caffe on {counted(exported.difference.images, 'image')}:"
-            f" {exported.difference.probabilities:.1e} in probabilities,"
-            f" {exported.difference.scores:.1e} in scores"
-        )
+        parts = ", ".join(f"{by:.1e} in {name}" for name, by in exported.difference.outputs.items())
+        images = counted(exported.difference.images, "image")
+        compared = f"largest difference from Caffe on {images}: {parts}"
     note(
         args,
         f"{exported.path}: {exported.bytes / 1e6:.1f} MB, {exported.nodes} nodes; {compared}\n"

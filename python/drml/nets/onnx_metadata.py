@@ -10,11 +10,12 @@ from drml.data.recipe import Recipe
 from drml.nets.recipe import RECIPE, recipe_properties
 from drml.nets.shapes import shape_text
 
-__all__ = ["PROBABILITIES", "SCORES", "Metadata"]
+__all__ = ["INTENSITIES", "PROBABILITIES", "SCORES", "Metadata"]
 
 # The outputs' names.
 PROBABILITIES = "probabilities"
 SCORES = "scores"
+INTENSITIES = "intensities"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Metadata:
     weights_sha256 : str
         Digest of the weights file.
     aus : tuple of int
-        The AUs of the outputs' columns.
+        The AUs of the columns of probabilities and scores; empty if the net only estimates intensities.
     recipe : Recipe or None
         The recipe of the net, with the mean image unless `mean_folded`; None in files of older versions,
         whose AUs may have been guessed.
@@ -53,6 +54,17 @@ class Metadata:
     scale: float
     size: tuple[int, int]
     face_size: tuple[int, int] | None
+
+    @property
+    def intensity_aus(self) -> tuple[int, ...]:
+        """The AUs of the columns of intensities; empty if the net only tells whether an AU occurs."""
+        return () if self.recipe is None else self.recipe.intensity_au
+
+    @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """The AUs of the columns of each output, by the output's name."""
+        found = {PROBABILITIES: self.aus, SCORES: self.aus, INTENSITIES: self.intensity_aus}
+        return {name: aus for name, aus in found.items() if aus}
 
     @property
     def input(self) -> str:
@@ -94,7 +106,7 @@ class Metadata:
             drml_version=properties["drml_version"],
             model=properties["model"],
             weights_sha256=properties["weights_sha256"],
-            aus=tuple(int(au) for au in properties["aus"].split(",")),
+            aus=tuple(int(au) for au in properties["aus"].split(",") if properties["aus"]),
             recipe=Recipe.from_text(properties[RECIPE]) if RECIPE in properties else None,
             mean_folded=bool(json.loads(properties["mean_folded"])),
             scale=float(properties["scale"]),

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from drml.io.checks import check_whole
 from drml.io.errors import UserError
 from drml.io.limits import PROTO_BYTES, check_file
-from drml.nets.onnx_metadata import PROBABILITIES, SCORES, Metadata
+from drml.nets.onnx_metadata import INTENSITIES, PROBABILITIES, SCORES, Metadata
 from drml.nets.shapes import shape_text
 
 __all__ = ["OnnxNet", "import_onnxruntime"]
@@ -41,7 +41,7 @@ class OnnxNet:
     name : str
         The file, for error messages.
     metadata : Metadata
-        The AUs, the size of the input, and whether the file contains mean and scale.
+        The AUs of each output, the size of the input, and whether the file contains mean and scale.
     input_shape : tuple of int
         Channels, height and width.
 
@@ -91,10 +91,12 @@ class OnnxNet:
             ) from None
         except (ValueError, RecursionError) as error:
             raise UserError(f"{self.name}: its properties are not drml's ({error}); {way_out}") from None
+        if not found.outputs:
+            raise UserError(f"{self.name}: its properties name no AU; {way_out}")
         outputs = {output.name: output.shape for output in self._session.get_outputs()}
-        for name in (PROBABILITIES, SCORES):
-            if name not in outputs or outputs[name][1:] != [len(found.aus)]:
-                raise UserError(f"{self.name}: no output '{name}' of N x {len(found.aus)}; {way_out}")
+        for name, aus in found.outputs.items():
+            if name not in outputs or outputs[name][1:] != [len(aus)]:
+                raise UserError(f"{self.name}: no output '{name}' of N x {len(aus)}; {way_out}")
         return found
 
     def _read_input(self) -> tuple[str, tuple[int, int, int]]:
@@ -114,27 +116,37 @@ class OnnxNet:
         batch : array-like, N x C x H x W
             In the form that ``metadata.input`` describes; any N.
         output : str
-            ``probabilities`` or ``scores``.
+            ``probabilities``, ``scores`` or ``intensities``: one of ``metadata.outputs``.
 
         Returns
         -------
         ndarray of float32, N x K
+            Intensities as the net gives them: values below 0 and above 5 are not clipped.
 
         Raises
         ------
         UserError
-            The batch has another shape.
+            The batch has another shape, or the file has no such output.
         """
+        return self._run(batch, [output])[0]
+
+    def _run(self, batch: ArrayLike, names: list[str]) -> list[NDArray[np.float32]]:
+        """Run a batch once, for several outputs."""
+        known = self.metadata.outputs
+        for name in names:
+            if name not in known:
+                raise UserError(f"{self.name}: no output '{name}'; it has {', '.join(known)}")
         array = np.ascontiguousarray(batch, np.float32)
         if array.shape[1:] != self.input_shape:
             given, wanted = map(shape_text, (array.shape, self.input_shape))
             raise UserError(f"{self.name}: a batch of {given} does not fit; it takes N x {wanted}")
-        result: NDArray[np.float32] = self._session.run([output], {self._input: array})[0]
-        return result
+        results: list[NDArray[np.float32]] = self._session.run(names, {self._input: array})
+        return results
 
     def predict(self, batch: ArrayLike) -> NDArray[np.float32]:
-        """Return the probabilities, N x K, of a batch, N x C x H x W; see `run`."""
-        return self.run(batch, PROBABILITIES)
+        """Return the probabilities and intensities, N x (K + L), of a batch, N x C x H x W; see `run`."""
+        names = [name for name in (PROBABILITIES, INTENSITIES) if name in self.metadata.outputs]
+        return np.concatenate(self._run(batch, names), axis=1)
 
     def scores(self, batch: ArrayLike) -> NDArray[np.float32]:
         """Return the scores before the sigmoid, N x K; see `run`."""

@@ -193,7 +193,7 @@ def _property(content: bytes) -> tuple[str, bytes]:
     return found[1].decode("utf-8"), found[2]
 
 
-_OF_RECIPE = (RECIPE, "aus", "au_names")
+_OF_RECIPE = (RECIPE, "aus", "intensity_aus", "au_names")
 
 
 def _is_recipe_property(file: IO[bytes], one: Field) -> bool:
@@ -210,10 +210,13 @@ def _onnx_properties(recipe: Recipe) -> bytes:
 
 def recipe_properties(recipe: Recipe) -> dict[str, str]:
     """Return the recipe as metadata properties of an .onnx file: whole, and its AUs for other programs."""
+    named = {f"AU{au}": AU_NAMES.get(au, "") for au in (*recipe.au, *recipe.intensity_au)}
+    levels = ",".join(map(str, recipe.intensity_au))
     return {
         RECIPE: recipe.to_text(),
         "aus": ",".join(map(str, recipe.au)),
-        "au_names": json.dumps({f"AU{au}": AU_NAMES.get(au, "") for au in recipe.au}),
+        **({"intensity_aus": levels} if levels else {}),
+        "au_names": json.dumps(named),
     }
 
 

@@ -112,7 +112,7 @@ class Net:
                 raise UserError(f"{path}: is net and weights in one; leave --net out")
             self._runner = onnx = OnnxNet(path)
             weights, recipe, outputs = path, onnx.metadata.recipe, len(onnx.metadata.aus)
-            levels = 0
+            levels = len(onnx.metadata.intensity_aus)
             self.preprocessing = _onnx_preprocessing(str(path), onnx.metadata, mean, scale)
         else:
             files = find_trained(path, net)
@@ -123,9 +123,7 @@ class Net:
         self.name = self._runner.name
         self.input_shape = self._runner.input_shape
         self.intensity_aus = resolve_intensity_aus(weights, recipe, levels)
-        # A net of intensities alone has no other outputs to name.
-        no_others = levels > 0 and outputs == 0 and aus is None
-        self.aus = () if no_others else resolve_aus(weights, recipe, outputs, aus, net=self.name)
+        self.aus = resolve_aus(weights, recipe, outputs, aus, net=self.name)
         self.recipe = with_aus(recipe or Recipe(), self.aus, self.intensity_aus)
         self.face_size = self._find_face_size()
 

@@ -174,7 +174,7 @@ def resolve_aus(
     recipe : Recipe or None
         The recipe that the weights carry.
     outputs : int
-        Number of outputs of the net.
+        Number of probabilities of the net; 0 if it only estimates intensities, which gives an empty result.
     aus : sequence of int, optional
         The AUs that the user names.
     net : path-like, optional, keyword-only
@@ -197,7 +197,11 @@ def resolve_aus(
     (9, 25)
     """
     name = weights if net is None else net
+    if aus is None and outputs == 0:
+        return ()
     if aus is not None:
+        if outputs == 0:
+            raise UserError(f"{name}: only estimates intensities, whose AUs are in its recipe; name no AUs")
         if len(aus) != outputs:
             raise UserError(f"{name}: {outputs} outputs, but {len(aus)} AUs given ({list_aus(aus)})")
         return tuple(aus)

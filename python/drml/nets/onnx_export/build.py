@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.io.errors import UserError
+from drml.nets.intensity_head import INTENSITIES as CAFFE_INTENSITIES
 from drml.nets.net import PROBABILITIES as CAFFE_PROBABILITIES
 from drml.nets.net import CaffeNet
 from drml.nets.onnx_export.graph import Graph, Layer
 from drml.nets.onnx_export.layers import CONVERTERS
-from drml.nets.onnx_metadata import PROBABILITIES, SCORES
+from drml.nets.onnx_metadata import INTENSITIES, PROBABILITIES, SCORES
 from drml.nets.prototxt import read_prototxt
 
 __all__ = ["build_graph", "refuse_unknown_layers"]
@@ -63,7 +64,7 @@ def _read_layers(deploy: str | Path, caffe: CaffeNet) -> list[Layer]:
 
 def build_graph(
     deploy: str | Path, caffe: CaffeNet, folded: tuple[NDArray[np.float32], float] | None = None
-) -> tuple[Graph, str]:
+) -> tuple[Graph, dict[str, str]]:
     """Build the graph.
 
     Parameters
@@ -76,16 +77,18 @@ def build_graph(
     Returns
     -------
     Graph
-        With the outputs `PROBABILITIES` and `SCORES`, N x K.
-    str
-        The blob of the Caffe net with the scores.
+        With the outputs `PROBABILITIES` and `SCORES`, N x K, if the net detects occurrences, and
+        `INTENSITIES`, N x L, if it estimates intensities.
+    dict
+        The blob of the Caffe net for each of these outputs.
     """
     layers = _read_layers(deploy, caffe)
+    has_levels = CAFFE_INTENSITIES in caffe.net.blobs
     makers = [layer for layer in layers if layer.param.top[0] == CAFFE_PROBABILITIES]
-    if not makers or makers[-1].type != "Sigmoid":
+    last = makers[-1] if makers else None
+    if (last is None and not has_levels) or (last is not None and last.type != "Sigmoid"):
         raise UserError("no layer of type Sigmoid makes a blob 'prob'; end the net with one")
-    last = makers[-1]
-    graph = Graph(caffe.net.inputs[0], reserved=[PROBABILITIES, SCORES])
+    graph = Graph(caffe.net.inputs[0], reserved=[PROBABILITIES, SCORES, INTENSITIES])
     x = caffe.net.inputs[0]
     if folded is not None:
         x = graph.node("Sub", [x, graph.constant("mean", folded[0])], "centred")
@@ -95,10 +98,23 @@ def build_graph(
     for layer in layers:
         x = tensors[layer.param.bottom[0]]
         if layer is last:
-            if len(layer.bottom) != 2:
-                x = graph.node("Flatten", [x], f"{layer.name}.flat", axis=1)
-            graph.rename(x, SCORES)
-            x = tensors[layer.param.bottom[0]] = SCORES
+            tensors[layer.param.bottom[0]] = _finish(graph, x, layer.bottom, SCORES)
+            x = SCORES
         tensors[layer.param.top[0]] = CONVERTERS[layer.type](graph, layer, x)
-    graph.rename(tensors[CAFFE_PROBABILITIES], PROBABILITIES)
-    return graph, str(last.param.bottom[0])
+    blobs = {}
+    if last is not None:
+        graph.rename(tensors[CAFFE_PROBABILITIES], PROBABILITIES)
+        blobs = {PROBABILITIES: CAFFE_PROBABILITIES, SCORES: str(last.param.bottom[0])}
+    if has_levels:
+        shape = tuple(caffe.net.blobs[CAFFE_INTENSITIES].shape)
+        _finish(graph, tensors[CAFFE_INTENSITIES], shape, INTENSITIES)
+        blobs[INTENSITIES] = CAFFE_INTENSITIES
+    return graph, blobs
+
+
+def _finish(graph: Graph, x: str, shape: tuple[int, ...], output: str) -> str:
+    """Make a tensor of a shape an output of two axes, under the output's name, which is returned."""
+    if len(shape) != 2:
+        x = graph.node("Flatten", [x], f"{output}.flat", axis=1)
+    graph.rename(x, output)
+    return output

@@ -9,15 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.io.errors import UserError
-from drml.nets.net import PROBABILITIES as CAFFE_PROBABILITIES
 from drml.nets.net import CaffeNet
-from drml.nets.onnx_metadata import PROBABILITIES, SCORES
 from drml.nets.onnx_net import OnnxNet
 
 __all__ = ["TOLERANCE", "Difference", "compare", "comparison_images"]
 
 TOLERANCE = 1e-4
-"""Largest difference allowed in probabilities; in scores, as a share of the largest if that is above 1."""
+"""Largest difference allowed in an output, as a share of its largest value if that is above 1."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +26,20 @@ class Difference:
     ----------
     images : int
         Number of images compared.
-    probabilities : float
-    scores : float
-    largest_score : float
-        Largest absolute value of Caffe's scores.
+    outputs : dict
+        The largest difference of each output: ``probabilities``, ``scores``, ``intensities``.
+    largest : dict
+        The largest absolute value that Caffe computes for each output.
     """
 
     images: int
-    probabilities: float
-    scores: float
-    largest_score: float
+    outputs: dict[str, float]
+    largest: dict[str, float]
 
     @property
     def good(self) -> bool:
-        """Whether both differences are within `TOLERANCE`; False if a value is not finite."""
-        return self.probabilities <= TOLERANCE and self.scores <= TOLERANCE * max(1.0, self.largest_score)
+        """Whether all differences are within `TOLERANCE`; False if a value is not finite."""
+        return all(found <= TOLERANCE * max(1.0, self.largest[name]) for name, found in self.outputs.items())
 
 
 def comparison_images(channels: int, height: int, width: int) -> list[NDArray[np.uint8]]:
@@ -57,7 +54,9 @@ def comparison_images(channels: int, height: int, width: int) -> list[NDArray[np
     return found
 
 
-def compare(exported: bytes, caffe: CaffeNet, scores: str, images: list[NDArray[np.uint8]]) -> Difference:
+def compare(
+    exported: bytes, caffe: CaffeNet, blobs: dict[str, str], images: list[NDArray[np.uint8]]
+) -> Difference:
     """Run images through both nets, and return the largest differences.
 
     Parameters
@@ -66,8 +65,8 @@ def compare(exported: bytes, caffe: CaffeNet, scores: str, images: list[NDArray[
         The content of the ONNX file.
     caffe : CaffeNet
         With the mean and the scale that the exported net contains; if it contains none, with any.
-    scores : str
-        The blob of the Caffe net that is the input of the sigmoid.
+    blobs : dict
+        The blob of the Caffe net for each output of the file.
     images : list of ndarray of uint8, H x W x C
         Images of the size of the mean image, or of the net's input.
 
@@ -84,17 +83,14 @@ def compare(exported: bytes, caffe: CaffeNet, scores: str, images: list[NDArray[
         batch = batch.transpose(0, 3, 1, 2).astype(np.float32)
     else:
         batch = np.stack([caffe.preprocess(image) for image in images])
-    expected = {
-        name: values.reshape(len(images), -1)
-        for name, values in caffe.forward(images, [CAFFE_PROBABILITIES, scores]).items()
-    }
+    computed = caffe.forward(images, list(blobs.values()))
+    expected = {name: computed[blob].reshape(len(images), -1) for name, blob in blobs.items()}
     if not all(np.isfinite(values).all() for values in expected.values()):
         raise UserError(
             f"{caffe.deploy}: Caffe's output is not finite with these weights; their training has diverged"
         )
     return Difference(
         len(images),
-        float(np.abs(net.run(batch, PROBABILITIES) - expected[CAFFE_PROBABILITIES]).max()),
-        float(np.abs(net.run(batch, SCORES) - expected[scores]).max()),
-        float(np.abs(expected[scores]).max()),
+        {name: float(np.abs(net.run(batch, name) - values).max()) for name, values in expected.items()},
+        {name: float(np.abs(values).max()) for name, values in expected.items()},
     )

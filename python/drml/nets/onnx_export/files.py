@@ -20,19 +20,25 @@ from drml.data.lmdb import read_mean
 from drml.data.recipe import InputRecipe, Recipe, with_aus
 from drml.io.errors import UserError
 from drml.io.files import digest, writing
+from drml.io.text import listed
 from drml.nets.net import CaffeNet
 from drml.nets.onnx_export.build import build_graph, refuse_unknown_layers
 from drml.nets.onnx_export.compare import TOLERANCE, Difference, compare, comparison_images
 from drml.nets.onnx_export.graph import BATCH, Graph
-from drml.nets.onnx_metadata import PROBABILITIES, SCORES, Metadata
+from drml.nets.onnx_metadata import INTENSITIES, PROBABILITIES, SCORES, Metadata
 from drml.nets.preprocessing import find_scale
 from drml.nets.prototxt import read_prototxt
 from drml.nets.recipe import RECIPE, read_recipe
-from drml.nets.trained_files import resolve_aus
+from drml.nets.trained_files import resolve_aus, resolve_intensity_aus
 
 __all__ = ["Exported", "export"]
 
 _LARGEST = 2**31 - 1  # bytes of a protobuf message
+_MEANING = {
+    PROBABILITIES: "probabilities of {}",
+    SCORES: "scores of {}, before the sigmoid",
+    INTENSITIES: "intensities of {}, 0 (absent) to 5, not clipped",
+}
 _GREY = 120.0  # the mean that the comparison subtracts if the file contains none
 
 
@@ -70,9 +76,7 @@ class Exported:
             "nodes": self.nodes,
             **{name: text for name, text in self.metadata.to_properties().items() if name != RECIPE},
             "scale_from": self.scale_from,
-            "difference": None
-            if found is None
-            else {"images": found.images, "probabilities": found.probabilities, "scores": found.scores},
+            "difference": None if found is None else {"images": found.images, **found.outputs},
         }
 
 
@@ -95,7 +99,8 @@ def export(
     Parameters
     ----------
     deploy : path-like
-        The deploy.prototxt of a net whose blob ``prob`` comes from a Sigmoid layer.
+        The deploy.prototxt of a net whose blob ``prob`` comes from a Sigmoid layer, or that has a blob
+        ``intensity``, or both.
     weights : path-like
         A .caffemodel or .h5 file.
     out : path-like
@@ -107,7 +112,8 @@ def export(
     scale : float, optional
         Factor of the pixels after the mean is subtracted; by default that of the training.
     aus : sequence of int, optional
-        The AUs of the outputs; by default those of the recipe that the weights carry.
+        The AUs of the probabilities; by default those of the recipe that the weights carry. Those of the
+        intensities are always the recipe's.
     fold : bool
         Whether the file is to contain mean and scale, if they are known.
     progress : bool
@@ -140,21 +146,21 @@ def export(
             scale=factor,
             probe=probe,
         )
-        if caffe.count_outputs()[1]:
-            raise UserError(f"{deploy}: estimates intensities, which ONNX files of drml cannot hold")
+        outputs, levels = caffe.count_outputs()
         folded = None if image is None else (_middle(image, caffe, image_from), factor)
         bar.update()
         try:
-            graph, scores = build_graph(deploy, caffe, folded)
+            graph, blobs = build_graph(deploy, caffe, folded)
         except UserError as error:
             raise UserError(f"{deploy}: {error}") from None
-        aus = resolve_aus(weights, recipe, caffe.count_probabilities(), aus, net=deploy)
+        intensity_aus = resolve_intensity_aus(weights, recipe, levels)
+        aus = resolve_aus(weights, recipe, outputs, aus, net=deploy)
         metadata = Metadata(
             drml_version=__version__,
             model=read_prototxt(deploy).name,
             weights_sha256=digest(Path(weights)),
             aus=aus,
-            recipe=_recipe_of_file(recipe or Recipe(), aus, factor, image),
+            recipe=_recipe_of_file(with_aus(recipe or Recipe(), aus, intensity_aus), factor, image),
             mean_folded=folded is not None,
             scale=factor,
             size=caffe.input_shape[1:],
@@ -162,7 +168,7 @@ def export(
         )
         content = _serialise(deploy, graph, caffe, metadata)
         bar.update()
-        difference = _difference(out, content, caffe, scores, image)
+        difference = _difference(out, content, caffe, blobs, image)
         bar.update()
         with writing(out, "wb") as file:
             file.write(content)
@@ -179,16 +185,14 @@ def _choose_mean(recipe: Recipe | None, mean: str | Path | None) -> tuple[NDArra
     return recipe.input.mean, "the mean image in the weights"
 
 
-def _recipe_of_file(
-    recipe: Recipe, aus: Sequence[int], scale: float, image: NDArray[np.float32] | None
-) -> Recipe:
+def _recipe_of_file(recipe: Recipe, scale: float, image: NDArray[np.float32] | None) -> Recipe:
     """Return the recipe for the file; a mean image that is part of the graph is left out."""
     made = dataclasses.replace(recipe.input, scale=scale)
     if image is not None:
         made = dataclasses.replace(made, mean=None, mean_value=())
     elif recipe.input == InputRecipe():
         made = recipe.input  # the weights do not say how their input is made
-    return dataclasses.replace(with_aus(recipe, aus), input=made)
+    return dataclasses.replace(recipe, input=made)
 
 
 def _face_size(recipe: Recipe | None, image: NDArray[np.float32] | None) -> tuple[int, int] | None:
@@ -219,15 +223,15 @@ def _serialise(deploy: str | Path, graph: Graph, caffe: CaffeNet, metadata: Meta
             f"{deploy}: {size / 1e9:.1f} GB of weights; an ONNX file cannot have more than"
             f" {_LARGEST / 1e9:.1f} GB"
         )
-    names = list_aus(metadata.aus)
     outputs = [
-        (PROBABILITIES, [BATCH, len(metadata.aus)], f"probabilities of {names}"),
-        (SCORES, [BATCH, len(metadata.aus)], f"scores of {names}, before the sigmoid"),
+        (name, [BATCH, len(aus)], _MEANING[name].format(list_aus(aus)))
+        for name, aus in metadata.outputs.items()
     ]
     inputs = [(caffe.net.inputs[0], [BATCH, *caffe.input_shape], metadata.input)]
     model = graph.model(metadata.model or "net", inputs, outputs)
     model.producer_name, model.producer_version = "drml", __version__
-    model.doc_string = f"Facial action units {names}. Input: {metadata.input}."
+    names = "; ".join(meaning for name, _, meaning in outputs if name != SCORES)
+    model.doc_string = f"Facial action units: {names}. Input: {metadata.input}."
     onnx.helper.set_model_props(model, metadata.to_properties())
     content: bytes = model.SerializeToString()
     onnx.checker.check_model(content, full_check=True)
@@ -235,7 +239,11 @@ def _serialise(deploy: str | Path, graph: Graph, caffe: CaffeNet, metadata: Meta
 
 
 def _difference(
-    out: str | Path, content: bytes, caffe: CaffeNet, scores: str, mean: NDArray[np.float32] | None
+    out: str | Path,
+    content: bytes,
+    caffe: CaffeNet,
+    blobs: dict[str, str],
+    mean: NDArray[np.float32] | None,
 ) -> Difference | None:
     """Compare with Caffe if ONNX Runtime is installed; refuse results that differ."""
     if find_spec("onnxruntime") is None:
@@ -243,10 +251,11 @@ def _difference(
     channels, height, width = caffe.input_shape
     if mean is not None:
         height, width = mean.shape[1:]
-    found = compare(content, caffe, scores, comparison_images(channels, height, width))
+    found = compare(content, caffe, blobs, comparison_images(channels, height, width))
     if not found.good:
+        parts = [f"{by:.2g} in {name} up to {found.largest[name]:.3g}" for name, by in found.outputs.items()]
+        by_how_much = listed(parts, "and")
         raise UserError(
-            f"{out}: not written: differs from Caffe by {found.probabilities:.2g} in probabilities and"
-            f" {found.scores:.2g} in scores up to {found.largest_score:.3g}; at most {TOLERANCE:g} is allowed"
+            f"{out}: not written: differs from Caffe by {by_how_much}; at most {TOLERANCE:g} is allowed"
         )
     return found
