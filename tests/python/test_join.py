@@ -1,6 +1,7 @@
 """``drml join``: several prepared sets in one, with the union of their AUs."""
 
 import csv
+import itertools
 import json
 import shutil
 from collections import Counter
@@ -354,3 +355,102 @@ def test_the_command(sets, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["join", str(out), str(sets[0]), "--overwrite"])
     assert ended.value.code == 2
+
+
+# --- intensities ----------------------------------------------------------------------------------------
+
+LEVEL_AUS = {"one": (12, 6), "two": (6, 25)}
+
+
+def write_levels(folder, name, target, *, subjects=6):
+    """Prepare noise with intensities, and with occurrences if `target` is both."""
+    source = folder / f"{name}-source"
+    source.mkdir(parents=True)
+    rng = np.random.default_rng(list(name.encode()))
+    header = [f"AU{au}" for au in AUS[name]] + [f"AU{au}_r" for au in LEVEL_AUS[name]]
+    rows = []
+    for subject in range(subjects):
+        for image in range(4):
+            path = f"{subject}-{image}.png"
+            cv2.imwrite(str(source / path), rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8))
+            levels = ["" if level == 9 else level for level in rng.choice([0, 1, 2, 3, 4, 5, 9], 2)]
+            rows.append([path, f"s{subject}", *rng.choice([1, -1, 0], 2), *levels])
+    with (source / "list.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["path", "subject", *header], *rows])
+    prepare(
+        "images",
+        source / "list.csv",
+        folder / name,
+        target=target,
+        encoding=Encoding(format="png", size=SIZE),
+        jobs=1,
+        progress=False,
+    )
+    return folder / name
+
+
+@pytest.mark.parametrize("target", ["intensity", "both"])
+def test_intensities_are_joined(tmp_path, target):
+    sets = [write_levels(tmp_path, name, target) for name in AUS]
+    summary = join(sets, tmp_path / "out", progress=False)
+    aus, levels = ((1, 4, 12) if target == "both" else (), (6, 12, 25))
+    assert (summary["aus"], summary["intensity_aus"]) == (list(aus), list(levels))
+    assert [one["intensity_aus"] for one in summary["sets"]] == [[12, 6], [6, 25]]
+    assert summary["options"]["target"] == target
+    for fold, split in itertools.product((1, 2, 3), SPLITS):
+        expected = Counter()
+        for folder in sets:
+            name = folder.name
+            manifest = read_manifest(folder / f"fold{fold}/{split}.csv")
+            for item in read_lmdb(folder / f"fold{fold}/{split}_lmdb"):
+                count = len(manifest.aus)
+                signs = dict(zip(manifest.aus, item.labels[:count], strict=True))
+                strengths = dict(zip(manifest.intensity_aus, item.labels[count:], strict=True))
+                labels = [*(signs.get(au, 0) for au in aus), *(strengths.get(au, 9) for au in levels)]
+                expected[item.image, f"{name}-{manifest.rows[item.key].subject}", tuple(labels)] += 1
+        path = tmp_path / f"out/fold{fold}/{split}_lmdb"
+        manifest = read_manifest(path.with_name(f"{split}.csv"))
+        assert (manifest.aus, manifest.intensity_aus) == (aus, levels)
+        found = Counter(
+            (item.image, manifest.rows[item.key].subject, tuple(item.labels)) for item in read_lmdb(path)
+        )
+        assert found == expected
+        said = summary["folds"][str(fold)][split]
+        by_hand = {
+            f"AU{au}_r": {
+                str(level): sum(n for (*_, row), n in found.items() if row[len(aus) + at] == level)
+                for level in (0, 1, 2, 3, 4, 5, 9)
+            }
+            for at, au in enumerate(levels)
+        }
+        assert said["levels"] == by_hand
+        counted = verify(path)["levels"]
+        assert {au: {str(level): n for level, n in row.items()} for au, row in counted.items()} == by_hand
+        assert list(said["known"]) == [f"AU{au}" for au in aus]
+    recipe = read_data_recipe(tmp_path / "out/fold1")
+    assert (recipe.au, recipe.intensity_au) == (aus, levels)
+    drawn = summary["folds"]["1"]["train"]["sampling"]["levels"]
+    parts = [json.loads((one / "summary.json").read_text())["folds"]["1"]["train"] for one in sets]
+    parts = [part["sampling"]["levels"] for part in parts]
+    for level in "012345":
+        assert drawn["AU6_r"][level]["of"] == sum(part["AU6_r"][level]["of"] for part in parts)
+        assert drawn["AU25_r"][level] == parts[1]["AU25_r"][level]
+
+
+def test_sets_with_labels_of_other_kinds(sets, tmp_path):
+    levels = write_levels(tmp_path, "one", "intensity")
+    refused(
+        [levels, sets[0]],
+        tmp_path,
+        r"one: its labels are occurrences, those of .*one intensities; prepare both with the same --target",
+    )
+    both = write_levels(tmp_path, "two", "both")
+    refused([levels, both], tmp_path, r"two: its labels are occurrences and intensities, those of .*one inte")
+
+
+def test_the_command_names_both_kinds(tmp_path, capsys):
+    sets = [str(write_levels(tmp_path, name, "both")) for name in AUS]
+    assert main(["join", str(tmp_path / "out"), *sets, "-q"]) == 0
+    assert capsys.readouterr().out == ""
+    assert main(["join", str(tmp_path / "out"), *sets, "--overwrite"]) == 0
+    assert "AU1, AU4, AU12; intensities of AU6, AU12, AU25" in capsys.readouterr().out

@@ -20,8 +20,8 @@ def add(subparsers: Any) -> None:
         run,
         "join prepared data sets, with the union of their AUs",
         "Writes OUT as drml prepare does. Fold k has the records of fold k of each SET. The labels of AUs\n"
-        "that a set does not have are unknown in its records. The sets must have the same folds, and faces\n"
-        "of the same size that were registered in the same way.",
+        "that a set does not have are unknown in its records. The sets must have the same folds, labels of\n"
+        "the same --target, and faces of the same size that were registered in the same way.",
         "drml join data/both data/drml data/disfa",
     )
     parser.add_argument("out", type=Path, metavar="OUT", help="folder to write")
@@ -40,7 +40,10 @@ def run(args: argparse.Namespace) -> None:
     summary = join(args.sets, args.out, seed=args.seed, progress=not args.quiet, overwrite=args.overwrite)
     if args.json:
         print_json(summary)
-    lines = [f"{args.out}: {list_aus(summary['aus'])}"]
+    kinds = [list_aus(summary["aus"])] if summary["aus"] else []
+    if summary["intensity_aus"]:
+        kinds.append(f"intensities of {list_aus(summary['intensity_aus'])}")
+    lines = [f"{args.out}: {'; '.join(kinds)}"]
     for fold, splits in summary["folds"].items():
         counts = ", ".join(f"{name} {counted(one['images'], 'face')}" for name, one in splits.items())
         lines.append(f"fold {fold}: {counts}")

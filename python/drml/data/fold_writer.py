@@ -11,14 +11,13 @@ import numpy as np
 from tqdm import tqdm
 
 from drml.data.face_store import FaceStore
-from drml.data.labels import LEVELS, PRESENT, UNKNOWN, UNKNOWN_LEVEL, column_names
 from drml.data.landmark_files import POINTS, landmarks_path, write_landmarks
 from drml.data.lmdb import write_lmdb, write_mean
 from drml.data.manifest import Row, write_manifest
 from drml.data.plan import Plan
 from drml.data.readers import Record, Scan
 from drml.data.readers.images import source_name
-from drml.data.sampling import count_drawn, training_labels
+from drml.data.sampling import count_drawn, count_labels, training_labels
 from drml.io.errors import UserError
 
 __all__ = ["write_fold", "write_split"]
@@ -143,22 +142,9 @@ def write_split(
 def _describe(
     subjects: Sequence[str], records: Sequence[Record], labels: np.ndarray, scan: Scan
 ) -> dict[str, Any]:
-    aus, levels = scan.aus, labels[:, len(scan.aus) :]
-    labels = labels[:, : len(aus)]
-    known = (labels != UNKNOWN).sum(axis=0)
-    present = (labels == PRESENT).sum(axis=0)
-    by_level = {
-        name: {str(level): int((levels[:, at] == level).sum()) for level in (*LEVELS, UNKNOWN_LEVEL)}
-        for at, name in enumerate(column_names((), scan.intensity_aus))
-    }
     return {
         "images": len(records),
         "subjects": list(subjects),
         "videos": len({record.video for record in records}),
-        "known": {f"AU{au}": int(n) for au, n in zip(aus, known, strict=True)},
-        "base_rate": {
-            f"AU{au}": round(float(p / n), 4) if n else None
-            for au, p, n in zip(aus, present, known, strict=True)
-        },
-        **({"levels": by_level} if by_level else {}),
+        **count_labels(labels, scan.aus, scan.intensity_aus),
     }

@@ -2,7 +2,7 @@
 
 ``drml join OUT SET SET`` makes a folder as ``drml prepare`` does. Fold k has the records of fold k of each
 set: its training, validation and test splits are the unions of theirs. The labels of AUs that a set does not
-have are unknown in its records. No image is decoded or encoded again.
+have, occurrences or intensities, are unknown in its records. No image is decoded or encoded again.
 """
 
 from __future__ import annotations
@@ -18,14 +18,15 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
-from drml.data.join_members import JOINED, Member, check_alike, check_apart, read_members
+from drml.data.join_members import JOINED, Columns, Member, check_alike, check_apart, read_members
 from drml.data.join_recipe import joined_lists, joined_options, joined_recipe, joined_sampling
-from drml.data.labels import PRESENT, UNKNOWN
+from drml.data.labels import UNKNOWN, column_names, unknown_values
 from drml.data.landmark_files import landmarks_path, read_landmarks, write_landmarks
 from drml.data.lmdb import Item, read_lmdb, read_mean, write_lmdb, write_mean
 from drml.data.manifest import Row, read_manifest, write_manifest
 from drml.data.prepared_folder import FOLDS_FILE, SUMMARY_FILE
 from drml.data.recipe_text import write_data_recipe
+from drml.data.sampling import count_labels
 from drml.data.split import SPLITS, SYNTHETIC_FILE
 from drml.io.checks import check_path, check_whole
 from drml.io.errors import UserError
@@ -57,8 +58,8 @@ def join(
     Parameters
     ----------
     sets : sequence of path-like
-        Two or more folders of ``drml prepare``, with the same folds, and with faces of the same size that
-        were registered in the same way.
+        Two or more folders of ``drml prepare``, with the same target and folds, and with faces of the same
+        size that were registered in the same way.
     out : path-like
         The folder to make. It appears when everything in it is complete, and not before.
     seed : int, keyword-only
@@ -92,10 +93,13 @@ def join(
     members = read_members(sets)
     check_alike(members)
     check_apart(members)
-    aus = tuple(sorted({au for member in members for au in member.aus}))
+    columns = Columns(
+        tuple(sorted({au for member in members for au in member.columns.aus})),
+        tuple(sorted({au for member in members for au in member.columns.intensity_aus})),
+    )
     try:
         with making(out, folder=True, overwrite=overwrite) as part:
-            summary = _write(members, aus, part, seed=seed, progress=progress)
+            summary = _write(members, columns, part, seed=seed, progress=progress)
             (part / SUMMARY_FILE).write_text(json.dumps(summary, indent=2) + "\n")
     except OSError as error:
         raise UserError(
@@ -105,7 +109,7 @@ def join(
 
 
 def _write(
-    members: Sequence[Member], aus: tuple[int, ...], part: Path, *, seed: int, progress: bool
+    members: Sequence[Member], columns: Columns, part: Path, *, seed: int, progress: bool
 ) -> dict[str, Any]:
     """Write all folds; return the summary."""
     drawn = [member.folder / SYNTHETIC_FILE for member in members if member.synthetic]
@@ -116,7 +120,7 @@ def _write(
         folder = part / f"fold{fold}"
         folder.mkdir()
         folds[str(fold)] = {
-            split: _write_split(members, aus, fold, split, folder, seed=seed, progress=progress)
+            split: _write_split(members, columns, fold, split, folder, seed=seed, progress=progress)
             for split in SPLITS
             if any(member.has(fold, split) for member in members)
         }
@@ -124,7 +128,7 @@ def _write(
         means = [read_mean(member.folds[fold] / MEAN_FILE).astype(np.float64) for member in members]
         mean = sum(one * count for one, count in zip(means, counts, strict=True)) / sum(counts)
         write_mean(folder / MEAN_FILE, np.asarray(mean))
-        write_data_recipe(folder, joined_recipe(members, aus, fold, folder / "train.csv"))
+        write_data_recipe(folder, joined_recipe(members, columns, fold, folder / "train.csv"))
     lists = joined_lists(members)
     if lists is not None:
         lists.write(part / FOLDS_FILE, lists.subjects)
@@ -135,7 +139,8 @@ def _write(
     return {
         "kind": JOINED,
         "synthetic": bool(drawn),
-        "aus": list(aus),
+        "aus": list(columns.aus),
+        "intensity_aus": list(columns.intensity_aus),
         "options": joined_options(members) | {"seed": seed},
         **{
             name: sum(int(member.summary.get(name) or 0) for member in members)
@@ -157,7 +162,7 @@ def _write(
 
 def _write_split(
     members: Sequence[Member],
-    aus: tuple[int, ...],
+    columns: Columns,
     fold: int,
     split: str,
     folder: Path,
@@ -166,12 +171,22 @@ def _write_split(
     progress: bool,
 ) -> dict[str, Any]:
     """Write the database, the manifest and the landmarks of a split; return what the summary says of it."""
-    records = _records(members, aus, fold, split, f"{seed}/fold{fold}/order" if split == "train" else None)
+    records = _records(
+        members, columns, fold, split, f"{seed}/fold{fold}/order" if split == "train" else None
+    )
     with_draw = any(record.new.drawn is not None for record in records)
     rows = [record.new for record in records]
     if with_draw:  # where a set has no draw of its own, every known label was drawn
-        rows = [row if row.drawn is not None else row._replace(drawn=_known(row, aus)) for row in rows]
-    write_manifest(folder / f"{split}.csv", aus, rows, with_draw=with_draw)
+        rows = [
+            row if row.drawn is not None else row._replace(drawn=_known(row, columns.aus)) for row in rows
+        ]
+    write_manifest(
+        folder / f"{split}.csv",
+        columns.aus,
+        rows,
+        intensity_aus=columns.intensity_aus,
+        with_draw=with_draw,
+    )
     database = folder / f"{split}_lmdb"
     bar = tqdm(records, desc=f"{folder.name} {split}", unit="face", disable=not progress, leave=False)
     size = members[0].size
@@ -182,29 +197,27 @@ def _write_split(
         "images": len(rows),
         "subjects": sorted({row.subject for row in rows}),
         "videos": len({(row.subject, row.task) for row in rows}),
-        "known": {f"AU{au}": int(n) for au, n in zip(aus, (labels != UNKNOWN).sum(axis=0), strict=True)},
-        "base_rate": {
-            f"AU{au}": round(float((column == PRESENT).sum() / (column != UNKNOWN).sum()), 4)
-            if (column != UNKNOWN).any()
-            else None
-            for au, column in zip(aus, labels.T, strict=True)
-        },
+        **count_labels(labels, columns.aus, columns.intensity_aus),
     }
-    sampling = joined_sampling(members, aus, fold) if split == "train" else None
+    sampling = joined_sampling(members, columns, fold) if split == "train" else None
     return summary if sampling is None else summary | {"sampling": sampling}
 
 
 def _records(
-    members: Sequence[Member], aus: tuple[int, ...], fold: int, split: str, order: str | None
+    members: Sequence[Member], columns: Columns, fold: int, split: str, order: str | None
 ) -> list[_Record]:
     """Return the records of a split, set by set, or in the random order that the text `order` determines."""
     found = []
+    unknown = unknown_values(columns.aus, columns.intensity_aus).tolist()
     for index, member in enumerate(members):
         if not member.has(fold, split):
             continue
-        place = {au: at for at, au in enumerate(member.aus)}
+        place = {name: at for at, name in enumerate(column_names(*member.columns))}
+        taken_from = [place.get(name) for name in column_names(*columns)]
         for row in read_manifest(member.folds[fold] / f"{split}.csv").rows.values():
-            labels = tuple(row.labels[place[au]] if au in place else UNKNOWN for au in aus)
+            labels = tuple(
+                other if at is None else row.labels[at] for at, other in zip(taken_from, unknown, strict=True)
+            )
             new = row._replace(
                 source=f"{member.name}/{row.source}", subject=member.person(row.subject), labels=labels
             )
@@ -222,7 +235,7 @@ def _records(
 
 
 def _known(row: Row, aus: Sequence[int]) -> tuple[int, ...]:
-    return tuple(au for au, label in zip(aus, row.labels, strict=True) if label != UNKNOWN)
+    return tuple(au for au, label in zip(aus, row.labels, strict=False) if label != UNKNOWN)
 
 
 def _items(

@@ -7,10 +7,11 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from drml.data.manifest import LMDB_SUFFIX, iterate_manifest, read_aus
+from drml.data.manifest import LMDB_SUFFIX, iterate_manifest, read_columns
 from drml.data.prepared_folder import SUMMARY_FILE
+from drml.data.readers.targets import BOTH, INTENSITY, OCCURRENCE
 from drml.data.recipe import Recipe
 from drml.data.recipe_text import RECIPE_FILE, read_data_recipe
 from drml.data.split import SPLITS, SYNTHETIC_FILE, find_folds
@@ -18,13 +19,27 @@ from drml.io.errors import UsageError, UserError
 from drml.io.limits import read_json
 from drml.io.text import counted
 
-__all__ = ["JOINED", "Member", "check_alike", "check_apart", "read_members"]
+__all__ = ["JOINED", "Columns", "Member", "check_alike", "check_apart", "read_members"]
 
 JOINED = "joined"
 """What a joined set has as its kind in ``summary.json``."""
 
 _PEOPLE = {"bp4d": "bp4d", "bp4dplus": "bp4dplus", "disfa": "disfa", "disfaplus": "disfa"}
 """Kind -> whose people it shows. The people of DISFA+ are some of DISFA's, under the same names."""
+
+
+class Columns(NamedTuple):
+    """What the labels of a record are: occurrences of the AUs `aus`, then intensities of `intensity_aus`."""
+
+    aus: tuple[int, ...]
+    intensity_aus: tuple[int, ...]
+
+    @property
+    def target(self) -> str:
+        """The ``--target`` of ``drml prepare`` that makes such labels."""
+        if self.intensity_aus:
+            return BOTH if self.aus else INTENSITY
+        return OCCURRENCE
 
 
 @dataclass(frozen=True)
@@ -38,7 +53,7 @@ class Member:
         Its name in keys and sources, which no other set has.
     people : str
         What is put before the names of its subjects. Sets of the same people share it.
-    aus : tuple of int
+    columns : Columns
     folds : dict of int to Path
     recipes : dict of int to Recipe
         Of each fold.
@@ -49,7 +64,7 @@ class Member:
     folder: Path
     name: str
     people: str
-    aus: tuple[int, ...]
+    columns: Columns
     folds: dict[int, Path]
     recipes: dict[int, Recipe]
     summary: dict[str, Any]
@@ -82,7 +97,8 @@ class Member:
             "name": self.name,
             "folder": str(self.folder.absolute()),
             "kind": self.summary["kind"],
-            "aus": list(self.aus),
+            "aus": list(self.columns.aus),
+            "intensity_aus": list(self.columns.intensity_aus),
             "options": self.summary["options"],
         }
 
@@ -129,7 +145,7 @@ def _read(folder: Path, taken: set[str]) -> Member:
         raise UserError(f"{path}: faces of {size} pixels; prepare the data again")
     folds = {int(one.name.removeprefix("fold")): one for one in find_folds(folder)}
     recipes: dict[int, Recipe] = {}
-    aus: set[tuple[int, ...]] = set()
+    columns: set[Columns] = set()
     for number, fold in folds.items():
         for split in ("train", "test"):
             if not (fold / f"{split}{LMDB_SUFFIX}").is_dir():
@@ -140,13 +156,15 @@ def _read(folder: Path, taken: set[str]) -> Member:
                 f"{fold}: no {RECIPE_FILE}, which says how its faces were registered; prepare the data again"
             )
         recipes[number] = recipe
-        aus.update(
-            read_aus(fold / f"{split}.csv") for split in SPLITS if (fold / f"{split}{LMDB_SUFFIX}").is_dir()
+        columns.update(
+            Columns(*read_columns(fold / f"{split}.csv"))
+            for split in SPLITS
+            if (fold / f"{split}{LMDB_SUFFIX}").is_dir()
         )
-    if len(aus) != 1:
+    if len(columns) != 1:
         raise UserError(f"{folder}: its splits have different AUs; prepare the data again")
     name = _free_name(kind if kind in _PEOPLE else folder.resolve().name, taken)
-    return Member(folder, name, _PEOPLE.get(kind, name), aus.pop(), folds, recipes, summary)
+    return Member(folder, name, _PEOPLE.get(kind, name), columns.pop(), folds, recipes, summary)
 
 
 def _free_name(wanted: str, taken: set[str]) -> str:
@@ -157,7 +175,7 @@ def _free_name(wanted: str, taken: set[str]) -> str:
 
 
 def check_alike(members: Sequence[Member]) -> None:
-    """Check that sets have the same folds, and faces of the same size that were registered in the same way.
+    """Check that sets have labels of the same kinds, the same folds, and faces of one size and registration.
 
     Raises
     ------
@@ -165,13 +183,13 @@ def check_alike(members: Sequence[Member]) -> None:
         They do not; the message says in what they differ.
     """
     first = members[0]
-    for one in members:
-        if any(recipe.intensity_au for recipe in one.recipes.values()):
-            raise UserError(
-                f"{one.folder}: has intensities as labels, which cannot be joined; prepare it with --target"
-                " occurrence"
-            )
     for other in members[1:]:
+        if other.columns.target != first.columns.target:
+            ours, theirs = (_LABELS[one.columns.target] for one in (first, other))
+            raise UserError(
+                f"{other.folder}: its labels are {theirs}, those of {first.folder} {ours}; prepare both with"
+                " the same --target"
+            )
         if other.folds.keys() != first.folds.keys():
             ours, theirs = (", ".join(map(str, one.folds)) for one in (first, other))
             raise UserError(
@@ -190,6 +208,9 @@ def check_alike(members: Sequence[Member]) -> None:
                     f"{other.folds[fold]}: its faces were registered by {_by(theirs_by.points)}, those of"
                     f" {first.folds[fold]} by {_by(ours_by.points)}; prepare both with the same --points"
                 )
+
+
+_LABELS = {OCCURRENCE: "occurrences", INTENSITY: "intensities", BOTH: "occurrences and intensities"}
 
 
 def _by(points: str | None) -> str:

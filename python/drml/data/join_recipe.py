@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 import drml
-from drml.data.join_members import Member
+from drml.data.join_members import Columns, Member
+from drml.data.labels import LEVELS, column_names
 from drml.data.prepared_folder import FOLDS_FILE
 from drml.data.readers.fold_lists import FoldLists, read_fold_lists
 from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe
@@ -19,13 +20,13 @@ from drml.io.files import digest
 __all__ = ["joined_lists", "joined_options", "joined_recipe", "joined_sampling"]
 
 
-def joined_recipe(members: Sequence[Member], aus: tuple[int, ...], fold: int, train: Path) -> Recipe:
+def joined_recipe(members: Sequence[Member], columns: Columns, fold: int, train: Path) -> Recipe:
     """Return the recipe of a joined fold; `train` is the manifest of its training split."""
     recipes = [member.recipes[fold] for member in members]
     named = list(zip((member.name for member in members), recipes, strict=True))
     splits = {recipe.data.split for recipe in recipes}
     return Recipe(
-        au=aus,
+        au=columns.aus,
         labels=_of_each([(name, recipe.labels) for name, recipe in named]),
         input=InputRecipe(channels="BGR", face_size=members[0].size),
         registration=_registration(members, fold),
@@ -36,6 +37,7 @@ def joined_recipe(members: Sequence[Member], aus: tuple[int, ...], fold: int, tr
             records=sum(member.images(fold, "train") for member in members),
             sampling=_of_each([(name, recipe.data.sampling) for name, recipe in named]),
         ),
+        intensity_au=columns.intensity_aus,
         program=(f"drml {drml.__version__} (data)",),
     )
 
@@ -102,7 +104,7 @@ def joined_lists(members: Sequence[Member]) -> FoldLists | None:
     )
 
 
-def joined_sampling(members: Sequence[Member], aus: Sequence[int], fold: int) -> dict[str, Any] | None:
+def joined_sampling(members: Sequence[Member], columns: Columns, fold: int) -> dict[str, Any] | None:
     """Add up how many frames and labels were drawn for training; None if a set does not say it.
 
     The result has the form of `drml.data.sampling.count_drawn`.
@@ -110,10 +112,18 @@ def joined_sampling(members: Sequence[Member], aus: Sequence[int], fold: int) ->
     try:
         found = [member.summary["folds"][str(fold)]["train"]["sampling"] for member in members]
         by_au = {
-            name: {f"AU{au}": _add([one[name].get(f"AU{au}", _NONE) for one in found]) for au in aus}
+            name: {au: _add([one[name].get(au, _NONE) for one in found]) for au in column_names(columns.aus)}
             for name in ("positives", "negatives")
         }
-        return {name: _add([one[name] for one in found]) for name in ("frames", "labels")} | by_au
+        levels = {
+            au: {
+                str(level): _add([one["levels"].get(au, {}).get(str(level), _NONE) for one in found])
+                for level in LEVELS
+            }
+            for au in column_names((), columns.intensity_aus)
+        }
+        totals = {name: _add([one[name] for one in found]) for name in ("frames", "labels")}
+        return totals | by_au | ({"levels": levels} if levels else {})
     except (KeyError, TypeError, AttributeError, ValueError):
         return None
 

@@ -19,6 +19,8 @@ from drml.data.labels import (
     ABSENT,
     LEVELS,
     PRESENT,
+    UNKNOWN,
+    UNKNOWN_LEVEL,
     column_names,
     unknown_values,
 )
@@ -30,6 +32,7 @@ __all__ = [
     "UNSAMPLED",
     "Sampling",
     "count_drawn",
+    "count_labels",
     "describe_sampling",
     "draw",
     "draw_video",
@@ -226,6 +229,44 @@ def training_labels(
     columns = range(labels.shape[1])
     unknown = unknown_values(columns[: len(columns) - intensities], columns[len(columns) - intensities :])
     return np.where(drawn, labels, unknown).astype(labels.dtype)
+
+
+def count_labels(labels: np.ndarray, aus: Sequence[int], intensity_aus: Sequence[int] = ()) -> dict[str, Any]:
+    """Count the labels of a split, as ``summary.json`` records them.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (N, K + L)
+    aus, intensity_aus : sequence of int
+        The K AUs of the occurrences, and the L of the intensities.
+
+    Returns
+    -------
+    dict
+        For each AU, ``known``, the number of known occurrences, and ``base_rate``, the share of them that
+        are present, or None without any; with intensities also ``levels``: by AU (``AU6_r``) and level the
+        number of records.
+
+    Examples
+    --------
+    >>> count_labels(np.array([[1], [0], [-1]]), [12])
+    {'known': {'AU12': 2}, 'base_rate': {'AU12': 0.5}}
+    """
+    occurrences = labels[:, : len(aus)]
+    known = (occurrences != UNKNOWN).sum(axis=0)
+    present = (occurrences == PRESENT).sum(axis=0)
+    levels = {
+        name: {str(level): int((labels[:, at] == level).sum()) for level in (*LEVELS, UNKNOWN_LEVEL)}
+        for at, name in enumerate(column_names((), intensity_aus), len(aus))
+    }
+    return {
+        "known": {f"AU{au}": int(n) for au, n in zip(aus, known, strict=True)},
+        "base_rate": {
+            f"AU{au}": round(float(p / n), 4) if n else None
+            for au, p, n in zip(aus, present, known, strict=True)
+        },
+        **({"levels": levels} if levels else {}),
+    }
 
 
 def count_drawn(
