@@ -7,14 +7,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 
 import drml
 import tiny_net as tiny
 from drml.cli import main
-from drml.data.lmdb import write_lmdb, write_mean
 from drml.evaluation.intensity_scoring import predict_intensities, training_means
 from drml.evaluation.intensity_table import evaluate_intensities
 from drml.io.errors import UserError
@@ -26,69 +24,17 @@ from drml.nets.pycaffe import messages
 from drml.nets.recipe import read_recipe
 from drml.nets.weights import read_caffemodel
 from drml.training.train import train
-
-AUS, LEVEL_AUS = (1, 2, 4), (6, 12)
-KINDS = {"both": (AUS, LEVEL_AUS), "intensity": ((), LEVEL_AUS), "occurrence": (AUS, ())}
-
-
-def write_fold(
-    folder: Path, kind: str, *, count: int = 24, splits: tuple[str, ...] = ("train", "test")
-) -> Path:
-    """Write a fold whose intensities can be seen: the brightness of the image follows the first AU's."""
-    aus, level_aus = KINDS[kind]
-    fold = folder / "data" / "fold1"
-    fold.mkdir(parents=True)
-    columns = [f"AU{au}" for au in aus] + [f"AU{au}_r" for au in level_aus]
-    for at, split in enumerate(("train", "test")):
-        rng = np.random.default_rng(at + 3)
-        levels = rng.choice([0, 1, 2, 3, 4, 5], (count, 2))
-        images = [
-            np.clip(40 + 35 * row[0] + rng.integers(-9, 9, (tiny.IMAGE, tiny.IMAGE, 3)), 0, 255).astype(
-                np.uint8
-            )
-            for row in levels
-        ]
-        levels[rng.random(levels.shape) < 0.15] = 9
-        labels = np.concatenate(
-            [tiny.draw_labels(count, at, aus).reshape(count, -1), levels[:, : len(level_aus)]], axis=1
-        ).astype(int)
-        keys = [f"{index:08d}_F{1 + index % 3:03d}_T1_{index:04d}" for index in range(count)]
-        write_lmdb(
-            fold / f"{split}_lmdb",
-            (
-                (key, cv2.imencode(".png", image)[1].tobytes(), row.tolist())
-                for key, image, row in zip(keys, images, labels, strict=True)
-            ),
-            shape=(3, tiny.IMAGE, tiny.IMAGE),
-        )
-        with (fold / f"{split}.csv").open("w", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(["key", "source", "subject", "task", "frame", *columns])
-            for index, (key, row) in enumerate(zip(keys, labels, strict=True)):
-                writer.writerow([key, f"{index}.jpg", f"F{1 + index % 3:03d}", "T1", index, *row])
-    write_mean(fold / "mean.binaryproto", np.full((3, tiny.IMAGE, tiny.IMAGE), 120, np.float32))
-    au = " ".join(f"au: {one}" for one in aus) + " " + " ".join(f"intensity_au: {one}" for one in level_aus)
-    (fold / "recipe.prototxt").write_text(f"{au} input {{ face_size: {tiny.IMAGE} }}\n")
-    return fold
-
-
-def trained(folder: Path, kind: str, **options: Any) -> tuple[Path, Path]:
-    fold = write_fold(folder, kind)
-    solver = tiny.write_solver(folder)
-    tiny.write_deploy(folder)
-    out = folder / "out"
-    train(solver, out, data=fold, seed=1, progress=False, **options)
-    return out, fold
+from tiny_levels import AUS, LEVEL_AUS, train_tiny, write_fold
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return trained(tmp_path_factory.mktemp("both"), "both", max_iter=400)
+    return train_tiny(tmp_path_factory.mktemp("both"), "both", max_iter=400)
 
 
 @pytest.fixture(scope="module")
 def levels_only(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    return trained(tmp_path_factory.mktemp("levels"), "intensity", max_iter=400)
+    return train_tiny(tmp_path_factory.mktemp("levels"), "intensity", max_iter=400)
 
 
 def heads(weights: Path) -> dict[str, list[np.ndarray]]:
@@ -147,7 +93,7 @@ def test_a_net_of_intensities_alone(levels_only: tuple[Path, Path]) -> None:
 def test_fine_tuning_from_an_occurrence_net_keeps_its_trunk(tmp_path: Path) -> None:
     parameters = tiny.draw_parameters(4)
     start = tiny.write_caffemodel(tmp_path / "start.caffemodel", parameters)
-    out, _ = trained(tmp_path, "intensity", weights=start, max_iter=1)
+    out, _ = train_tiny(tmp_path, "intensity", weights=start, max_iter=1)
     before, after = parameters, heads(out / "final.caffemodel")
     assert "fc10" not in after and after["intensity_2"][0].shape == (2, 6)
     # One step with a rate of .01 moves the trunk a little; from random values it would be far away.
@@ -181,7 +127,7 @@ def test_fine_tuning_from_an_occurrence_net_keeps_its_trunk(tmp_path: Path) -> N
 
 
 def test_an_occurrence_net_has_no_intensities(tmp_path: Path) -> None:
-    out, fold = trained(tmp_path, "occurrence")
+    out, fold = train_tiny(tmp_path, "occurrence")
     assert drml.Net(out).intensity_aus == ()
     with pytest.raises(UserError, match="estimates no intensities"):
         predict_intensities(out / "deploy.prototxt", out / "final.caffemodel", fold, progress=False)

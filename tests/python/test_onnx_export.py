@@ -17,7 +17,6 @@ from drml.data.labels import BP4D_AUS
 from drml.data.lmdb import write_mean
 from drml.data.recipe import DataRecipe, InputRecipe, Recipe
 from drml.io.errors import UserError
-from drml.nets.intensity_head import add_intensities
 from drml.nets.net import CaffeNet
 from drml.nets.onnx_export import export, files, layers
 from drml.nets.onnx_net import OnnxNet
@@ -25,6 +24,7 @@ from drml.nets.prototxt import read_prototxt, write_prototxt
 from drml.nets.pycaffe import import_caffe
 from drml.nets.recipe import read_recipe, write_recipe
 from drml.nets.trained import Net
+from tiny_levels import LEVEL_AUS, write_net
 
 caffe = import_caffe()
 MODELS = Path(__file__).resolve().parents[2] / "models"
@@ -135,33 +135,12 @@ def test_weights_are_stored_once(tmp_path):
 
 # --- intensities ----------------------------------------------------------------------------------------
 
-LEVEL_AUS = (6, 12)
-
 
 @pytest.fixture(params=["both", "intensity"])
 def levels(request, tmp_path):
-    """Write a net with outputs for intensities; return its files, and what it computes by plain NumPy."""
-    both = request.param == "both"
-    parameters = tiny.draw_parameters()
-    rng = np.random.default_rng(8)
-    head = [(4 * rng.standard_normal(shape)).astype(np.float32) for shape in ((2, 6), 2)]
-    net = read_prototxt(tiny.write_deploy(tmp_path))
-    add_intensities(net, 2, occurrences=3 if both else 0)
-    write_prototxt(net, tmp_path / "deploy.prototxt")
-    stored = {name: blobs for name, blobs in parameters.items() if both or name != "fc10"}
-    weights = tiny.write_caffemodel(tmp_path / "w.caffemodel", {**stored, "intensity_2": head}, aus=())
-    mean = np.random.default_rng(4).uniform(60, 190, (3, 24, 24)).astype(np.float32)
-    made = InputRecipe(face_size=24, crop_size=20, scale=0.02, mean=mean)
-    aus = tiny.AUS if both else ()
-    write_recipe(weights, Recipe(au=aus, intensity_au=LEVEL_AUS, input=made))
-
-    def compute(images):
-        hidden = tiny.compute(parameters, tiny.transform(images, mean, 0.02))
-        estimates = hidden["fc9"] @ head[0].T.astype(np.float64) + head[1]
-        found = {"probabilities": hidden["prob"], "scores": hidden["fc10"], "intensities": estimates}
-        return found if both else {"intensities": estimates}
-
-    return tmp_path / "deploy.prototxt", weights, tmp_path / "m.onnx", compute
+    """Return a net with outputs for intensities, the ONNX file to write, and what computes its outputs."""
+    deploy, weights, compute = write_net(tmp_path, request.param)
+    return deploy, weights, tmp_path / "m.onnx", compute
 
 
 def test_intensities_are_those_of_caffe_and_of_plain_numpy(levels, tmp_path):

@@ -15,10 +15,15 @@ import tiny_net as tiny
 from drml import cli
 from drml.data.labels import ALL_AUS
 from drml.data.registration import REFERENCE
+from drml.data.split import open_split
 from drml.evaluation.au_regions import REGIONS, region_mask
 from drml.evaluation.saliency import focus, saliency_maps
 from drml.evaluation.saliency_pictures import overlay
 from drml.nets.net import CaffeGradientNet
+from drml.nets.prototxt import read_prototxt, write_prototxt
+from drml.nets.recipe import read_recipe
+from drml.report.saliency import saliency_section
+from tiny_levels import write_fold, write_net
 
 SCALE = 0.02
 
@@ -182,3 +187,79 @@ def test_the_largest_face_of_a_photo_is_explained(tmp_path: Path, capsys: pytest
         assert cli.main(command) == 1
         error = capsys.readouterr().err
         assert said in error and error.count("\n") == 1
+
+
+# --- intensities ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["both", "intensity"])
+@pytest.mark.parametrize("sigmoid_first", [False, True])
+def test_gradients_of_intensities_are_differences_of_the_estimates(
+    tmp_path: Path, kind: str, sigmoid_first: bool
+) -> None:
+    deploy, weights, compute = write_net(tmp_path, kind)
+    if sigmoid_first:  # a net of a user's own, in another order
+        text = read_prototxt(deploy)
+        head = next(layer for layer in text.layer if layer.name == "intensity_2")
+        moved = type(head)()
+        moved.CopyFrom(head)
+        text.layer.remove(head)
+        text.layer.append(moved)
+        write_prototxt(text, deploy)
+    recipe = read_recipe(weights)
+    assert recipe is not None
+    net = CaffeGradientNet(deploy, weights, scale=SCALE, mean=recipe.input.mean, batch=3, probe=False)
+    # Both kinds in one batch, in no order.
+    columns = [4, 0, 3, 1, 2] if kind == "both" else [1, 0, 1]
+    images = tiny.draw_images(len(columns), seed=4)
+    found = net.input_gradients(images, columns)
+    rng = np.random.default_rng(0)
+    for index, (image, column) in enumerate(zip(images, columns, strict=True)):
+        for _ in range(6):
+            c, y, x = rng.integers(0, (3, tiny.INPUT, tiny.INPUT))
+            values = []
+            for step in (1e-3, -1e-3):
+                moved_image = image.astype(np.float64)
+                moved_image[y + 2, x + 2, c] += step
+                outputs = compute(moved_image[None])
+                kinds = ("scores", "intensities") if kind == "both" else ("intensities",)
+                values.append(np.concatenate([outputs[name][0] for name in kinds])[column])
+            expected = (values[0] - values[1]) / 2e-3
+            assert found[index, c, y, x] == pytest.approx(expected, rel=2e-3, abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["both", "intensity"])
+def test_the_maps_of_each_output(tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]) -> None:
+    deploy, weights, compute = write_net(tmp_path, kind)
+    fold = write_fold(tmp_path, kind)
+    out = tmp_path / "maps"
+    command = ["saliency", str(weights), str(fold), "--net", str(deploy), "--out", str(out)]
+    assert cli.main(command) == 0
+    printed = capsys.readouterr().out
+    found = json.loads((out / "saliency.json").read_text())
+    names = [*(["AU1", "AU2", "AU4"] if kind == "both" else []), "AU6_r", "AU12_r"]
+    assert list(found["aus"]) == names
+    image = next(open_split(fold).whole_records())[1]
+    outputs = compute(image[None])
+    row = next(csv.DictReader((fold / "test.csv").open()))
+    for at, name in enumerate(names[-2:]):
+        about = found["aus"][name]
+        assert about["intensity"] == pytest.approx(np.clip(outputs["intensities"][0, at], 0, 5), abs=1e-3)
+        assert about["label"] == int(row[name])
+        assert f"{name:<6} intensity {about['intensity']:.2f}" in printed
+    if kind == "both":
+        assert found["aus"]["AU2"]["score"] == pytest.approx(outputs["probabilities"][0, 1], abs=1e-4)
+        assert found["aus"]["AU2"]["label"] == int(row["AU2"])
+    with np.load(out / "maps.npz") as file:
+        assert file["aus"].tolist() == ([1, 2, 4] if kind == "both" else [])
+        assert file["intensity_aus"].tolist() == [6, 12]
+        maps = file["maps"]
+    assert maps.shape == (len(names), tiny.INPUT, tiny.INPUT) and maps[-1].max() > 0
+    region = region_mask(12, tiny.IMAGE)[2:22, 2:22]
+    assert found["aus"]["AU12_r"]["focus"] == pytest.approx(focus(maps[-1], region))
+    assert sorted(path.stem for path in out.glob("AU*.png")) == sorted(names)
+    section = saliency_section(out)
+    assert "AU 12 Lip corner puller, intensity" in section.body and "coded" in section.body
+    if kind == "intensity":
+        assert cli.main([*command, "--overwrite", "--aus", "1,2"]) == 1
+        assert "0 outputs, but 2 AUs" in capsys.readouterr().err

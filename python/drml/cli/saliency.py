@@ -20,7 +20,10 @@ def add(subparsers: Any) -> None:
         "The saliency of a pixel is |d score / d pixel|, with the score taken before the sigmoid; of the\n"
         "three colours the largest counts. The face is a record of DATA, or the largest face of a photo.\n"
         "Writes OUT/AU1.png, ..., grid.png with all AUs, maps.npz and saliency.json. The printed focus is\n"
-        "the share of the saliency that lies in the AU's region of the face.",
+        "the share of the saliency that lies in the AU's region of the face.\n"
+        "\n"
+        "A net that estimates intensities has a map for each of them too, AU6_r.png, of |d estimate / d\n"
+        "pixel|, in place of those of the scores or, if it has outputs of both kinds, beside them.",
         "drml saliency build/fold2 data/drml/fold2 --out build/saliency\n"
         "drml saliency build/fold2 --image photo.jpg --out build/photo",
     )
@@ -66,8 +69,10 @@ def run(args: argparse.Namespace) -> None:
         print_json(found)
         return
     print(f"{found['key']}{', SYNTHETIC DATA (a drawn face)' if found['synthetic'] else ''}")
+    width = max(5, *map(len, found["aus"]))
     for name, about in found["aus"].items():
-        line = f"{name:<5} p {about['score']:.3f}"
+        value = f"p {about['score']:.3f}" if "score" in about else f"intensity {about['intensity']:.2f}"
+        line = f"{name:<{width}} {value}"
         if about.get("focus") is not None:
             line += f", focus {about['focus']:.3f}, region's share of the face {about['area']:.3f}"
         print(line)

@@ -123,20 +123,35 @@ class Split:
             A record is damaged, or it disagrees with the manifest; the message names its key. Or the data
             have no labels of this kind.
         """
-        count = len(self.intensity_aus)
-        if intensities and not count:
+        if intensities and not self.intensity_aus:
             raise UserError(
                 f"{self.lmdb}: has no intensities; prepare the data with --target intensity, or both"
             )
-        for key, image, labels in read_records(
-            self.lmdb, self.manifest, selected=self.selected, intensities=count
-        ):
-            if len(labels) == count and not intensities:
+        for key, image, occurrences, levels in self.whole_records():
+            if not len(occurrences) and not intensities:
                 raise UserError(
                     f"{self.lmdb}: its labels are intensities, not occurrences; prepare the data with"
                     " --target occurrence, or both"
                 )
-            yield key, image, labels[len(labels) - count :] if intensities else labels[: len(labels) - count]
+            yield key, image, levels if intensities else occurrences
+
+    def whole_records(
+        self,
+    ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.int8], NDArray[np.int8]]]:
+        """Read the records as `records` does, with the labels of both kinds.
+
+        Yields
+        ------
+        key, image
+            As `records`.
+        occurrences, intensities : ndarray of int8, shape (K,) and (L,)
+            One of K and L may be 0.
+        """
+        count = len(self.intensity_aus)
+        for key, image, labels in read_records(
+            self.lmdb, self.manifest, selected=self.selected, intensities=count
+        ):
+            yield key, image, labels[: len(labels) - count], labels[len(labels) - count :]
 
     def batches(
         self, size: int, *, intensities: bool = False

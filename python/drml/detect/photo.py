@@ -53,4 +53,10 @@ def read_photo_face(
     if detected.crops[0] is None:
         raise UserError(f"{photo}: its largest face lies mostly outside the image; give another photo")
     assert isinstance(detector.net, Net)
-    return RegisteredFace(str(photo), detected.crops[0], detector.aus, detector.net.preprocessing)
+    return RegisteredFace(
+        str(photo),
+        detected.crops[0],
+        detector.aus,
+        detector.net.preprocessing,
+        intensity_aus=detector.intensity_aus,
+    )

@@ -1,8 +1,9 @@
-"""Saliency maps: how much a net's score of an AU depends on each pixel.
+"""Saliency maps: how much a net's score of an AU, or its estimate of an intensity, depends on each pixel.
 
 The saliency of a pixel is the largest |d score / d value| of its colours, as in Simonyan, Vedaldi, Zisserman,
 *Deep Inside Convolutional Networks* (2013). The score is the one before the sigmoid, whose slope would make
-the maps of confident predictions fade.
+the maps of confident predictions fade. An intensity is taken before it is clipped to 0 to 5, which would make
+the maps of faces at rest 0.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def saliency_maps(net: GradientNet, image: NDArray[np.uint8], columns: Sequence[
     net : GradientNet
     image : ndarray of uint8, shape (height, width, C)
     columns : sequence of int
-        K outputs of the net (AUs).
+        K outputs of the net.
 
     Returns
     -------

@@ -17,7 +17,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from drml.data.labels import AU_NAMES
+from drml.data.labels import AU_NAMES, INTENSITY_SUFFIX, LEVELS, column_names
 from drml.data.split import Split, open_split
 from drml.evaluation import scoring
 from drml.evaluation.au_regions import REGIONS, region_mask
@@ -113,21 +113,31 @@ class RegisteredFace:
     image : ndarray of uint8, shape (size, size, 3)
         BGR.
     aus : tuple of int
-        AUs of the net's outputs, in their order.
+        AUs of the net's probabilities, in their order.
     preparation : Preprocessing
         Mean and scale of the net's training.
     labels : dict
-        AU -> label, as far as the labels are known.
+        Name of an output, as in `outputs` -> label, as far as the labels are known.
     synthetic : bool
         The face is drawn, not photographed.
+    intensity_aus : tuple of int
+        AUs of the net's intensities, in their order.
     """
 
     name: str
     image: NDArray[np.uint8]
     aus: tuple[int, ...]
     preparation: Preprocessing
-    labels: dict[int, int] = field(default_factory=dict)
+    labels: dict[str, int] = field(default_factory=dict)
     synthetic: bool = False
+    intensity_aus: tuple[int, ...] = ()
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """The name of each output of the net, ``AU1`` of a score and ``AU6_r`` of an intensity -> its AU."""
+        return dict(
+            zip(column_names(self.aus, self.intensity_aus), (*self.aus, *self.intensity_aus), strict=True)
+        )
 
 
 def read_face(
@@ -148,7 +158,7 @@ def read_face(
     key : str, optional
         Key of the record; by default the first record is read.
     aus : sequence of int, optional
-        AUs of the net's outputs; by default those of the recipe that the weights carry.
+        AUs of the net's probabilities; by default those of the recipe that the weights carry.
     mean, scale : optional, keyword-only
         As in `drml.evaluation.scoring.score`.
 
@@ -158,17 +168,21 @@ def read_face(
         The data have no such record, or cannot be read.
     """
     source = open_split(data)
-    net_aus = aus
-    if net_aus is None:
-        recipe = read_recipe(weights)
-        if recipe is None or not recipe.au:
-            raise UserError(no_recipe(weights))
-        net_aus = recipe.au
-    for name, image, labels in source.records():
+    recipe = read_recipe(weights)
+    intensity_aus = () if recipe is None else recipe.intensity_au
+    if aus is None and not intensity_aus and (recipe is None or not recipe.au):
+        raise UserError(no_recipe(weights))
+    net_aus = aus if recipe is None or aus is not None else recipe.au
+    for name, image, occurrences, levels in source.whole_records():
         if key in (None, name):
-            known = dict(zip(scoring.aus_of(source, len(labels), aus), labels.tolist(), strict=True))
+            count = len(occurrences)
+            data_aus = scoring.aus_of(source, count, aus) if count else ()
+            names = column_names(data_aus, source.intensity_aus)
+            known = dict(zip(names, [*occurrences.tolist(), *levels.tolist()], strict=True))
             preparation = find_preprocessing(weights, source.lmdb, mean=mean, scale=scale)
-            return RegisteredFace(name, image, tuple(net_aus), preparation, known, source.synthetic)
+            return RegisteredFace(
+                name, image, tuple(net_aus or ()), preparation, known, source.synthetic, intensity_aus
+            )
     raise UserError(f"{data}: no record in it" if key is None else f"{source.name}: no record {key}")
 
 
@@ -182,9 +196,10 @@ def write_saliency(
 ) -> dict[str, Any]:
     """Compute the saliency maps of a face and write them to a folder.
 
-    The folder holds ``AU1.png``, ... (each map over the face), ``face.png``, ``grid.png`` (all maps with
-    their names), ``maps.npz`` (``maps``, K x H x W, and ``aus``) and ``saliency.json``. It appears only when
-    it is complete.
+    There is a map for each output of the net: of a net that detects occurrences and estimates intensities,
+    for both. The folder holds ``AU1.png``, ... and ``AU6_r.png``, ... for intensities (each map over the
+    face), ``face.png``, ``grid.png`` (all maps with their names), ``maps.npz`` (``maps``, (K + L) x H x W,
+    ``aus`` and ``intensity_aus``) and ``saliency.json``. It appears only when it is complete.
 
     Parameters
     ----------
@@ -199,9 +214,9 @@ def write_saliency(
     Returns
     -------
     dict
-        ``key``, ``synthetic``, and for each AU its ``score`` (the net's probability), ``label`` (None where
-        it is not known), ``focus`` (the share of saliency within the AU's region) and ``area`` (the region's
-        share of the face).
+        ``key``, ``synthetic``, and ``aus``: for each output its ``score`` (the net's probability) or
+        ``intensity`` (its estimate, 0 to 5), ``label`` (None where it is not known), ``focus`` (the share of
+        saliency within the AU's region) and ``area`` (the region's share of the face).
 
     Raises
     ------
@@ -211,46 +226,67 @@ def write_saliency(
     out = Path(out)
     check_target(out, folder=True, overwrite=overwrite)
     options = face.preparation.net_options()
-    net = CaffeGradientNet(deploy, weights, batch=max(1, len(face.aus)), **options)
-    scores = net.forward([face.image], ["prob"])["prob"].reshape(-1)
-    if scores.size != len(face.aus):
+    outputs = face.outputs
+    net = CaffeGradientNet(deploy, weights, batch=max(1, len(outputs)), **options)
+    scores, levels = net.count_outputs()
+    if scores != len(face.aus):
         raise UserError(
-            f"{deploy}: {scores.size} outputs, but {len(face.aus)} AUs; name those of the outputs with --aus"
+            f"{deploy}: {scores} outputs, but {len(face.aus)} AUs; name those of the outputs with --aus"
         )
-    maps = saliency_maps(net, face.image, range(scores.size))
+    if levels != len(face.intensity_aus):
+        raise UserError(
+            f"{deploy}: {levels} outputs of intensities, but {len(face.intensity_aus)} AUs; give the"
+            " deploy.prototxt of its training with --net"
+        )
+    values = net.predict(net.preprocess(face.image)[None])[0]
+    values[len(face.aus) :] = np.clip(values[len(face.aus) :], LEVELS[0], LEVELS[-1])
+    maps = saliency_maps(net, face.image, range(len(outputs)))
     shape = (maps.shape[1], maps.shape[2])
     shown = np.asarray(centre(face.image, shape), np.uint8)
-    heats = {au: overlay(shown, saliency) for au, saliency in zip(face.aus, maps, strict=True)}
+    heats = {name: overlay(shown, saliency) for name, saliency in zip(outputs, maps, strict=True)}
     found: dict[str, Any] = {"key": face.name, "synthetic": face.synthetic, "aus": {}}
-    for au, saliency, score in zip(face.aus, maps, scores.tolist(), strict=True):
-        about: dict[str, Any] = {"score": score, "label": face.labels.get(au)}
+    for (name, au), saliency, value in zip(outputs.items(), maps, values.tolist(), strict=True):
+        kind = "intensity" if name.endswith(INTENSITY_SUFFIX) else "score"
+        about: dict[str, Any] = {kind: value, "label": face.labels.get(name)}
         if au in REGIONS:
             region = crop_region(au, face.image.shape[0], shape)
             share = focus(saliency, region)
             about |= {"focus": json_value(share), "area": float(region.mean())}
-        found["aus"][f"AU{au}"] = about
+        found["aus"][name] = about
     with making(out, folder=True, overwrite=overwrite) as part:
-        for name, picture in {"face": shown, **{f"AU{au}": one for au, one in heats.items()}}.items():
+        for name, picture in {"face": shown, **heats}.items():
             (part / f"{name}.png").write_bytes(cv2.imencode(".png", picture)[1].tobytes())
-        _grid(shown, heats, found).savefig(part / "grid.png", dpi=150)
-        np.savez(part / "maps.npz", maps=maps, aus=np.array(face.aus))
+        _grid(shown, heats, outputs, found).savefig(part / "grid.png", dpi=150)
+        np.savez(
+            part / "maps.npz",
+            maps=maps,
+            aus=np.array(face.aus, np.int64),
+            intensity_aus=np.array(face.intensity_aus, np.int64),
+        )
         text = json.dumps(found, indent=2, allow_nan=False) + "\n"
         (part / "saliency.json").write_text(text, encoding="utf-8")
     return found
 
 
-def _grid(face: NDArray[np.uint8], heats: dict[int, NDArray[np.uint8]], found: dict[str, Any]) -> Figure:
-    """Draw the face and its maps side by side, each with the AU's name and the net's probability."""
+def _grid(
+    face: NDArray[np.uint8],
+    heats: dict[str, NDArray[np.uint8]],
+    outputs: dict[str, int],
+    found: dict[str, Any],
+) -> Figure:
+    """Draw the face and its maps side by side, each with the AU's name and the net's output."""
     columns = min(5, len(heats) + 1)
     rows = -(-(len(heats) + 1) // columns)
     figure = Figure(figsize=(1.9 * columns, 2.2 * rows), layout="constrained")
     places = figure.subplots(rows, columns, squeeze=False).ravel()
     for place in places:
         place.axis("off")
-    titles = {
-        au: f"AU{au}  p = {found['aus'][f'AU{au}']['score']:.2f}\n{AU_NAMES.get(au, '')}" for au in heats
-    }
-    pictures = [("face", face), *((titles[au], picture) for au, picture in heats.items())]
+    titles = {}
+    for name, au in outputs.items():
+        about = found["aus"][name]
+        value = f"p = {about['score']:.2f}" if "score" in about else f"intensity {about['intensity']:.1f}"
+        titles[name] = f"AU{au}  {value}\n{AU_NAMES.get(au, '')}"
+    pictures = [("face", face), *((titles[name], picture) for name, picture in heats.items())]
     for place, (title, picture) in zip(places, pictures, strict=False):
         place.imshow(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
         place.set_title(title, fontsize=8)

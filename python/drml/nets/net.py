@@ -21,7 +21,7 @@ from drml.nets.intensity_head import INTENSITIES
 from drml.nets.preprocessing import check_input_size, preprocess
 from drml.nets.probe import probe_net
 from drml.nets.prototxt import read_prototxt, write_prototxt
-from drml.nets.pycaffe import import_caffe
+from drml.nets.pycaffe import import_caffe, new_message
 from drml.nets.recipe import read_recipe
 from drml.nets.shapes import shape_text
 from drml.nets.weights import check_weights, read_weights
@@ -214,37 +214,46 @@ class CaffeNet:
 
 
 class CaffeGradientNet(CaffeNet):
-    """A `CaffeNet` that also computes the gradients of its scores with respect to the pixels.
+    """A `CaffeNet` that also computes the gradients of its outputs with respect to the pixels.
 
-    The scores are the input of the layer that makes the blob ``prob``. The parameters are those of
-    `CaffeNet`.
+    The outputs are the scores, which are the input of the layer that makes the blob ``prob``, followed by the
+    intensities. The parameters are those of `CaffeNet`.
     """
 
     def __init__(self, deploy: str | Path, weights: str | Path, **options: Any) -> None:
         net = read_prototxt(deploy)
-        made = [layer for layer in net.layer if "prob" in layer.top and len(layer.bottom) == 1]
-        if not made:
+        made = [layer for layer in net.layer if PROBABILITIES in layer.top and len(layer.bottom) == 1]
+        estimates = any(INTENSITIES in layer.top for layer in net.layer)
+        if not made and not estimates:
             raise UserError(f"{deploy}: no layer makes 'prob' from one blob; saliency needs such a layer")
-        self._scores = str(made[0].bottom[0])
+        self._outputs = [str(made[0].bottom[0])] if made else []
+        self._outputs += [INTENSITIES] if estimates else []
+        if made and estimates:
+            # Behind all others, so that no backward pass that starts at an output goes through it.
+            last = new_message("LayerParameter")
+            last.CopyFrom(made[0])
+            net.layer.remove(made[0])
+            net.layer.append(last)
         net.force_backward = True  # Otherwise Caffe computes no gradient for the input.
         with tempfile.TemporaryDirectory() as folder:
             copy = Path(folder) / Path(deploy).name
             write_prototxt(net, copy)
             super().__init__(copy, weights, **options)
         self.deploy = Path(deploy)
-        self._last = [str(name) for name, tops in self.net.top_names.items() if self._scores in tops][-1]
+        makers = [name for name, tops in self.net.top_names.items() if set(self._outputs) & set(tops)]
+        self._last = str(makers[-1])
 
     def input_gradients(
         self, images: Sequence[NDArray[np.uint8]], columns: Sequence[int]
     ) -> NDArray[np.float32]:
-        """Return d score / d pixel.
+        """Return d output / d pixel.
 
         Parameters
         ----------
         images : sequence of ndarray
             As for `forward`.
         columns : sequence of int
-            The score to differentiate, for each image.
+            The output to differentiate, for each image: one of the K scores, or K + l for intensity l.
 
         Returns
         -------
@@ -254,10 +263,15 @@ class CaffeGradientNet(CaffeNet):
         parts = []
         for start in range(0, len(images), self.batch):
             chunk = columns[start : start + self.batch]
-            self.forward(images[start : start + self.batch], [self._scores])
-            scores = self.net.blobs[self._scores]
-            scores.diff[...] = 0
-            scores.diff.reshape(len(chunk), -1)[np.arange(len(chunk)), chunk] = 1
+            outputs = self.forward(images[start : start + self.batch], self._outputs)
+            first = 0
+            for name, values in outputs.items():
+                seeds = np.zeros((len(chunk), math.prod(values.shape[1:])), np.float32)
+                for row, column in enumerate(chunk):
+                    if first <= column < first + seeds.shape[1]:
+                        seeds[row, column - first] = 1
+                self.net.blobs[name].diff[...] = seeds.reshape(values.shape)
+                first += seeds.shape[1]
             self.net.backward(start=self._last)
             parts.append(self.net.blobs[self._input].diff * np.float32(self.scale))
         return np.concatenate(parts)
