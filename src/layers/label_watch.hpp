@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "caffe/blob.hpp"
 #include "caffe/proto/caffe.pb.h"
 
 namespace caffe_ext {
@@ -45,12 +46,22 @@ class LabelWatch {
   /// For a layer that computes from labels: reads its loss_param.ignore_label, by which a prototxt
   /// says that 0 does mean unknown. Returns what is wrong with it, or "".
   std::string SetUp(const caffe::LayerParameter& layer);
-  /// For the same layer, behind Look: a fatal message where there is a fault in training. In a
-  /// test, where the labels of one small set come again and again, it is an error message, once; so
-  /// is a warning where all of enough labels are unknown. title begins the message.
-  void Report(const std::string& title, caffe::Phase phase);
+  /// For the same layer: looks at more labels, unless it is over. A fault is a fatal message in
+  /// training. In a test, where the labels of one small set come again and again, it is an error
+  /// message, once; so is a warning where all of enough labels are unknown. title begins the
+  /// message. In TRAIN, a layer with a backward pass calls this there, where a net learns from the
+  /// labels: a gradient check, or somebody who looks at one batch, runs forward again and again.
+  template <typename Dtype>
+  void Watch(const caffe::Blob<Dtype>& labels, const std::string& title, caffe::Phase phase) {
+    if (!over_) {
+      Look(labels.cpu_data(), labels.count());
+      Report(title, phase);
+    }
+  }
 
  private:
+  void Report(const std::string& title, caffe::Phase phase);
+
   bool over_ = false, told_ = false;
   int64_t present_ = 0, unknown_ = 0;
 };

@@ -6,9 +6,12 @@
 #include <vector>
 
 #include "label_watch.hpp"
+#include "multi_label_checks.hpp"
 #include "multi_label_terms.hpp"
 
 namespace caffe {
+
+using caffe_ext::OccurrenceTerms;
 
 template <typename Dtype>
 MultiLabelCountsLayer<Dtype>::MultiLabelCountsLayer(const LayerParameter& param)
@@ -16,7 +19,7 @@ MultiLabelCountsLayer<Dtype>::MultiLabelCountsLayer(const LayerParameter& param)
 
 template <typename Dtype>
 string MultiLabelCountsLayer<Dtype>::Title() const {
-  return string(this->type()) + " layer '" + this->layer_param_.name() + "'";
+  return caffe_ext::LayerTitle(*this);
 }
 
 template <typename Dtype>
@@ -34,21 +37,9 @@ void MultiLabelCountsLayer<Dtype>::LayerSetUp(const vector<Blob<Dtype>*>& bottom
 }
 
 template <typename Dtype>
-void MultiLabelCountsLayer<Dtype>::WatchLabels(const Blob<Dtype>& labels) {
-  if (!watch_->over()) {
-    watch_->Look(labels.cpu_data(), labels.count());
-    watch_->Report(Title(), this->phase_);
-  }
-}
-
-template <typename Dtype>
 void MultiLabelCountsLayer<Dtype>::Reshape(const vector<Blob<Dtype>*>& bottom,
                                            const vector<Blob<Dtype>*>& top) {
-  CHECK_GE(bottom[0]->num_axes(), 1) << Title() << ": the scores have no batch axis.";
-  CHECK_GE(bottom[1]->num_axes(), 1) << Title() << ": the labels have no batch axis.";
-  CHECK(bottom[0]->shape(0) == bottom[1]->shape(0) && bottom[0]->count(1) == bottom[1]->count(1))
-      << Title() << ": every score needs one label, but the scores are "
-      << bottom[0]->shape_string() << " and the labels " << bottom[1]->shape_string() << ".";
+  caffe_ext::CheckOneLabelEach(Title(), "score", bottom);
   vector<int> shape(2);
   shape[0] = bottom[0]->count(1);
   shape[1] = caffe_ext::kOutcomes;
@@ -66,13 +57,13 @@ void MultiLabelCountsLayer<Dtype>::Forward_cpu(const vector<Blob<Dtype>*>& botto
   const int classes = bottom[0]->count(1);
   const Dtype* scores = bottom[0]->cpu_data();
   const Dtype* labels = bottom[1]->cpu_data();
-  WatchLabels(*bottom[1]);
+  watch_->Watch(*bottom[1], Title(), this->phase_);
   Dtype* counts = top[0]->mutable_cpu_data();
   std::fill(counts, counts + top[0]->count(), Dtype(0));
   for (int i = 0; i < count; ++i) {
-    CHECK(caffe_ext::IsLabel(labels[i]))
-        << Title() << ": the label of sample " << i / classes << ", class " << i % classes << " is "
-        << labels[i] << "; labels are -1 (absent), 0 (unknown) or 1 (present).";
+    if (!OccurrenceTerms::IsLabel(labels[i])) {
+      caffe_ext::FailAtLabel(Title(), i, classes, labels[i], OccurrenceTerms::LabelsAre());
+    }
     Dtype* of_class = counts + i % classes * caffe_ext::kOutcomes;
     if (scores[i] != scores[i]) {
       std::fill(of_class, of_class + caffe_ext::kOutcomes, std::numeric_limits<Dtype>::quiet_NaN());

@@ -5,6 +5,7 @@
 
 #include "caffe/layers/multi_label_counts_layer.hpp"
 #include "device_sum.cuh"
+#include "label_watch.hpp"
 #include "multi_label_terms.hpp"
 
 namespace caffe {
@@ -28,7 +29,7 @@ __global__ void __launch_bounds__(kThreads)
   double sums[kFaults + 1] = {0, 0, 0, 0, 0, 0, 0, 0, 0};
   for (int n = threadIdx.x; n < samples; n += kThreads) {
     const int64_t i = static_cast<int64_t>(n) * classes + blockIdx.x;
-    if (scores[i] != scores[i] || !caffe_ext::IsLabel(labels[i])) {
+    if (scores[i] != scores[i] || !caffe_ext::OccurrenceTerms::IsLabel(labels[i])) {
       sums[kFaults] += 1;
     } else if (labels[i] != 0) {
       const int found = caffe_ext::OutcomeOf(scores[i], labels[i], threshold);
@@ -63,7 +64,7 @@ void MultiLabelCountsLayer<Dtype>::Forward_gpu(const vector<Blob<Dtype>*>& botto
   if (classes == 0) {
     return;
   }
-  WatchLabels(*bottom[1]);
+  watch_->Watch(*bottom[1], Title(), this->phase_);
   Dtype* moments = top.size() > 1 ? top[1]->mutable_gpu_data() : NULL;
   CountOutcomes<Dtype><<<classes, kThreads>>>(bottom[0]->shape(0), classes, bottom[0]->gpu_data(),
                                               bottom[1]->gpu_data(), threshold(),

@@ -1,161 +1,38 @@
-// The multi-label loss on the GPU: one pass over scores and labels forward, one backward. Sums are
-// in double and in an order that the shapes alone decide.
-
-#include <algorithm>
 #include <vector>
 
 #include "caffe/layers/multi_label_sigmoid_cross_entropy_loss_layer.hpp"
-#include "device_buffer.hpp"
-#include "device_sum.cuh"
-#include "multi_label_terms.hpp"
+#include "multi_label_loss_passes.cuh"
 
 namespace caffe {
 
-namespace {
-
-using caffe_ext::BadLabel;
-
-const int kThreads = 256;
-const int kMaxBlocks = 256;
-
-// What one block found in its share of the batch.
-struct Part {
-  double loss;
-  int known;
-  int first_bad;  // place of its first bad label, count where there is none
-};
-
-// Terms of the loss, and the probabilities where asked for.
-template <typename Dtype>
-__global__ void __launch_bounds__(kThreads)
-    AddTerms(const int count, const Dtype* scores, const Dtype* labels, const double* pos_weight,
-             const int pos_weights, Dtype* probabilities, Part* parts) {
-  __shared__ double memory[2 * kThreads / 32];
-  __shared__ int first_bad[kThreads];
-  double sums[2] = {0, 0};
-  int bad = count;
-  for (int64_t i = blockIdx.x * static_cast<int64_t>(kThreads) + threadIdx.x; i < count;
-       i += static_cast<int64_t>(kThreads) * gridDim.x) {
-    sums[0] += caffe_ext::LossTerm(scores[i], labels[i], pos_weight[i % pos_weights]);
-    sums[1] += labels[i] != 0;
-    if (bad == count && !caffe_ext::IsLabel(labels[i])) {
-      bad = i;
-    }
-    if (probabilities) {
-      probabilities[i] = caffe_ext::Sigmoid(scores[i]);
-    }
-  }
-  first_bad[threadIdx.x] = bad;
-  caffe_ext::BlockSum<2>(sums, memory);  // all have written when it is over
-  if (threadIdx.x == 0) {
-    for (int t = 1; t < kThreads; ++t) {
-      bad = min(bad, first_bad[t]);
-    }
-    const Part part = {sums[0], static_cast<int>(sums[1]), bad};
-    parts[blockIdx.x] = part;
-  }
-}
-
-// One block. normalizer_or_known: Z, or 0 where it is the number of known labels. A bad label makes
-// the loss NaN and is told to the host.
-template <typename Dtype>
-__global__ void __launch_bounds__(kThreads)
-    FinishLoss(const int count, const Dtype* labels, const int blocks, const Part* parts,
-               const double normalizer_or_known, double* normalizer, Dtype* loss,
-               BadLabel* bad_label) {
-  __shared__ double memory[2 * kThreads / 32];
-  double sums[2] = {0, 0};
-  for (int b = threadIdx.x; b < blocks; b += kThreads) {
-    sums[0] += parts[b].loss;
-    sums[1] += parts[b].known;
-  }
-  caffe_ext::BlockSum<2>(sums, memory);
-  if (threadIdx.x != 0) {
-    return;
-  }
-  int first_bad = count;
-  for (int b = 0; b < blocks; ++b) {
-    first_bad = min(first_bad, parts[b].first_bad);
-  }
-  const double z = normalizer_or_known > 0 ? normalizer_or_known : max(sums[1], 1.);
-  normalizer[0] = z;
-  loss[0] = sums[0] / z;
-  if (first_bad < count) {
-    loss[0] = NAN;
-    bad_label->value = labels[first_bad];
-    __threadfence_system();  // whoever sees the place sees the value
-    bad_label->index = first_bad;
-  }
-}
+using caffe_ext::OccurrenceTerms;
 
 template <typename Dtype>
-__global__ void __launch_bounds__(kThreads)
-    ScoreDiff(const int count, const Dtype* scores, const Dtype* labels, const double* pos_weight,
-              const int pos_weights, const Dtype* loss_weight, const double* normalizer,
-              Dtype* diff) {
-  const double scale = loss_weight[0] / normalizer[0];
+__global__ void __launch_bounds__(caffe_ext::kTermThreads)
+    SetProbabilities(const int count, const Dtype* scores, Dtype* probabilities) {
   for (int64_t i = blockIdx.x * static_cast<int64_t>(blockDim.x) + threadIdx.x; i < count;
        i += static_cast<int64_t>(blockDim.x) * gridDim.x) {
-    diff[i] = scale * caffe_ext::GradientTerm(scores[i], labels[i], pos_weight[i % pos_weights]);
+    probabilities[i] = caffe_ext::Sigmoid(scores[i]);
   }
 }
-
-}  // namespace
 
 template <typename Dtype>
 void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Forward_gpu(const vector<Blob<Dtype>*>& bottom,
                                                                 const vector<Blob<Dtype>*>& top) {
-  const int count = bottom[0]->count();
-  const int classes = bottom[0]->count(1);
-  if (!scratch_) {
-    scratch_.reset(new caffe_ext::DeviceBuffer());
-    BadLabel* shared;
-    CUDA_CHECK(cudaHostAlloc(&shared, sizeof(BadLabel), cudaHostAllocMapped));
-    shared->index = -1;
-    // Unchecked, as in DeviceBuffer: at the end of a process CUDA's runtime may be gone.
-    bad_label_.reset(shared, [](BadLabel* memory) { cudaFreeHost(memory); });
+  this->ForwardTerms_gpu(OccurrenceTerms(), bottom, top);
+  if (top.size() == 2) {
+    const int count = bottom[0]->count();
+    SetProbabilities<Dtype><<<caffe_ext::TermBlocks(count), caffe_ext::kTermThreads>>>(
+        count, bottom[0]->gpu_data(), top[1]->mutable_gpu_data());
+    CUDA_POST_KERNEL_CHECK;
   }
-  StopAtBadLabel(classes);
-  if (this->phase_ == TEST) {
-    WatchLabels(*bottom[1]);
-  }
-  BadLabel* bad_label;
-  CUDA_CHECK(cudaHostGetDevicePointer(&bad_label, bad_label_.get(), 0));
-
-  const int blocks = std::max(1, std::min(kMaxBlocks, (count + kThreads - 1) / kThreads));
-  Part* const parts = scratch_->Reserve<Part>(blocks);
-  const Dtype* labels = bottom[1]->gpu_data();
-  AddTerms<Dtype><<<blocks, kThreads>>>(count, bottom[0]->gpu_data(), labels,
-                                        pos_weight_.gpu_data(), pos_weight_.count(),
-                                        top.size() == 2 ? top[1]->mutable_gpu_data() : NULL, parts);
-  CUDA_POST_KERNEL_CHECK;
-  const bool counts = normalization_ == LossParameter_NormalizationMode_VALID;
-  FinishLoss<Dtype><<<1, kThreads>>>(
-      count, labels, blocks, parts, counts ? 0 : Normalizer(bottom[0]->shape(0), classes, 0),
-      normalizer_.mutable_gpu_data(), top[0]->mutable_gpu_data(), bad_label);
-  CUDA_POST_KERNEL_CHECK;
 }
 
 template <typename Dtype>
 void MultiLabelSigmoidCrossEntropyLossLayer<Dtype>::Backward_gpu(
     const vector<Blob<Dtype>*>& top, const vector<bool>& propagate_down,
     const vector<Blob<Dtype>*>& bottom) {
-  CHECK(!propagate_down[1]) << Title() << " cannot backpropagate to its labels.";
-  // Caffe has waited for the loss meanwhile, so the forward pass has reported what it found.
-  StopAtBadLabel(bottom[0]->count(1));
-  const int count = bottom[0]->count();
-  if (!propagate_down[0] || count == 0) {
-    return;
-  }
-  if (this->phase_ == TRAIN) {
-    WatchLabels(*bottom[1]);
-  }
-  const int blocks = std::min(kMaxBlocks, (count + kThreads - 1) / kThreads);
-  ScoreDiff<Dtype><<<blocks, kThreads>>>(count, bottom[0]->gpu_data(), bottom[1]->gpu_data(),
-                                         pos_weight_.gpu_data(), pos_weight_.count(),
-                                         top[0]->gpu_diff(), normalizer_.gpu_data(),
-                                         bottom[0]->mutable_gpu_diff());
-  CUDA_POST_KERNEL_CHECK;
+  this->BackwardTerms_gpu(OccurrenceTerms(), top, propagate_down, bottom);
 }
 
 INSTANTIATE_LAYER_GPU_FUNCS(MultiLabelSigmoidCrossEntropyLossLayer);

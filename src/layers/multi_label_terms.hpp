@@ -18,9 +18,6 @@ struct BadLabel {
   double value;
 };
 
-// What one score x and its label (1, -1, 0: unknown) add to the multi-label loss and its gradient,
-// for the CPU and the GPU. weight is that of a positive label.
-
 /// 1 / (1 + exp(-x)); the exponent is never positive, so nothing overflows.
 DRML_HOST_DEVICE inline double Sigmoid(double x) {
   const double e = std::exp(-std::fabs(x));
@@ -32,51 +29,56 @@ DRML_HOST_DEVICE inline double Softplus(double x) {
   return (x > 0 ? x : 0) + std::log1p(std::exp(-std::fabs(x)));
 }
 
-DRML_HOST_DEVICE inline double LossTerm(double x, double label, double weight) {
-  return label > 0 ? weight * Softplus(-x) : label < 0 ? Softplus(x) : 0;
-}
-
-/// Its derivative by x; for a positive label p - 1 without the cancellation at large scores.
-DRML_HOST_DEVICE inline double GradientTerm(double x, double label, double weight) {
-  return label > 0 ? -weight * Sigmoid(-x) : label < 0 ? Sigmoid(x) : 0;
-}
-
-/// Written so that a NaN is none, too.
-DRML_HOST_DEVICE inline bool IsLabel(double value) {
-  return value == 1 || value == -1 || value == 0;
-}
-
-// What one estimate x and its label (from 0 to 5, 9: unknown) add to the Euclidean loss and its
-// gradient.
-
-const int kUnknownLevel = 9;
-const int kHighestLevel = 5;
-
-/// Written so that a NaN is none, too.
-DRML_HOST_DEVICE inline bool IsLevel(double value) {
-  return (value >= 0 && value <= kHighestLevel) || value == kUnknownLevel;
-}
-
-/// delta is the distance from which the term grows linearly; 0: nowhere.
-DRML_HOST_DEVICE inline double DistanceTerm(double x, double label, double weight, double delta) {
-  if (label == kUnknownLevel) {
-    return 0;
+/// What one score x and its label (1, -1, 0: unknown) add to the cross-entropy and its gradient;
+/// weight is that of a positive label.
+struct OccurrenceTerms {
+  static const char* LabelsAre() { return "labels are -1 (absent), 0 (unknown) or 1 (present)"; }
+  /// Written so that a NaN is none, too.
+  DRML_HOST_DEVICE static bool IsLabel(double value) {
+    return value == 1 || value == -1 || value == 0;
   }
-  const double distance = std::fabs(x - label);
-  return weight *
-         (delta > 0 && distance > delta ? delta * (distance - delta / 2) : distance * distance / 2);
-}
-
-/// Its derivative by x; a NaN stays one.
-DRML_HOST_DEVICE inline double DistanceGradient(double x, double label, double weight,
-                                                double delta) {
-  if (label == kUnknownLevel) {
-    return 0;
+  DRML_HOST_DEVICE static bool IsKnown(double label) { return label != 0; }
+  DRML_HOST_DEVICE double Loss(double x, double label, double weight) const {
+    return label > 0 ? weight * Softplus(-x) : label < 0 ? Softplus(x) : 0;
   }
-  const double difference = x - label;
-  const bool linear = delta > 0 && std::fabs(difference) > delta;
-  return weight * (!linear ? difference : difference > 0 ? delta : -delta);
-}
+  /// Its derivative by x; for a positive label p - 1 without the cancellation at large scores.
+  DRML_HOST_DEVICE double Gradient(double x, double label, double weight) const {
+    return label > 0 ? -weight * Sigmoid(-x) : label < 0 ? Sigmoid(x) : 0;
+  }
+};
+
+/// What one estimate x and its label (from 0 to 5, 9: unknown) add to the Euclidean loss and its
+/// gradient.
+struct IntensityTerms {
+  /// The distance from which the term grows linearly; 0: nowhere.
+  double delta;
+
+  static const char* LabelsAre() {
+    return "labels are numbers from 0 (absent) to 5, or 9 (unknown)";
+  }
+  /// Written so that a NaN is none, too.
+  DRML_HOST_DEVICE static bool IsLabel(double value) {
+    return (value >= 0 && value <= 5) || !IsKnown(value);
+  }
+  DRML_HOST_DEVICE static bool IsKnown(double label) { return label != 9; }
+  DRML_HOST_DEVICE double Loss(double x, double label, double weight) const {
+    if (!IsKnown(label)) {
+      return 0;
+    }
+    const double distance = std::fabs(x - label);
+    return weight * (delta > 0 && distance > delta ? delta * (distance - delta / 2)
+                                                   : distance * distance / 2);
+  }
+  /// Its derivative by x; a NaN stays one.
+  DRML_HOST_DEVICE double Gradient(double x, double label, double weight) const {
+    if (!IsKnown(label)) {
+      return 0;
+    }
+    const double difference = x - label;
+    const bool linear = delta > 0 && std::fabs(difference) > delta;
+    return weight * (!linear ? difference : difference > 0 ? delta : -delta);
+  }
+};
 
 /// What a prediction turns out to be, in the order in which counts of them are given.
 enum Outcome { kTruePositive, kFalsePositive, kFalseNegative, kTrueNegative };

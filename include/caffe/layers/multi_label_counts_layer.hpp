@@ -73,12 +73,11 @@ class MultiLabelCountsLayer : public Layer<Dtype> {
   /// The second top, C x 4, of N x C scores and labels, `count` of each.
   static void SumMoments(int count, int classes, const Dtype* scores, const Dtype* labels,
                          Dtype* moments);
-  /// Says so (in TRAIN: stops the run) where enough labels look as if 0 were written for absent.
-  void WatchLabels(const Blob<Dtype>& labels);
   double threshold() const { return this->layer_param_.multi_label_counts_param().threshold(); }
   /// "MultiLabelCounts layer 'name'", the start of every message.
   string Title() const;
 
+  /// Says so (in TRAIN: stops the run) where enough labels look as if 0 were written for absent.
   shared_ptr<caffe_ext::LabelWatch> watch_;
 };
 
