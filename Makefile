@@ -48,8 +48,8 @@ configure: system
 	cmake -S . -B $(BUILD_DIR) $(CMAKE_OPTIONS)
 
 # Runs the whole pipeline on synthetic data: data set -> LMDB -> caffe train -> scores -> build/demo/report.html.
-demo:
-	tools/demo.sh $(BUILD_DIR)/demo
+demo: all
+	$(VENV)/bin/drml demo $(BUILD_DIR)/demo --overwrite
 
 # Writes the scores of the demo into README.md and docs/demo.md.
 readme-table:

@@ -33,7 +33,7 @@ def find_parsers():
 PARSERS = find_parsers()
 COMMANDS = tuple(PARSERS)
 # Commands that print no figures, and those that write nothing.
-WITHOUT_FIGURES = ("report", "experiment unit")
+WITHOUT_FIGURES = ("demo", "report", "experiment unit")
 WITHOUT_OUTPUT = ("check", "verify", "relations")
 # Types that accept what the option accepts elsewhere, and a word more.
 EXTENDED = {

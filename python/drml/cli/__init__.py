@@ -23,6 +23,7 @@ from drml.cli import (
     baseline,
     check,
     convert,
+    demo,
     detect,
     experiment,
     export_onnx,
@@ -49,9 +50,10 @@ Facial action unit (AU) detection with DRML on Caffe.
   network   train, score, show, features, transfer, detect, convert, export-onnx
   others    baseline
   results   saliency, relations, report, experiment
+  all       demo
 """
 EPILOG = """\
-example, from nothing to a table of scores:
+example, from nothing to a table of scores (drml demo does all of it):
   drml synth build/bp4d
   drml prepare bp4d build/bp4d data/drml
   drml train --solver models/drml/quick_solver.prototxt --data data/drml/fold1 --out build/train
@@ -95,7 +97,7 @@ def build_parser() -> Parser:
     for command in (
         *(synth, check, prepare, join, verify),
         *(train, score, show, features, transfer, detect, convert, export_onnx),
-        *(baseline, saliency, relations, report, experiment),
+        *(baseline, saliency, relations, report, experiment, demo),
     ):
         command.add(subparsers)
     return parser

@@ -77,6 +77,7 @@ OPTIONS: dict[str, Option] = {
     "--threshold": Option("probability from which on an AU counts as present", probability, "P", 0.5),
     "--size": Option("side of the registered faces in pixels", integer(16), "PIXELS"),
     "--folds": Option("numbers of the folds, separated by commas, such as 1,3", folds, "FOLDS"),
+    "--solver": Option("solver.prototxt of the training", find_shipped, "PROTOTXT"),
     "--max-iter": Option("number of training iterations", integer(1), "N"),
     "--balance": Option(
         "weigh the positives of each AU in the loss: by the ratio of negatives to positives in the training"

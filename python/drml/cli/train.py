@@ -11,7 +11,6 @@ from typing import Any
 from drml.cli.arguments import add_check, add_command, add_option
 from drml.cli.output import note, print_json
 from drml.cli.values import gpus, integer
-from drml.io.shipped import find_shipped
 from drml.io.text import counted
 
 
@@ -37,13 +36,7 @@ def add(subparsers: Any) -> None:
         "drml train --solver models/drml/quick_solver.prototxt --data data/disfa/fold1"
         " --weights build/fold2 --out build/tuned",
     )
-    parser.add_argument(
-        "--solver",
-        type=find_shipped,
-        required=True,
-        metavar="PROTOTXT",
-        help="solver.prototxt of the training",
-    )
+    add_option(parser, "--solver", required=True)
     add_option(parser, "--out", ": a folder", required=True, metavar="FOLDER")
     add_option(parser, "--data", ": a fold (default: the one that the net names)", metavar="FOLD")
     add_option(parser, "--weights", "; the training starts from them (default: from random weights)")
