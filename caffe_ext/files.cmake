@@ -1,5 +1,5 @@
 # The files of BVLC Caffe that we compile, ship or test with, named one by one. Its code for cuDNN is left out: it
-# does not build with cuDNN 8 or newer.
+# does not build with cuDNN 8 or newer. Ours is in place of python/caffe/io.py (pycaffe/io.py).
 set(CAFFE_LIBRARY_SOURCES
   src/caffe/blob.cpp
   src/caffe/common.cpp
@@ -279,7 +279,6 @@ set(CAFFE_PYTHON_FILES
   caffe/detector.py
   caffe/draw.py
   caffe/imagenet/ilsvrc_2012_mean.npy
-  caffe/io.py
   caffe/net_spec.py
   caffe/pycaffe.py
   classify.py
