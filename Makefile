@@ -32,8 +32,8 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
-.PHONY: all system configure demo readme-table data train paper-quick paper-tiny results results-tiny bench bench-layers runtest test test-cpp pytest \
-  fuzz sanitize long-run wheel wheel-check sbom lock docs cuda-check mpi-check lint format patches clean
+.PHONY: all system configure demo readme-table data train paper-quick paper-tiny results results-tiny intensities intensities-tiny \
+  bench bench-layers runtest test test-cpp pytest fuzz sanitize long-run wheel wheel-check sbom lock docs cuda-check mpi-check lint format patches clean
 
 all: configure
 	$(NINJA)
@@ -79,6 +79,14 @@ results: all
 
 results-tiny: all
 	tools/results.sh $(BUILD_DIR)/results_tiny tiny
+
+# The table of intensities of docs/intensities.md. It takes hours; the same command continues where it was interrupted.
+# intensities-tiny runs every step of it in two minutes.
+intensities: all
+	tools/intensities.sh $(BUILD_DIR)/intensities full
+
+intensities-tiny: all
+	tools/intensities.sh $(BUILD_DIR)/intensities_tiny tiny
 
 # Compares training and inference with other frameworks, which have an environment of their own. BENCH holds options.
 bench: all

@@ -23,6 +23,7 @@ from drml.nets.prototxt import read_prototxt
 from drml.nets.pycaffe import messages
 from drml.nets.recipe import read_recipe
 from drml.nets.weights import read_caffemodel
+from drml.training.setup import Changes, set_up
 from drml.training.train import train
 from tiny_levels import AUS, LEVEL_AUS, train_tiny, write_fold
 
@@ -139,13 +140,17 @@ def test_an_occurrence_net_has_no_intensities(tmp_path: Path) -> None:
 def test_every_shipped_net_gets_the_outputs(model: str, name: str, kind: str) -> None:
     path = find_shipped(Path("models") / model / f"{name}.prototxt")
     net = read_prototxt(path)
-    add_intensities(net, 5, occurrences=12 if kind == "both" else 0)
+    add_intensities(net, 5, occurrences=12 if kind == "both" else 0, start=1.5)
     layers = {layer.name: layer for layer in net.layer}
     head = layers["intensity_5"]
     original = read_prototxt(path)
     scores = [layer for layer in original.layer if layer.type == "InnerProduct"][-1]
     assert list(head.bottom) == list(scores.bottom) and head.inner_product_param.num_output == 5
     assert head.inner_product_param.weight_filler == scores.inner_product_param.weight_filler
+    assert head.inner_product_param.bias_filler.value == 1.5
+    for layer in net.layer:
+        if layer.type == "MultiLabelEuclideanLoss":
+            assert list(layer.loss_weight) == [0.25]
     made = set()
     for layer in net.layer:  # each blob is made before it is used
         assert set(layer.bottom) <= made, layer.name
@@ -161,8 +166,22 @@ def test_every_shipped_net_gets_the_outputs(model: str, name: str, kind: str) ->
         assert all(layer.bottom[1] == "label_occurrence" for layer in counts) and counts
     else:
         assert losses == ["MultiLabelEuclideanLoss"]
-        assert not any(layer.type == "MultiLabelCounts" for layer in net.layer)
+        (counts,) = [layer for layer in net.layer if layer.type == "MultiLabelCounts"]
+        assert list(counts.bottom) == ["level_scores", "level_labels"] and counts.include[0].phase == 1
         assert scores.top[0] not in made
+
+
+@pytest.mark.parametrize("kind", ["both", "intensity"])
+def test_estimates_begin_at_the_mean_of_the_training_labels(tmp_path: Path, kind: str) -> None:
+    fold = write_fold(tmp_path, kind)
+    with (fold / "train.csv").open(newline="") as file:
+        texts = [row[f"AU{au}_r"] for row in csv.DictReader(file) for au in LEVEL_AUS]
+    known = [int(text) for text in texts if text != "9"]
+    set_up(tiny.write_solver(tmp_path), tmp_path / "out", Changes(data=fold))
+    net = read_prototxt(tmp_path / "out" / "train_val.prototxt")
+    (head,) = [layer for layer in net.layer if layer.name == "intensity_2"]
+    filler = head.inner_product_param.bias_filler
+    assert filler.type == "constant" and filler.value == pytest.approx(sum(known) / len(known), abs=6e-4)
 
 
 def test_a_net_of_ones_own_with_such_a_loss_only_gets_its_number_of_outputs() -> None:

@@ -1,52 +1,42 @@
-"""Base of the linear baselines: one weight vector per AU, checks of the input, the choice by validation."""
+"""Base of the linear detectors: decisions, AUs of which only one class is known, the choice by validation."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from drml.baselines.input import InputError, Validation, chunks, one_class
-from drml.baselines.model_files import read_model, write_model
+from drml.baselines.input import Validation, one_class
+from drml.baselines.linear import LinearModel
 from drml.evaluation import metrics
 from drml.evaluation.metrics import ABSENT, PRESENT, UNKNOWN
 from drml.io.figures import mean_of_defined
-from drml.io.text import counted
 
 __all__ = ["LinearDetector"]
 
-Self = TypeVar("Self", bound="LinearDetector")
 
-
-class LinearDetector(BaseEstimator):
+class LinearDetector(LinearModel):
     """Base of the baselines: a decision x.w + b for each of K AUs, which is present if the decision is >= 0.
 
-    Labels are N x K in {-1, 0, 1}; 0 is unknown and takes no part. X is N x P and may be memory-mapped: it
-    is read in portions of `CHUNK` rows and never copied as a whole. If the training labels of an AU hold only
-    one class, its decision is constantly 1 or -1 (-1 also if no label is known), and a warning says so.
+    Labels are N x K in {-1, 0, 1}; 0 is unknown and takes no part. X is never copied as a whole. If the
+    training labels of an AU hold only one class, its decision is constantly 1 or -1 (-1 also if no label is
+    known), and a warning says so.
 
     Attributes
     ----------
-    coef_ : ndarray of float64, shape (K, P)
-        In units of X: it includes the scaling that the fit used.
-    intercept_ : ndarray of float64, shape (K,)
+    coef_, intercept_, n_features_in_
+        As in `drml.baselines.linear.LinearModel`.
     constant_ : ndarray of bool, shape (K,)
         Whether the AU's decision is constant.
     validation_f1_ : ndarray of float64, shape (K, candidates)
         F1-frame of each candidate on the validation set; NaN where undefined, and without validation.
-    n_features_in_ : int
     """
 
-    _extra: ClassVar[tuple[str, ...]] = ()
-    """Fitted attributes of a subclass that are saved with the model: arrays, numbers, or lists of these."""
-
-    aus: Sequence[int] | None
+    _labels = (PRESENT, ABSENT, UNKNOWN)
+    _coding = "-1 (absent), 0 (unknown) and 1 (present)"
 
     # --- use --------------------------------------------------------------------------------------------
 
@@ -111,87 +101,23 @@ class LinearDetector(BaseEstimator):
         InputError
             X or y cannot be used, or they do not belong together.
         """
-        check_is_fitted(self)
-        X, labels = self._check(X, y, reset=False)
-        if labels.shape[1] != len(self.coef_):
-            raise InputError(
-                f"{counted(labels.shape[1], 'column')} of labels, but the model has"
-                f" {counted(len(self.coef_), 'AU')}"
-            )
+        X, labels = self._check_fitted(X, y)
         decisions = self._decide(X, self.coef_.T, self.intercept_)
         return mean_of_defined(
             [metrics.f1_frame(*columns, threshold=0.0) for columns in zip(labels.T, decisions.T, strict=True)]
         )
 
-    # --- files ------------------------------------------------------------------------------------------
-
-    def save(self, path: str | Path) -> None:
-        """Write the fitted model as an ``.npz`` (arrays and a JSON text, nothing pickled).
-
-        Raises
-        ------
-        OSError
-            The file cannot be written; no part of it is left.
-        """
-        check_is_fitted(self)
-        write_model(path, self, self._saved())
-
-    @classmethod
-    def load(cls: type[Self], path: str | Path) -> Self:
-        """Read what `save` wrote.
-
-        Raises
-        ------
-        UserError
-            The file is missing, damaged, or holds a model of another class.
-        """
-        model: Self = read_model(path, cls, cls._saved())
-        return model
-
     @classmethod
     def _saved(cls) -> tuple[str, ...]:
-        return ("coef_", "intercept_", "constant_", "validation_f1_", *cls._extra)
+        return (*super()._saved(), "constant_", "validation_f1_")
 
     # --- for subclasses ---------------------------------------------------------------------------------
-
-    def _check_x(self, X: ArrayLike, *, reset: bool) -> NDArray[Any]:
-        """Check X as scikit-learn does, without copying an array that is numeric already."""
-        try:
-            checked: NDArray[Any] = validate_data(self, X, reset=reset)
-        except ValueError as error:
-            raise InputError(" ".join(str(error).split())) from None
-        return checked
-
-    def _check(self, X: ArrayLike, Y: ArrayLike, *, reset: bool) -> tuple[NDArray[Any], NDArray[np.int8]]:
-        """Check X and Y, and that they belong together."""
-        if Y is None:
-            raise InputError("fit requires y to be passed, but the target y is None: give N x K labels")
-        checked = self._check_x(X, reset=reset)
-        labels = np.asarray(Y)
-        if labels.ndim != 2 or len(labels) != len(checked) or not labels.shape[1]:
-            raise InputError(f"labels of the shape {labels.shape}: N x K with N = {len(checked)} expected")
-        if not np.isin(labels, (PRESENT, ABSENT, UNKNOWN)).all():
-            raise InputError("labels other than -1 (absent), 0 (unknown) and 1 (present)")
-        if self.aus is not None and len(self.aus) != labels.shape[1]:
-            raise InputError(
-                f"{counted(labels.shape[1], 'column')} of labels, but {counted(len(self.aus), 'AU')}"
-            )
-        return checked, labels.astype(np.int8)
 
     def _start(
         self, X: ArrayLike, Y: ArrayLike, validation: Validation | None, candidates: int
     ) -> tuple[NDArray[Any], NDArray[np.int8], tuple[NDArray[Any], NDArray[np.int8]] | None]:
         """Check the input of `fit`, and set the attributes of the AUs with one class."""
-        checked, labels = self._check(X, Y, reset=True)
-        held_out = None
-        if validation is not None:
-            held_out = self._check(*validation, reset=False)
-            if held_out[1].shape[1] != labels.shape[1]:
-                raise InputError(
-                    f"{held_out[1].shape[1]} columns of validation labels, {labels.shape[1]} of training's"
-                )
-        elif candidates > 1:
-            raise InputError(f"{candidates} candidates to choose from, and no validation set to choose with")
+        checked, labels, held_out = self._check_both(X, Y, validation, candidates)
         self.constant_ = one_class(labels)
         self.coef_ = np.zeros((labels.shape[1], checked.shape[1]))
         only_present = (labels == PRESENT).any(axis=0)
@@ -205,19 +131,6 @@ class LinearDetector(BaseEstimator):
                 stacklevel=3,
             )
         return checked, labels, held_out
-
-    def _name(self, column: int) -> str:
-        return f"column {column}" if self.aus is None else f"AU{self.aus[column]}"
-
-    def _decide(
-        self, X: NDArray[Any], weights: NDArray[np.float64], intercepts: NDArray[np.float64]
-    ) -> NDArray[np.float64]:
-        """Compute X @ weights (P x M) + intercepts (M) in float64, portion by portion."""
-        result = np.empty((len(X), weights.shape[1]))
-        for rows in chunks(len(X)):
-            # In float64, since a large mean of X cancels against the intercept.
-            result[rows] = X[rows].astype(np.float64) @ weights + intercepts
-        return result
 
     def _choose(
         self,

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from drml.cli.arguments import add_command, add_option, only
+from drml.cli.arguments import add_check, add_command, add_option, only
 from drml.cli.output import print_result
 from drml.cli.values import positive
 
@@ -17,14 +17,20 @@ def add(subparsers: Any) -> None:
         subparsers,
         "baseline",
         run,
-        "fit and score a linear method on SIFT features: LSVM, APL or JPML",
+        "fit and score a linear method on SIFT features: LSVM, APL, JPML, or ridge regression",
         "SIFT describes the face at 49 landmarks. The method is fitted on the training split of a fold, its\n"
-        "parameters are chosen on the validation split, and it is scored on the test split. Writes\n"
-        "OUT/scores.json, predictions.csv, model.npz, fit.json and, for apl and jpml, a picture of the\n"
-        "patches of each AU. The SIFT features are computed once and kept beside the LMDBs.",
+        "parameters are chosen on the validation split, and it is scored on the test split. lsvm, apl and\n"
+        "jpml detect occurrences, ridge estimates intensities. Writes OUT/scores.json, predictions.csv,\n"
+        "model.npz, fit.json and, for apl and jpml, a picture of the patches of each AU. The SIFT features\n"
+        "are computed once and kept beside the LMDBs.",
         "drml baseline apl --data data/drml/fold1 --out build/apl",
     )
-    parser.add_argument("method", choices=["lsvm", "apl", "jpml"], metavar="METHOD", help="lsvm, apl or jpml")
+    parser.add_argument(
+        "method",
+        choices=["lsvm", "apl", "jpml", "ridge"],
+        metavar="METHOD",
+        help="lsvm, apl, jpml or ridge",
+    )
     add_option(parser, "--data", ": a fold", required=True, metavar="FOLD")
     add_option(parser, "--out", ": a folder", required=True, metavar="FOLDER")
     parser.add_argument(
@@ -48,6 +54,12 @@ def add(subparsers: Any) -> None:
     )
     add_option(parser, "--refit")
     only(parser, "method", "lsvm", ("lsvm_solver",))
+
+    def check(args: argparse.Namespace) -> None:
+        if args.method == "ridge" and args.refit:
+            parser.error("--refit does not apply to ridge")
+
+    add_check(parser, check)
     add_option(parser, "--overwrite")
     add_option(parser, "--seed")
     add_option(parser, "--jobs")
@@ -56,6 +68,18 @@ def add(subparsers: Any) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Fit a linear baseline, score it and write its folder."""
+    shared = {
+        "features": args.features,
+        "window": args.sift_window,
+        "jobs": args.jobs,
+        "progress": not args.quiet,
+        "overwrite": args.overwrite,
+    }
+    if args.method == "ridge":
+        from drml.experiments.ridge import run_ridge
+
+        print_result(args, None, run_ridge(args.data, args.out, **shared)[0])
+        return
     from drml.experiments.baseline import run_baseline
 
     options = {} if args.lsvm_solver is None else {"solver": args.lsvm_solver}
@@ -63,14 +87,10 @@ def run(args: argparse.Namespace) -> None:
         args.method,
         args.data,
         args.out,
-        features=args.features,
-        window=args.sift_window,
         seed=args.seed,
-        jobs=args.jobs,
-        progress=not args.quiet,
-        overwrite=args.overwrite,
         command=["drml", *args.given],
         refit=args.refit,
+        **shared,
         **options,
     )
     print_result(args, result)

@@ -66,6 +66,7 @@ def add(subparsers: Any) -> None:
         "DRML with region layers that turn patches off, and which patches those are",
         "drml experiment sparsity --data data/drml --out build/paper --methods drml drml_l1e-1",
     )
+    _add_intensities(kinds)
     _add_table4(kinds)
     unit = add_command(
         kinds,
@@ -97,8 +98,8 @@ def add(subparsers: Any) -> None:
     add_option(collect, "--json")
 
 
-def _add_units(kinds: Any, name: str, summary: str, example: str) -> Parser:
-    parser = _add_folds(kinds, name, summary, _UNITS, example)
+def _add_units(kinds: Any, name: str, summary: str, example: str, *, intensities: bool = False) -> Parser:
+    parser = _add_folds(kinds, name, summary, _UNITS, example, refit=not intensities)
     _add_schedule(parser, "paper")
     add_option(parser, "--max-iter", " of each net (default: the solver's)")
     parser.add_argument(
@@ -118,13 +119,24 @@ def _add_units(kinds: Any, name: str, summary: str, example: str) -> Parser:
         "--until-flat",
         action="store_true",
         default=None,
-        help="end the training of a net when its AUC on the validation subjects no longer rises"
-        " (docs/experiments.md has the rule)",
+        help=f"end the training of a net when its {'ICC' if intensities else 'AUC'} on the validation"
+        " subjects no longer rises (docs/experiments.md has the rule)",
     )
-    add_option(parser, "--balance", default=None)
+    if not intensities:
+        add_option(parser, "--balance", default=None)
     add_option(parser, "--augment", nargs="?", const="standard")
     parser.set_defaults(bp4d=None)
     return parser
+
+
+def _add_intensities(kinds: Any) -> None:
+    _add_units(
+        kinds,
+        "intensities",
+        "intensities of AUs: ridge regression on SIFT, ConvNet, DRML, of data with --target intensity",
+        "drml experiment intensities --data data/levels --folds 1 --seeds 2 --out build/levels",
+        intensities=True,
+    )
 
 
 def _add_table3(kinds: Any) -> None:
@@ -144,10 +156,11 @@ def _add_table3(kinds: Any) -> None:
     )
 
 
-def _add_folds(kinds: Any, name: str, summary: str, more: str, example: str) -> Parser:
+def _add_folds(kinds: Any, name: str, summary: str, more: str, example: str, *, refit: bool = True) -> Parser:
     """Add the options of the experiments that run on folds."""
     parser = _add_common(kinds, name, summary, more, example)
     parser.set_defaults(trials=None, iterations=None, batch=None, train_batch=None, until_flat=None)
+    parser.set_defaults(refit=None, balance=None)
     add_option(parser, "--data", ": the whole folder, with its folds", required=True)
     parser.add_argument(
         "--data-alexnet",
@@ -157,10 +170,10 @@ def _add_folds(kinds: Any, name: str, summary: str, more: str, example: str) -> 
     )
     add_option(parser, "--folds", " (default: all folds of the data)")
     add_option(parser, "--seed")
-    # None: an experiment that has begun goes on as it began.
-    add_option(
-        parser, "--refit", "; nets are trained again for the chosen number of iterations", default=None
-    )
+    if refit:  # None: an experiment that has begun goes on as it began.
+        add_option(
+            parser, "--refit", "; nets are trained again for the chosen number of iterations", default=None
+        )
     return parser
 
 
@@ -203,8 +216,8 @@ def _add_common(kinds: Any, name: str, summary: str, more: str, example: str) ->
         "--methods",
         nargs="+",
         metavar="METHOD",
-        help="methods to run, of lsvm, apl, jpml, alexnet, convnet, lcn, drml, drml_5x5, drml_l1e-1, ..."
-        " (default: those of the paper)",
+        help="methods to run, of lsvm, apl, jpml, alexnet, convnet, lcn, drml, drml_5x5, drml_l1e-1, ...; of"
+        " intensities, also ridge (default: those of the table or figure)",
     )
     add_option(parser, "--out", ": the folder of the experiment", required=True, metavar="FOLDER")
     parser.add_argument(

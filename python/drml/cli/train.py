@@ -25,10 +25,10 @@ def add(subparsers: Any) -> None:
         "last layer of the net gets one output for each AU of the data. OUT then holds everything that the\n"
         "other commands need of a training: deploy.prototxt and final.caffemodel, which carries its own\n"
         "recipe (AUs, mean, scale and data; drml show OUT prints it); and also snapshots, train.log,\n"
-        "loss.csv, and f1.csv with the F1 of each AU in each test pass. After a test pass in which the net\n"
-        "still predicts the base rates, a message says so. At the end, the threshold of each AU that gives\n"
-        "the best F1 on the validation split of the fold is kept in the weights, where drml detect finds\n"
-        "it.\n"
+        "loss.csv, and f1.csv with the F1 of each AU in each test pass, or, of intensities, icc.csv with\n"
+        "the ICC(3,1). After a test pass in which the net has not learned anything yet, a message says\n"
+        "so. At the end, the threshold of each AU that gives the best F1 on the validation split of the\n"
+        "fold is kept in the weights, where drml detect finds it.\n"
         "\n"
         "Ctrl-C makes caffe write a snapshot and stop; a second Ctrl-C kills it. The same command with\n"
         "--resume auto then continues the training and gives the result of an uninterrupted one.",
@@ -115,13 +115,13 @@ def run(args: argparse.Namespace) -> None:
                 "loss": training.loss,
                 "test": training.test,
                 "f1": training.f1,
+                "icc": training.icc,
                 "class_weights": training.class_weights,
                 "predicts_base_rates": training.predicts_base_rates,
                 "seconds": round(training.seconds, 3),
             }
         )
     loss = "" if training.loss is None else f", loss {training.loss:.4f}"
-    f1 = "".join(f"  {name} {value:.3f}" for name, value in training.f1.items())
     note(
         args,
         f"{training.weights}: {counted(training.iterations, 'iteration')}{loss}, {training.seconds:.0f} s",
@@ -129,10 +129,13 @@ def run(args: argparse.Namespace) -> None:
     if args.balance:
         values = "".join(f"  {name} {value:.3f}" for name, value in training.class_weights.items())
         note(args, f"Weights of the positives in the loss:{values}")
-    if f1:
-        note(args, f"F1 of the last test pass:{f1}")
-    if training.separation is not None and training.predicts_base_rates:
-        note(args, f"In the last test pass the net {REMARK} ({training.separation.to_text('estimated ')}).")
+    for title, figures in (("F1", training.f1), ("ICC(3,1)", training.icc)):
+        if figures:
+            values = "".join(f"  {name} {value:.3f}" for name, value in figures.items())
+            note(args, f"{title} of the last test pass:{values}")
+    if training.predicts_base_rates:
+        said = "" if training.separation is None else f" ({training.separation.to_text('estimated ')})"
+        note(args, f"In the last test pass the net {REMARK}{said}.")
     if thresholds is not None:
         values = "".join(f"  AU{au} {value:.3f}" for au, value in thresholds.items())
         note(args, f"Thresholds with the best F1 on validation, kept in the weights:{values}")

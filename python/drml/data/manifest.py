@@ -108,6 +108,12 @@ class Manifest:
                 labels[at, [au not in row.drawn for au in self.aus]] = UNKNOWN
         return labels
 
+    def levels(self, keys: Iterable[str]) -> NDArray[np.int8]:
+        """Return the intensities of N records that the manifest lists: N x L, 0 to 5 or 9 (unknown)."""
+        count = len(self.aus)
+        labels = [self.rows[key].labels[count:] for key in keys]
+        return np.array(labels, np.int8).reshape(len(labels), len(self.intensity_aus))
+
 
 def manifest_path(lmdb: Path) -> Path:
     """Return the path of an LMDB's manifest, which may not exist: ``fold1/test.csv`` for ``test_lmdb``."""

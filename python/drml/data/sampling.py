@@ -324,8 +324,8 @@ def describe_sampling(options: Mapping[str, Any]) -> str:
     Parameters
     ----------
     options : mapping
-        ``positives``, ``negatives``, ``unsampled`` and ``all_frames`` as ``summary.json`` has them; those
-        that are missing count as None.
+        ``positives``, ``negatives``, ``unsampled``, ``all_frames`` and ``target`` as ``summary.json`` has
+        them; those that are missing count as None.
 
     Returns
     -------
@@ -339,9 +339,12 @@ def describe_sampling(options: Mapping[str, Any]) -> str:
     positives, negatives = options.get("positives"), options.get("negatives")
     if options.get("all_frames") or (positives is None and negatives is None):
         return "all frames"
-    counts = ("all" if count is None else f"up to {count}" for count in (positives, negatives))
+    first, second = ("all" if count is None else f"up to {count}" for count in (positives, negatives))
     others = "unknown" if options.get("unsampled") == "mask" else "kept"
-    return (
-        f"for each AU and video, {' with it and '.join(counts)} without it;"
-        f" labels of AUs for which a frame was not drawn are {others}"
-    )
+    shares = {
+        "occurrence": f"{first} with it and {second} without it",
+        "intensity": f"{first} of each level from 1 to 5 and {second} of level 0",
+    }
+    target = options.get("target") or "occurrence"
+    shown = "; of intensities, ".join(shares.values()) if target == "both" else shares[target]
+    return f"for each AU and video, {shown}; labels of AUs for which a frame was not drawn are {others}"

@@ -18,7 +18,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from drml.data.labels import LEVELS, UNKNOWN_LEVEL
 
-__all__ = ["FIGURES", "SUMS", "figures_of_sums", "icc", "known_levels", "mae", "mse", "pcc", "sums_of"]
+__all__ = [
+    "FIGURES",
+    "LEVELS",
+    "SUMS",
+    "UNKNOWN_LEVEL",
+    "figures_of_sums",
+    "icc",
+    "known_levels",
+    "mae",
+    "mse",
+    "pcc",
+    "sums_of",
+]
 
 FIGURES = ("icc", "pcc", "mse", "mae")
 SUMS = 7

@@ -29,6 +29,8 @@ from drml.nets.net import CaffeNet
 from drml.nets.preprocessing import describe_preprocessing, find_preprocessing
 from drml.nets.recipe import read_recipe
 from drml.nets.trained_files import resolve_intensity_aus
+from drml.training.base_rates import REMARK
+from drml.training.level_table import LEARNED_ICC, learned_nothing
 
 __all__ = [
     "IntensityEvaluation",
@@ -103,7 +105,7 @@ class IntensityEvaluation:
         All test frames as one test; with one fold, its scores.
     mean : IntensityTable or None
         Mean of the folds' figures; None with one fold.
-    note : str
+    interval_note : str
         Why there are no confidence intervals although they were asked for; otherwise empty.
     """
 
@@ -112,13 +114,27 @@ class IntensityEvaluation:
     fold_scores: list[IntensityTable]
     pooled: IntensityTable
     mean: IntensityTable | None
-    note: str = ""
+    interval_note: str = ""
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether any of the faces are drawn."""
+        return any(fold.synthetic for fold in self.folds)
+
+    @property
+    def at_base_rates(self) -> list[int]:
+        """The folds, counted from 0, whose model has not learned yet: its mean ICC is hardly above 0."""
+        return [
+            index
+            for index, scores in enumerate(self.fold_scores)
+            if learned_nothing(row.icc for row in scores.rows)
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything but the estimates of single frames as values that JSON can hold."""
         return {
             "model": self.model,
-            "synthetic": any(fold.synthetic for fold in self.folds),
+            "synthetic": self.synthetic,
             "frames": sum(len(fold.keys) for fold in self.folds),
             "pooled": self.pooled.to_dict(),
             "mean_of_folds": self.mean.to_dict() if self.mean else None,
@@ -163,7 +179,12 @@ class IntensityEvaluation:
                 for fold, scores in zip(self.folds, self.fold_scores, strict=True)
             ]
             lines += ["", "Avg. of each fold", format_table(head, rows, totals=0)]
-        lines += [self.note] if self.note else []
+        lines += [
+            f"- {self.folds[index].data if self.mean else 'The model'}: {REMARK}, its mean ICC(3,1) is below"
+            f" {LEARNED_ICC}"
+            for index in self.at_base_rates
+        ]
+        lines += [self.interval_note] if self.interval_note else []
         return "\n".join(lines) + "\n"
 
 

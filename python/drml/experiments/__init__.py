@@ -6,9 +6,10 @@
 * `fold_unit` trains or fits one method on one fold and scores it; `predictions` keeps what it predicts.
   `table3` uses the models of another experiment's folder, which `bp4d_models` finds, on other data;
   `timing` times one net.
-* `baseline` runs LSVM, APL or JPML on a fold, with features from `sift` and pictures from `patch_maps`;
+* `baseline` runs LSVM, APL or JPML on a fold, and `ridge` ridge regression of intensities; they share
+  `baseline_fold`, features from `sift`, and pictures from `patch_maps`;
   `transfer` fits a linear classifier on a net's features; `refit` joins training and validation subjects.
-* `detection_table` (with `table_column`, `table_rows` and `table_notes`), `table4`, `sparsity`, `figure4` and
-  `figure5` make tables and figures from finished units; `drawing` writes pictures.
+* `detection_table` (with `table_kind`, `table_column`, `table_rows` and `table_notes`), `table4`,
+  `sparsity`, `figure4` and `figure5` make tables and figures from finished units; `drawing` writes pictures.
 * `catalogue` lists the tables and figures; `runner` is what ``drml experiment`` calls.
 """

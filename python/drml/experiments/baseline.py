@@ -6,16 +6,12 @@ With `refit`, the model is fitted again on train and val before it is scored.
 from __future__ import annotations
 
 import json
-import sys
 import time
-import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from scipy.special import expit
-from tqdm import tqdm
 
 from drml.baselines.apl import APL
 from drml.baselines.base import LinearDetector
@@ -29,18 +25,16 @@ from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.predictions import Predictions, write_predictions
 from drml.evaluation.results import Evaluation, write_scores
+from drml.experiments.baseline_fold import describe_features, describe_fit, read_fold, shown
 from drml.experiments.patch_maps import write_maps
 from drml.experiments.refit import joint_rows
-from drml.experiments.sift import SIFT_WINDOW, Features, sift_features
+from drml.experiments.sift import SIFT_WINDOW, Features
 from drml.io.errors import UserError
-from drml.io.figures import json_value
-from drml.io.files import check_inputs_kept, check_target, making, writing
+from drml.io.files import making, writing
 
 __all__ = ["ESTIMATORS", "run_baseline"]
 
 ESTIMATORS: dict[str, type[LinearDetector]] = {"lsvm": LSVM, "apl": APL, "jpml": JPML}
-
-_SPLITS = ("train", "val", "test")
 
 
 def run_baseline(
@@ -109,18 +103,13 @@ def run_baseline(
     if method not in ESTIMATORS:
         raise UserError(f"method {method!r}: {', '.join(ESTIMATORS)} are known")
     fold, out = Path(fold), Path(out)
-    _check(fold, out, overwrite)
-    data = {
-        split: sift_features(
-            fold / f"{split}_lmdb", folder=features, window=window, jobs=jobs, progress=progress
-        )
-        for split in _SPLITS
-    }
-    _check_aus(data)
+    data = read_fold(
+        fold, out, features=features, window=window, jobs=jobs, progress=progress, overwrite=overwrite
+    )
     aus = data["train"].aus
     started = time.perf_counter()
     model = ESTIMATORS[method](n_jobs=jobs or -1, aus=aus, **params)
-    with _shown(method, progress) as report:
+    with shown(method, progress) as report:
         model.fit(
             data["train"].X,
             data["train"].Y,
@@ -142,7 +131,7 @@ def run_baseline(
                 fold,
                 data["train"].path.parent,
             ) as (X, Y),
-            _shown(f"{method} again", progress) as report,
+            shown(f"{method} again", progress) as report,
         ):
             model = fit_again(model, X, Y, progress=report)
             frames = len(Y)
@@ -162,9 +151,12 @@ def run_baseline(
         write_predictions(partial / "predictions.csv", result.folds)
         model.save(partial / "model.npz")
         with writing(partial / "fit.json", encoding="utf-8") as file:
-            json.dump(
-                _describe(method, model, fitted - started, data, frames), file, indent=2, allow_nan=False
-            )
+            about = {
+                **describe_fit(method, model, fitted - started, data),
+                "refitted_on_frames": frames,
+                "labels": _count_labels(data["train"]),
+            }
+            json.dump(about, file, indent=2, allow_nan=False)
             file.write("\n")
         if isinstance(model, PatchDetector):
             write_maps(partial / "patches", model.patch_importance_, aus, seed=seed)
@@ -185,53 +177,11 @@ def _predict(
         probabilities=probabilities,
         subjects=features.subjects or None,
         synthetic=features.synthetic,
-        input={"features": f"SIFT at 49 landmarks, window {window:g} px"},
+        input=describe_features(window),
         seconds=time.perf_counter() - start,
         subject_ids=features.subject_ids,
         coding=label_coding(lmdb),
     )
-
-
-def _check(fold: Path, out: Path, overwrite: bool) -> None:
-    """Check the fold and the output folder before any work."""
-    check_inputs_kept(out, [fold])
-    check_target(out, folder=True, overwrite=overwrite)
-    if not fold.is_dir():
-        raise UserError(f"{fold}: no such folder; give a fold of drml prepare, such as data/drml/fold1")
-    for split in _SPLITS:
-        if not (fold / f"{split}_lmdb").is_dir():
-            more = ", with a share for validation (--val-share)" if split == "val" else ""
-            raise UserError(f"{fold}: no {split}_lmdb in it; prepare the data with drml prepare{more}")
-
-
-def _check_aus(data: dict[str, Features]) -> None:
-    aus = data["train"].aus
-    for split, features in data.items():
-        if features.aus != aus:
-            raise UserError(
-                f"{features.path}: the AUs of {split} differ from those of train; prepare the data again"
-            )
-
-
-def _describe(
-    method: str, model: LinearDetector, seconds: float, data: dict[str, Features], refitted: int | None
-) -> dict[str, Any]:
-    """Return what was fitted and chosen, as values that JSON can hold."""
-    chosen = {
-        name.removesuffix("_"): value
-        for name, value in vars(model).items()
-        if name.endswith("_") and name not in ("coef_", "intercept_", "n_features_in_")
-    }
-    return {
-        "method": method,
-        "params": json_value(model.get_params()),
-        "aus": list(data["train"].aus),
-        "frames": {split: len(features.keys) for split, features in data.items()},
-        "refitted_on_frames": refitted,
-        "labels": _count_labels(data["train"]),
-        "chosen": json_value(chosen),
-        "seconds": round(seconds, 3),
-    }
 
 
 def _count_labels(train: Features) -> dict[str, dict[str, int]]:
@@ -240,25 +190,3 @@ def _count_labels(train: Features) -> dict[str, dict[str, int]]:
     return {
         f"AU{au}": {"positives": int(with_it), "negatives": int(without)} for au, with_it, without in counts
     }
-
-
-@contextmanager
-def _shown(method: str, progress: bool) -> Iterator[Callable[[int, int, str], None]]:
-    """Show the fit as a progress bar, JPML's outer iterations as lines, and warnings as notes."""
-    with (
-        tqdm(desc=f"fitting {method}", unit="step", disable=not progress) as bar,
-        warnings.catch_warnings(record=True) as caught,
-    ):
-        warnings.simplefilter("always")
-
-        def report(ended: int, total: int, text: str) -> None:
-            bar.total, bar.n = total, ended
-            if "objective" in text and progress:
-                tqdm.write(text, file=sys.stderr)
-                bar.refresh()
-            else:
-                bar.set_postfix_str(text)
-
-        yield report
-    for warning in caught:
-        print(f"note: {' '.join(str(warning.message).split())}", file=sys.stderr)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from drml.experiments import detection_table, figure4, figure5, learning_curve, sparsity, table3, table4
-from drml.experiments.methods import CURVE, GRIDS, SPARSITY, TABLE2, TABLE3
+from drml.experiments.methods import CURVE, GRIDS, INTENSITIES, SPARSITY, TABLE2, TABLE3
 from drml.experiments.nets import GRIDS_FOLDER, SPARSITY_FOLDER
-from drml.experiments.settings import Settings
+from drml.experiments.settings import INTENSITY, Settings
 
 __all__ = ["EXPERIMENTS", "Artifact", "Experiment"]
 
@@ -52,6 +52,8 @@ class Experiment:
     variants : str
         The folder that variants of prototxts are written to. `collect` skips the table or figure if an
         experiment's folder has none, because the unchanged model is in other tables as well.
+    target : str or None
+        As in `drml.experiments.settings.Settings`. Units of different targets do not share a folder.
     """
 
     methods: tuple[str, ...]
@@ -60,6 +62,7 @@ class Experiment:
     make: Callable[[Path, Sequence[str], Settings, Mapping[str, str]], Artifact | None]
     transferred: bool = False
     variants: str = ""
+    target: str | None = None
 
 
 EXPERIMENTS = {
@@ -80,6 +83,13 @@ EXPERIMENTS = {
         variants=GRIDS_FOLDER,
     ),
     "sparsity": Experiment(SPARSITY, True, True, sparsity.make, variants=SPARSITY_FOLDER),
+    "intensities": Experiment(
+        INTENSITIES,
+        True,
+        True,
+        partial(detection_table.collect, "intensities", "Intensities of AUs"),
+        target=INTENSITY,
+    ),
     "curve": Experiment(CURVE, True, True, learning_curve.make),
     "fig5": Experiment(("drml", "alexnet"), True, True, figure5.make),
     "table4": Experiment(("convnet", "alexnet", "drml", "lcn"), False, True, table4.make),

@@ -1,4 +1,4 @@
-"""Tables of detection scores: AUs in rows, methods in columns; pooled over the folds, and the folds' mean."""
+"""Tables of scores: AUs in rows, methods in columns; pooled over the folds, and the folds' mean."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drml.evaluation.score_table import ScoreTable
 from drml.experiments import units
 from drml.experiments.methods import METHODS
 from drml.experiments.settings import Settings, fold_folders
-from drml.experiments.table_column import MEAN, POOLED, Column, read_column
+from drml.experiments.table_column import MEAN, POOLED, Column, Scores, read_column
+from drml.experiments.table_kind import Kind, kind_of
 from drml.experiments.table_notes import SYNTHETIC, table_notes
-from drml.experiments.table_rows import CSV_COLUMNS, FIGURES, fold_rows, markdown_rows, spread_of, table_rows
+from drml.experiments.table_rows import CSV_COLUMNS, fold_rows, markdown_rows, spread_of, table_rows
 from drml.io import machine
 from drml.io.files import writing
 
@@ -26,7 +26,7 @@ __all__ = ["DetectionTable", "collect", "with_schedule"]
 
 @dataclass(frozen=True)
 class DetectionTable:
-    """A table of detection scores.
+    """A table of scores: of detected occurrences, or of estimated intensities.
 
     Attributes
     ----------
@@ -53,6 +53,11 @@ class DetectionTable:
     missing: tuple[str, ...]
 
     @property
+    def kind(self) -> Kind:
+        """What the table shows."""
+        return kind_of(self.settings)
+
+    @property
     def synthetic(self) -> bool:
         """Whether any of the data are drawn."""
         return any(column.result.synthetic for column in self.columns.values())
@@ -63,15 +68,15 @@ class DetectionTable:
         found = [(POOLED, "Pooled over the folds" if several else "One fold")]
         return [*found, (MEAN, "Mean of the folds")] if several else found
 
-    def scores(self, part: str, *, chosen: bool = False) -> dict[str, ScoreTable]:
+    def scores(self, part: str, *, chosen: bool = False) -> dict[str, Scores]:
         """Return the scores of a part by method, without those that have none."""
         found = {name: column.scores(part, chosen=chosen) for name, column in self.columns.items()}
         return {name: scores for name, scores in found.items() if scores is not None}
 
-    def tables(self) -> Iterator[tuple[str, str, str, dict[str, ScoreTable]]]:
+    def tables(self) -> Iterator[tuple[str, str, str, dict[str, Scores]]]:
         """Yield name and title of a part, name of a figure, and the scores that have it, by method."""
         for part, title in self.parts():
-            for name, figure in FIGURES.items():
+            for name, figure in self.kind.figures.items():
                 scores = self.scores(part, chosen=figure.chosen)
                 if scores:
                     yield part, title, name, scores
@@ -86,7 +91,7 @@ class DetectionTable:
                 name: scores.to_dict() for name, scores in self.scores(part, chosen=chosen).items()
             }
             for part, _ in self.parts()
-            for chosen in (False, True)
+            for chosen in ((False, True) if self.kind.thresholds else (False,))
         }
         return {
             "table": self.name,
@@ -101,7 +106,7 @@ class DetectionTable:
                     "seconds": column.seconds,
                     "not_scored": list(column.not_scored),
                     "predicts_base_rates": column.at_base_rates,
-                    "thresholds": column.thresholds(),
+                    **({"thresholds": column.thresholds()} if self.kind.thresholds else {}),
                     "fold_scores": self._fold_scores(column),
                 }
                 for method, column in self.columns.items()
@@ -127,7 +132,7 @@ class DetectionTable:
         every = {fold for column in self.columns.values() for fold in column.folds}
         for method, column in self.columns.items():
             found += [f"{method}: fold {fold} is not finished" for fold in sorted(every - {*column.folds})]
-            if column.scores(POOLED, chosen=True) is None:
+            if self.kind.thresholds and column.scores(POOLED, chosen=True) is None:
                 found.append(f"{method}: no thresholds chosen on validation")
         for over, _, figure, scores in self.tables():
             for name, values in self.rows(scores, figure):
@@ -140,12 +145,13 @@ class DetectionTable:
     def all_notes(self) -> list[str]:
         """Return the lines below the table."""
         scores = [one for part, _ in self.parts() for one in self.scores(part).values()]
-        return [*table_notes(list(self.columns.values()), scores, self.settings), *self.notes]
+        return [*table_notes(list(self.columns.values()), scores, self.settings, self.kind), *self.notes]
 
-    def rows(self, scores: Mapping[str, ScoreTable], figure: str) -> list[tuple[str, dict[str, float]]]:
+    def rows(self, scores: Mapping[str, Scores], figure: str) -> list[tuple[str, dict[str, float]]]:
         """Return the rows of one figure, as `drml.experiments.table_rows.table_rows` describes them."""
-        attribute = FIGURES[figure].attribute
-        return table_rows(scores, attribute, {method: self.columns[method].not_scored for method in scores})
+        attribute = self.kind.figures[figure].attribute
+        silent = {method: self.columns[method].not_scored for method in scores}
+        return table_rows(scores, attribute, silent, self.kind)
 
     def to_markdown(self) -> str:
         """Return the tables and the notes below them."""
@@ -153,11 +159,11 @@ class DetectionTable:
         if self.synthetic:
             lines += [f"**{SYNTHETIC}**", ""]
         for _, title, figure, scores in self.tables():
-            attribute = FIGURES[figure].attribute
+            attribute = self.kind.figures[figure].attribute
             titles = [self.columns[method].title for method in scores]
-            rows = markdown_rows(titles, scores, attribute, self.rows(scores, figure))
-            lines += [f"## {FIGURES[figure].title}. {title}", "", *rows, ""]
-        lines += fold_rows(self.columns.values())
+            rows = markdown_rows(titles, scores, attribute, self.rows(scores, figure), self.kind)
+            lines += [f"## {self.kind.figures[figure].title}. {title}", "", *rows, ""]
+        lines += fold_rows(self.columns.values(), self.kind)
         lines += self.sections()
         lines += [f"- {note}" for note in self.all_notes() if note != SYNTHETIC]
         found = ", ".join(f"{name} {number}" for name, number in machine.versions().items())
@@ -177,7 +183,7 @@ class DetectionTable:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(CSV_COLUMNS)
         for over, _, figure, scores in self.tables():
-            attribute = FIGURES[figure].attribute
+            attribute = self.kind.figures[figure].attribute
             for name, values in self.rows(scores, figure):
                 for method, value in values.items():
                     around = spread_of(scores.get(method), attribute, name)

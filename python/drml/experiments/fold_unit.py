@@ -12,17 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from drml.evaluation import scoring
+from drml.evaluation.intensity_scoring import IntensityPredictions, predict_intensities
 from drml.evaluation.kept_thresholds import keep_thresholds
 from drml.evaluation.predictions import Predictions
 from drml.evaluation.score_table import evaluate
 from drml.experiments import lsvm_curve, protocol, stopping
 from drml.experiments.baseline import run_baseline
 from drml.experiments.images_seen import images_seen
-from drml.experiments.methods import METHODS, NetFiles, seed_name
+from drml.experiments.methods import METHODS, NetFiles, NotAvailable, seed_name
 from drml.experiments.nets import files_of
-from drml.experiments.predictions import save_predictions
+from drml.experiments.predictions import save_intensities, save_predictions
 from drml.experiments.refit import refit_fold
-from drml.experiments.settings import SPLITS, Settings, data_digest
+from drml.experiments.ridge import run_ridge
+from drml.experiments.settings import INTENSITY, SPLITS, Settings, data_digest
 from drml.experiments.sift import SIFT_WINDOW, sift_features
 from drml.experiments.units import Unit, Workspace, write_json
 from drml.io import machine
@@ -30,6 +32,7 @@ from drml.io.files import digest
 from drml.io.limits import read_json
 from drml.nets import snapshots
 from drml.nets.recipe import read_recipe
+from drml.nets.trained_files import DEPLOY_FILE
 from drml.training.folder import FINAL_STEM, rename_in_solver
 from drml.training.start import AUTO
 from drml.training.train import train
@@ -69,17 +72,24 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int, *, seed: in
     UserError
         The method is not available here, or the data cannot be used.
     """
+    estimates = settings.target == INTENSITY
+    if METHODS[method].intensities != estimates and not METHODS[method].net:
+        what, wanted = ("detects occurrences", "intensities")
+        if not estimates:
+            what, wanted = ("estimates intensities", "occurrences")
+        raise NotAvailable(f"{method}: not available, it {what}, and this experiment is on {wanted}")
     data = settings.fold(method, fold)
     refit = {"refit": True} if settings.refit else {}
+    target = {"target": settings.target} if settings.target else {}
     name = f"fold{fold}/{method if seed is None else seed_name(method, seed)}"
     seed = settings.seed if seed is None else seed
-    config: dict[str, Any] = {"method": method, "fold": fold, "seed": seed, **refit}
+    config: dict[str, Any] = {"method": method, "fold": fold, "seed": seed, **refit, **target}
     if METHODS[method].net:
         files = files_of(out, settings, method)
         config |= {
             "scale": settings.scale,
             "max_iter": settings.max_iter,
-            **({"rule": stopping.RULE} if settings.until_flat else {}),
+            **({"rule": stopping.ICC_RULE if estimates else stopping.RULE} if settings.until_flat else {}),
             **({"balance": True} if settings.balance else {}),
             **({"augment": settings.augment} if settings.augment else {}),
             **{path.name: digest(path) for path in (files.solver, files.train_val, files.deploy)},
@@ -91,6 +101,9 @@ def make_unit(out: Path, settings: Settings, method: str, fold: int, *, seed: in
     elif METHODS[method].curve:
         config |= {"sift_window": SIFT_WINDOW, "shares": list(lsvm_curve.SHARES)}
         work = partial(_curve, data=data, settings=settings, features=out / "features")
+    elif estimates:
+        config["sift_window"] = SIFT_WINDOW
+        work = partial(_ridge, method=method, data=data, features=out / "features")
     else:
         config["sift_window"] = SIFT_WINDOW
         work = partial(_baseline, method=method, data=data, settings=settings, features=out / "features")
@@ -148,6 +161,24 @@ def _baseline(
     return save_predictions(workspace, method, test, data, validation=held_out)
 
 
+def _ridge(workspace: Workspace, method: str, data: Path, features: Path) -> dict[str, Any]:
+    protocol.check(data.parent, [int(data.name[4:])])
+    kept = cache_features(data, features, SPLITS, progress=workspace.progress)
+    workspace.log(f"fits {method}")
+    found, held_out = run_ridge(
+        data,
+        workspace.folder / FIT_FOLDER,
+        features=kept,
+        jobs=machine.omp_threads(),
+        progress=workspace.progress,
+        overwrite=True,
+    )
+    (workspace.folder / FIT_FOLDER / "scores.json").unlink()  # the unit writes its own
+    model = str(workspace.final / FIT_FOLDER / FIT_MODEL)
+    test, held_out = (dataclasses.replace(one, weights=model) for one in (found.folds[0], held_out))
+    return save_intensities(workspace, method, test, data, validation=held_out)
+
+
 def _curve(workspace: Workspace, data: Path, settings: Settings, features: Path) -> dict[str, Any]:
     protocol.check(data.parent, [int(data.name[4:])])
     kept = cache_features(data, features, ("train", "val"), progress=workspace.progress)
@@ -166,6 +197,10 @@ def _network(
     protocol.check(data.parent, [int(data.name[4:])])
     folder = workspace.folder / TRAIN_FOLDER
     chosen: dict[str, Any] = {}
+    if settings.target == INTENSITY:
+        _train(workspace, folder, data, settings, seed, files)
+        found = _estimate(workspace, folder, data)
+        return _finish(workspace, method, folder, data, found)
     if refit is None:
         _train(workspace, folder, data, settings, seed, files)
         held_out = _predict(workspace, files.deploy, folder / FINAL_STEM, data, "val")
@@ -177,22 +212,42 @@ def _network(
         # The number of iterations is chosen, and the validation subjects are now in training: no early end.
         again = dataclasses.replace(settings, max_iter=chosen["iterations"], until_flat=None)
         _train(workspace, folder, refit_fold(data, refit), again, seed, files)
-    rename_in_solver(folder, workspace.final.absolute() / TRAIN_FOLDER)
     weights = folder / FINAL_STEM
     workspace.log("scores")
     if read_recipe(weights) is not None:
         keep_thresholds(weights, held_out)
     test = _predict(workspace, files.deploy, weights, data, "test")
     found = save_predictions(workspace, str(files.deploy), test, data, validation=held_out)
-    seen = images_seen(folder, data if refit is None else refit_fold(data, refit))
-    found["training"] = seen.to_dict()
-    found["protocol"] = [*found["protocol"], f"{METHODS[method].title}: {seen.to_text()}."]
-    _drop_snapshots(folder)
+    found = _finish(workspace, method, folder, data if refit is None else refit_fold(data, refit), found)
     if chosen:
         found["refit"] = chosen
         rename_in_solver(search, workspace.final.absolute() / SEARCH_FOLDER)
         _drop_weights(search)
     return found
+
+
+def _estimate(workspace: Workspace, folder: Path, data: Path) -> dict[str, Any]:
+    """Score the intensities of a trained net. The deploy net is the training's, which has these outputs."""
+    workspace.log("scores")
+    deploy, weights = folder / DEPLOY_FILE, folder / FINAL_STEM
+
+    def predict(split: str) -> IntensityPredictions:
+        found = predict_intensities(deploy, weights, data / f"{split}_lmdb", progress=workspace.progress)
+        return dataclasses.replace(found, weights=str(workspace.final / TRAIN_FOLDER / FINAL_STEM))
+
+    model = str(workspace.final / TRAIN_FOLDER / DEPLOY_FILE)
+    return save_intensities(workspace, model, predict("test"), data, validation=predict("val"))
+
+
+def _finish(
+    workspace: Workspace, method: str, folder: Path, data: Path, found: dict[str, Any]
+) -> dict[str, Any]:
+    """Add what a training has seen to its unit's result, and keep only its last weights."""
+    rename_in_solver(folder, workspace.final.absolute() / TRAIN_FOLDER)
+    seen = images_seen(folder, data)
+    _drop_snapshots(folder)
+    protocol_lines = [*found["protocol"], f"{METHODS[method].title}: {seen.to_text()}."]
+    return {**found, "training": seen.to_dict(), "protocol": protocol_lines}
 
 
 def _search(

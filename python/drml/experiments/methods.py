@@ -12,6 +12,7 @@ __all__ = [
     "CURVE",
     "DIRECT",
     "GRIDS",
+    "INTENSITIES",
     "METHODS",
     "SPARSITY",
     "TABLE2",
@@ -56,6 +57,8 @@ class Method:
         the method that was trained. "" for a method that is trained on the data themselves.
     curve : bool
         Whether it is fitted on growing shares of the training frames, for the learning curve alone.
+    intensities : bool
+        Whether it estimates intensities, and cannot detect occurrences. A net is trained for either.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Method:
     sparsity: float = 0
     transfer: str = ""
     curve: bool = False
+    intensities: bool = False
 
     @property
     def change(self) -> str:
@@ -97,6 +101,7 @@ METHODS: dict[str, Method] = {
     method.name: method
     for method in (
         *(Method(name, title) for name, title in _LINEAR.items()),
+        Method("ridge", "Ridge", intensities=True),
         Method("lsvm_curve", "LSVM", model="lsvm", curve=True),
         *(Method(net, title, net=True) for net, (title, _) in _NETS.items()),
         *(
@@ -157,6 +162,9 @@ def split_seed(name: str) -> tuple[str, int | None]:
 
 CURVE = ("lsvm_curve", "alexnet", "convnet", "lcn", "drml")
 """The methods of the learning curve."""
+
+INTENSITIES = ("ridge", "convnet", "drml")
+"""The methods that estimate intensities, by default; the other nets can be named."""
 
 TABLE2 = ("lsvm", "jpml", "alexnet", "convnet", "lcn", "drml")
 

@@ -7,11 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from drml.data.manifest import Manifest, read_manifest
+from drml.data.labels import INTENSITY_SUFFIX
+from drml.data.manifest import Manifest, read_columns, read_manifest
 from drml.data.readers.kinds import DATA_SETS
 from drml.data.readers.listed import NO_SUBJECTS
+from drml.data.readers.targets import OCCURRENCE, describe_target
 from drml.data.sampling import describe_sampling
-from drml.experiments.settings import SPLITS
+from drml.experiments.settings import INTENSITY, SPLITS
 from drml.io.errors import UserError
 from drml.io.limits import read_json
 from drml.io.text import counted
@@ -19,6 +21,7 @@ from drml.io.text import counted
 __all__ = [
     "SUMMARY_FILE",
     "check",
+    "check_target",
     "describe",
     "describe_coding",
     "describe_draw",
@@ -76,6 +79,35 @@ def check(data: str | Path, folds: Iterable[int]) -> None:
             )
 
 
+def check_target(data: str | Path, folds: Iterable[int], target: str | None) -> None:
+    """Check that the labels of prepared data are those of an experiment: occurrences, or intensities alone.
+
+    Parameters
+    ----------
+    data : path
+        Folder of ``drml prepare``.
+    folds : iterable of int
+    target : str or None
+        As in `drml.experiments.settings.Settings`.
+
+    Raises
+    ------
+    UserError
+        They are others.
+    """
+    for fold in folds:
+        occurrences, intensities = read_columns(Path(data) / f"fold{fold}" / "train.csv")
+        if target == INTENSITY and (occurrences or not intensities):
+            raise UserError(
+                f"{data}: not prepared with --target intensity, which drml experiment intensities needs"
+            )
+        if target is None and not occurrences:
+            raise UserError(
+                f"{data}: its labels are intensities; use drml experiment intensities, or prepare the data"
+                " with --target occurrence"
+            )
+
+
 _DAMAGED = "damaged; prepare the data again"
 
 
@@ -105,7 +137,9 @@ def describe_coding(summary: dict[str, Any]) -> str:
     kind, options = summary["kind"], dict(summary["options"])
     if "threshold" in options:  # as data were prepared before the option was renamed
         options["intensity"] = options["threshold"]
-    return DATA_SETS[kind].describe_labels(options) if kind in DATA_SETS else _OTHER_CODING
+    if kind not in DATA_SETS:
+        return _OTHER_CODING
+    return describe_target(DATA_SETS[kind], options.get("target", OCCURRENCE), options)
 
 
 def describe_draw(summary: dict[str, Any]) -> str:
@@ -187,10 +221,19 @@ def _describe_shares(data: Path, summary: dict[str, Any]) -> list[str]:
             f"/{_Share.of_folds(one['negatives'][au] for one in found).percent}"
             for au in found[0]["positives"]
         )
+        levels = ", ".join(
+            f"{au.removesuffix(INTENSITY_SUFFIX)} "
+            + "/".join(
+                _Share.of_folds(one["levels"][au][level] for one in found).percent for level in by_level
+            )
+            for au, by_level in found[0].get("levels", {}).items()
+        )
     except (KeyError, TypeError, AttributeError, ValueError):
         raise UserError(f"{data / SUMMARY_FILE}: {_DAMAGED}") from None
     lines = [f"Drawn for training: {frames} frames and {labels} labels."]
-    if labels.drawn < labels.of:
+    if labels.drawn < labels.of and levels:
+        lines.append(f"Labels drawn of the levels 0 to 5, in %: {levels}.")
+    if labels.drawn < labels.of and aus:
         lines.append(
             f"Labels drawn with/without the AU, in %: {aus}. LSVM, APL and JPML are fitted to these."
         )

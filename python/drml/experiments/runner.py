@@ -111,6 +111,8 @@ def run(
         Data, models or settings cannot be used, or a unit failed. Finished units are kept.
     """
     out, experiment = Path(out).absolute(), EXPERIMENTS[name]
+    if experiment.by_fold:
+        settings = dataclasses.replace(settings, target=experiment.target)
     chosen = tuple(methods or experiment.methods)
     names = [timing.FOLDER]
     if experiment.transferred:
@@ -129,12 +131,14 @@ def run(
             balance=there.balance,
             augment=there.augment,
             until_flat=there.until_flat,
+            target=there.target,
         )
     if experiment.by_fold:
         if settings.data is None:
             raise UserError(f"{name}: needs prepared data; give their folder with --data")
         _check_folder(out, experiment)
         chosen_folds = folds_of(Path(settings.data), folds)
+        protocol.check_target(settings.data, chosen_folds, experiment.target)
         protocol.check(settings.data, chosen_folds)
         names = [f"fold{fold}" for fold in chosen_folds]
     settings = settings.after(out)
@@ -215,11 +219,13 @@ def collect(out: str | Path) -> list[Artifact]:
     for name, experiment in EXPERIMENTS.items():
         if not experiment.collected or (experiment.variants and not (out / experiment.variants).exists()):
             continue
-        if experiment.by_fold and experiment.transferred != (settings.bp4d is not None):
+        if experiment.by_fold and (
+            experiment.transferred != (settings.bp4d is not None) or experiment.target != settings.target
+        ):
             continue
         every = tuple(one.name for one in METHODS.values() if not one.change and not one.transfer)
         found = experiment.make(
-            out, every if name in ("table2", "table3") else experiment.methods, settings, {}
+            out, every if name in ("table2", "table3", "intensities") else experiment.methods, settings, {}
         )
         if found is not None:
             found.write(out)

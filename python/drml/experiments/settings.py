@@ -16,10 +16,11 @@ from drml.io.files import digest
 from drml.io.limits import read_json
 from drml.io.text import counted
 
-__all__ = ["SCALES", "SETTINGS_FILE", "Settings", "data_digest", "fold_folders", "folds_of"]
+__all__ = ["INTENSITY", "SCALES", "SETTINGS_FILE", "Settings", "data_digest", "fold_folders", "folds_of"]
 
 SETTINGS_FILE = "settings.json"
 SCALES = ("quick", "paper")
+INTENSITY = "intensity"
 SPLITS = ("train", "val", "test")
 
 # What may not change from one call to the next, with its name in messages.
@@ -32,6 +33,7 @@ _FIXED = {
     "refit": "refit",
     "balance": "balance",
     "augment": "augmentation",
+    "target": "target",
 }
 
 
@@ -72,6 +74,8 @@ class Settings:
         Whether the positives of each AU are weighed in the loss (`drml.training.class_weights`).
     augment : dict of str to float, or None
         The random changes of training images (`drml.training.augmentation`).
+    target : str or None
+        `INTENSITY` if intensities are estimated; None if occurrences are detected.
     """
 
     data: str | None
@@ -90,6 +94,7 @@ class Settings:
     refit: bool | None = None
     balance: bool | None = None
     augment: dict[str, float] | None = None
+    target: str | None = None
 
     def more_seeds(self, method: str) -> tuple[int, ...]:
         """Return the seeds of a method's further units; only trainings of nets have some."""
@@ -106,7 +111,7 @@ class Settings:
             text += f" with batches of {self.train_batch}"
         if self.max_iter:
             text += f" cut to {counted(self.max_iter, 'iteration')}"
-        text += " or until validation AUC is flat" if self.until_flat else ""
+        text += f" or until validation {'ICC' if self.target else 'AUC'} is flat" if self.until_flat else ""
         text += ", positives weighed by class" if self.balance else ""
         if self.augment:
             changes = ", ".join(f"{name} {value:g}" for name, value in self.augment.items())

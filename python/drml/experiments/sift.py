@@ -66,6 +66,10 @@ class Features:
     synthetic : bool
     subject_ids : list of str or None
         The subject of each record; None if the manifest does not name them all.
+    levels : ndarray of int8, shape (N, L)
+        The intensities: 0 to 5, or 9 (unknown).
+    intensity_aus : tuple of int
+        The L AUs of `levels`.
     """
 
     path: Path
@@ -75,7 +79,9 @@ class Features:
     aus: tuple[int, ...]
     subjects: int
     synthetic: bool
-    subject_ids: list[str] | None = None
+    subject_ids: list[str] | None
+    levels: NDArray[np.int8]
+    intensity_aus: tuple[int, ...]
 
 
 def sift(
@@ -177,8 +183,18 @@ def sift_features(
         if X is None:
             raise OSError(None, "the features that were just written cannot be read", str(path))
     subjects = len({row.subject for row in data.manifest.rows.values()})
-    Y = data.manifest.drawn_labels(keys)
-    return Features(path, X, Y, keys, data.manifest.aus, subjects, data.synthetic, data.subjects_of(keys))
+    return Features(
+        path,
+        X,
+        data.manifest.drawn_labels(keys),
+        keys,
+        data.manifest.aus,
+        subjects,
+        data.synthetic,
+        data.subjects_of(keys),
+        data.manifest.levels(keys),
+        data.manifest.intensity_aus,
+    )
 
 
 def _reuse(path: Path, origin: dict[str, Any]) -> NDArray[np.float32] | None:
@@ -226,7 +242,7 @@ def _descriptions(data: Split, landmarks: Any, window: float, jobs: int) -> Iter
     waiting: deque[Future[NDArray[np.float32]]] = deque()
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            batches = data.batches(_BATCH)
+            batches = data.batches(_BATCH, intensities=bool(data.intensity_aus))
             for keys, images, _ in batches:
                 waiting.append(pool.submit(work, keys, images))
                 if len(waiting) > 2 * jobs:

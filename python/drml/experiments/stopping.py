@@ -5,6 +5,9 @@ estimate it (`drml.training.base_rates`). The AUC is flat if none of the last `P
 best one before them by `GAIN` or more. A net that has not learned yet (a mean AUC below
 `drml.training.base_rates.LEARNED` in all passes) is never flat: nets can stay at the base rates for thousands
 of iterations and learn after all.
+
+For a net that estimates intensities, the mean ICC takes the place of the AUC, and
+`drml.training.level_table.LEARNED_ICC` that of `LEARNED`.
 """
 
 from __future__ import annotations
@@ -15,8 +18,18 @@ from pathlib import Path
 from drml.io.figures import mean_of_defined
 from drml.training.base_rates import LEARNED
 from drml.training.f1_table import read_separations
+from drml.training.level_table import LEARNED_ICC, mean_iccs
 
-__all__ = ["EVERY", "GAIN", "PATIENCE", "RULE", "is_flat", "validation_aucs", "validation_is_flat"]
+__all__ = [
+    "EVERY",
+    "GAIN",
+    "ICC_RULE",
+    "PATIENCE",
+    "RULE",
+    "is_flat",
+    "validation_aucs",
+    "validation_is_flat",
+]
 
 EVERY = 100
 """Iterations from one test pass to the next."""
@@ -29,14 +42,18 @@ RULE = (
     f" validation AUC that exceeds the best one before them by {GAIN} or more, once it has reached {LEARNED}."
 )
 
+ICC_RULE = RULE.replace("validation AUC", "validation ICC").replace(str(LEARNED), str(LEARNED_ICC))
 
-def is_flat(aucs: Sequence[float]) -> bool:
-    """Decide whether the AUC no longer rises.
+
+def is_flat(figures: Sequence[float], learned: float = LEARNED) -> bool:
+    """Decide whether a figure no longer rises.
 
     Parameters
     ----------
-    aucs : sequence of float
-        Mean ROC-AUC of each test pass, in their order.
+    figures : sequence of float
+        Mean ROC-AUC, or mean ICC, of each test pass, in their order.
+    learned : float
+        The figure from which on a net has learned something.
 
     Examples
     --------
@@ -45,8 +62,8 @@ def is_flat(aucs: Sequence[float]) -> bool:
     >>> is_flat([0.5, 0.7, 0.8, 0.801, 0.8, 0.806, 0.799, 0.8]), is_flat([0.5] * 20)
     (False, False)
     """
-    before, last = aucs[:-PATIENCE], aucs[-PATIENCE:]
-    if not before or max(aucs) < LEARNED:
+    before, last = figures[:-PATIENCE], figures[-PATIENCE:]
+    if not before or max(figures) < learned:
         return False
     return max(last) < max(before) + GAIN
 
@@ -67,4 +84,7 @@ def validation_aucs(training: Path) -> dict[int, float]:
 
 def validation_is_flat(training: Path) -> bool:
     """Decide by `is_flat` whether a training may end, from the test passes in its folder."""
-    return is_flat(list(validation_aucs(training).values()))
+    iccs = [value for at, value in sorted(mean_iccs(training).items()) if at > 0]
+    if iccs:
+        return is_flat(iccs, LEARNED_ICC)
+    return is_flat(list(validation_aucs(training).values()), LEARNED)

@@ -1,4 +1,4 @@
-"""A column of a detection table: a method's evaluations, one per seed, and the scores that it shows."""
+"""A column of a table of scores: a method's evaluations, one per seed, and the scores that it shows."""
 
 from __future__ import annotations
 
@@ -7,30 +7,89 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeAlias
 
+from drml.evaluation import intensity_metrics, metrics
 from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.folds import mean_of_folds
-from drml.evaluation.metrics import FIGURES
+from drml.evaluation.intensity_scoring import IntensityEvaluation, evaluate_intensity_folds
+from drml.evaluation.intensity_table import IntensityTable, mean_of_intensity_folds
 from drml.evaluation.results import Evaluation
 from drml.evaluation.score_table import ScoreTable
 from drml.evaluation.text_table import figure_cell
 from drml.experiments import units
 from drml.experiments.methods import METHODS, seed_name
-from drml.experiments.predictions import load_predictions, load_validation
+from drml.experiments.predictions import load_intensities, load_predictions, load_validation
 from drml.experiments.settings import Settings
 from drml.io.figures import json_value
 
-__all__ = ["MEAN", "POOLED", "Column", "SeedScores", "evaluate_units", "over_seeds", "read_column"]
+__all__ = [
+    "MEAN",
+    "POOLED",
+    "Column",
+    "OverSeeds",
+    "Scores",
+    "SeedIntensities",
+    "SeedScores",
+    "evaluate_intensity_units",
+    "evaluate_units",
+    "over_seeds",
+    "read_column",
+]
 
 POOLED = "pooled"
 MEAN = "mean_of_folds"
 
 
+Scores: TypeAlias = ScoreTable | IntensityTable
+
+
+class OverSeeds:
+    """What the mean of the scores of several seeds adds to them: the standard deviation over the seeds."""
+
+    _figures: ClassVar[Sequence[str]]
+    by_seed: Mapping[int, Any] | None
+
+    def deviation(self, figure: str, column: int | None = None) -> float:
+        """Return the sample standard deviation (n - 1) of an AU's figure, or of the average, over the seeds.
+
+        It is NaN if fewer than two seeds have the figure.
+        """
+        values = [_value(one, figure, column) for one in (self.by_seed or {}).values()]
+        defined = [value for value in values if not math.isnan(value)]
+        return statistics.stdev(defined) if len(defined) > 1 else math.nan
+
+    def cell(self, figure: str, column: int | None = None) -> str:
+        """Return a figure with its standard deviation, such as ``0.732 ± 0.011``."""
+        deviation = self.deviation(figure, column)
+        spread = "" if math.isnan(deviation) else f" ± {deviation:.3f}"
+        return figure_cell(_value(self, figure, column)) + spread
+
+    def spread_to_dict(self, aus: Sequence[int]) -> dict[str, Any]:
+        """Return the deviations, and the averages of each seed, as values that JSON can hold."""
+        return {
+            "standard_deviation": {
+                "aus": [
+                    {"au": au, **{name: json_value(self.deviation(name, column)) for name in self._figures}}
+                    for column, au in enumerate(aus)
+                ],
+                "average": {name: json_value(self.deviation(name)) for name in self._figures},
+            },
+            "seeds": {
+                str(seed): {name: json_value(one.average(name)) for name in self._figures}
+                for seed, one in (self.by_seed or {}).items()
+            },
+        }
+
+
+def _value(scores: Any, figure: str, column: int | None) -> float:
+    return float(scores.average(figure) if column is None else getattr(scores.rows[column], figure))
+
+
 @dataclass(frozen=True, repr=False)
-class SeedScores(ScoreTable):
-    """The mean of the scores of several seeds, with the standard deviation over the seeds.
+class SeedScores(OverSeeds, ScoreTable):
+    """The mean of the scores of several seeds.
 
     Attributes
     ----------
@@ -38,67 +97,61 @@ class SeedScores(ScoreTable):
         The scores of each seed, on the same test frames.
     """
 
+    _figures = metrics.FIGURES
     by_seed: Mapping[int, ScoreTable] | None = None
-
-    def deviation(self, figure: str, column: int | None = None) -> float:
-        """Return the sample standard deviation (n - 1) of an AU's figure, or of the average, over the seeds.
-
-        It is NaN if fewer than two seeds have the figure.
-        """
-        values = [
-            one.average(figure) if column is None else float(getattr(one.rows[column], figure))
-            for one in (self.by_seed or {}).values()
-        ]
-        defined = [value for value in values if not math.isnan(value)]
-        return statistics.stdev(defined) if len(defined) > 1 else math.nan
-
-    def cell(self, figure: str, column: int | None = None) -> str:
-        """Return a figure with its standard deviation, such as ``0.732 ± 0.011``."""
-        value = self.average(figure) if column is None else float(getattr(self.rows[column], figure))
-        deviation = self.deviation(figure, column)
-        return figure_cell(value) + ("" if math.isnan(deviation) else f" ± {deviation:.3f}")
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as values that JSON can hold, with the averages of each seed."""
-        seeds = self.by_seed or {}
-        return {
-            **super().to_dict(),
-            "standard_deviation": {
-                "aus": [
-                    {"au": au, **{name: json_value(self.deviation(name, column)) for name in FIGURES}}
-                    for column, au in enumerate(self.aus)
-                ],
-                "average": {name: json_value(self.deviation(name)) for name in FIGURES},
-            },
-            "seeds": {
-                str(seed): {name: json_value(one.average(name)) for name in FIGURES}
-                for seed, one in seeds.items()
-            },
-        }
+        return {**super().to_dict(), **self.spread_to_dict(self.aus)}
 
 
-def over_seeds(scores: Mapping[int, ScoreTable]) -> ScoreTable:
+@dataclass(frozen=True, repr=False)
+class SeedIntensities(OverSeeds, IntensityTable):
+    """The mean of the scores of intensities of several seeds.
+
+    Attributes
+    ----------
+    by_seed : dict of int to IntensityTable
+        The scores of each seed, on the same test frames.
+    """
+
+    _figures = intensity_metrics.FIGURES
+    by_seed: Mapping[int, IntensityTable] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as values that JSON can hold, with the averages of each seed."""
+        return {**super().to_dict(), **self.spread_to_dict(self.aus)}
+
+
+def over_seeds(scores: Mapping[int, Scores]) -> Scores:
     """Return the scores of the only seed, or the mean of several seeds with their standard deviation.
 
     Parameters
     ----------
-    scores : mapping of int to ScoreTable
+    scores : mapping of int to ScoreTable or IntensityTable
         By seed, at least one, of the same AUs and test frames.
 
     Returns
     -------
-    ScoreTable
-        A `SeedScores` if there are several seeds.
+    ScoreTable or IntensityTable
+        A `SeedScores` or `SeedIntensities` if there are several seeds.
     """
     first, *others = scores.values()
     if not others:
         return first
-    mean = mean_of_folds([first, *others])
-    rows = tuple(
-        replace(row, known=one.known, positives=one.positives)  # every seed has the same test frames
+    # Every seed has the same test frames, whose counts are not those of all seeds together.
+    if isinstance(first, IntensityTable):
+        of_levels = {seed: one for seed, one in scores.items() if isinstance(one, IntensityTable)}
+        levels = mean_of_intensity_folds(list(of_levels.values()))
+        rows = (replace(row, known=one.known) for row, one in zip(levels.rows, first.rows, strict=True))
+        return SeedIntensities(tuple(rows), first.named, None, of_levels)
+    found = {seed: one for seed, one in scores.items() if isinstance(one, ScoreTable)}
+    mean = mean_of_folds(list(found.values()))
+    kept = (
+        replace(row, known=one.known, positives=one.positives)
         for row, one in zip(mean.rows, first.rows, strict=True)
     )
-    return SeedScores(rows, first.named, None, dict(scores))
+    return SeedScores(tuple(kept), first.named, None, found)
 
 
 @dataclass(frozen=True)
@@ -108,7 +161,7 @@ class Column:
     Attributes
     ----------
     title : str
-    results : dict of int to Evaluation
+    results : dict of int to Evaluation or IntensityEvaluation
         By seed. The first one is the experiment's own; only nets have more.
     folds : list of int
         The folds of every evaluation.
@@ -119,13 +172,13 @@ class Column:
     """
 
     title: str
-    results: dict[int, Evaluation]
+    results: dict[int, Evaluation | IntensityEvaluation]
     folds: list[int]
     seconds: list[float]
     protocol: list[str]
 
     @property
-    def result(self) -> Evaluation:
+    def result(self) -> Evaluation | IntensityEvaluation:
         """The evaluation of the first seed."""
         return next(iter(self.results.values()))
 
@@ -140,7 +193,7 @@ class Column:
         found = {index for result in self.results.values() for index in result.at_base_rates}
         return [self.folds[index] for index in sorted(found)]
 
-    def scores(self, part: str, *, chosen: bool = False) -> ScoreTable | None:
+    def scores(self, part: str, *, chosen: bool = False) -> Scores | None:
         """Return the scores pooled over the folds (`POOLED`), or the mean of the folds (`MEAN`).
 
         Parameters
@@ -151,12 +204,12 @@ class Column:
 
         Returns
         -------
-        ScoreTable or None
+        ScoreTable, IntensityTable or None
             None without these thresholds; for the mean, also with a single fold.
         """
         return self._take(lambda one: one.pooled if part == POOLED else one.mean, chosen)
 
-    def fold_scores(self, index: int, *, chosen: bool = False) -> ScoreTable | None:
+    def fold_scores(self, index: int, *, chosen: bool = False) -> Scores | None:
         """Return the scores of one fold, counted from 0."""
         return self._take(lambda one: one.fold_scores[index], chosen)
 
@@ -169,13 +222,13 @@ class Column:
                 for fold, values in zip(self.folds, result.chosen.by_fold, strict=True)
             }
             for seed, result in self.results.items()
-            if result.chosen
+            if isinstance(result, Evaluation) and result.chosen
         }
 
-    def _take(self, choose: Callable[[Any], ScoreTable | None], chosen: bool) -> ScoreTable | None:
-        found: dict[int, ScoreTable] = {}
+    def _take(self, choose: Callable[[Any], Scores | None], chosen: bool) -> Scores | None:
+        found: dict[int, Scores] = {}
         for seed, result in self.results.items():
-            source = result.chosen if chosen else result
+            source = getattr(result, "chosen", None) if chosen else result
             table = None if source is None else choose(source)
             if table is None:
                 return None
@@ -206,7 +259,8 @@ def read_column(
     missing : list of str
         A line for each seed that is not.
     """
-    found = {settings.seed: evaluate_units(out, method, folds)}
+    evaluate: Callable[..., Any] = evaluate_units if settings.target is None else evaluate_intensity_units
+    found: dict[int, Evaluation | IntensityEvaluation] = {settings.seed: evaluate(out, method, folds)}
     seconds = [float(results[fold]["seconds"]) for fold in folds]
     missing = []
     for seed in settings.more_seeds(method):
@@ -216,7 +270,7 @@ def read_column(
         if lacking:
             missing.append(f"{method}: seed {seed} is not finished on fold {', '.join(lacking)}")
             continue
-        found[seed] = evaluate_units(out, name, folds)
+        found[seed] = evaluate(out, name, folds)
         seconds += [float(one["seconds"]) for one in more if one is not None]
     protocol = [line for fold in folds for line in results[fold]["protocol"]]
     return Column(METHODS[method].title, found, list(folds), seconds, protocol), missing
@@ -246,3 +300,9 @@ def evaluate_units(out: Path, name: str, folds: Sequence[int]) -> Evaluation:
         validation=held_out if len(held_out) == len(folders) else None,
         bootstrap=DRAWS,
     )
+
+
+def evaluate_intensity_units(out: Path, name: str, folds: Sequence[int]) -> IntensityEvaluation:
+    """Score the estimated intensities of finished units; the parameters are those of `evaluate_units`."""
+    folders = [out / f"fold{fold}" / name for fold in folds]
+    return evaluate_intensity_folds(name, [load_intensities(folder) for folder in folders], bootstrap=DRAWS)

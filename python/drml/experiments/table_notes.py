@@ -6,11 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from drml.data.labels import list_aus
-from drml.evaluation.au_score import TITLES
 from drml.evaluation.bootstrap import CONFIDENCE, DRAWS
-from drml.evaluation.score_table import ScoreTable
 from drml.experiments.settings import Settings
-from drml.experiments.table_column import Column
+from drml.experiments.table_column import POOLED, Column, Scores
+from drml.experiments.table_kind import Kind
 from drml.training.base_rates import REMARK
 
 __all__ = ["SYNTHETIC", "base_rates_note", "table_notes"]
@@ -21,6 +20,10 @@ SYNTHETIC = (
 )
 
 
+_CLIPPED = (
+    "Estimates are clipped to 0 to 5. Penalties of ridge regression, and the end of trainings that end early,"
+    " are chosen on the validation subjects; test labels have no part in it."
+)
 _NOT_REFITTED = (
     "Models are fitted and trained on the training subjects; the validation subjects, on which parameters and"
     " thresholds were chosen, are not added afterwards (no --refit)."
@@ -31,16 +34,20 @@ _REFITTED = (
 )
 
 
-def table_notes(columns: Sequence[Column], scores: Sequence[ScoreTable], settings: Settings) -> list[str]:
+def table_notes(
+    columns: Sequence[Column], scores: Sequence[Scores], settings: Settings, kind: Kind
+) -> list[str]:
     """Return the notes on a table.
 
     Parameters
     ----------
     columns : sequence of Column
         The table's methods.
-    scores : sequence of ScoreTable
+    scores : sequence of ScoreTable or IntensityTable
         All that the table shows: pooled, and means of folds.
     settings : Settings
+    kind : Kind
+        What the table shows.
 
     Returns
     -------
@@ -68,21 +75,22 @@ def table_notes(columns: Sequence[Column], scores: Sequence[ScoreTable], setting
                 f"{column.title}: the model has no output for {others}: -, left out of Avg., which is"
                 f" that of {shared}; compare it with the row of that average alone."
             )
-    lines += _one_sided(columns)
+    lines += _one_sided(columns) if kind.thresholds else []
     if len({tuple(column.folds) for column in columns}) > 1:
         lines.append("The methods are not finished on the same folds: do not compare their figures yet.")
-    lines += _undefined(scores)
-    lines += _thresholds(columns)
-    lines += _uncertainty(columns, settings)
-    lines.append(_REFITTED if settings.refit else _NOT_REFITTED)
+    lines += _undefined(scores, kind)
+    lines += _thresholds(columns) if kind.thresholds else [_CLIPPED]
+    lines += _uncertainty(columns, settings, kind)
+    if kind.thresholds:
+        lines.append(_REFITTED if settings.refit else _NOT_REFITTED)
     lines.append(f"{settings.schedule}, seed {settings.seed}.")
     return lines
 
 
-def _undefined(scores: Sequence[ScoreTable]) -> list[str]:
+def _undefined(scores: Sequence[Scores], kind: Kind) -> list[str]:
     """Name the AUs for which figures are undefined, in a line for all figures with the same AUs."""
     grouped: dict[str, list[str]] = {}
-    for name, title in TITLES.items():
+    for name, title in kind.titles.items():
         aus = sorted({au for one in scores for au in one.undefined.get(name, [])})
         if aus:
             grouped.setdefault(list_aus(aus), []).append(title)
@@ -99,7 +107,7 @@ def _thresholds(columns: Sequence[Column]) -> list[str]:
         "Thresholds: 0.5, which for LSVM, APL, JPML and SVMs on features is a decision of 0; and, for each AU"
         " and fold, the one with the best F1 on the validation subjects. Test labels have no part in it."
     ]
-    without = [column.title for column in columns if not all(one.chosen for one in column.results.values())]
+    without = [column.title for column in columns if column.scores(POOLED, chosen=True) is None]
     if without:
         lines.append(
             f"{', '.join(without)}: no thresholds chosen on validation, since units of an earlier version"
@@ -108,7 +116,7 @@ def _thresholds(columns: Sequence[Column]) -> list[str]:
     return lines
 
 
-def _uncertainty(columns: Sequence[Column], settings: Settings) -> list[str]:
+def _uncertainty(columns: Sequence[Column], settings: Settings, kind: Kind) -> list[str]:
     """Say what stands beside the figures: confidence intervals, or standard deviations over seeds."""
     lines = []
     single = [column for column in columns if len(column.results) == 1]
@@ -121,9 +129,10 @@ def _uncertainty(columns: Sequence[Column], settings: Settings) -> list[str]:
     for column in columns:
         if len(column.results) > 1:
             seeds = ", ".join(map(str, column.results))
+            others = f"; figures, relations and saliency are those of seed {settings.seed}"
             lines.append(
-                f"{column.title}: mean ± standard deviation (n - 1) over the seeds {seeds}; figures,"
-                f" relations and saliency are those of seed {settings.seed}."
+                f"{column.title}: mean ± standard deviation (n - 1) over the seeds"
+                f" {seeds}{others if kind.thresholds else ''}."
             )
     return lines
 
@@ -140,7 +149,8 @@ def _one_sided(columns: Iterable[Column]) -> list[str]:
     """Name, for each fold, the AUs for which its test frames do not contain both classes."""
     found: dict[int, set[int]] = {}
     for column in columns:
-        for fold, scores in zip(column.folds, column.result.fold_scores, strict=True):
+        for index, fold in enumerate(column.folds):
+            scores = column.result.fold_scores[index]
             found.setdefault(fold, set()).update(scores.undefined.get("auc", []))
     return [
         f"Fold {fold}: not both classes of {list_aus(sorted(aus))} in its test frames;"

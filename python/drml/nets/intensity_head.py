@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from drml.io.errors import UserError
+from drml.nets.level_counts import count_levels
 from drml.nets.outputs import LOSSES, output_layer
 from drml.nets.pycaffe import new_message
 
@@ -18,11 +19,21 @@ __all__ = ["INTENSITIES", "INTENSITY_LOSS", "add_intensities"]
 INTENSITIES = "intensity"
 """The blob of a net with the intensities of the AUs."""
 INTENSITY_LOSS = "MultiLabelEuclideanLoss"
+LOSS_WEIGHT = 0.25
+"""The weight of the loss of intensities, relative to that of the loss of occurrences that the net had.
+
+The schedules suit a cross entropy, whose curvature by a score is at most 1/4; that of a squared error is 1.
+With a weight of 1 and biases of 0, the paper's schedule switched off all units of ConvNet within 100
+iterations: it estimated the same for every face. With 1/4 and biases at the labels' mean, the gradients have
+similar bounds.
+"""
 
 _SIZES = {"InnerProduct": "inner_product_param", "Convolution": "convolution_param"}
 
 
-def add_intensities(net: Any, intensities: int, *, occurrences: int, fresh: bool = False) -> None:
+def add_intensities(
+    net: Any, intensities: int, *, occurrences: int, fresh: bool = False, start: float = 0
+) -> None:
     """Give a net outputs for intensities, in place.
 
     Parameters
@@ -34,9 +45,11 @@ def add_intensities(net: Any, intensities: int, *, occurrences: int, fresh: bool
         The number of these outputs, at least 1. Their layer is named after it: ``intensity_5``.
     occurrences : int, keyword-only
         How many labels of each record, before those of the intensities, are occurrences. With 0, the outputs
-        for occurrences, with their loss and counts, are removed.
+        for occurrences and their loss are removed, and a layer that counts them counts levels instead.
     fresh : bool, keyword-only
         Name the layer so that weights of an earlier layer of intensities do not reach it.
+    start : float, keyword-only
+        The first biases of the new layer.
 
     Raises
     ------
@@ -54,7 +67,9 @@ def add_intensities(net: Any, intensities: int, *, occurrences: int, fresh: bool
     head = new_message("LayerParameter")
     head.CopyFrom(scores)
     head.name, head.top[:] = name, [INTENSITIES]
-    getattr(head, _SIZES[head.type]).num_output = intensities
+    settings = getattr(head, _SIZES[head.type])
+    settings.num_output = intensities
+    settings.bias_filler.type, settings.bias_filler.value = "constant", start
     if any(layer.name == name for layer in net.layer):
         raise UserError(f"layer '{name}' exists already; rename it")
     blob = scores.top[0]
@@ -81,6 +96,8 @@ def _instead(layer: Any, blob: str, head: Any) -> list[Any]:
         return [head]
     if blob not in layer.bottom:
         return [layer]
+    if layer.type == "MultiLabelCounts":
+        return count_levels(layer, INTENSITIES, layer.bottom[1])
     return [_loss_of(layer, layer.bottom[1], layer.name)] if layer.type in LOSSES else []
 
 
@@ -110,12 +127,12 @@ def _names(labels: str) -> tuple[str, str]:
 
 
 def _loss_of(loss: Any, labels: str, name: str) -> Any:
-    """Return the loss of the intensities, with the weight and phase of another loss."""
+    """Return the loss of the intensities, with the phase of another loss and a share of its weight."""
     made = new_message("LayerParameter")
     made.CopyFrom(loss)
     made.name, made.type = name, INTENSITY_LOSS
     made.bottom[:] = [INTENSITIES, labels]
     made.top[:] = [name]
-    del made.loss_weight[1:]
+    made.loss_weight[:] = [LOSS_WEIGHT * (loss.loss_weight[0] if loss.loss_weight else 1)]
     made.ClearField("multi_label_loss_param")
     return made

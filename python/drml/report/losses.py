@@ -61,7 +61,7 @@ def read_losses(folder: Path) -> Losses:
             for found in reader.read(line):
                 if isinstance(found, Figure):
                     figures.append((found.iteration, found.phase, found.name, found.value))
-                elif found.net == 0:
+                elif found.net == 0 and not found.levels:
                     figures.append((found.iteration, "test", "f1", mean_f1(found)))
                     if (separation := estimate(found)) is not None:
                         separations[found.iteration] = separation

@@ -10,7 +10,7 @@ from typing import Any
 from markupsafe import Markup
 
 from drml.evaluation.au_score import TITLES
-from drml.experiments.table_rows import TRIVIAL
+from drml.experiments.table_kind import TRIVIAL
 from drml.io.text import counted
 from drml.report.charts import Bar, bar_chart
 from drml.report.formatting import au_name, decimals, figure_text

@@ -10,8 +10,8 @@ from markupsafe import Markup
 
 from drml.evaluation.au_score import AuScore
 from drml.experiments.methods import METHODS
+from drml.experiments.table_kind import FIGURES, TRIVIAL
 from drml.experiments.table_notes import SYNTHETIC, base_rates_note
-from drml.experiments.table_rows import FIGURES, TRIVIAL
 from drml.io.figures import mean_of_defined
 from drml.io.text import counted
 from drml.report.charts import Bar, bar_chart

@@ -6,6 +6,8 @@ import math
 import re
 from dataclasses import dataclass
 
+from drml.nets.level_counts import LEVEL_COUNTS
+
 __all__ = ["EXACT", "MOMENTS", "OUTCOMES", "Counts", "Figure", "LogReader", "Moments", "f1_of_counts"]
 
 OUTCOMES = ("tp", "fp", "fn", "tn")
@@ -74,6 +76,8 @@ class Counts:
         Whether all are below `EXACT`; the last digits of larger counts are not known.
     moments : Moments or None
         None if the layer has no second top.
+    levels : bool
+        Whether the classes are the levels of intensities (`drml.nets.level_counts`).
     """
 
     iteration: int
@@ -81,6 +85,7 @@ class Counts:
     rows: tuple[tuple[float, ...], ...]
     exact: bool
     moments: Moments | None = None
+    levels: bool = False
 
 
 def f1_of_counts(tp: float, fp: float, fn: float, tn: float) -> float:
@@ -184,7 +189,8 @@ class LogReader:
         if len(moments) == len(counts):
             batches = self._iterations()
             found = Moments(_rows([mean * batches for mean in moments], len(MOMENTS)), batches)
-        return [Counts(self.iteration, self._test_net, _rows(whole, len(OUTCOMES)), exact, found)]
+        rows, levels = _rows(whole, len(OUTCOMES)), LEVEL_COUNTS in self._tops
+        return [Counts(self.iteration, self._test_net, rows, exact, found, levels)]
 
 
 def _rows(values: list[float], width: int) -> tuple[tuple[float, ...], ...]:

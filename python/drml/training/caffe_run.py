@@ -20,8 +20,6 @@ from typing import IO, Any
 from drml.io.errors import UserError
 from drml.io.shipped import find_program
 from drml.nets.pycaffe import fatal_line
-from drml.training.caffe_log import LogReader
-from drml.training.f1_table import F1Table
 from drml.training.log import (
     LOG_FILE,
     LOSS_FILE,
@@ -85,7 +83,7 @@ def run_caffe(
     bar : tqdm
         Shows the iterations.
     names : sequence of str
-        Of the AUs, for ``f1.csv``.
+        Of the AUs, for ``f1.csv`` or ``icc.csv``.
     images : int or None
         Images of one iteration, for the speed that the bar shows.
     stop : callable, optional
@@ -106,7 +104,7 @@ def run_caffe(
     OSError
         The log or a table cannot be written.
     """
-    run = Progress(LogReader(), F1Table(out, names, resumed=resumed), bar, images)
+    run = Progress.of(out, names, bar, images, resumed=resumed)
     mode = "a" if resumed else "w"
     tail: deque[str] = deque(maxlen=_TAIL)
     fatal: str | None = None
@@ -125,8 +123,8 @@ def run_caffe(
                     # Caffe's other threads may log many more lines before the process ends.
                     fatal = fatal or fatal_line(line)
                     record(line)
-                    if stop is not None and run.f1.iteration != judged:
-                        judged = run.f1.iteration
+                    if stop is not None and run.judged != judged:
+                        judged = run.judged
                         if stop() and child.poll() is None:
                             child.send_signal(signal.SIGINT)
                             stop = None

@@ -56,8 +56,12 @@ def columns_of_data(net: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def names_of_aus(net: Any) -> list[str]:
-    """Name the AUs (``AU1``) of the data that a NetParameter reads; empty if they are not known."""
-    return [f"AU{au}" for au in aus_of_data(net)]
+    """Name the outputs that are counted in the data that a NetParameter reads; empty if they are not known.
+
+    These are the AUs of the occurrences (``AU1``), or, in data without any, those of the intensities.
+    """
+    occurrences, intensities = columns_of_data(net)
+    return [f"AU{au}" for au in occurrences or intensities]
 
 
 def mean_f1(counts: Counts) -> float:

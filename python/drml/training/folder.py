@@ -14,6 +14,7 @@ from drml.io.errors import UserError
 from drml.nets.prototxt import read_prototxt, write_prototxt
 from drml.nets.trained_files import DEPLOY_FILE, FINAL_FILES
 from drml.training.f1_table import F1_FILE
+from drml.training.level_table import ICC_FILE
 from drml.training.log import LOG_FILE, LOSS_FILE
 
 __all__ = [
@@ -36,6 +37,7 @@ _FILES = (
     LOG_FILE,
     LOSS_FILE,
     F1_FILE,
+    ICC_FILE,
     SOLVER_FILE,
     DEPLOY_FILE,
     *FINAL_FILES,

@@ -8,18 +8,20 @@ import os
 import re
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
+from drml.io.figures import mean_of_defined
 from drml.io.files import writing
 from drml.io.limits import read_text
 from drml.training.base_rates import REMARK, estimate, has_not_learned
 from drml.training.caffe_log import Counts, Figure, LogReader
 from drml.training.f1_table import F1Table
+from drml.training.level_table import LevelTable, agreement, learned_nothing
 
 __all__ = [
     "LOG_FILE",
@@ -52,24 +54,38 @@ class Progress:
 
     reader: LogReader
     f1: F1Table
+    icc: LevelTable
     bar: Any
     images: int | None
     last: dict[tuple[str, str], float] = field(default_factory=dict)
     shown: dict[str, str] = field(default_factory=dict)
     first: tuple[int, float] | None = None
 
+    @classmethod
+    def of(cls, out: Path, names: Sequence[str], bar: Any, images: int | None, *, resumed: bool) -> Progress:
+        """Begin with a training's folder; the arguments are those of `drml.training.caffe_run.run_caffe`."""
+        tables = F1Table(out, names, resumed=resumed), LevelTable(out, names, resumed=resumed)
+        return cls(LogReader(), *tables, bar, images)
+
+    @property
+    def judged(self) -> int:
+        """The iteration of the last test pass of the first test net; 0 before the first one."""
+        return max(self.f1.iteration, self.icc.iteration)
+
     def add(self, found: Figure | Counts, seconds: float) -> Figure:
-        """Add what the log reported after `seconds`; return it as a figure, for counts the mean F1."""
+        """Add what the log reported after `seconds`; return it as a figure, for counts the mean F1 or ICC."""
         if isinstance(found, Counts):
-            figure = Figure(found.iteration, "test", _f1_name(found), self.f1.add(found, f"{seconds:.3f}"))
+            table = self.icc if found.levels else self.f1
+            figure = Figure(found.iteration, "test", _name(found), table.add(found, f"{seconds:.3f}"))
         else:
             figure = found
         self.last[figure.phase, figure.name] = figure.value
         if (figure.phase, figure.name) == ("train", "loss"):
             self._advance(figure.iteration, seconds)
             self.shown["loss"] = f"{figure.value:.4g}"
-        elif (figure.phase, figure.name) == ("test", "f1"):
-            self.shown["F1"] = f"{figure.value:.3f}" + (", not learned yet" if notice(found) else "")
+        elif figure.phase == "test" and figure.name in _COUNTED:
+            remark = ", not learned yet" if notice(found) else ""
+            self.shown[_COUNTED[figure.name]] = f"{figure.value:.3f}{remark}"
         else:
             return figure
         self.bar.set_postfix(self.shown)
@@ -87,17 +103,32 @@ class Progress:
 
 
 def notice(found: Figure | Counts) -> str | None:
-    """Return a line if a test pass shows that the net predicts the base rates; else None."""
-    separation = estimate(found) if isinstance(found, Counts) else None
-    if separation is None or not has_not_learned(found.iteration, separation):
+    """Return a line if a test pass shows that the net has not learned yet; else None."""
+    said = _fault(found) if isinstance(found, Counts) else None
+    if said is None:
         return None
     net = f" of net {found.net}" if isinstance(found, Counts) and found.net else ""
-    said = separation.to_text("estimated ")
     return f"test{net} at iteration {found.iteration}: the net {REMARK} ({said})"
 
 
-def _f1_name(counts: Counts) -> str:
-    return f"f1 (net {counts.net})" if counts.net else "f1"
+def _fault(counts: Counts) -> str | None:
+    """Return the figures that say that the net has not learned yet; None if they do not."""
+    if counts.levels:
+        iccs = [one.icc for one in agreement(counts)]
+        return f"mean ICC {mean_of_defined(iccs):.3f}" if counts.iteration and learned_nothing(iccs) else None
+    separation = estimate(counts)
+    if separation is None or not has_not_learned(counts.iteration, separation):
+        return None
+    return separation.to_text("estimated ")
+
+
+_COUNTED = {"f1": "F1", "icc": "ICC"}
+"""The means of a test pass that follow from counts: their names in the loss table and in the progress bar."""
+
+
+def _name(counts: Counts) -> str:
+    name = "icc" if counts.levels else "f1"
+    return f"{name} (net {counts.net})" if counts.net else name
 
 
 def write_tables_anew(out: Path, iteration: int, names: list[str]) -> None:
@@ -116,9 +147,7 @@ def write_tables_anew(out: Path, iteration: int, names: list[str]) -> None:
                     found, begin = [one for one in found if one.iteration < begin], 0
                 found += reader.read(line)
     seconds = _seconds_of_rows(out / LOSS_FILE)
-    tables = Progress(
-        LogReader(), F1Table(out, names, resumed=False), tqdm(total=iteration, disable=True), None
-    )
+    tables = Progress.of(out, names, tqdm(total=iteration, disable=True), None, resumed=False)
     last = "0.000"
     with writing(out / LOSS_FILE, newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -132,7 +161,7 @@ def write_tables_anew(out: Path, iteration: int, names: list[str]) -> None:
 
 def _key(found: Figure | Counts) -> tuple[str, str, str]:
     """Return what identifies a row of the loss table."""
-    phase, name = ("test", _f1_name(found)) if isinstance(found, Counts) else (found.phase, found.name)
+    phase, name = ("test", _name(found)) if isinstance(found, Counts) else (found.phase, found.name)
     return str(found.iteration), phase, name
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import drml
+from drml.data.labels import UNKNOWN_LEVEL
+from drml.data.manifest import iterate_manifest, manifest_path, read_columns
 from drml.data.recipe_text import read_data_recipe
 from drml.io.checks import check_whole
 from drml.io.errors import UserError
@@ -234,11 +236,29 @@ def _estimate_intensities(net: Any, source: Path, deploys: list[Any], changes: C
     if not intensities:
         return
     try:
+        # From biases far from the labels' mean, all units would first be pushed in one direction, and off.
+        start = round(_mean_level(net), 3)
         for one in (net, *(deploy for deploy in deploys if deploy is not None)):
-            add_intensities(one, len(intensities), occurrences=len(occurrences), fresh=changes.new_output)
+            add_intensities(
+                one, len(intensities), occurrences=len(occurrences), fresh=changes.new_output, start=start
+            )
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     set_label_count(net, len(occurrences) + len(intensities))
+
+
+def _mean_level(net: Any) -> float:
+    """Return the mean of all known intensities in the training data of a net; 0 if none is known."""
+    manifest = next(
+        manifest_path(Path(entry.path))
+        for entry in data_paths(net)
+        if entry.field == "source" and manifest_path(Path(entry.path)).is_file()
+    )
+    count = len(read_columns(manifest)[0])
+    levels = [
+        level for row in iterate_manifest(manifest) for level in row.labels[count:] if level != UNKNOWN_LEVEL
+    ]
+    return sum(levels) / len(levels) if levels else 0.0
 
 
 def _add_recipe(net: Any, changes: Changes) -> None:

@@ -7,13 +7,14 @@ A training leaves these files in its folder OUT:
 * ``train.log``: everything that caffe logged; ``loss.csv``: iteration, seconds, phase, name, value;
 * ``f1.csv``: counts and F1 of each AU in each test pass, if the net has a layer MultiLabelCounts; if that
   layer has a second top, also estimates of the ROC-AUC and of how much the outputs differ between faces;
+  ``icc.csv``: ICC(3,1), PCC and MSE of each AU in each test pass of a net that estimates intensities;
 * ``deploy.prototxt``: the net for scoring, made from the one beside the trained net, if there is one;
 * ``PREFIX_iter_N.caffemodel`` and ``.solverstate``: snapshots; ``final.caffemodel`` links to the last one.
 
 The weights carry the net's recipe: its AUs, its input, its data and the training (`drml.data.recipe`). No
 other file is needed to use them.
 
-If a test pass finds that the net predicts the base rates, the log, the progress bar and the result say so.
+If a test pass finds that the net has not learned yet, the log, the progress bar and the result say so.
 
 A training that resumes from a snapshot gives, to the last bit, what an uninterrupted one gives. Rows after
 the snapshot's iteration are removed from the tables and written again as training repeats those iterations.
@@ -39,8 +40,9 @@ from drml.training.augmentation import check_augmentation
 from drml.training.base_rates import Separation, has_not_learned
 from drml.training.caffe_run import find_caffe, run_caffe
 from drml.training.class_weights import read_class_weights
-from drml.training.f1_table import names_of_aus
+from drml.training.f1_table import AVERAGE, names_of_aus
 from drml.training.folder import link_final, locked, net_fields
+from drml.training.level_table import learned_nothing
 from drml.training.log import LOG_FILE, Progress, write_tables_anew
 from drml.training.setup import Changes, set_up
 from drml.training.start import choose_start
@@ -66,14 +68,17 @@ class Training:
         The last value of each output of the test nets.
     f1 : dict of str to float
         F1 by AU (``"AU1"``) and their mean (``"Avg."``) in the last test pass; NaN where undefined; empty if
-        the net has no layer that counts.
+        the net has no layer that counts occurrences.
+    icc : dict of str to float
+        ICC(3,1) in the same form; empty if the net has no layer that counts levels of intensities.
     seconds : float
         Duration of this run.
     separation : Separation or None
         An estimate of how far the net's outputs tell faces apart in that pass; None if it is not known, or
         if no test pass came after iteration 0.
     predicts_base_rates : bool or None
-        Whether the net predicted no more than the base rates in that pass; None if `separation` is.
+        Whether the net predicted no more than the base rates in that pass, or estimated intensities no better
+        than a constant; None if that is not known.
     class_weights : dict of str to float
         The weight of the positive term of each AU (``"AU1"``) in the loss; empty if the net has one for all.
     thresholds : dict of int to float, or None
@@ -92,6 +97,7 @@ class Training:
     predicts_base_rates: bool | None = None
     class_weights: dict[str, float] = dataclasses.field(default_factory=dict)
     thresholds: dict[int, float] | None = None
+    icc: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
 def train(
@@ -121,8 +127,8 @@ def train(
     Parameters
     ----------
     stop : callable, optional
-        Called after each test pass, when its rows are in ``f1.csv``. If it returns true, the training ends
-        before `max_iter`, with a snapshot, and counts as finished.
+        Called after each test pass, when its rows are in ``f1.csv`` or ``icc.csv``. If it returns true, the
+        training ends before `max_iter`, with a snapshot, and counts as finished.
     """
     if new_output and weights is None and snapshot is None:
         raise UsageError(
@@ -219,6 +225,11 @@ def _result(
 ) -> Training:
     """Gather what a finished run has to say, and link its last weights."""
     separation = run.f1.separation if run.f1.iteration else None
+    nothing: bool | None = None
+    if separation is not None:
+        nothing = has_not_learned(run.f1.iteration, separation)
+    elif run.icc.iteration:
+        nothing = learned_nothing(value for name, value in run.icc.last.items() if name != AVERAGE)
     return Training(
         out=out,
         weights=link_final(out, weights),
@@ -229,5 +240,6 @@ def _result(
         seconds=seconds,
         separation=separation,
         class_weights=class_weights,
-        predicts_base_rates=None if separation is None else has_not_learned(run.f1.iteration, separation),
+        predicts_base_rates=nothing,
+        icc=run.icc.last,
     )
