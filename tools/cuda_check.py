@@ -91,7 +91,7 @@ def readable(names: list[str]) -> list[str]:
     ).stdout
     shown = []
     for line in text.splitlines():
-        line = line.replace("(anonymous namespace)::", "").replace("caffe::", "")
+        line = re.sub(r"\(anonymous namespace\)::|\b\w+::", "", line)
         shown.append(re.sub(r"^void |\(.*$", "", line).replace(" >", ">"))
     return shown
 
