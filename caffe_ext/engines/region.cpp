@@ -143,16 +143,38 @@ std::string EngineRegion::KernelNames() const {
 // ---------------------------------------------------------------------------------------------
 // One patch
 
+// The layer's own arrays for a pass; of its parameters' gradients, those that are wanted.
+EngineRegion::Maps EngineRegion::MapsOf(bool backward) {
+  Maps maps;
+  const auto data = [this](int id) { return id < 0 ? nullptr : blobs_[id]->cpu_data(); };
+  maps.weights = data(0);
+  maps.bias = data(bias_id_);
+  maps.scale = data(scale_id_);
+  maps.shift = data(shift_id_);
+  maps.mean = mean_.mutable_cpu_data();
+  maps.variance = variance_.mutable_cpu_data();
+  maps.inv_std = inv_std_.mutable_cpu_data();
+  if (backward) {
+    const auto diff = [this](int id) {
+      return WantsDiff(id) ? blobs_[id]->mutable_cpu_diff() : nullptr;
+    };
+    maps.weight_diff = diff(0);
+    maps.bias_diff = diff(bias_id_);
+    maps.scale_diff = diff(scale_id_);
+    maps.shift_diff = diff(shift_id_);
+    maps.norm_diff = maps.scale_diff || maps.shift_diff;
+  }
+  return maps;
+}
+
 // The channel values of patch g from this forward's statistics and the learned scale and shift.
-void EngineRegion::LoadChannels(int g, Workspace* work) const {
+void EngineRegion::LoadChannels(int g, const Maps& maps, Workspace* work) const {
   const int at = geometry_.channel_offset(g);
-  const float* scale = ChannelData(scale_id_, g);
-  const float* shift = ChannelData(shift_id_, g);
   for (int c = 0; c < geometry_.channels; ++c) {
-    work->mean[c] = mean_.cpu_data()[at + c];
-    work->inv_std[c] = inv_std_.cpu_data()[at + c];
-    work->slope[c] = work->inv_std[c] * (scale ? scale[c] : 1.f);
-    work->shift[c] = shift ? shift[c] : 0.f;
+    work->mean[c] = maps.mean[at + c];
+    work->inv_std[c] = maps.inv_std[at + c];
+    work->slope[c] = work->inv_std[c] * (maps.scale ? maps.scale[at + c] : 1.f);
+    work->shift[c] = maps.shift ? maps.shift[at + c] : 0.f;
   }
 }
 
@@ -181,12 +203,12 @@ void EngineRegion::ForwardPatch(int g, const Maps& maps, Workspace* work) {
                        &work->mean[k * block_], &work->variance[k * block_]);
     }
     for (int c = 0; c < geometry_.channels; ++c) {
-      mean_.mutable_cpu_data()[at + c] = work->mean[c];
-      variance_.mutable_cpu_data()[at + c] = work->variance[c];
-      inv_std_.mutable_cpu_data()[at + c] = 1 / std::sqrt(work->variance[c] + eps_);
+      maps.mean[at + c] = work->mean[c];
+      maps.variance[at + c] = work->variance[c];
+      maps.inv_std[at + c] = 1 / std::sqrt(work->variance[c] + eps_);
     }
   }
-  LoadChannels(g, work);
+  LoadChannels(g, maps, work);
   if (UsesWinograd(patch)) {
     ForwardWinograd(g, maps, work);
     return;
@@ -204,7 +226,7 @@ void EngineRegion::ForwardPatch(int g, const Maps& maps, Workspace* work) {
           kernel.forward_desc.weights_desc(),
           work->packed.Get(kernel.forward_desc.weights_desc().get_size() / sizeof(float)));
       memory plain =
-          onednn::Memory(kernel.plain_weights, blobs_[0]->cpu_data() + geometry_.weight_offset(g));
+          onednn::Memory(kernel.plain_weights, maps.weights + geometry_.weight_offset(g));
       kernel.pack_forward.execute(stream, plain, packed);
     }
     Normalize(g, first, images, maps, work);
@@ -216,7 +238,7 @@ void EngineRegion::ForwardPatch(int g, const Maps& maps, Workspace* work) {
         {DNNL_ARG_SCRATCHPAD, work->Scratchpad(kernel.forward_desc)}};
     if (bias_term_) {
       arguments[DNNL_ARG_BIAS] =
-          onednn::Memory(kernel.bias, blobs_[bias_id_]->cpu_data() + geometry_.output_offset(g));
+          onednn::Memory(kernel.bias, maps.bias + geometry_.output_offset(g));
     }
     kernel.forward.execute(stream, arguments);
     for (int k = 0; k < out_blocks; ++k) {
@@ -236,15 +258,12 @@ void EngineRegion::PlannedForward(const Blobs& bottom, const Blobs& top) {
   ForwardSparsity(top);
   const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
   const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
-  Maps maps;
-  maps.bottom = in.get();
-  maps.top = out.get();
-  if (UsesBatchStatistics()) {
-    // Their memory is there before several threads ask for it.
-    mean_.mutable_cpu_data(), variance_.mutable_cpu_data(), inv_std_.mutable_cpu_data();
-  } else {
+  if (!UsesBatchStatistics()) {
     LoadStatistics();
   }
+  Maps maps = MapsOf(false);
+  maps.bottom = in.get();
+  maps.top = out.get();
 #pragma omp parallel
   {
     Workspace work(Blocks(geometry_.channels, block_) * block_,
@@ -264,18 +283,18 @@ void EngineRegion::PlannedForward(const Blobs& bottom, const Blobs& top) {
 // Gradients
 
 // Adds the patch's sums to the diffs of scale, shift and bias: the patch's own part of each blob.
-void EngineRegion::AddPatchDiffs(int g, const Workspace& work) {
+void EngineRegion::AddPatchDiffs(int g, const Maps& maps, const Workspace& work) const {
   const int at = geometry_.channel_offset(g);
   for (int c = 0; c < geometry_.channels; ++c) {
-    if (WantsDiff(scale_id_)) {
-      blobs_[scale_id_]->mutable_cpu_diff()[at + c] += work.dot[c];
+    if (maps.scale_diff) {
+      maps.scale_diff[at + c] += work.dot[c];
     }
-    if (WantsDiff(shift_id_)) {
-      blobs_[shift_id_]->mutable_cpu_diff()[at + c] += work.sum[c];
+    if (maps.shift_diff) {
+      maps.shift_diff[at + c] += work.sum[c];
     }
   }
-  if (WantsDiff(bias_id_)) {
-    float* diff = blobs_[bias_id_]->mutable_cpu_diff() + geometry_.output_offset(g);
+  if (maps.bias_diff) {
+    float* diff = maps.bias_diff + geometry_.output_offset(g);
     for (int c = 0; c < geometry_.num_output; ++c) {
       diff[c] += work.bias_sum[c];
     }
@@ -310,7 +329,7 @@ void EngineRegion::BackwardDirect(int g, const Maps& maps, Workspace* work) {
   const RegionPatch patch = geometry_.patch(g);
   const int in_blocks = Blocks(geometry_.channels, block_);
   const int out_blocks = Blocks(geometry_.num_output, block_);
-  const bool weight_diff = WantsDiff(0) || WantsDiff(bias_id_);
+  const bool weight_diff = maps.weight_diff || maps.bias_diff;
   const size_t image_size = size_t(in_blocks) * block_ * patch.area();
   float* diff = maps.norm_diff ? work->diff.Get(geometry_.num * image_size) : NULL;
   dnnl::stream& stream = onednn::Stream();
@@ -337,9 +356,9 @@ void EngineRegion::BackwardDirect(int g, const Maps& maps, Workspace* work) {
         arguments[DNNL_ARG_DIFF_BIAS] = onednn::Memory(kernel.bias, work->bias_diff.data());
       }
       kernel.backward_weights.execute(stream, arguments);
-      if (WantsDiff(0)) {
-        memory plain = onednn::Memory(kernel.plain_weights,
-                                      blobs_[0]->mutable_cpu_diff() + geometry_.weight_offset(g));
+      if (maps.weight_diff) {
+        memory plain =
+            onednn::Memory(kernel.plain_weights, maps.weight_diff + geometry_.weight_offset(g));
         kernel.unpack_diff.execute(stream, packed, plain);
       }
       for (int c = 0; bias_term_ && c < geometry_.num_output; ++c) {
@@ -350,7 +369,7 @@ void EngineRegion::BackwardDirect(int g, const Maps& maps, Workspace* work) {
       const Desc desc = kernel.data_desc.weights_desc();
       memory packed = onednn::Memory(desc, work->packed.Get(desc.get_size() / sizeof(float)));
       memory plain =
-          onednn::Memory(kernel.plain_weights, blobs_[0]->cpu_data() + geometry_.weight_offset(g));
+          onednn::Memory(kernel.plain_weights, maps.weights + geometry_.weight_offset(g));
       kernel.pack_data.execute(stream, plain, packed);
       float* group_diff = diff + first * image_size;
       kernel.backward_data.execute(stream,
@@ -374,13 +393,13 @@ void EngineRegion::BackwardPatch(int g, const Maps& maps, Workspace* work) {
   std::fill(work->sum.begin(), work->sum.end(), 0.);
   std::fill(work->dot.begin(), work->dot.end(), 0.);
   std::fill(work->bias_sum.begin(), work->bias_sum.end(), 0.f);
-  LoadChannels(g, work);
+  LoadChannels(g, maps, work);
   if (UsesWinograd(geometry_.patch(g))) {
     BackwardWinograd(g, maps, work);
   } else {
     BackwardDirect(g, maps, work);
   }
-  AddPatchDiffs(g, *work);
+  AddPatchDiffs(g, maps, *work);
   if (maps.bottom_diff) {
     SetBottomDiff(g, maps, work);
   }
@@ -389,9 +408,9 @@ void EngineRegion::BackwardPatch(int g, const Maps& maps, Workspace* work) {
 void EngineRegion::PlannedBackward(const Blobs& top, const vector<bool>& propagate_down,
                                    const Blobs& bottom) {
   BackwardSparsity(top);
-  Maps maps;
-  maps.norm_diff = propagate_down[0] || WantsDiff(scale_id_) || WantsDiff(shift_id_);
-  if (!maps.norm_diff && !WantsDiff(0) && !WantsDiff(bias_id_)) {
+  Maps maps = MapsOf(true);
+  maps.norm_diff = maps.norm_diff || propagate_down[0];
+  if (!maps.norm_diff && !maps.weight_diff && !maps.bias_diff) {
     return;
   }
   const BlockedPtr in = ReadBlocked(*bottom[0], kData, block_, &bottom_scratch_);
@@ -403,9 +422,6 @@ void EngineRegion::PlannedBackward(const Blobs& top, const vector<bool>& propaga
   maps.bottom = in.get();
   maps.top_diff = top_diff.get();
   maps.bottom_diff = diff.get();
-  for (size_t i = 0; i < blobs_.size(); ++i) {
-    blobs_[i]->mutable_cpu_diff();  // their memory is there before several threads ask for it
-  }
 #pragma omp parallel
   {
     Workspace work(Blocks(geometry_.channels, block_) * block_,

@@ -61,9 +61,10 @@ class EngineRegion : public OneDnnLayer<caffe::RegionLayer<float> > {
   void ForwardPatch(int g, const Maps& maps, Workspace* work);
   void BackwardPatch(int g, const Maps& maps, Workspace* work);
   void BackwardDirect(int g, const Maps& maps, Workspace* work);
-  void LoadChannels(int g, Workspace* work) const;
+  Maps MapsOf(bool backward);
+  void LoadChannels(int g, const Maps& maps, Workspace* work) const;
   void Normalize(int g, int first, int images, const Maps& maps, Workspace* work) const;
-  void AddPatchDiffs(int g, const Workspace& work);
+  void AddPatchDiffs(int g, const Maps& maps, const Workspace& work) const;
   void SetBottomDiff(int g, const Maps& maps, Workspace* work) const;
 
   // In region_winograd.cpp: the same by Winograd's algorithm, for patches of a size that it suits.

@@ -106,10 +106,10 @@ void EngineRegion::ForwardWinograd(int g, const Maps& maps, Workspace* work) {
                              size_t(cut.in_blocks) * block_};
   const WinogradSpectra m = {work->output_spectra.Get(kWinogradPoints * m_point), m_point,
                              size_t(cut.out_blocks) * block_};
-  run.weights(blobs_[0]->cpu_data() + geometry_.weight_offset(g), cut.outputs, cut.channels, false,
+  run.weights(maps.weights + geometry_.weight_offset(g), cut.outputs, cut.channels, false,
               work->packed.Get(cut.Packed()), weights);
   if (bias_term_) {
-    const float* bias = blobs_[bias_id_]->cpu_data() + geometry_.output_offset(g);
+    const float* bias = maps.bias + geometry_.output_offset(g);
     std::copy(bias, bias + cut.outputs, work->bias.begin());
   }
   for (int n = 0; n < geometry_.num; ++n) {
@@ -137,7 +137,7 @@ void EngineRegion::BackwardWinograd(int g, const Maps& maps, Workspace* work) {
   const RegionPatch patch = geometry_.patch(g);
   const Cut cut(geometry_, patch, block_);
   const WinogradKernels& run = Kernels();
-  const bool weight_diff = WantsDiff(0) || WantsDiff(bias_id_);
+  const bool weight_diff = maps.weight_diff || maps.bias_diff;
   const size_t image_size = size_t(cut.in_blocks) * block_ * patch.area();
   float* diff = maps.norm_diff ? work->diff.Get(geometry_.num * image_size) : NULL;
   float* strip = work->strip.Get(cut.Strip());
@@ -153,8 +153,8 @@ void EngineRegion::BackwardWinograd(int g, const Maps& maps, Workspace* work) {
     std::fill(sums, sums + cut.Weights(), 0.f);
   }
   if (maps.norm_diff) {
-    run.weights(blobs_[0]->cpu_data() + geometry_.weight_offset(g), cut.channels, cut.outputs, true,
-                packed, weights);
+    run.weights(maps.weights + geometry_.weight_offset(g), cut.channels, cut.outputs, true, packed,
+                weights);
   }
   for (int n = 0; n < geometry_.num; ++n) {
     for (int first = 0; first < cut.down; first += cut.rows) {
@@ -195,9 +195,9 @@ void EngineRegion::BackwardWinograd(int g, const Maps& maps, Workspace* work) {
       }
     }
   }
-  if (WantsDiff(0)) {
+  if (maps.weight_diff) {
     run.add_weight_diff(sums, cut.outputs, cut.channels, packed,
-                        blobs_[0]->mutable_cpu_diff() + geometry_.weight_offset(g));
+                        maps.weight_diff + geometry_.weight_offset(g));
   }
 }
 

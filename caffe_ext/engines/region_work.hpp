@@ -63,13 +63,15 @@ struct EngineRegion::Workspace {
   }
 };
 
-/// The whole maps; what a pass does not need is null.
+/// The whole maps, and the layer's own arrays; what a pass does not need is null. Blobs are asked
+/// for their memory before there are several threads: they note who may have changed it.
 struct EngineRegion::Maps {
-  const BlockedTensor *bottom, *top_diff;
-  BlockedTensor *top, *bottom_diff;
-  bool norm_diff;
-
-  Maps() : bottom(NULL), top_diff(NULL), top(NULL), bottom_diff(NULL), norm_diff(false) {}
+  const BlockedTensor *bottom = nullptr, *top_diff = nullptr;
+  BlockedTensor *top = nullptr, *bottom_diff = nullptr;
+  bool norm_diff = false;
+  const float *weights = nullptr, *bias = nullptr, *scale = nullptr, *shift = nullptr;
+  float *mean = nullptr, *variance = nullptr, *inv_std = nullptr;
+  float *weight_diff = nullptr, *bias_diff = nullptr, *scale_diff = nullptr, *shift_diff = nullptr;
 
   /// Block k of a patch, images [first, first + images), in a map.
   template <typename Float, typename Tensor>
