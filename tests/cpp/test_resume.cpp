@@ -410,6 +410,32 @@ TYPED_TEST(ResumeTest, TestSnapshotWithinATest) {
   EXPECT_EQ(RecordOf(expected.cpu_data()), RecordOf(found.cpu_data()));
 }
 
+// A test that was stopped leaves nothing behind when training goes on in the same process: a later
+// snapshot has the places in the data of its own iteration.
+TYPED_TEST(ResumeTest, TestGoesOnAfterAStoppedTest) {
+  typedef typename TypeParam::Dtype Dtype;
+  typedef Watched<SGDSolver<Dtype> > Type;
+  const SolverParameter param =
+      this->Param("test_iter: 3 test_interval: 100 test_initialization: false momentum: 0.9");
+  Type solver(param);
+  solver.Step(3);
+  int asked = 0;
+  solver.SetActionFunction([&asked]() {  // before each batch of the test
+    return ++asked == 2 ? SolverAction::STOP : SolverAction::NONE;
+  });
+  solver.TestAll();
+  ASSERT_EQ(asked, 3);  // and whether there is more to do
+  solver.Step(2);
+  ASSERT_EQ(solver.iter(), 5);
+  solver.Snapshot();
+  solver.Step(1);
+  Type again(param);
+  again.Restore((this->dir_ / "run_iter_5.solverstate").c_str());
+  again.Step(1);
+  EXPECT_TRUE(
+      this->SameBits(this->State(&solver, solver.history()), this->State(&again, again.history())));
+}
+
 // A stock Caffe's snapshot lacks our part, and its weights may have moved with the folder.
 TYPED_TEST(ResumeTest, TestStockSnapshot) {
   typedef typename TypeParam::Dtype Dtype;
