@@ -161,8 +161,6 @@ class RegionStockTest : public MultiDeviceTest<TypeParam> {
   typedef typename TypeParam::Dtype Dtype;
 
  protected:
-  RegionStockTest() { Caffe::set_random_seed(1701); }
-
   static shared_ptr<SGDSolver<Dtype> > MakeSolver(const string& net) {
     SolverParameter param;
     CHECK(google::protobuf::TextFormat::ParseFromString(
@@ -250,6 +248,7 @@ class RegionStockTest : public MultiDeviceTest<TypeParam> {
   // a diff holds after a step is the update, momentum and decay included.
   void ExpectSameTraining(const string& region_text) {
     SCOPED_TRACE(region_text);
+    Caffe::set_random_seed(1701);
     const RegionNets nets(region_text);
     const shared_ptr<SGDSolver<Dtype> > our_solver = MakeSolver(nets.Ours());
     const shared_ptr<SGDSolver<Dtype> > stock_solver = MakeSolver(nets.Stock());
@@ -305,26 +304,13 @@ class RegionStockTest : public MultiDeviceTest<TypeParam> {
 
 TYPED_TEST_CASE(RegionStockTest, TestDtypesAndDevices);
 
-TYPED_TEST(RegionStockTest, TestUnevenGrid) { this->ExpectSameTraining("grid_h: 3 grid_w: 4"); }
-
-TYPED_TEST(RegionStockTest, TestColumns) {
+TYPED_TEST(RegionStockTest, TestTrainsAsStockLayersDo) {
+  this->ExpectSameTraining("grid_h: 3 grid_w: 4");
   this->ExpectSameTraining("grid_h: 1 grid_w: 13 moving_average_fraction: .9");
-}
-
-TYPED_TEST(RegionStockTest, TestAffineKernel5) {
   this->ExpectSameTraining("grid_h: 2 grid_w: 3 kernel_size: 5 affine: true eps: .01");
-}
-
-TYPED_TEST(RegionStockTest, TestNoNorm) {
   this->ExpectSameTraining("grid_h: 2 grid_w: 3 batch_norm: false");
-}
-
-TYPED_TEST(RegionStockTest, TestNoIdentityNoBias) {
   this->ExpectSameTraining(
       "grid_h: 2 grid_w: 3 kernel_size: 1 identity: false num_output: 5 bias_term: false");
-}
-
-TYPED_TEST(RegionStockTest, TestGlobalStatistics) {
   this->ExpectSameTraining("grid_h: 2 grid_w: 3 affine: true use_global_stats: true");
 }
 
@@ -409,39 +395,15 @@ class RegionGradientTest : public MultiDeviceTest<TypeParam> {
 
 TYPED_TEST_CASE(RegionGradientTest, TestDtypesAndDevices);
 
-TYPED_TEST(RegionGradientTest, TestEvenGrid) {
+TYPED_TEST(RegionGradientTest, TestGradients) {
   this->CheckGradient("grid_h: 2 grid_w: 2", 2, 4, 6, 2);
-}
-
-TYPED_TEST(RegionGradientTest, TestUnevenGrid) {
   this->CheckGradient("grid_h: 2 grid_w: 3", 3, 5, 4, 2);
-}
-
-TYPED_TEST(RegionGradientTest, TestKernelLargerThanPatch) {
-  this->CheckGradient("grid_h: 2 grid_w: 1 kernel_size: 5", 3, 3, 2, 2);
-}
-
-TYPED_TEST(RegionGradientTest, TestAffine) {
+  this->CheckGradient("grid_h: 2 grid_w: 1 kernel_size: 5", 3, 3, 2, 2);  // larger than the patch
   this->CheckGradient("grid_h: 2 grid_w: 1 affine: true kernel_size: 1", 2, 5, 3, 4);
-}
-
-TYPED_TEST(RegionGradientTest, TestGlobalStatistics) {
   this->CheckGradient("grid_h: 1 grid_w: 2 affine: true use_global_stats: true", 2, 3, 5, 4);
-}
-
-TYPED_TEST(RegionGradientTest, TestTestPhase) {
   this->CheckGradient("grid_h: 1 grid_w: 2", 2, 3, 5, 2, TEST);
-}
-
-TYPED_TEST(RegionGradientTest, TestNoNorm) {
   this->CheckGradient("grid_h: 1 grid_w: 2 batch_norm: false", 2, 3, 5, 2);
-}
-
-TYPED_TEST(RegionGradientTest, TestGroupSparsity) {
   this->CheckGradient("grid_h: 2 grid_w: 3 kernel_size: 1 group_sparsity: .7", 3, 5, 4, 2);
-}
-
-TYPED_TEST(RegionGradientTest, TestNoIdentityNoBias) {
   this->CheckGradient("grid_h: 2 grid_w: 2 identity: false num_output: 3 bias_term: false", 2, 4, 5,
                       1);
 }
