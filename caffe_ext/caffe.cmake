@@ -197,6 +197,7 @@ set(CAFFE_TRAINING_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/training/hdf5_in_memory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/snapshot_files.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/solver.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/training/solver_threads.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/test_pass.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/watch.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/whole_file.cpp")

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "training/errors.hpp"
+#include "training/solver_threads.hpp"
 
 namespace caffe_ext {
 
@@ -50,7 +51,7 @@ string Agreed(Solver<Dtype>* solver, string fault) {
   for (typename Solver<Dtype>::Callback* callback : solver->callbacks()) {
     fault = CallbackAccess<Dtype>::Agree(callback, fault);
   }
-  return fault;
+  return IsOneOfThreads(*solver) ? FaultOfThreads(*solver, fault) : fault;
 }
 
 // Keeps what there is, and throws.
@@ -67,6 +68,9 @@ void Stop(Solver<Dtype>* solver, const string& fault) {
   }
   for (typename Solver<Dtype>::Callback* callback : solver->callbacks()) {
     CallbackAccess<Dtype>::Wrong(callback);
+  }
+  if (IsOneOfThreads(*solver) && !Caffe::root_solver()) {
+    EndThread();  // that of rank 0 tells what there is to tell
   }
   text << " stop_at_nonfinite_loss: false in the solver would go on all the same.";
   throw LossError(text.str());
