@@ -168,6 +168,9 @@ def test_training_frames_are_drawn_per_level(both: Any, bp4d: Path, tmp_path: Pa
     )
     manifest = read_manifest(tmp_path / "out" / "fold1" / "train.csv")
     drawn = summary["folds"]["1"]["train"]["sampling"]["levels"]
+    recipe = read_data_recipe(tmp_path / "out" / "fold1")
+    assert recipe is not None and recipe.data.sampling is not None
+    assert "up to 1 of each level from 1 to 5 and up to 2 of level 0;" in recipe.data.sampling
     for column, au in enumerate(LEVEL_AUS):
         for subject in ("F003", "F005", "F004", "F006"):
             video = f"{subject}_T1"

@@ -136,6 +136,14 @@ def test_nothing_to_draw_from_has_no_share() -> None:
             {"positives": 5, "negatives": 9, "unsampled": "keep"},
             "labels of AUs for which a frame was not drawn are kept",
         ),
+        (
+            {"positives": 5, "negatives": 9, "unsampled": "mask", "target": "intensity"},
+            "for each AU and video, up to 5 of each level from 1 to 5 and up to 9 of level 0; labels",
+        ),
+        (
+            {"positives": 5, "negatives": 9, "unsampled": "mask", "target": "both"},
+            "up to 5 with it and up to 9 without it; of intensities, up to 5 of each level from 1 to 5",
+        ),
         ({"positives": None, "negatives": None, "unsampled": "mask"}, "all frames"),
         ({"positives": 5, "negatives": 9, "all_frames": True}, "all frames"),
     ],

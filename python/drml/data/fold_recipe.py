@@ -14,6 +14,7 @@ import drml
 from drml.data.detector_points import PointFinder, mean_points
 from drml.data.plan import Plan
 from drml.data.readers.data_set import DataSet
+from drml.data.readers.targets import BOTH, INTENSITY, OCCURRENCE
 from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe
 from drml.data.registration import REFERENCE, as_fractions, five_points
 from drml.data.sampling import describe_sampling
@@ -104,5 +105,7 @@ def _describe_sampling(plan: Plan, drawn: Mapping[str, Any]) -> str:
     frames, labels = (
         f"{drawn[name]['drawn']} of {drawn[name]['of']} {name}" for name in ("frames", "labels")
     )
-    how = describe_sampling(dataclasses.asdict(plan.sampling))
+    scan = plan.scan
+    target = OCCURRENCE if not scan.intensity_aus else BOTH if scan.aus else INTENSITY
+    how = describe_sampling({**dataclasses.asdict(plan.sampling), "target": target})
     return f"{how}; seed {plan.sampling.seed}; drawn: {frames}, {labels}"

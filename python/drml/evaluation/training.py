@@ -91,7 +91,7 @@ def train(
     Returns
     -------
     Training
-        The files that the training left, what its log says (losses, F1 of the test passes), and the
+        The files that the training left, what its log says (losses, F1 or ICC of the test passes), and the
         thresholds.
 
     Raises

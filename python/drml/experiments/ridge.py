@@ -40,7 +40,8 @@ def run_ridge(
     """Fit a ridge regression for each AU, score it and write a folder with the results.
 
     The folder has ``scores.json`` and ``predictions.csv`` as ``drml score`` writes them, ``model.npz`` and
-    ``fit.json`` (parameters, penalties that validation chose, seconds). It appears when it is complete.
+    ``fit.json`` (parameters, penalties that validation chose, seconds). It appears when it is complete. All
+    known levels of the training frames take part, also with ``--unsampled keep``.
 
     Parameters
     ----------

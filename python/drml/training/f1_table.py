@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,9 @@ from drml.io.limits import open_list
 from drml.nets.prototxt import data_paths
 from drml.training.base_rates import Separation, estimate
 from drml.training.caffe_log import OUTCOMES, Counts, f1_of_counts
+from drml.training.pass_table import AVERAGE, PassTable
 
 __all__ = [
-    "AVERAGE",
     "F1_FILE",
     "F1Table",
     "aus_of_data",
@@ -32,7 +31,6 @@ __all__ = [
 ]
 
 F1_FILE = "f1.csv"
-AVERAGE = "Avg."
 
 _ESTIMATES = ("auc_estimate", "spread_estimate")
 _HEADER = ["iteration", "seconds", "net", "au", *OUTCOMES, "f1", *_ESTIMATES]
@@ -69,42 +67,22 @@ def mean_f1(counts: Counts) -> float:
     return mean_of_defined([f1_of_counts(*row) for row in counts.rows])
 
 
-class F1Table:
-    """Writes ``f1.csv`` in a training's folder, rows of a test pass as it ends; without a pass, no file.
-
-    Parameters
-    ----------
-    folder : Path
-    names : sequence of str
-        Names of the net's outputs; if their number differs, the names are ``output 0`` and so on.
-    resumed : bool
-        Append to the existing file.
+class F1Table(PassTable):
+    """``f1.csv``; parameters and attributes as `drml.training.pass_table.PassTable`, and one more attribute.
 
     Attributes
     ----------
-    last : dict
-        F1 by output, and their mean as `AVERAGE`, in the last pass of the first test net; NaN where
-        undefined. Empty before the first pass.
     separation : Separation or None
-        Of the same pass; None if it cannot be estimated.
-    iteration : int
-        Of the same pass; 0 before the first one.
+        Of the last pass of the first test net; None if it cannot be estimated.
     """
 
-    def __init__(self, folder: Path, names: Sequence[str], *, resumed: bool) -> None:
-        self._path = folder / F1_FILE
-        self._names = list(names)
-        self.last: dict[str, float] = {}
-        self.separation: Separation | None = None
-        self.iteration = 0
-        if not resumed:
-            self._path.unlink(missing_ok=True)
+    file = F1_FILE
+    header = _HEADER
+    separation: Separation | None = None
 
     def add(self, counts: Counts, seconds: str) -> float:
         """Write the counts and F1 of a pass; return the mean F1 over the AUs where it is defined."""
-        names = self._names
-        if len(names) != len(counts.rows):
-            names = [f"output {index}" for index in range(len(counts.rows))]
+        names = self._names_of(len(counts.rows))
         scores = [f1_of_counts(*row) for row in counts.rows]
         mean = mean_f1(counts)
         separation = estimate(counts)
@@ -115,11 +93,7 @@ class F1Table:
         ]
         means = _cells(mean_of_defined(aucs), mean_of_defined(spreads))
         rows.append([AVERAGE, *("" for _ in OUTCOMES), mean, *means])
-        with self._path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if not file.tell():
-                writer.writerow(_HEADER)
-            writer.writerows([counts.iteration, seconds, counts.net, *row] for row in rows)
+        self._append([counts.iteration, seconds, counts.net, *row] for row in rows)
         if counts.net == 0:
             self.last = {**dict(zip(names, scores, strict=True)), AVERAGE: mean}
             self.separation, self.iteration = separation, counts.iteration

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ from drml.io.errors import UserError
 from drml.io.figures import mean_of_defined
 from drml.io.limits import open_list
 from drml.training.caffe_log import Counts
-from drml.training.f1_table import AVERAGE
+from drml.training.pass_table import AVERAGE, PassTable
 
 __all__ = ["ICC_FILE", "LEARNED_ICC", "Agreement", "LevelTable", "agreement", "learned_nothing", "mean_iccs"]
 
@@ -25,8 +25,6 @@ ICC_FILE = "icc.csv"
 
 LEARNED_ICC = 0.1
 """If the mean of the AUs' ICCs is below this, the net has not learned yet; a constant estimate has 0."""
-
-_HEADER = ["iteration", "seconds", "net", "au", "icc", "pcc", "mse"]
 
 
 class Agreement(NamedTuple):
@@ -99,49 +97,24 @@ def _agreement(n: float, y: float, yy: float, x: float, xx: float, xy: float) ->
     )
 
 
-class LevelTable:
-    """Writes ``icc.csv`` in a training's folder, rows of a test pass as it ends; without a pass, no file.
+class LevelTable(PassTable):
+    """``icc.csv``; parameters and attributes as `drml.training.pass_table.PassTable`."""
 
-    Parameters
-    ----------
-    folder : Path
-    names : sequence of str
-        Names of the AUs; if their number differs, they are ``output 0`` and so on.
-    resumed : bool
-        Append to the existing file.
-
-    Attributes
-    ----------
-    last : dict
-        ICC by AU, and their mean as `AVERAGE`, in the last pass of the first test net. Empty before it.
-    iteration : int
-        Of the same pass; 0 before the first one.
-    """
-
-    def __init__(self, folder: Path, names: Sequence[str], *, resumed: bool) -> None:
-        self._path = folder / ICC_FILE
-        self._names = list(names)
-        self.last: dict[str, float] = {}
-        self.iteration = 0
-        if not resumed:
-            self._path.unlink(missing_ok=True)
+    file = ICC_FILE
+    header = ("iteration", "seconds", "net", "au", "icc", "pcc", "mse")
 
     def add(self, counts: Counts, seconds: str) -> float:
         """Write the figures of a pass; return the mean ICC over the AUs where it is defined."""
         found = agreement(counts)
-        names = self._names
-        if len(names) != len(found):
-            names = [f"output {index}" for index in range(len(found))]
+        names = [*self._names_of(len(found)), AVERAGE]
         mean = Agreement(*map(mean_of_defined, zip(*found, strict=True))) if found else _NONE
-        with self._path.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            if not file.tell():
-                writer.writerow(_HEADER)
-            for name, one in zip([*names, AVERAGE], [*found, mean], strict=True):
-                cells = ["" if math.isnan(value) else f"{value:.5f}" for value in one]
-                writer.writerow([counts.iteration, seconds, counts.net, name, *cells])
+        rows = [
+            [name, *("" if math.isnan(value) else f"{value:.5f}" for value in one)]
+            for name, one in zip(names, [*found, mean], strict=True)
+        ]
+        self._append([counts.iteration, seconds, counts.net, *row] for row in rows)
         if counts.net == 0:
-            self.last = dict(zip([*names, AVERAGE], (one.icc for one in [*found, mean]), strict=True))
+            self.last = dict(zip(names, (one.icc for one in [*found, mean]), strict=True))
             self.iteration = counts.iteration
         return mean.icc
 

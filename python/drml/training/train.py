@@ -40,10 +40,11 @@ from drml.training.augmentation import check_augmentation
 from drml.training.base_rates import Separation, has_not_learned
 from drml.training.caffe_run import find_caffe, run_caffe
 from drml.training.class_weights import read_class_weights
-from drml.training.f1_table import AVERAGE, names_of_aus
+from drml.training.f1_table import names_of_aus
 from drml.training.folder import link_final, locked, net_fields
 from drml.training.level_table import learned_nothing
 from drml.training.log import LOG_FILE, Progress, write_tables_anew
+from drml.training.pass_table import AVERAGE
 from drml.training.setup import Changes, set_up
 from drml.training.start import choose_start
 
