@@ -21,6 +21,7 @@ from drml.experiments import nets, runner, stopping, units
 from drml.experiments.settings import Settings
 from drml.experiments.sift import sift_features
 from drml.io.errors import UserError
+from drml.report.experiment_page import write_experiment_report
 from drml.synth import write_bp4d
 from drml.training.level_table import mean_iccs
 from experiment_data import QUIET, write_models
@@ -208,8 +209,16 @@ def test_data_of_another_target_are_refused(
 
 
 def test_a_folder_has_units_of_one_target(done: Path, folder: Path) -> None:
-    with pytest.raises(UserError, match="begun with target intensity, not None"):
+    with pytest.raises(UserError, match="begun with target intensity, not occurrence"):
         runner.run("table2", done, settings_of(folder, "occurrences"), methods=("lsvm",), progress=False)
+
+
+def test_a_report_names_the_table(done: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"out: an experiment on intensities, .* its table is intensities\.md"
+    ):
+        write_experiment_report(tmp_path / "page.html", [done])
+    assert not list(tmp_path.iterdir())
 
 
 def test_ridge_is_not_for_occurrences(folder: Path, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import drml
 import tiny_net as tiny
 from drml.cli import main
 from drml.evaluation import intensity_metrics
+from drml.evaluation.intensity_scoring import IntensityPredictions, evaluate_intensity_folds
 from drml.experiments import stopping
 from drml.io.errors import UserError
 from drml.nets.intensity_head import INTENSITIES
@@ -78,6 +79,22 @@ def test_a_notice_says_that_a_net_has_not_learned_yet() -> None:
     )
     assert notice(counts_of(y, noise, iteration=0)) is None
     assert learned_nothing([0.05, 0.14]) and not learned_nothing([0.05, 0.16])
+
+
+@pytest.mark.parametrize("folds", [1, 2])
+def test_scores_say_that_a_model_has_not_learned_yet(folds: int) -> None:
+    y = np.array([[0, 1], [5, 2], [3, 9], [1, 4]], np.int8)
+    good, idle = (
+        IntensityPredictions(
+            "w", name, (6, 12), list("abcd"), y, x, list("ppqq"), False, {"features": "f"}, 0
+        )
+        for name, x in (("good", np.clip(y, 0, 5) * 1.0), ("idle", np.full(y.shape, 1.5)))
+    )
+    found = evaluate_intensity_folds("m", [good, idle] if folds == 2 else [idle], bootstrap=0)
+    assert found.at_base_rates == [folds - 1]
+    name = "idle" if folds == 2 else "The model"
+    assert f"- {name}: has not learned yet, its mean ICC(3,1) is below 0.1\n" in found.to_text()
+    assert "has not learned" not in evaluate_intensity_folds("m", [good], bootstrap=0).to_text()
 
 
 def test_the_table_of_a_training(tmp_path: Path) -> None:

@@ -132,6 +132,8 @@ class Settings:
         for name, title in _FIXED.items():
             old, new = getattr(there, name), getattr(self, name)
             if old != new:
+                if name == "target":
+                    old, new = (one or "occurrence" for one in (old, new))
                 if name in ("refit", "balance"):
                     old, new = (f"--{name}" if one else f"no --{name}" for one in (old, new))
                     raise UserError(f"{out}: begun with {old}, not {new}; give another --out")

@@ -18,7 +18,7 @@ from drml.experiments import units
 from drml.experiments.fold_unit import TRAIN_FOLDER
 from drml.experiments.methods import METHODS
 from drml.experiments.predictions import load_predictions, load_validation
-from drml.experiments.settings import SETTINGS_FILE, Settings, fold_folders
+from drml.experiments.settings import INTENSITY, SETTINGS_FILE, Settings, fold_folders
 from drml.io.errors import UserError
 from drml.report.inputs import read_json
 
@@ -144,7 +144,12 @@ def _methods(folder: Path) -> dict[str, MethodRuns]:
 
 
 def _read(folder: Path) -> FinishedExperiment:
-    settings = dataclasses.asdict(Settings.of(folder))
+    known = Settings.of(folder)
+    if known.target == INTENSITY:
+        raise UserError(
+            f"{folder}: an experiment on intensities, of which there is no page; its table is intensities.md"
+        )
+    settings = dataclasses.asdict(known)
     found = _methods(folder)
     variants = {name: runs for name, runs in found.items() if METHODS[name].change}
     return FinishedExperiment(
