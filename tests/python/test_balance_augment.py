@@ -215,6 +215,28 @@ def test_the_command_trains_with_both_and_the_weights_say_so(solver, fold, tmp_p
     assert losses[0] != losses[1]
 
 
+@pytest.mark.parametrize(
+    ("first", "then", "said"),
+    [
+        ({"balance": True}, {}, "was begun with --balance; resume it with --balance"),
+        ({}, {"balance": True}, "was begun without --balance; resume it without --balance"),
+        ({"augment": "hue=5"}, {}, "was begun with --augment; resume it with --augment"),
+        ({"augment": "hue=5"}, {"augment": "hue=6"}, "other values of --augment (hue=5; now hue=6)"),
+    ],
+)
+def test_a_training_is_resumed_with_the_options_that_it_was_begun_with(
+    solver, fold, tmp_path, first, then, said
+):
+    out = tmp_path / "out"
+    train(solver, out, data=fold, max_iter=2, progress=False, **first)
+    before = (out / "train_val.prototxt").read_text()
+    with pytest.raises(UserError) as caught:
+        train(solver, out, data=fold, max_iter=4, snapshot="auto", progress=False, **then)
+    assert said in str(caught.value)
+    assert (out / "train_val.prototxt").read_text() == before
+    assert train(solver, out, data=fold, max_iter=4, snapshot="auto", progress=False, **first).iterations == 4
+
+
 def test_a_page_of_weights_that_someone_wrote_into_the_net():
     solver = (
         'type: "SGD" net_param { layer { type: "L" multi_label_loss_param { pos_weight: 2.5 } } } gamma: 0.1'

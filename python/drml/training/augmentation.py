@@ -8,7 +8,7 @@ from typing import Any
 
 from drml.io.errors import UsageError, UserError
 
-__all__ = ["STANDARD", "augment", "check_augmentation"]
+__all__ = ["STANDARD", "augment", "check_augmentation", "read_augmentation"]
 
 STANDARD: dict[str, float] = {
     "brightness": 0.2,
@@ -114,3 +114,12 @@ def augment(net: Any, changes: Mapping[str, float]) -> None:
         layer.multi_label_data_param.ClearField("augmentation")
         for name, value in changes.items():
             setattr(layer.multi_label_data_param.augmentation, name, value)
+
+
+def read_augmentation(net: Any) -> dict[str, float]:
+    """Return the augmentation of a net's first data layer that can augment; empty if it changes nothing."""
+    for layer in net.layer:
+        if layer.type in _TYPES:
+            changes = layer.multi_label_data_param.augmentation
+            return {field.name: float(value) for field, value in changes.ListFields()}
+    return {}

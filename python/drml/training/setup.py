@@ -23,6 +23,7 @@ from drml.training.class_weights import balance
 from drml.training.f1_table import aus_of_data, columns_of_data
 from drml.training.fold_data import read_fold
 from drml.training.folder import SOLVER_FILE, holds_nets, net_fields, remove_training, take_nets_out
+from drml.training.kept_options import check_same_options
 
 __all__ = ["Changes", "set_up"]
 
@@ -68,7 +69,12 @@ _NO_CHANGES = Changes()
 
 
 def set_up(
-    solver: str | Path, out: str | Path, changes: Changes = _NO_CHANGES, *, clear: bool = False
+    solver: str | Path,
+    out: str | Path,
+    changes: Changes = _NO_CHANGES,
+    *,
+    clear: bool = False,
+    resumed: bool = False,
 ) -> Any:
     """Write the solver and its nets to a training's folder.
 
@@ -89,6 +95,8 @@ def set_up(
     changes : Changes
     clear : bool
         Remove an earlier training from the folder, once all input has been read and checked.
+    resumed : bool
+        The training in the folder continues: its class weights and augmentation must be the same.
 
     Returns
     -------
@@ -98,7 +106,8 @@ def set_up(
     Raises
     ------
     UserError
-        The solver, a net or the data are missing or damaged. The folder is then left unchanged.
+        The solver, a net or the data are missing or damaged, or a training would be resumed with other
+        options. The folder is then left unchanged.
     """
     solver, out = Path(solver), Path(out).absolute()
     message = _read_solver(solver, changes)
@@ -132,6 +141,8 @@ def set_up(
         name = source.name if source.name != SOLVER_FILE else f"net_{source.name}"
         if name in nets and field.index is not None:
             name = f"{field.index}_{name}"
+        if resumed and field.index is None and (out / name).is_file():
+            check_same_options(read_prototxt(out / name), net, out / name)
         nets[name] = net
         field.set(message, out / name)
     deploy = made if deploy is None else deploy

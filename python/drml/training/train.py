@@ -155,7 +155,7 @@ def train(
         start=start.describe(),
     )
     with locked(out):
-        message = set_up(solver, out, changes, clear=start.clear)
+        message = set_up(solver, out, changes, clear=start.clear, resumed=start.snapshot is not None)
         names = _names(message)
         if start.snapshot is not None:
             write_tables_anew(out, start.snapshot.iteration, names)
