@@ -68,6 +68,16 @@ def test_undefined_figures() -> None:
     assert agreement(Counts(1, 0, broken.rows, True, None, levels=True)) == []
 
 
+def test_counts_that_contradict_each_other_are_no_error() -> None:
+    """A damaged log may tell of more frames at level 5 than at level 1."""
+    rows = tuple((float(10**at), 0.0, 1.0, 0.0) for at in range(5))
+    for size in (1.0, 1e200, -3.0):
+        moments = Moments(tuple((size, size * size, 0.0, 0.0) for _ in rows), 1)
+        (found,) = agreement(Counts(10, 0, rows, True, moments, levels=True))
+        assert math.isnan(found.icc) or -1 <= found.icc <= 1
+    assert agreement(Counts(10, 0, rows[:3], True, Moments(moments.rows[:3], 1), levels=True)) == []
+
+
 def test_a_notice_says_that_a_net_has_not_learned_yet() -> None:
     rng = np.random.default_rng(1)
     y = rng.integers(0, 6, (200, 2))

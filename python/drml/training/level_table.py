@@ -87,7 +87,7 @@ def _agreement(n: float, y: float, yy: float, x: float, xx: float, xy: float) ->
     """Compute the figures that `drml.evaluation.intensity_metrics` defines from sums over n frames."""
     if not n > 0 or not all(map(math.isfinite, (x, xx, xy))):
         return _NONE
-    of_y, of_x, both = yy - y * y / n, max(0.0, xx - x * x / n), xy - x * y / n
+    of_y, of_x, both = max(0.0, yy - y * y / n), max(0.0, xx - x * x / n), xy - x * y / n
     product = math.sqrt(of_x * of_y)
     both = max(-product, min(product, both))  # rounding, as estimates that hardly differ show it
     return Agreement(
