@@ -117,6 +117,29 @@ class GPULayerTest : public GPUDeviceTest<Dtype> {
     EXPECT_TRUE(gpu.values == again.values) << "two runs differ";
   }
 
+  // A layer of this type on drawn values, and labels that label() gives: a sample, and as many as
+  // need several blocks, of which the last is not full.
+  template <typename LayerType, typename Label>
+  void CompareOnLabels(const string& text, int classes, const Label& label,
+                       bool has_gradient = true) {
+    for (const int samples : {1, 977}) {
+      SCOPED_TRACE(text);
+      LayerParameter param;
+      ASSERT_TRUE(
+          google::protobuf::TextFormat::ParseFromString("name: 'compared' " + text, &param));
+      param.set_type(LayerType(param).type());
+      Blobs inputs(2);
+      for (shared_ptr<Blob<Dtype> >& input : inputs) {
+        input.reset(new Blob<Dtype>(vector<int>{samples, classes}));
+      }
+      FillGaussian(0, 4, inputs[0].get());
+      for (int i = 0; i < inputs[1]->count(); ++i) {
+        inputs[1]->mutable_cpu_data()[i] = label();
+      }
+      ExpectSame<LayerType>(param, {}, inputs, {has_gradient, false}, {});
+    }
+  }
+
   static void FillDiff(int seed, Blob<Dtype>* blob) {
     std::mt19937 random(seed);
     std::normal_distribution<double> normal;
@@ -232,77 +255,33 @@ TYPED_TEST(GPULayerTest, TestLocallyConnected) {
 }
 
 TYPED_TEST(GPULayerTest, TestMultiLabelLoss) {
-  const char* const kTexts[] = {"", "loss_param { normalization: VALID }",
-                                "loss_param { normalization: FULL } loss_weight: -2",
-                                "loss_param { normalization: NONE }",
-                                "multi_label_loss_param { pos_weight: [0.5, 1, 4] }"};
-  for (const char* text : kTexts) {
-    // The second one needs several blocks, of which the last is not full.
-    for (int samples : {1, 977}) {
-      SCOPED_TRACE(text);
-      LayerParameter param;
-      ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
-          string("name: 'cost' type: 'MultiLabelSigmoidCrossEntropyLoss' ") + text, &param));
-      typename TestFixture::Blobs inputs(2);
-      for (shared_ptr<Blob<TypeParam> >& input : inputs) {
-        input.reset(new Blob<TypeParam>(vector<int>{samples, 3}));
-      }
-      FillGaussian(0, 4, inputs[0].get());
-      for (int i = 0; i < inputs[1]->count(); ++i) {
-        inputs[1]->mutable_cpu_data()[i] = this->Draw(-1, 1);
-      }
-      this->template ExpectSame<MultiLabelSigmoidCrossEntropyLossLayer<TypeParam> >(
-          param, {}, inputs, {true, false}, {});
-    }
+  const auto label = [this] { return this->Draw(-1, 1); };
+  for (const char* text :
+       {"", "loss_param { normalization: VALID }",
+        "loss_param { normalization: FULL } loss_weight: -2", "loss_param { normalization: NONE }",
+        "multi_label_loss_param { pos_weight: [0.5, 1, 4] }"}) {
+    this->template CompareOnLabels<MultiLabelSigmoidCrossEntropyLossLayer<TypeParam> >(text, 3,
+                                                                                       label);
   }
 }
 
 TYPED_TEST(GPULayerTest, TestMultiLabelEuclideanLoss) {
-  const char* const kTexts[] = {"", "loss_param { normalization: VALID } loss_weight: -2",
-                                "multi_label_euclidean_loss_param { weight: [0.5, 1, 4] }",
-                                "multi_label_euclidean_loss_param { delta: 1.5 }"};
-  for (const char* text : kTexts) {
-    // The second one needs several blocks, of which the last is not full.
-    for (int samples : {1, 977}) {
-      SCOPED_TRACE(text);
-      LayerParameter param;
-      ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
-          string("name: 'cost' type: 'MultiLabelEuclideanLoss' ") + text, &param));
-      typename TestFixture::Blobs inputs(2);
-      for (shared_ptr<Blob<TypeParam> >& input : inputs) {
-        input.reset(new Blob<TypeParam>(vector<int>{samples, 3}));
-      }
-      FillGaussian(0, 4, inputs[0].get());
-      for (int i = 0; i < inputs[1]->count(); ++i) {
-        const int level = this->Draw(0, 6);
-        inputs[1]->mutable_cpu_data()[i] = level == 6 ? 9 : level;
-      }
-      this->template ExpectSame<MultiLabelEuclideanLossLayer<TypeParam> >(param, {}, inputs,
-                                                                          {true, false}, {});
-    }
+  const auto label = [this] {
+    const int level = this->Draw(0, 6);
+    return level == 6 ? 9 : level;
+  };
+  for (const char* text : {"", "loss_param { normalization: VALID } loss_weight: -2",
+                           "multi_label_euclidean_loss_param { weight: [0.5, 1, 4] }",
+                           "multi_label_euclidean_loss_param { delta: 1.5 }"}) {
+    this->template CompareOnLabels<MultiLabelEuclideanLossLayer<TypeParam> >(text, 3, label);
   }
 }
 
-// A class for a block, and more samples than it has threads.
 TYPED_TEST(GPULayerTest, TestMultiLabelCounts) {
+  const auto label = [this] { return this->Draw(-1, 1); };
   for (const char* text :
        {"", "multi_label_counts_param { threshold: 0.3 }", "top: 'counts' top: 'moments'"}) {
-    for (int samples : {1, 977}) {
-      SCOPED_TRACE(text);
-      LayerParameter param;
-      ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
-          string("name: 'counts' type: 'MultiLabelCounts' ") + text, &param));
-      typename TestFixture::Blobs inputs(2);
-      for (shared_ptr<Blob<TypeParam> >& input : inputs) {
-        input.reset(new Blob<TypeParam>(vector<int>{samples, 13}));
-      }
-      FillGaussian(0, 4, inputs[0].get());
-      for (int i = 0; i < inputs[1]->count(); ++i) {
-        inputs[1]->mutable_cpu_data()[i] = this->Draw(-1, 1);
-      }
-      this->template ExpectSame<MultiLabelCountsLayer<TypeParam> >(param, {}, inputs,
-                                                                   {false, false}, {});
-    }
+    this->template CompareOnLabels<MultiLabelCountsLayer<TypeParam> >(text, 13, label, false);
   }
 }
 

@@ -74,6 +74,26 @@ class RegionLayerTest : public MultiDeviceTest<TypeParam> {
     ExpectNear(blob.count(), expected.data(), blob.cpu_data(), Tolerance<Dtype>(), what);
   }
 
+  // What a layer with these parameters learns and keeps: blobs of these shapes, all of zeros but
+  // for a scale of ones; and the shape of its top.
+  void ExpectBlobs(const string& text, const vector<vector<int> >& shapes) {
+    SCOPED_TRACE(text);
+    const RegionParameter param = RegionParam(text).region_param();
+    const shared_ptr<RegionLayer<Dtype> > layer = SetUpLayer(RegionParam(text));
+    ASSERT_EQ(layer->blobs().size(), shapes.size());
+    for (size_t i = 0; i < shapes.size(); ++i) {
+      const Blob<Dtype>& blob = *layer->blobs()[i];
+      EXPECT_EQ(blob.shape(), shapes[i]) << "blob " << i;
+      const Dtype value = param.affine() && i + 2 == shapes.size() ? 1 : 0;
+      EXPECT_EQ(Data(blob), vector<Dtype>(blob.count(), value)) << "blob " << i;
+    }
+    vector<int> top = bottom_->shape();
+    top[1] = param.has_num_output() ? param.num_output() : top[1];
+    EXPECT_EQ(top_->shape(), top);
+    // A param for each blob up to the last statistic.
+    EXPECT_EQ(layer->layer_param().param_size(), param.batch_norm() ? 4 + param.bias_term() : 0);
+  }
+
   // One layer with these parameters against the reference, on the bottom as it stands.
   void ExpectReference(const string& text, Phase phase = TRAIN) {
     SCOPED_TRACE(text);
@@ -83,6 +103,10 @@ class RegionLayerTest : public MultiDeviceTest<TypeParam> {
 
   void Backward(RegionLayer<Dtype>* layer, bool propagate_down = true) {
     layer->Backward(top_vec_, vector<bool>(1, propagate_down), bottom_vec_);
+  }
+
+  static vector<Dtype> Data(const Blob<Dtype>& blob) {
+    return vector<Dtype>(blob.cpu_data(), blob.cpu_data() + blob.count());
   }
 
   static vector<Dtype> Diff(const Blob<Dtype>& blob) {
@@ -122,53 +146,20 @@ TYPED_TEST_CASE(RegionLayerTest, TestDtypesAndDevices);
 // ---------------------------------------------------------------------------------------------
 // Set-up
 
-TYPED_TEST(RegionLayerTest, TestSetUpDefaults) {
-  typedef typename TypeParam::Dtype Dtype;
-  this->FillBottom(2, 3, 16, 24);
-  const shared_ptr<RegionLayer<Dtype> > layer = this->SetUpLayer(RegionParam(""));
-  EXPECT_EQ(this->top_->shape(), this->bottom_->shape());
-  const vector<shared_ptr<Blob<Dtype> > >& blobs = layer->blobs();
-  ASSERT_EQ(blobs.size(), 5);
-  EXPECT_EQ(blobs[0]->shape(), vector<int>({64, 3, 3, 3, 3}));
-  EXPECT_EQ(blobs[1]->shape(), vector<int>({64, 3}));
-  EXPECT_EQ(blobs[2]->shape(), vector<int>({64, 3}));
-  EXPECT_EQ(blobs[3]->shape(), vector<int>({64, 3}));
-  EXPECT_EQ(blobs[4]->shape(), vector<int>({1}));
-  for (int i = 0; i < 5; ++i) {
-    EXPECT_EQ(blobs[i]->asum_data(), 0) << "blob " << i;
-  }
-}
-
 TYPED_TEST(RegionLayerTest, TestSetUpChoosesBlobs) {
-  typedef typename TypeParam::Dtype Dtype;
-  const vector<int> per_channel = {6, 3};
-  {
-    const shared_ptr<RegionLayer<Dtype> > layer =
-        this->SetUpLayer(RegionParam("grid_h: 2 grid_w: 3 affine: true"));
-    ASSERT_EQ(layer->blobs().size(), 7);
-    EXPECT_EQ(layer->blobs()[5]->shape(), per_channel);
-    EXPECT_EQ(layer->blobs()[6]->shape(), per_channel);
-    EXPECT_EQ(layer->blobs()[5]->cpu_data()[17], 1);
-    EXPECT_EQ(layer->blobs()[5]->asum_data(), 18);
-    EXPECT_EQ(layer->blobs()[6]->asum_data(), 0);
-  }
-  {
-    const shared_ptr<RegionLayer<Dtype> > layer = this->SetUpLayer(RegionParam(
-        "grid_h: 2 grid_w: 3 affine: true bias_term: false identity: false num_output: 5 "
-        "kernel_size: 1"));
-    ASSERT_EQ(layer->blobs().size(), 6);
-    EXPECT_EQ(layer->blobs()[0]->shape(), vector<int>({6, 5, 3, 1, 1}));
-    EXPECT_EQ(layer->blobs()[1]->shape(), per_channel);
-    EXPECT_EQ(layer->blobs()[3]->shape(), vector<int>({1}));
-    EXPECT_EQ(this->top_->shape(), vector<int>({2, 5, 11, 14}));
-  }
-  {
-    const shared_ptr<RegionLayer<Dtype> > layer = this->SetUpLayer(
-        RegionParam("grid_h: 2 grid_w: 3 batch_norm: false identity: false num_output: 5"));
-    ASSERT_EQ(layer->blobs().size(), 2);
-    EXPECT_EQ(layer->blobs()[1]->shape(), vector<int>({6, 5}));
-    EXPECT_EQ(layer->layer_param().param_size(), 0);
-  }
+  const string grid = "grid_h: 2 grid_w: 3 ";
+  const vector<int> weight = {6, 3, 3, 3, 3}, each = {6, 3}, factor = {1};
+  // Weight, bias, running mean, variance and factor, scale and shift.
+  this->ExpectBlobs("", {{64, 3, 3, 3, 3}, {64, 3}, {64, 3}, {64, 3}, factor});
+  this->ExpectBlobs(grid + "affine: true", {weight, each, each, each, factor, each, each});
+  this->ExpectBlobs(grid + "bias_term: false", {weight, each, each, factor});
+  this->ExpectBlobs(grid + "batch_norm: false", {weight, each});
+  this->ExpectBlobs(grid + "batch_norm: false identity: false num_output: 5",
+                    {{6, 5, 3, 3, 3}, {6, 5}});
+  this->ExpectBlobs(grid +
+                        "affine: true bias_term: false identity: false num_output: 5 "
+                        "kernel_size: 1",
+                    {{6, 5, 3, 1, 1}, each, each, factor, each, each});
 }
 
 TYPED_TEST(RegionLayerTest, TestStatisticsAreNotLearned) {
@@ -519,7 +510,7 @@ TYPED_TEST(RegionLayerTest, TestGroupsOfImages) {
   LayerParameter saved;
   whole->ToProto(&saved);
   whole->Forward(this->bottom_vec_, this->top_vec_);
-  const vector<Dtype> top(this->top_->cpu_data(), this->top_->cpu_data() + this->top_->count());
+  const vector<Dtype> top = this->Data(*this->top_);
   this->FillTopDiff();
   this->ClearParameterDiffs(whole.get());
   this->Backward(whole.get());
@@ -557,7 +548,7 @@ TYPED_TEST(RegionLayerTest, TestSaveAndLoad) {
   const LayerParameter param = RegionParam("grid_h: 2 grid_w: 3 affine: true", TEST);
   const shared_ptr<RegionLayer<Dtype> > layer = this->RandomLayer(param);
   layer->Forward(this->bottom_vec_, this->top_vec_);
-  const vector<Dtype> top(this->top_->cpu_data(), this->top_->cpu_data() + this->top_->count());
+  const vector<Dtype> top = this->Data(*this->top_);
   LayerParameter saved;
   layer->ToProto(&saved);
   LayerParameter read;
