@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from drml.evaluation.folds import mean_of_folds
 from drml.evaluation.intensity_metrics import FIGURES, icc, mae, mse, pcc
-from drml.evaluation.intensity_table import TRIVIAL, evaluate_intensities, mean_of_intensity_folds
+from drml.evaluation.intensity_table import TRIVIAL, evaluate_intensities
 
 # Table 2 of Shrout & Fleiss (1979): four judges rate six targets. Table 4: ICC(3,1) is .71.
 SHROUT_FLEISS = np.array(
@@ -143,6 +144,7 @@ def test_trivial_estimates() -> None:
     assert TRIVIAL["mean"] not in str(without) and TRIVIAL["zero"] in str(without)
     assert without.to_dict()["average"]["mean_mse"] is None
     assert list(table.to_frame().index) == ["AU1", "AU6", "AU12", "Avg.", *TRIVIAL.values()]
+    assert list(table.to_frame()) == ["frames", "level", "icc", "pcc", "mse", "mae"]
 
 
 def test_intervals_are_those_of_drawn_subjects_frame_by_frame() -> None:
@@ -168,6 +170,9 @@ def test_intervals_are_those_of_drawn_subjects_frame_by_frame() -> None:
         wanted = np.percentile(values.mean(1), (2.5, 97.5))
         average = table.intervals.average[name]
         assert (average.low, average.high) == pytest.approx(tuple(wanted), rel=1e-9)
+    shown = table.to_frame()
+    assert shown.loc["AU6", "icc_low"] == table.intervals.by_au["icc"][1].low
+    assert shown.loc["Avg.", "mae_high"] == table.intervals.average["mae"].high
     assert "95% CI" in str(table) and "40 draws of 4 subjects, seed 3" in str(table)
     with pytest.raises(ValueError, match="at least two subjects"):
         evaluate_intensities(labels, estimates, subjects=["F001"] * 60)
@@ -176,14 +181,14 @@ def test_intervals_are_those_of_drawn_subjects_frame_by_frame() -> None:
 def test_the_mean_of_folds() -> None:
     one = evaluate_intensities([[0], [4]], [[0], [4]], aus=(6,))
     two = evaluate_intensities([[0], [4], [9]], [[4], [0], [1]], aus=(6,))
-    mean = mean_of_intensity_folds([one, two])
+    mean = mean_of_folds([one, two])
     assert (mean.rows[0].icc, mean.rows[0].mse, mean.rows[0].known) == (0, 8, 4)
     flat = evaluate_intensities([[3], [3]], [[3], [3]], aus=(6,))
-    assert mean_of_intensity_folds([one, flat]).rows[0].icc == 1  # undefined in the second
+    assert mean_of_folds([one, flat]).rows[0].icc == 1  # undefined in the second
     with pytest.raises(ValueError, match="same AUs"):
-        mean_of_intensity_folds([one, evaluate_intensities([[0]], [[0]], aus=(12,))])
+        mean_of_folds([one, evaluate_intensities([[0]], [[0]], aus=(12,))])
     with pytest.raises(ValueError, match="no fold"):
-        mean_of_intensity_folds([])
+        mean_of_folds([])
 
 
 def test_shapes_are_checked() -> None:

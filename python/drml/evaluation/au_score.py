@@ -12,13 +12,10 @@ from numpy.typing import ArrayLike, NDArray
 from drml.data.labels import PRESENT, UNKNOWN
 from drml.evaluation import metrics
 
-__all__ = ["AVERAGED", "TITLES", "AuScore", "score_au", "with_threshold"]
+__all__ = ["TITLES", "AuScore", "score_au", "with_threshold"]
 
 TITLES = {"f1": "F1-frame", "auc": "ROC-AUC", "ap": "AP", "accuracy": "accuracy", "mcc": "MCC"}
 """How tables and messages name the figures."""
-
-AVERAGED = ("base_rate", *metrics.FIGURES, *(f"trivial_{name}" for name in metrics.FIGURES))
-"""The figures of an AU that are averaged over AUs and folds."""
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from drml.evaluation.au_score import AVERAGED, AuScore
+from drml.evaluation.au_table import AuTable
 from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.score_table import ScoreTable, evaluate
 from drml.io.figures import mean_of_defined
 
 __all__ = ["mean_of_folds", "pool"]
+
+_Table = TypeVar("_Table", bound=AuTable)
 
 
 def pool(
@@ -60,17 +63,18 @@ def pool(
     )
 
 
-def mean_of_folds(folds: Sequence[ScoreTable]) -> ScoreTable:
+def mean_of_folds(folds: Sequence[_Table]) -> _Table:
     """Average each AU's figures over the folds in which they are defined; counts are added up.
 
     Parameters
     ----------
-    folds : sequence of ScoreTable
-        At least one, of the same AUs.
+    folds : sequence of AuTable
+        At least one, all of occurrences or all of intensities, of the same AUs.
 
     Returns
     -------
-    ScoreTable
+    AuTable
+        Of the same kind.
 
     Raises
     ------
@@ -86,18 +90,17 @@ def mean_of_folds(folds: Sequence[ScoreTable]) -> ScoreTable:
     """
     if not folds:
         raise ValueError("no fold to average")
-    aus = [row.au for row in folds[0].rows]
-    if any([row.au for row in fold.rows] != aus for fold in folds):
+    first = folds[0]
+    if any(one.aus != first.aus for one in folds):
         raise ValueError("the folds do not score the same AUs")
-    return ScoreTable(
-        tuple(
-            AuScore(
-                au=rows[0].au,
-                known=sum(row.known for row in rows),
-                positives=sum(row.positives for row in rows),
-                **{name: mean_of_defined([getattr(row, name) for row in rows]) for name in AVERAGED},
-            )
-            for rows in zip(*(fold.rows for fold in folds), strict=True)
-        ),
-        named=folds[0].named,
-    )
+    kind = first.kind
+
+    def mean(rows: Sequence[Any]) -> Any:
+        return kind.row(
+            au=rows[0].au,
+            **{name: sum(getattr(row, name) for row in rows) for name in kind.counts},
+            **{name: mean_of_defined([getattr(row, name) for row in rows]) for name in kind.averaged},
+        )
+
+    rows = tuple(map(mean, zip(*(one.rows for one in folds), strict=True)))
+    return type(first)(rows, named=first.named)

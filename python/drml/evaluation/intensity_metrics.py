@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from drml.data.labels import LEVELS, UNKNOWN_LEVEL
+from drml.evaluation.known_frames import known_frames
 
 __all__ = [
     "FIGURES",
@@ -59,20 +60,15 @@ def known_levels(labels: ArrayLike, estimates: ArrayLike) -> tuple[_Floats, _Flo
         The shapes differ, a label is no intensity, or an estimate is not finite. All functions of this module
         check their input in this way.
     """
-    levels = np.asarray(labels, dtype=np.float64)
-    values = np.asarray(estimates, dtype=np.float64)
-    if levels.ndim != 1 or levels.shape != values.shape:
-        raise ValueError(f"expected two vectors of one length, got shapes {levels.shape} and {values.shape}")
-    wrong = ~(((levels >= LEVELS[0]) & (levels <= LEVELS[-1])) | (levels == UNKNOWN_LEVEL))
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        raise ValueError(f"label {levels[at]:g} at index {at} is no intensity from 0 to 5, nor 9 (unknown)")
-    broken = ~np.isfinite(values)
-    if broken.any():
-        at = int(np.argmax(broken))
-        raise ValueError(f"estimate {values[at]} at index {at} is not finite")
-    known = levels != UNKNOWN_LEVEL
-    return levels[known], values[known]
+    known, values = known_frames(
+        labels,
+        estimates,
+        is_label=lambda given: ((given >= LEVELS[0]) & (given <= LEVELS[-1])) | (given == UNKNOWN_LEVEL),
+        no_label="is no intensity from 0 to 5, nor 9 (unknown)",
+        unknown=UNKNOWN_LEVEL,
+        value_name="estimate",
+    )
+    return known.astype(np.float64), values
 
 
 def sums_of(levels: NDArray[Any], values: NDArray[Any], *, about: tuple[float, float] = (0, 0)) -> _Floats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,9 @@ from drml.data.manifest import read_manifest
 from drml.data.recipe_text import label_coding
 from drml.data.split import open_split
 from drml.evaluation.bootstrap import DRAWS
-from drml.evaluation.intensity_table import IntensityTable, evaluate_intensities, mean_of_intensity_folds
+from drml.evaluation.folds import mean_of_folds
+from drml.evaluation.intensity_table import IntensityTable, evaluate_intensities
+from drml.evaluation.results import given_options
 from drml.evaluation.shared_aus import SharedAus, shared_aus
 from drml.evaluation.text_table import format_table
 from drml.io.errors import UserError
@@ -107,6 +110,8 @@ class IntensityEvaluation:
         Mean of the folds' figures; None with one fold.
     interval_note : str
         Why there are no confidence intervals although they were asked for; otherwise empty.
+    options : dict
+        The options of ``drml score`` that were given, as text, by name; None for those that were not.
     """
 
     model: str
@@ -115,6 +120,7 @@ class IntensityEvaluation:
     pooled: IntensityTable
     mean: IntensityTable | None
     interval_note: str = ""
+    options: dict[str, str | None] = field(default_factory=dict)
 
     @property
     def synthetic(self) -> bool:
@@ -134,6 +140,7 @@ class IntensityEvaluation:
         """Return everything but the estimates of single frames as values that JSON can hold."""
         return {
             "model": self.model,
+            "options": self.options,
             "synthetic": self.synthetic,
             "frames": sum(len(fold.keys) for fold in self.folds),
             "pooled": self.pooled.to_dict(),
@@ -145,6 +152,7 @@ class IntensityEvaluation:
                     "data": fold.data,
                     "synthetic": fold.synthetic,
                     "frames": len(fold.keys),
+                    "subjects": len(set(fold.subject_ids)) if fold.subject_ids else None,
                     "labels": fold.coding,
                     "input": fold.input,
                     "not_scored": {side: list(aus) for side, aus in fold.not_scored.items()},
@@ -333,7 +341,9 @@ def score_intensities(
                 f"{folds[-1].data}: AUs ({list_aus(folds[-1].aus)}) differ from those of {folds[0].data}"
                 f" ({list_aus(folds[0].aus)})"
             )
-    return evaluate_intensity_folds(str(deploy), folds, bootstrap=bootstrap, seed=seed)
+    found = evaluate_intensity_folds(str(deploy), folds, bootstrap=bootstrap, seed=seed)
+    given = {name: options.get(name) for name in ("mean", "scale")}
+    return dataclasses.replace(found, options=given_options(**given, bootstrap=bootstrap, seed=seed))
 
 
 def evaluate_intensity_folds(
@@ -376,7 +386,7 @@ def evaluate_intensity_folds(
     each = [score([fold]) for fold in folds]
     if len(folds) == 1:
         return IntensityEvaluation(model, list(folds), each, each[0], None, note)
-    return IntensityEvaluation(model, list(folds), each, score(folds), mean_of_intensity_folds(each), note)
+    return IntensityEvaluation(model, list(folds), each, score(folds), mean_of_folds(each), note)
 
 
 def write_intensities(path: str | Path, folds: Sequence[IntensityPredictions]) -> None:

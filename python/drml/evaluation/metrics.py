@@ -18,6 +18,7 @@ import sklearn.metrics
 from numpy.typing import ArrayLike, NDArray
 
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN
+from drml.evaluation.known_frames import known_frames
 
 __all__ = [
     "ABSENT",
@@ -42,21 +43,15 @@ _Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 def _known(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Return, for the frames with a known label, whether the AU is present, and the scores."""
-    labels = np.asarray(labels)
-    values = np.asarray(scores, dtype=np.float64)
-    if labels.ndim != 1 or labels.shape != values.shape:
-        raise ValueError(f"expected two vectors of one length, got shapes {labels.shape} and {values.shape}")
-    wrong = ~np.isin(labels, (PRESENT, ABSENT, UNKNOWN))
-    if wrong.any():
-        at = int(np.argmax(wrong))
-        raise ValueError(f"label {labels[at]} at index {at} is none of -1, 0, 1")
-    # All frames are checked: a network that returns NaN is broken, whichever labels are known.
-    broken = ~np.isfinite(values)
-    if broken.any():
-        at = int(np.argmax(broken))
-        raise ValueError(f"score {values[at]} at index {at} is not finite")
-    known = labels != UNKNOWN
-    return labels[known] == PRESENT, values[known]
+    known, values = known_frames(
+        labels,
+        scores,
+        is_label=lambda given: np.isin(given, (PRESENT, ABSENT, UNKNOWN)),
+        no_label="is none of -1, 0, 1",
+        unknown=UNKNOWN,
+        value_name="score",
+    )
+    return known == PRESENT, values
 
 
 def _both_classes(present: NDArray[np.bool_]) -> bool:

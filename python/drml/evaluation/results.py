@@ -10,7 +10,7 @@ from typing import Any
 
 from drml.data.labels import list_aus
 from drml.evaluation.au_score import TITLES
-from drml.evaluation.bootstrap import INTERVAL_TITLE
+from drml.evaluation.bootstrap import DRAWS, INTERVAL_TITLE
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions, separation_of
 from drml.evaluation.score_table import ScoreTable
@@ -22,7 +22,7 @@ from drml.io.text import counted
 from drml.nets.preprocessing import describe_preprocessing
 from drml.training.base_rates import REMARK, Separation
 
-__all__ = ["Evaluation", "write_scores"]
+__all__ = ["Evaluation", "given_options", "write_scores"]
 
 
 @dataclass(frozen=True)
@@ -180,6 +180,18 @@ def _describe(fold: Predictions) -> list[str]:
         lines.append(f"  {fold.classifier['kind']} on {fold.classifier['blob']}, C: {chosen}")
         lines += [f"  {note}" for note in fold.classifier["notes"]]
     return lines
+
+
+def given_options(
+    *, mean: str | Path | None, scale: float | None, bootstrap: int, seed: int
+) -> dict[str, str | None]:
+    """Return the options of ``drml score`` that all kinds of labels share, as text; None for defaults."""
+    return {
+        "mean": None if mean is None else str(mean),
+        "scale": None if scale is None else repr(scale),
+        "bootstrap": None if bootstrap == DRAWS else str(bootstrap),
+        "seed": None if seed == 0 else str(seed),
+    }
 
 
 def write_scores(path: str | Path, result: Evaluation | dict[str, Any]) -> None:

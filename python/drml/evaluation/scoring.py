@@ -22,7 +22,7 @@ from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.metrics import THRESHOLD
 from drml.evaluation.predictions import Predictions
-from drml.evaluation.results import Evaluation
+from drml.evaluation.results import Evaluation, given_options
 from drml.evaluation.shared_aus import SharedAus, aus_of, shared_aus
 from drml.evaluation.thresholds import RECIPE, VALIDATION
 from drml.io.checks import check_probability, check_whole
@@ -227,12 +227,9 @@ def score(
     if threshold == RECIPE:
         kept = [_kept(one, fold.aus) for one, fold in zip(all_weights, folds, strict=True)]
     options = {
-        "mean": None if mean is None else str(mean),
-        "scale": None if scale is None else repr(scale),
         "aus": None if aus is None else ",".join(map(str, aus)),
         "threshold": None if threshold == THRESHOLD else str(threshold),
-        "bootstrap": None if bootstrap == DRAWS else str(bootstrap),
-        "seed": None if seed == 0 else str(seed),
+        **given_options(mean=mean, scale=scale, bootstrap=bootstrap, seed=seed),
     }
     return evaluate_folds(
         str(deploy),

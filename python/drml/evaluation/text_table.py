@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from drml.evaluation.bootstrap import Interval
 
-__all__ = ["figure_cell", "format_table", "interval_cell"]
+__all__ = ["figure_cell", "format_table", "interval_cell", "interval_text"]
 
 
 def figure_cell(value: float) -> str:
@@ -25,7 +25,18 @@ def interval_cell(value: float, interval: Interval) -> str:
     """
     if math.isnan(value) or math.isnan(interval.low):
         return figure_cell(value)
-    return f"{figure_cell(value)} ({interval.low:.2f}-{interval.high:.2f})"
+    return f"{figure_cell(value)} ({interval_text(interval.low, interval.high)})"
+
+
+def interval_text(low: float, high: float) -> str:
+    """Return the ends of an interval with two decimals.
+
+    Examples
+    --------
+    >>> interval_text(0.698, 0.761), interval_text(-0.36, 0.02)
+    ('0.70-0.76', '-0.36 to 0.02')
+    """
+    return f"{low:.2f}{' to ' if low < 0 else '-'}{high:.2f}"
 
 
 def format_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, totals: int, gap: int = 2) -> str:

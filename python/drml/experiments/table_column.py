@@ -7,14 +7,14 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, TypeAlias
 
-from drml.evaluation import intensity_metrics, metrics
+from drml.evaluation.au_table import AuTable
 from drml.evaluation.bootstrap import DRAWS
 from drml.evaluation.fold_scores import evaluate_folds
 from drml.evaluation.folds import mean_of_folds
 from drml.evaluation.intensity_scoring import IntensityEvaluation, evaluate_intensity_folds
-from drml.evaluation.intensity_table import IntensityTable, mean_of_intensity_folds
+from drml.evaluation.intensity_table import IntensityTable
 from drml.evaluation.results import Evaluation
 from drml.evaluation.score_table import ScoreTable
 from drml.evaluation.text_table import figure_cell
@@ -45,11 +45,17 @@ MEAN = "mean_of_folds"
 Scores: TypeAlias = ScoreTable | IntensityTable
 
 
-class OverSeeds:
-    """What the mean of the scores of several seeds adds to them: the standard deviation over the seeds."""
+@dataclass(frozen=True, repr=False)
+class OverSeeds(AuTable):
+    """The mean of the scores of several seeds, with the standard deviation over the seeds.
 
-    _figures: ClassVar[Sequence[str]]
-    by_seed: Mapping[int, Any] | None
+    Attributes
+    ----------
+    by_seed : dict of int to AuTable
+        The scores of each seed, on the same test frames.
+    """
+
+    by_seed: Mapping[int, AuTable] | None = None
 
     def deviation(self, figure: str, column: int | None = None) -> float:
         """Return the sample standard deviation (n - 1) of an AU's figure, or of the average, over the seeds.
@@ -66,18 +72,20 @@ class OverSeeds:
         spread = "" if math.isnan(deviation) else f" ± {deviation:.3f}"
         return figure_cell(_value(self, figure, column)) + spread
 
-    def spread_to_dict(self, aus: Sequence[int]) -> dict[str, Any]:
-        """Return the deviations, and the averages of each seed, as values that JSON can hold."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as values that JSON can hold, with deviations and the averages of each seed."""
+        figures = self.kind.figures
         return {
+            **super().to_dict(),
             "standard_deviation": {
                 "aus": [
-                    {"au": au, **{name: json_value(self.deviation(name, column)) for name in self._figures}}
-                    for column, au in enumerate(aus)
+                    {"au": au, **{name: json_value(self.deviation(name, column)) for name in figures}}
+                    for column, au in enumerate(self.aus)
                 ],
-                "average": {name: json_value(self.deviation(name)) for name in self._figures},
+                "average": {name: json_value(self.deviation(name)) for name in figures},
             },
             "seeds": {
-                str(seed): {name: json_value(one.average(name)) for name in self._figures}
+                str(seed): {name: json_value(one.average(name)) for name in figures}
                 for seed, one in (self.by_seed or {}).items()
             },
         }
@@ -89,38 +97,12 @@ def _value(scores: Any, figure: str, column: int | None) -> float:
 
 @dataclass(frozen=True, repr=False)
 class SeedScores(OverSeeds, ScoreTable):
-    """The mean of the scores of several seeds.
-
-    Attributes
-    ----------
-    by_seed : dict of int to ScoreTable
-        The scores of each seed, on the same test frames.
-    """
-
-    _figures = metrics.FIGURES
-    by_seed: Mapping[int, ScoreTable] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as values that JSON can hold, with the averages of each seed."""
-        return {**super().to_dict(), **self.spread_to_dict(self.aus)}
+    """The mean of the scores of occurrences of several seeds."""
 
 
 @dataclass(frozen=True, repr=False)
 class SeedIntensities(OverSeeds, IntensityTable):
-    """The mean of the scores of intensities of several seeds.
-
-    Attributes
-    ----------
-    by_seed : dict of int to IntensityTable
-        The scores of each seed, on the same test frames.
-    """
-
-    _figures = intensity_metrics.FIGURES
-    by_seed: Mapping[int, IntensityTable] | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as values that JSON can hold, with the averages of each seed."""
-        return {**super().to_dict(), **self.spread_to_dict(self.aus)}
+    """The mean of the scores of intensities of several seeds."""
 
 
 def over_seeds(scores: Mapping[int, Scores]) -> Scores:
@@ -139,19 +121,14 @@ def over_seeds(scores: Mapping[int, Scores]) -> Scores:
     first, *others = scores.values()
     if not others:
         return first
+    mean = mean_of_folds([first, *others])
     # Every seed has the same test frames, whose counts are not those of all seeds together.
-    if isinstance(first, IntensityTable):
-        of_levels = {seed: one for seed, one in scores.items() if isinstance(one, IntensityTable)}
-        levels = mean_of_intensity_folds(list(of_levels.values()))
-        rows = (replace(row, known=one.known) for row, one in zip(levels.rows, first.rows, strict=True))
-        return SeedIntensities(tuple(rows), first.named, None, of_levels)
-    found = {seed: one for seed, one in scores.items() if isinstance(one, ScoreTable)}
-    mean = mean_of_folds(list(found.values()))
-    kept = (
-        replace(row, known=one.known, positives=one.positives)
+    rows = tuple(
+        replace(row, **{name: getattr(one, name) for name in first.kind.counts})
         for row, one in zip(mean.rows, first.rows, strict=True)
     )
-    return SeedScores(tuple(kept), first.named, None, found)
+    made = SeedIntensities if isinstance(first, IntensityTable) else SeedScores
+    return made(rows, first.named, None, dict(scores))
 
 
 @dataclass(frozen=True)
