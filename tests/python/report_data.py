@@ -14,6 +14,7 @@ import numpy as np
 import tiny_net as tiny
 from drml.data.labels import BP4D_AUS
 from drml.evaluation.fold_scores import evaluate_folds
+from drml.evaluation.intensity_scoring import IntensityPredictions, evaluate_intensity_folds
 from drml.evaluation.predictions import Predictions, write_predictions
 from drml.evaluation.results import write_scores
 from drml.experiments import detection_table, figure5, table4, units
@@ -89,6 +90,28 @@ def draw(method: str, fold: int, data: Path, split: str = "test") -> Predictions
     )
 
 
+def draw_intensities(fold: int, data: Path) -> IntensityPredictions:
+    """Draw intensities, and estimates that follow AU6 well, AU12 a little, and AU17 the wrong way round."""
+    rng = np.random.default_rng(fold)
+    frames = _FRAMES[fold]
+    labels = rng.choice([0, 1, 2, 3, 4, 5, 9], (frames, 3), p=[0.4, 0.2, 0.1, 0.1, 0.05, 0.05, 0.1])
+    follow = np.array([0.9, 0.4, -0.3]) * np.where(labels == 9, 0, labels)
+    estimates = np.clip(follow + 0.4 * rng.normal(1.5, 1, labels.shape), 0, 5)
+    return IntensityPredictions(
+        "w",
+        str(data / f"fold{fold}" / "test_lmdb"),
+        (6, 12, 17),
+        [f"{index:08d}_F{1 + index % 2:03d}_T1_{index:04d}" for index in range(frames)],
+        labels.astype(np.int8),
+        estimates,
+        [f"F{fold}{1 + index % 4:02d}" for index in range(frames)],
+        True,
+        {"mean": "image", "scale": 0.5, "mean_from": "<weights>", "scale_from": "weights"},
+        1.0,
+        np.array([1.1, 0.9, 1.0]),
+    )
+
+
 def write_unit(out: Path, method: str, fold: int, data: Path) -> None:
     """Leave a unit as drml experiment does."""
     folder = out / f"fold{fold}" / method
@@ -161,3 +184,12 @@ def write_run(folder: Path) -> dict[str, Path]:
         "train_dir": train,
         "predictions": folder / "predictions.csv",
     }
+
+
+def write_level_run(folder: Path, *, both: bool = True, folds: tuple[int, ...] = (1, 2)) -> dict[str, Path]:
+    """Leave the scores of a net that estimates intensities; return the arguments of write_report."""
+    folder.mkdir(parents=True, exist_ok=True)
+    levels = evaluate_intensity_folds("deploy.prototxt", [draw_intensities(fold, folder) for fold in folds])
+    figures = evaluate_folds("deploy.prototxt", [draw("drml", fold, folder) for fold in folds]).to_dict()
+    write_scores(folder / "scores.json", {**(figures if both else {}), "intensity": levels.to_dict()})
+    return {"scores_json": folder / "scores.json"}

@@ -18,21 +18,25 @@ _CHARACTER = 7.3  # pixels, of text of 13 pixels
 
 @dataclass(frozen=True)
 class Bar:
-    """A bar, and a mark to compare it with: both from 0 to 1; None or NaN if undefined."""
+    """A bar from 0, a mark to compare it with, and a confidence interval; None or NaN if undefined.
+
+    The chart goes from 0 to 1. What lies outside, such as a negative correlation, is told by number alone.
+    """
 
     name: str
     value: float | None
-    mark: float | None
+    mark: float | None = None
+    interval: tuple[float, float] | None = None
 
 
 def bar_chart(title: str, mark_name: str, bars: Sequence[Bar], *, explain_marks: bool = True) -> Markup:
-    """Render horizontal bars from 0 to 1, each with a mark to compare it with.
+    """Render horizontal bars from 0 to 1, each with a mark to compare it with, or with an interval.
 
     Parameters
     ----------
     title : str
     mark_name : str
-        What the marks stand for, such as ``chance``.
+        What the marks stand for, such as ``chance``; "" if there are none.
     bars : sequence of Bar
     explain_marks : bool
         Say above the chart what the marks stand for. Without it the surrounding text has to.
@@ -47,14 +51,18 @@ def bar_chart(title: str, mark_name: str, bars: Sequence[Bar], *, explain_marks:
     right = width - 40
 
     def x(value: float | None) -> float | None:
-        return None if value is None or math.isnan(value) else left + (right - left) * value
+        within = None if value is None or math.isnan(value) else min(max(value, 0.0), 1.0)
+        return None if within is None else left + (right - left) * within
 
-    description = "; ".join(
-        f"{bar.name} {decimals(bar.value, 2)} ({mark_name} {decimals(bar.mark, 2)})" for bar in bars
-    )
+    def words(bar: Bar) -> str:
+        beside = [f"{mark_name} {decimals(bar.mark, 2)}"] if mark_name else []
+        beside += [f"{bar.interval[0]:.2f} to {bar.interval[1]:.2f}"] if bar.interval else []
+        return f"{bar.name} {decimals(bar.value, 2)}" + (f" ({', '.join(beside)})" if beside else "")
+
+    description = "; ".join(map(words, bars))
     return render(
         "bar_chart.html",
-        caption=f"{title}. Vertical marks: {mark_name}." if explain_marks else title,
+        caption=f"{title}. Vertical marks: {mark_name}." if explain_marks and mark_name else title,
         description=f"{title}: {description}",
         width=width,
         height=top + step * len(bars) + 6,
@@ -72,6 +80,7 @@ def bar_chart(title: str, mark_name: str, bars: Sequence[Bar], *, explain_marks:
                 "y": top + step * index,
                 "end": x(bar.value),
                 "mark": x(bar.mark),
+                "interval": [x(end) for end in bar.interval] if bar.interval else None,
             }
             for index, bar in enumerate(bars)
         ],

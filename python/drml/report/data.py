@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from drml.data.labels import INTENSITY_SUFFIX, LEVELS
 from drml.experiments.protocol import describe_coding, describe_draw, describe_folds
 from drml.io.errors import UserError
 from drml.report.formatting import decimals, duration
@@ -46,11 +47,18 @@ def data_section(summary: dict[str, Any]) -> Section:
             f"Share of frames with the AU among those with a known label, fold {first}",
             ["AU", *splits],
             rates,
-        ),
+        )
+        if rates
+        else "",
+        levels=[
+            _levels(f"Frames of each level, fold {first} {name}", split["levels"])
+            for name, split in splits.items()
+            if "levels" in split
+        ],
         coding=describe_coding(summary),
         lists=describe_folds(summary),
         sampling=describe_draw(summary),
-        drawn=_drawn(f"Labels drawn for training, fold {first}", splits.get("train", {}).get("sampling")),
+        drawn=_drawn(f"fold {first}", splits.get("train", {}).get("sampling")),
         skipped=_reasons("Frames skipped", summary["skipped"]),
         incomplete=_reasons("Frames kept with an unknown label", summary.get("incomplete", {})),
         subjects=[
@@ -62,19 +70,39 @@ def data_section(summary: dict[str, Any]) -> Section:
     return Section("data", "Data", body)
 
 
-def _drawn(caption: str, found: dict[str, Any] | None) -> Markup | str:
-    """Return a table of the labels that were drawn; empty if none were left out, or if it is not known."""
+def _levels(caption: str, counts: dict[str, dict[str, int]]) -> Markup:
+    """Return a table of the frames of each level of intensity, by AU."""
+    rows = [
+        [au.removesuffix(INTENSITY_SUFFIX), *map(str, by_level.values())] for au, by_level in counts.items()
+    ]
+    return render_table(caption, ["AU", *map(str, LEVELS), "unknown"], rows)
+
+
+def _drawn(fold: str, found: dict[str, Any] | None) -> list[Markup]:
+    """Return tables of the labels that were drawn; none if none were left out, or if it is not known."""
     if not found or found["labels"]["drawn"] == found["labels"]["of"]:
-        return ""
+        return []
+
+    def share(count: dict[str, Any]) -> str:
+        return f"{count['drawn']} of {count['of']}"
 
     def cells(count: dict[str, Any]) -> list[str]:
-        return [f"{count['drawn']} of {count['of']}", decimals(count["share"])]
+        return [share(count), decimals(count["share"])]
 
+    levels = [
+        [au.removesuffix(INTENSITY_SUFFIX), *map(share, by_level.values())]
+        for au, by_level in found.get("levels", {}).items()
+    ]
     positives, negatives = found["positives"], found["negatives"]
     rows = [[au, *cells(positives[au]), *cells(negatives[au])] for au in positives]
     rows.append(["all labels", *cells(found["labels"]), "", ""])
     rows.append(["frames", *cells(found["frames"]), "", ""])
-    return render_table(caption, ["AU", "with the AU", "share", "without", "share"], rows, totals=2)
+    head = ["AU", "with the AU", "share", "without", "share"]
+    tables = [render_table(f"Labels drawn for training, {fold}", head, rows, totals=2)]
+    if levels:
+        title = f"Frames of each level drawn for training, {fold}"
+        tables.append(render_table(title, ["AU", *map(str, LEVELS)], levels))
+    return tables
 
 
 def _reasons(caption: str, counts: dict[str, int]) -> Markup | str:

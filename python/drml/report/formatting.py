@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from drml.data.labels import AU_NAMES
+from drml.evaluation.text_table import interval_text
 
-__all__ = ["UNDEFINED", "au_name", "decimals", "duration", "figure_text"]
+__all__ = ["UNDEFINED", "au_name", "decimals", "duration", "figure_text", "interval_of"]
 
 UNDEFINED = "-"
 """Stands for an undefined figure."""
@@ -55,13 +56,26 @@ def _spread(scores: dict[str, Any], figure: str, au: int | None) -> str:
     for name in ("standard_deviation", "intervals"):
         if not (around := scores.get(name)):
             continue
-        rows = [around["average"]] if au is None else [row for row in around["aus"] if row["au"] == au]
-        found = rows[0].get(figure) if rows else None
-        if isinstance(found, dict):
-            low, high = found["low"], found["high"]
-            return "" if low is None or high is None else f" ({low:.2f}-{high:.2f})"
+        if name == "intervals":
+            ends = interval_of(scores, figure, au)
+            return "" if ends is None else f" ({interval_text(*ends)})"
+        found = _row(around, au).get(figure)
         return "" if found is None else f" ± {found:.3f}"
     return ""
+
+
+def interval_of(scores: dict[str, Any], figure: str, au: int | None = None) -> tuple[float, float] | None:
+    """Return the ends of a figure's confidence interval; None if it has none. Parameters as `figure_text`."""
+    found = _row(scores["intervals"], au).get(figure) if scores.get("intervals") else None
+    if not found or found["low"] is None or found["high"] is None:
+        return None
+    return float(found["low"]), float(found["high"])
+
+
+def _row(around: dict[str, Any], au: int | None) -> dict[str, Any]:
+    """Return the row of an AU, or of the average, among intervals or standard deviations."""
+    rows = [around["average"]] if au is None else [row for row in around["aus"] if row["au"] == au]
+    return rows[0] if rows else {}
 
 
 def au_name(au: int) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from drml.io.errors import UserError
 from drml.io.limits import open_list, read_text
+from drml.nets.intensity_head import INTENSITIES
 from drml.training.base_rates import Separation, estimate
 from drml.training.caffe_log import Figure, LogReader
 from drml.training.f1_table import mean_f1, read_separations
@@ -75,5 +76,7 @@ def read_losses(folder: Path) -> Losses:
             if (phase, name) == wanted and math.isfinite(value)
         ]
 
-    curves = curve("train", "loss"), curve("test", "loss"), curve("test", "f1")
-    return Losses(*curves, seconds, separations)
+    # The loss of training is the sum of a net's losses; a test pass gives each of them.
+    levels = dict(curve("test", f"{INTENSITIES}_loss"))
+    held_out = [(at, value + levels.get(at, 0)) for at, value in curve("test", "loss")]
+    return Losses(curve("train", "loss"), held_out, curve("test", "f1"), seconds, separations)

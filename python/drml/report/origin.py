@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drml.data.readers.kinds import DATA_SETS
+from drml.data.readers.targets import OCCURRENCE
 from drml.io import machine
 from drml.nets.preprocessing import describe_preprocessing
 from drml.report.rendering import Section, render
@@ -46,7 +47,7 @@ def _commands(
     command = ["drml", "score", "--net", scores["model"]]
     command += ["--weights", *(fold["weights"] for fold in folds)]
     command += ["--data", *(fold["data"] for fold in folds)]
-    for name, value in scores["options"].items():
+    for name, value in scores.get("options", {}).items():
         if value is not None:
             command += [f"--{name}", value]
     commands.append(shlex.join(command))
@@ -61,7 +62,9 @@ def _data_command(summary: dict[str, Any], data_dir: str | Path | None) -> list[
     options = summary["options"]
     command = ["drml", "prepare", str(summary["kind"]), str(summary["root"]), str(data_dir)]
     command += ["--folds", options.get("fold_scheme") or ",".join(map(str, options["folds"]))]
-    command += ["--aus", ",".join(map(str, summary["aus"]))]
+    if (target := options.get("target", OCCURRENCE)) != OCCURRENCE:
+        command += ["--target", target]
+    command += ["--aus", ",".join(map(str, summary["aus"] or summary["intensity_aus"]))]
     known = DATA_SETS.get(str(summary["kind"]))
     flags = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS}
     flags |= {option.name: option.flag for option in (known.options if known else ())}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,15 @@ from drml.report.rendering import Section, render, render_table
 from drml.training.base_rates import REMARK, Separation
 
 
-def head_section(scores: dict[str, Any], summary: dict[str, Any] | None) -> Markup:
-    """Return the head of the page: what was tested, a warning of synthetic data, the averages."""
+def head_section(
+    scores: dict[str, Any], summary: dict[str, Any] | None, tiles: Sequence[tuple[str, str, str]]
+) -> Markup:
+    """Return the head of the page: what was tested, a warning of synthetic data, the averages as `tiles`.
+
+    `scores` are those of the occurrences, or of the intensities.
+    """
     folds = scores["folds"]
     subjects = sum(fold["subjects"] or 0 for fold in folds)
-    average = scores["pooled"]["average"]
     # Only the test splits of drml prepare are known to have other subjects than those trained on.
     disjoint = summary is not None and all(Path(fold["data"]).name.startswith("test") for fold in folds)
     new = ", none of them trained on" if disjoint else ""
@@ -35,7 +39,7 @@ def head_section(scores: dict[str, Any], summary: dict[str, Any] | None) -> Mark
         subjects=subjects,
         data=[fold["data"] for fold in folds],
         synthetic=scores["synthetic"] or (summary or {}).get("synthetic", False),
-        figures=[*average_tiles(average), ("frames scored", str(scores["frames"]), people)],
+        figures=[*tiles, ("frames scored", str(scores["frames"]), people)],
     )
 
 
