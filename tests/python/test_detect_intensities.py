@@ -202,6 +202,60 @@ def test_the_table_of_a_photo_and_a_video(tmp_path: Path) -> None:
     assert (tmp_path / "drawn" / "photo.png").is_file() or list((tmp_path / "drawn").iterdir())
 
 
+def test_the_table_in_python_has_adjusted_intensities(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), data.astronaut())
+    video = data.write_video(tmp_path / "clip.mp4", list(data.moving(6)))
+    detector = Detector(LevelNet())
+    rest = detector.neutral_intensities(photo)
+    table = detector([photo, video], adjustment=Adjustment(rest, 0.1))
+    written = tmp_path / "out"
+    write_detections(
+        [str(video)], detector, Outputs(written), adjustment=Adjustment(rest, 0.1), progress=False
+    )
+    frames = pd.read_csv(written / "clip.csv")
+    of_video = table[table.input == str(video)]
+    for name in ("AU06_r", "AU06_r_adjusted", "AU12_r_adjusted"):
+        np.testing.assert_array_equal(of_video[name].to_numpy(), frames[name].to_numpy())
+    assert len(frames) == 6 and frames.AU06_r_adjusted.nunique() > 1
+    assert table.AU06_r_adjusted.isna().tolist() == [True] + [False] * 6
+    assert "AU06_r_adjusted" not in detector(video)
+    with pytest.raises(UserError, match="estimates no intensities, so that there is nothing to adjust"):
+        Detector(LevelNet(intensity_aus=()))(photo, adjustment=Adjustment("median"))
+
+
+def test_photos_alone_are_not_adjusted(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.png"
+    cv2.imwrite(str(photo), data.astronaut())
+    with pytest.raises(UserError, match=r"photo.png: only intensities of videos and webcams are adjusted"):
+        write_detections(
+            [str(photo)],
+            Detector(LevelNet()),
+            Outputs(tmp_path / "out"),
+            adjustment=Adjustment("median"),
+            progress=False,
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_face_keeps_its_zero_over_a_short_gap(tmp_path: Path) -> None:
+    """A face that is hidden for 5 frames goes on; one that is hidden for 20 begins anew."""
+    still = data.frame([(20, 20)])
+    seen = [np.clip(still * (0.7 + 0.3 * (index % 9) / 9), 0, 255).astype(np.uint8) for index in range(40)]
+    blank = np.full_like(seen[0], 90)
+    for gap, ids in ((5, {0}), (20, {0, 1})):
+        frames = [blank if 10 <= index < 10 + gap else image for index, image in enumerate(seen)]
+        video = data.write_video(tmp_path / f"gap{gap}.mp4", frames)
+        table = Detector(LevelNet())(video, adjustment=Adjustment("median"))
+        faces = table[table.success == 1]
+        assert set(faces.face_id) == ids
+        last = faces[faces.face_id == max(ids)]
+        wanted = [
+            max(0.0, value - float(np.median(last.AU06_r[: at + 1]))) for at, value in enumerate(last.AU06_r)
+        ]
+        assert last.AU06_r_adjusted.to_numpy() == pytest.approx(wanted, abs=2e-4)
+
+
 def test_an_occurrence_net_writes_no_intensities(tmp_path: Path, capsys: Any) -> None:
     weights = data.write_weights(tmp_path / "net")
     photo = tmp_path / "photo.png"

@@ -35,6 +35,7 @@ __all__ = ["Detector"]
 
 Input: TypeAlias = "str | os.PathLike[str] | int | NDArray[np.uint8]"
 
+_NO_INTENSITIES = "the net estimates no intensities, so that there is nothing to adjust"
 _CAMERA_BATCH = 4  # frames that the rows of a webcam may lag behind it
 
 
@@ -149,7 +150,12 @@ class Detector:
         self.net([np.full((self.size, self.size, 3), 127, np.uint8)])
 
     def __call__(
-        self, inputs: Input | Sequence[Input], *, max_frames: int | None = None, progress: bool = False
+        self,
+        inputs: Input | Sequence[Input],
+        *,
+        max_frames: int | None = None,
+        adjustment: Adjustment | None = None,
+        progress: bool = False,
     ) -> pd.DataFrame:
         """Detect faces and AUs, and return one row for each face.
 
@@ -161,6 +167,9 @@ class Detector:
             `max_frames`.
         max_frames : int, optional, keyword-only
             Stop each video or webcam after this many frames.
+        adjustment : Adjustment, optional
+            How to adjust the intensities of videos, as ``drml detect --neutral`` and ``--smooth`` do:
+            ``drml.detect.adjusting.Adjustment("median", smooth=0.5)``.
         progress : bool
             Show a progress bar.
 
@@ -171,16 +180,19 @@ class Detector:
             of ``drml detect``: ``input`` (the file; ``array 0``, ... by its position in the list), ``frame``
             (from 1), ``face_id``, ``timestamp`` (seconds), ``confidence``, ``success``, ``x_0`` to ``y_4``
             (pixels), ``AU01_c``, ... (1 or 0) and ``AU01_p``, ... (probabilities); of a net that estimates
-            intensities also ``AU01_r``, ..., 0 to 5. An image or frame without
-            a face has one row with ``success`` 0. Its `attrs` name the thresholds (``thresholds``,
-            ``thresholds_from``).
+            intensities also ``AU01_r``, ..., 0 to 5, and, if they are adjusted, ``AU01_r_adjusted``, ...,
+            which are missing values for images. An image or frame without a face has one row with ``success``
+            0. Its `attrs` name the thresholds (``thresholds``, ``thresholds_from``).
 
         Raises
         ------
         UserError
-            An input does not exist or an array has another form; or none of the inputs can be read. If only
-            some of them cannot be read, each of these causes a warning instead.
+            An input does not exist or an array has another form; or none of the inputs can be read; or there
+            are no intensities to adjust. If only some of the inputs cannot be read, each of these causes a
+            warning instead.
         """
+        if adjustment is not None and not self.intensity_aus:
+            raise UserError(_NO_INTENSITIES)
         if max_frames is not None:
             check_whole(max_frames, 1, "max_frames")
         problems: list[str] = []
@@ -188,13 +200,17 @@ class Detector:
         def lines() -> Iterator[list[str]]:
             with (
                 tqdm(unit="frame", disable=not progress) as bar,
-                closing(self._detect(_expand(inputs, max_frames), max_frames, problems)) as frames,
+                closing(
+                    self._detect(_expand(inputs, max_frames), max_frames, problems, adjustment)
+                ) as frames,
             ):
                 for detected in frames:
-                    yield from rows(detected, self.aus, self.thresholds, with_input=True)
+                    beyond = 0 if adjustment is None else len(self.intensity_aus) - detected.adjusted.shape[1]
+                    for row in rows(detected, self.aus, self.thresholds, with_input=True):
+                        yield row + ["nan"] * beyond
                     bar.update()
 
-        table = data_frame(lines(), self.aus, self.intensity_aus)
+        table = data_frame(lines(), self.aus, self.intensity_aus, adjusted=adjustment is not None)
         table.attrs |= Thresholds(self.thresholds, self.threshold_source).to_dict(self.aus)
         if problems and table.empty:
             raise UserError(problems[0])
@@ -277,7 +293,7 @@ class Detector:
             It cannot be read, there is no face in it, or the net estimates no intensities.
         """
         if not self.intensity_aus:
-            raise UserError("the net estimates no intensities, so that there is nothing to adjust")
+            raise UserError(_NO_INTENSITIES)
         problems: list[str] = []
         with closing(self._detect(find_sources([os.fspath(path)]), None, problems)) as frames:
             found = median_of_largest_face(frames, str(path)) if not problems else None
@@ -297,7 +313,11 @@ class Detector:
         )
 
     def _detect(
-        self, items: Sequence[Frame | Source], max_frames: int | None, problems: list[str]
+        self,
+        items: Sequence[Frame | Source],
+        max_frames: int | None,
+        problems: list[str],
+        adjustment: Adjustment | None = None,
     ) -> Generator[DetectedFrame]:
         """Detect in images and videos in their order; add what cannot be read to `problems`."""
         for is_image, group in groupby(items, key=_is_image):
@@ -313,7 +333,7 @@ class Detector:
                 assert isinstance(source, Source)
                 try:
                     video = open_stream(source, max_frames)
-                    with closing(self.detect_video(video)) as frames:
+                    with closing(self.detect_video(video, adjustment=adjustment)) as frames:
                         yield from frames
                 except Unreadable as error:
                     problems.append(f"{source.name}: {error}")

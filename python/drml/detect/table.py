@@ -91,12 +91,16 @@ def rows(
 
 
 def data_frame(
-    lines: Iterable[Sequence[str]], aus: Sequence[int], intensity_aus: Sequence[int] = ()
+    lines: Iterable[Sequence[str]],
+    aus: Sequence[int],
+    intensity_aus: Sequence[int] = (),
+    *,
+    adjusted: bool = False,
 ) -> pd.DataFrame:
     """Return rows that start with their input as a DataFrame, with the values that the CSV would hold."""
     import pandas as pd  # here, because it takes half a second to import
 
-    names = columns(aus, True, intensity_aus)
+    names = columns(aus, True, intensity_aus, adjusted=adjusted)
     whole = {"frame", "face_id", "success", *(name for name in names if name.endswith("_c"))}
     kinds = {name: "int64" if name in whole else "float64" for name in names}
     kinds["input"] = "str"

@@ -22,6 +22,7 @@ from drml.detect.pictures import AlignedFaces, AnnotatedVideo, write_picture
 from drml.detect.pipeline import DetectedFrame
 from drml.detect.sources import Source, find_sources
 from drml.detect.table import columns, rows
+from drml.io.errors import UserError
 
 __all__ = ["write_detections"]
 
@@ -59,14 +60,21 @@ def write_detections(
     Raises
     ------
     UserError
-        The inputs do not exist, or the outputs cannot be written; raised before any work is done.
+        The inputs do not exist, the outputs cannot be written, or there is no video to adjust; raised before
+        any work is done.
     OSError
         The disk is full.
     KeyboardInterrupt
         The CSV file holds the rows so far, under its own name.
     """
     passed_over: Counter[str] = Counter()
-    sources, faults = outputs.prepare(find_sources(inputs, outputs.folders, passed_over))
+    found = find_sources(inputs, outputs.folders, passed_over)
+    if adjustment is not None and all(source.kind == "image" for source in found):
+        raise UserError(
+            f"{inputs[0]}: only intensities of videos and webcams are adjusted, and there is none among the"
+            " inputs; leave --neutral and --smooth out, or give a video"
+        )
+    sources, faults = outputs.prepare(found)
     writer = _Writer(detector, outputs, progress, adjustment)
     writer.summary.pass_over(passed_over)
     for source, fault in faults:
