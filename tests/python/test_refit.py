@@ -108,6 +108,22 @@ def records(fold, name="train"):
     return {key[9:]: (items[key].image, row.labels, row.drawn) for key, row in rows.items()}
 
 
+@pytest.mark.parametrize("unsampled", ["mask", "keep", "all"])
+@pytest.mark.parametrize("target", ["intensity", "both"])
+def test_the_joint_split_has_intensities(drawn, tmp_path, unsampled, target):
+    how = {"positives": 1, "negatives": 1, "unsampled": unsampled}
+    how = {"all_frames": True} if unsampled == "all" else how
+    for name, share in (("with", 0.3), ("without", 0.0)):
+        sampling = Sampling(val_share=share, **how)
+        options = {"folds": (1,), "sampling": sampling, "encoding": Encoding(size=tiny.IMAGE)}
+        prepare("bp4d", drawn / "BP4D", tmp_path / name, target=target, **options, **QUIET)
+    found = refit_fold(tmp_path / "with/fold1", tmp_path / "refit")
+    joint, expected = records(found), records(tmp_path / "without/fold1")
+    assert joint == expected and len(joint) > len(records(tmp_path / "with/fold1"))
+    manifest = read_manifest(found / "train.csv")
+    assert manifest.intensity_aus == (6, 10, 12, 14, 17) and bool(manifest.aus) == (target == "both")
+
+
 @pytest.mark.parametrize("unsampled", ["mask", "keep"])
 def test_the_joint_split_is_that_of_data_without_a_validation_split(drawn, tmp_path, unsampled):
     for name, share in (("with", 0.3), ("without", 0.0)):

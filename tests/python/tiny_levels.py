@@ -30,7 +30,7 @@ def write_fold(
     fold = folder / "data" / "fold1"
     fold.mkdir(parents=True)
     columns = [f"AU{au}" for au in aus] + [f"AU{au}_r" for au in level_aus]
-    for at, split in enumerate(("train", "test")):
+    for at, split in enumerate(splits):
         rng = np.random.default_rng(at + 3)
         levels = rng.choice([0, 1, 2, 3, 4, 5], (count, 2))
         images = [
@@ -80,6 +80,7 @@ def write_net(folder: Path, kind: str) -> tuple[Path, Path, Callable[[np.ndarray
     The prototxt, the weights, and what computes the outputs for images, N x 24 x 24 x 3, by plain NumPy, by
     the names that ONNX files have for them.
     """
+    folder.mkdir(exist_ok=True)
     both = kind == "both"
     parameters = tiny.draw_parameters()
     rng = np.random.default_rng(8)

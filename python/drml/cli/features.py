@@ -18,7 +18,7 @@ def add(subparsers: Any) -> None:
         run,
         "write a blob of the net, such as fc9, for every record",
         "Runs a trained net on DATA and writes one file with the arrays keys, features and labels, in the\n"
-        "order of the LMDB.",
+        "order of the LMDB. Labels of intensities are an array of their own, intensities.",
         "drml features build/fold2 data/drml/fold2 --out build/fc9.npz\n"
         "drml features build/fold2 data/drml/fold2/train_lmdb --blob fc8 --out build/fc8.h5",
     )

@@ -129,11 +129,15 @@ class Split:
             )
         for key, image, occurrences, levels in self.whole_records():
             if not len(occurrences) and not intensities:
-                raise UserError(
-                    f"{self.lmdb}: its labels are intensities, not occurrences; prepare the data with"
-                    " --target occurrence, or both"
-                )
+                raise self.no_occurrences()
             yield key, image, levels if intensities else occurrences
+
+    def no_occurrences(self) -> UserError:
+        """Return the error of data whose labels are intensities alone, where occurrences are needed."""
+        return UserError(
+            f"{self.lmdb}: its labels are intensities, not occurrences; prepare the data with --target"
+            " occurrence, or both"
+        )
 
     def whole_records(
         self,

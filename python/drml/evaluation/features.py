@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -69,7 +70,7 @@ class BlobReader:
 
     def batches(
         self, *, progress: bool = True
-    ) -> Iterator[tuple[list[str], NDArray[np.float32], NDArray[np.int8]]]:
+    ) -> Iterator[tuple[list[str], NDArray[np.float32], dict[str, NDArray[np.int8]]]]:
         """Run the net.
 
         Yields
@@ -78,7 +79,8 @@ class BlobReader:
             Of a few records, N of them.
         features : ndarray of float32
             N x the blob's shape.
-        labels : ndarray of int8, N x K
+        labels : dict of str to ndarray of int8
+            ``"labels"``, the occurrences, N x K, and ``"intensities"``, N x L, as far as the data have them.
 
         Raises
         ------
@@ -87,9 +89,13 @@ class BlobReader:
         """
         empty = True
         name = str(self.source.name)
+        records = self.source.whole_records()
         with tqdm(total=self.source.size, desc=name, unit="img", disable=not progress) as bar:
-            for keys, images, labels in self.source.batches(self._batch):
-                yield keys, self._net.forward(images, [self.blob])[self.blob], labels
+            while batch := list(itertools.islice(records, self._batch)):
+                keys, images, occurrences, levels = zip(*batch, strict=True)
+                kinds = {"labels": np.stack(occurrences), "intensities": np.stack(levels)}
+                known = {kind: values for kind, values in kinds.items() if values.shape[1]}
+                yield list(keys), self._net.forward(images, [self.blob])[self.blob], known
                 bar.update(len(keys))
                 empty = False
         if empty:
@@ -120,8 +126,9 @@ def extract(
 ) -> Extracted:
     """Run a net over a data set and write one of its blobs.
 
-    The file holds ``keys`` (N strings), ``features`` (N x the blob's shape, float32) and ``labels`` (N x K,
-    int8). It appears only when it is complete.
+    The file holds ``keys`` (N strings), ``features`` (N x the blob's shape, float32), and, as far as the data
+    have them, ``labels`` (occurrences, N x K, int8) and ``intensities`` (N x L, int8). It appears only when
+    it is complete.
 
     Parameters
     ----------
@@ -210,11 +217,11 @@ class _Hdf5:
         self._file = file
         self._raw = raw
 
-    def append(self, keys: Sequence[str], features: NDArray[Any], labels: NDArray[Any]) -> None:
+    def append(self, keys: Sequence[str], features: NDArray[Any], labels: dict[str, NDArray[Any]]) -> None:
         import h5py
 
         strings = h5py.string_dtype()
-        rows = {"keys": np.array(keys, object), "features": features, "labels": labels}
+        rows = {"keys": np.array(keys, object), "features": features, **labels}
         for name, values in rows.items():
             if name not in self._file:
                 self._file.create_dataset(
@@ -247,12 +254,13 @@ class _Npz:
     def __init__(self, store: Any) -> None:
         self._store = store
         self.keys: list[str] = []
-        self.labels: list[NDArray[Any]] = []
+        self.labels: dict[str, list[NDArray[Any]]] = {}
         self.shape: tuple[int, ...] = ()
 
-    def append(self, keys: Sequence[str], features: NDArray[Any], labels: NDArray[Any]) -> None:
+    def append(self, keys: Sequence[str], features: NDArray[Any], labels: dict[str, NDArray[Any]]) -> None:
         self.keys += keys
-        self.labels.append(labels)
+        for kind, values in labels.items():
+            self.labels.setdefault(kind, []).append(values)
         self.shape = features.shape[1:]
         self._store.write(np.ascontiguousarray(features, np.float32).tobytes())
 
@@ -260,7 +268,9 @@ class _Npz:
         self._store.flush()
         shape = (len(self.keys), *self.shape)
         features = np.memmap(self._store, np.float32, mode="r", shape=shape)
-        np.savez(file, keys=np.array(self.keys), features=features, labels=np.concatenate(self.labels))
+        arrays: dict[str, Any] = {"keys": np.array(self.keys), "features": features}
+        arrays |= {kind: np.concatenate(parts) for kind, parts in self.labels.items()}
+        np.savez(file, **arrays)
 
 
 @contextmanager

@@ -21,12 +21,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.baselines.input import chunks
-from drml.data.labels import UNKNOWN
+from drml.data.labels import unknown_values
 from drml.data.landmark_files import landmarks_path, read_landmarks, write_landmarks
 from drml.data.lmdb import read_lmdb, read_mean, write_lmdb, write_mean
 from drml.data.manifest import LMDB_SUFFIX, Manifest, Row, read_manifest, write_manifest
 from drml.data.recipe_text import read_data_recipe, write_data_recipe
-from drml.data.sampling import draw
+from drml.data.sampling import draw, training_labels
 from drml.experiments.protocol import SUMMARY_FILE, read_summary
 from drml.io.errors import UserError
 from drml.io.files import making
@@ -149,7 +149,7 @@ def _write(fold: Path, out: Path) -> None:
     keys = [f"{at:08d}_{_name(row.key)}" for at, (_, row) in enumerate(parts)]
     with_draw = any(row.drawn is not None for _, row in parts)
     rows = (row._replace(key=key) for key, (_, row) in zip(keys, parts, strict=True))
-    write_manifest(out / "train.csv", train.aus, rows, with_draw=with_draw)
+    write_manifest(out / "train.csv", train.aus, rows, intensity_aus=train.intensity_aus, with_draw=with_draw)
 
     def items() -> Iterator[tuple[str, bytes, list[int]]]:
         readers = {
@@ -191,7 +191,8 @@ def _sampled(manifest: Manifest, options: Mapping[str, Any]) -> list[Row]:
     rows = list(manifest.rows.values())
     labels = np.array([row.labels for row in rows], np.int8)
     if options.get("all_frames"):
-        return [row for row, known in zip(rows, labels != UNKNOWN, strict=True) if known.any()]
+        known = labels != unknown_values(manifest.aus, manifest.intensity_aus)
+        return [row for row, of_frame in zip(rows, known, strict=True) if of_frame.any()]
     positives, negatives = (
         len(rows) if (count := options.get(name)) is None else int(count)
         for name in ("positives", "negatives")
@@ -204,14 +205,16 @@ def _sampled(manifest: Manifest, options: Mapping[str, Any]) -> list[Row]:
         positives=positives,
         negatives=negatives,
         seed=int(options.get("seed", 0)),
+        intensity_aus=manifest.intensity_aus,
     )
-    mask = options.get("unsampled") != "keep"
-    aus, found = np.array(manifest.aus), []
-    for row, of_frame, known in zip(rows, drawn, labels, strict=True):
+    unsampled = "keep" if options.get("unsampled") == "keep" else "mask"
+    labels = training_labels(labels, drawn, unsampled, intensities=len(manifest.intensity_aus))
+    aus, found = np.array(manifest.aus, int), []
+    for row, of_frame, kept in zip(rows, drawn, labels.tolist(), strict=True):
         if not of_frame.any():
             continue
-        if mask:
-            found.append(row._replace(labels=tuple(np.where(of_frame, known, UNKNOWN).tolist())))
-        else:
-            found.append(row._replace(drawn=tuple(aus[of_frame].tolist())))
+        # As in a manifest of drml prepare, the column is of occurrences alone.
+        with_draw = unsampled == "keep" and len(aus)
+        for_aus = tuple(aus[of_frame[: len(aus)]].tolist()) if with_draw else None
+        found.append(row._replace(labels=tuple(kept), drawn=for_aus))
     return found

@@ -73,7 +73,9 @@ def _read(reader: BlobReader, progress: bool) -> _SplitFeatures:
     for some_keys, some_features, some_labels in reader.batches(progress=progress):
         keys += some_keys
         features.append(some_features.reshape(len(some_keys), -1))
-        labels.append(some_labels)
+        if "labels" not in some_labels:
+            raise reader.source.no_occurrences()
+        labels.append(some_labels["labels"])
     whole = np.concatenate(features)
     broken = ~np.isfinite(whole).all(axis=1)
     if broken.any():

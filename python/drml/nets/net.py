@@ -128,6 +128,11 @@ class CaffeNet:
     def count_probabilities(self) -> int:
         """Return how many probabilities the net gives; raise a `UserError` if it has no blob ``prob``."""
         if PROBABILITIES not in self.net.blobs:
+            if INTENSITIES in self.net.blobs:
+                raise UserError(
+                    f"{self.deploy}: estimates intensities and gives no probabilities; train a net on data"
+                    " with occurrences (drml prepare --target occurrence, or both)"
+                )
             raise UserError(
                 f"{self.deploy}: no blob '{PROBABILITIES}' with the probabilities (it has"
                 f" {', '.join(self.blob_names)}); end the net with a Sigmoid layer of that name"

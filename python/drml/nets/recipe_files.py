@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
+from drml.data.labels import list_aus
 from drml.data.recipe import Recipe, with_aus
 from drml.data.recipe_text import read_recipe_text, recipe_path
 from drml.io.errors import UserError
@@ -84,8 +85,15 @@ def name_outputs(
     ------
     UserError
         A file is damaged or cannot be written, or belongs to a snapshot; see `drml.nets.recipe.write_recipe`.
+        Or the net only estimates intensities.
     """
-    recipe = with_aus(read_recipe(weights) or Recipe(), aus)
+    known = read_recipe(weights) or Recipe()
+    if known.intensity_au and not known.au:
+        raise UserError(
+            f"{weights}: its net only estimates intensities, of {list_aus(known.intensity_au)}; there are no"
+            " other outputs whose AUs could be named"
+        )
+    recipe = with_aus(known, aus)
     if mean is not None or scale is not None:
         if is_onnx(weights):
             raise UserError(
