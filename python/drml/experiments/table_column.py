@@ -121,7 +121,7 @@ def over_seeds(scores: Mapping[int, Scores]) -> Scores:
     first, *others = scores.values()
     if not others:
         return first
-    mean = mean_of_folds([first, *others])
+    mean: AuTable = mean_of_folds([first, *others])
     # Every seed has the same test frames, whose counts are not those of all seeds together.
     rows = tuple(
         replace(row, **{name: getattr(one, name) for name in first.kind.counts})
