@@ -13,9 +13,11 @@ import report_data as made
 from drml.cli import main
 from drml.data.prepare import prepare
 from drml.data.sampling import Sampling
+from drml.io.errors import UserError
 from drml.report import write_report
 from drml.report.losses import read_losses
 from drml.synth import write_bp4d
+from drml.training.base_rates import REMARK
 from html_page import Page
 from tiny_levels import train_tiny
 
@@ -104,6 +106,21 @@ def test_bars_have_intervals_and_stay_on_the_chart(tmp_path: Path) -> None:
     assert all(left - 0.1 <= float(line["x1"]) <= float(line["x2"]) <= right + 0.1 for line in lines)
 
 
+def test_a_net_that_has_not_learned_is_called_so(tmp_path: Path) -> None:
+    options = made.write_level_run(tmp_path / "run", both=False)
+    assert REMARK not in page_of(tmp_path, options).text
+    content = json.loads(options["scores_json"].read_text())
+    second = content["intensity"]["folds"][1]
+    for row, icc in zip(second["scores"]["aus"], (0.2, None, -0.1), strict=True):
+        row["icc"] = icc
+    second["scores"]["average"]["icc"] = 0.05
+    options["scores_json"].write_text(json.dumps(content))
+    page = page_of(tmp_path, options)
+    assert f"{second['data']}: the model {REMARK}" in page.text
+    assert "Its mean ICC(3,1) is 0.050, below 0.1" in page.text
+    assert f"{content['intensity']['folds'][0]['data']}: the model" not in page.text
+
+
 def test_one_fold_without_subjects(tmp_path: Path) -> None:
     options = made.write_level_run(tmp_path / "run", both=False, folds=(1,))
 
@@ -134,10 +151,26 @@ def test_a_drawn_data_set_from_preparing_to_the_page(tmp_path: Path, capsys: Any
         page = Page((tmp_path / f"{kind}.html").read_text())
         assert "--seed 4" in page.sections["origin"] and "drml score --net" in page.sections["origin"]
         assert "held-out data" in page.sections["training"]
+        found = json.loads(scores.read_text())["intensity"]["pooled"]["average"]["icc"]
+        not_yet = f"Its mean ICC(3,1) is {found:.3f}, below 0.1" in page.text
+        assert not_yet == (found < 0.1)
         capsys.readouterr()
     predictions = ["--predictions", str(scores), "--overwrite"]
     assert main([*command, *predictions]) == 1
     assert "has scores of intensities alone, to which predictions add nothing" in capsys.readouterr().err
+
+
+def test_the_icc_of_test_passes_is_told(tmp_path: Path) -> None:
+    train = made.write_loss(tmp_path / "train")
+    rows = ["iteration,seconds,net,au,icc,pcc,mse", "100,9,0,AU6,0.9,0.9,1", "100,9,0,Avg.,0.51234,0.9,1"]
+    rows += ["200,19,0,AU6,0.2,0.3,1", "200,19,0,Avg.,0.25,0.3,1", "200,19,1,Avg.,0.7,0.8,1"]
+    (train / "icc.csv").write_text("\n".join(rows) + "\n")
+    options = {**made.write_level_run(tmp_path / "run", both=False), "train_dir": train}
+    shown = page_of(tmp_path, options).sections["training"]
+    assert "The test net's mean ICC(3,1) is 0.250 at iteration 200; its highest is 0.512." in shown
+    (train / "icc.csv").write_text("iteration,net\n1,0\n")
+    with pytest.raises(UserError, match=r"icc.csv: not what drml train writes"):
+        page_of(tmp_path, options)
 
 
 def test_the_held_out_loss_is_the_sum_of_both(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from drml.evaluation.intensity_table import TITLES, TRIVIAL
 from drml.report.charts import Bar, bar_chart
 from drml.report.formatting import au_name, decimals, figure_text, interval_of
 from drml.report.rendering import Section, render, render_table
+from drml.training.base_rates import REMARK
+from drml.training.level_table import LEARNED_ICC, learned_nothing
 
 __all__ = ["intensities_section", "intensity_tiles"]
 
@@ -46,9 +49,15 @@ def intensities_section(scores: dict[str, Any]) -> Section:
         Bar(f"AU {row['au']}", row["icc"], interval=interval_of(pooled, "icc", row["au"]))
         for row in pooled["aus"]
     ]
+    warnings = [
+        (f"{'The model' if count == 1 else fold['data'] + ': the model'} {REMARK}", _too_low(fold["scores"]))
+        for fold in scores["folds"]
+        if learned_nothing(_iccs(fold["scores"]))
+    ]
     lines = ". Lines: 95% confidence intervals" if any(bar.interval for bar in bars) else ""
     body = render(
         "intensities.html",
+        warnings=warnings,
         tables=[_scores(caption, scores[part]) for part, caption in captions.items()],
         chart=bar_chart(f"ICC(3,1){lines}", "", bars),
         by_level=[
@@ -57,6 +66,14 @@ def intensities_section(scores: dict[str, Any]) -> Section:
         ],
     )
     return Section("intensities", "Intensities", body)
+
+
+def _iccs(scores: dict[str, Any]) -> list[float]:
+    return [math.nan if row["icc"] is None else row["icc"] for row in scores["aus"]]
+
+
+def _too_low(scores: dict[str, Any]) -> str:
+    return f"its mean ICC(3,1) is {decimals(scores['average']['icc'])}, below {LEARNED_ICC}"
 
 
 def _scores(caption: str, scores: dict[str, Any]) -> tuple[Markup, list[tuple[str, list[int]]]]:

@@ -12,6 +12,7 @@ from drml.report.losses import Losses, read_losses
 from drml.report.rendering import Section, render, render_table
 from drml.training.base_rates import REMARK, Separation, has_not_learned
 from drml.training.folder import SOLVER_FILE
+from drml.training.level_table import mean_iccs
 
 __all__ = ["training_section", "trainings_section"]
 
@@ -49,6 +50,9 @@ def training_section(train_dir: Path) -> Section:
     if losses.f1:
         iteration, last_f1 = losses.f1[-1]
         f1 = {"iteration": f"{iteration:g}", "last": last_f1, "best": max(value for _, value in losses.f1)}
+    icc = None
+    if iccs := mean_iccs(train_dir):
+        icc = {"iteration": max(iccs), "last": iccs[max(iccs)], "best": max(iccs.values())}
     last = losses.train[-1] if losses.train else None
     body = render(
         "training.html",
@@ -60,6 +64,7 @@ def training_section(train_dir: Path) -> Section:
         seconds=losses.seconds,
         last_loss=f"{last[1]:.4g}" if last else "",
         f1=f1,
+        icc=icc,
         solver=_solver(train_dir),
     )
     return Section("training", "Training", body)
