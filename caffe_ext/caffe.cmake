@@ -174,6 +174,7 @@ caffe_add_objects(caffe_engines ${CAFFE_ENGINE_SOURCES})
 if(ONEDNN_FOUND)
   target_sources(caffe_engines PRIVATE
     "${CMAKE_CURRENT_LIST_DIR}/engines/convolution.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/convolution_transforms.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/fft/choice.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/fft/correlation.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/fft/tiles.cpp"
@@ -184,7 +185,11 @@ if(ONEDNN_FOUND)
     "${CMAKE_CURRENT_LIST_DIR}/engines/pooling.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/region.cpp"
     "${CMAKE_CURRENT_LIST_DIR}/engines/region_winograd.cpp"
-    "${CMAKE_CURRENT_LIST_DIR}/engines/relu.cpp")
+    "${CMAKE_CURRENT_LIST_DIR}/engines/relu.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/winograd/choice.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/winograd/correlation.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/winograd/tiling.cpp"
+    "${CMAKE_CURRENT_LIST_DIR}/engines/winograd/weight_gradient.cpp")
   target_compile_definitions(caffe_settings INTERFACE USE_ONEDNN)
   target_include_directories(caffe_settings SYSTEM INTERFACE "${ONEDNN_INCLUDE_DIR}")
   target_link_libraries(caffe_settings INTERFACE "${ONEDNN_LIBRARY}")

@@ -5,7 +5,8 @@ set(CAFFE_KERNELS
   "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/max_pooling.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/region_passes.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/update.cpp"
-  "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/winograd.cpp")
+  "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/winograd.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/kernels/winograd_tiles.cpp")
 
 # What engines/isa.cpp asks the processor for.
 set(_v3_flags -mavx2 -mfma -mbmi -mbmi2)

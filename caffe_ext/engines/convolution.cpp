@@ -4,9 +4,6 @@
 
 #include <algorithm>
 
-#include "engines/fft/choice.hpp"
-#include "engines/switch.hpp"
-
 namespace caffe_ext {
 
 using caffe::Blob;
@@ -51,52 +48,22 @@ bool EngineConvolution::Plan(const Blobs& bottom, const Blobs& top) {
     block_ = onednn::ChannelBlock();
     plain_source_ = channels_ < block_ / 2;
   }
-  MakeTransforms(*bottom[0]);
-  // Without AVX-512, oneDNN has no kernel for some images.
-  return !direct_.empty() || (fft_forward_ && fft_bottom_diff_ && fft_weight_diff_);
-}
-
-void EngineConvolution::MakeTransforms(const Blob<float>& bottom) {
-  fft_forward_.reset();
-  fft_bottom_diff_.reset();
-  fft_weight_diff_.reset();
-  const FftKernels& kernels = fft_kernels(ActiveIsa());
-  const int* stride = stride_.cpu_data();
-  if (ActiveIsa() == Isa::kGeneric || !TransformsEnabled() || stride[0] != 1 || stride[1] != 1 ||
-      kernels.lanes != block_) {
-    return;
+  MakeTransforms(*bottom[0], *top[0]);
+  // Without AVX-512, oneDNN has no kernel for some images. The gradient of the bottom, which an
+  // image needs seldom, is the plain layer's where there is no other.
+  if (direct_.empty()) {
+    return (fft_forward_ || winograd_forward_) && (fft_weight_diff_ || winograd_weight_diff_);
   }
-  const int* kernel = kernel_shape_.cpu_data();
-  const int* pad = pad_.cpu_data();
-  const FftShape shape = {bottom.shape(0), channels_ / group_, num_output_ / group_,
-                          group_,          bottom.shape(2),    bottom.shape(3),
-                          kernel[0],       kernel[1],          pad[0],
-                          pad[1]};
-  const auto choose = [&](FftPass pass) { return ChooseFft(shape, pass, plain_source_, kernels); };
-  if (const FftTransforms* transforms = choose(FftPass::kForward)) {
-    fft_forward_.reset(new FftCorrelation(shape, kernels, *transforms));
+  if (!fft_forward_ && !winograd_forward_) {
+    forward_ = dnnl::convolution_forward(forward_desc_);
   }
-  if (const FftTransforms* transforms = choose(FftPass::kBottomDiff)) {
-    fft_bottom_diff_.reset(
-        new FftCorrelation(FftCorrelation::Backward(shape), kernels, *transforms));
+  if (!fft_weight_diff_ && !winograd_weight_diff_) {
+    backward_weights_ = dnnl::convolution_backward_weights(weights_desc_);
   }
-  if (const FftTransforms* transforms = choose(FftPass::kWeightDiff)) {
-    fft_weight_diff_.reset(new FftWeightGradient(shape, kernels, *transforms));
+  if (!fft_bottom_diff_ && !winograd_bottom_diff_) {
+    backward_data_ = dnnl::convolution_backward_data(data_desc_);
   }
-}
-
-// For the log: what runs forward, and the gradients of the bottom and of the weights.
-std::string EngineConvolution::KernelNames() const {
-  const auto name = [](const char* pass, int size) {
-    return pass + (size ? "FFT " + std::to_string(size) : std::string("direct"));
-  };
-  if (!fft_forward_ && !fft_bottom_diff_ && !fft_weight_diff_) {
-    return direct_;
-  }
-  return name("forward ", fft_forward_ ? fft_forward_->size() : 0) +
-         name(", bottom diff ", fft_bottom_diff_ ? fft_bottom_diff_->size() : 0) +
-         name(", weight diff ", fft_weight_diff_ ? fft_weight_diff_->size() : 0) +
-         (direct_.empty() ? "" : " (direct: " + direct_ + ")");
+  return true;
 }
 
 void EngineConvolution::MakePrimitives(const Blob<float>& bottom, const Blob<float>& top) {
@@ -148,9 +115,6 @@ void EngineConvolution::MakePrimitives(const Blob<float>& bottom, const Blob<flo
       plain_source_ ? onednn::ConvolutionForward(shape, blocked, any, bias_desc, target, attr)
                     : forward_desc_;
   data_desc_ = onednn::ConvolutionBackwardData(shape, blocked, any, target, attr, hint);
-  forward_ = dnnl::convolution_forward(forward_desc_);
-  backward_weights_ = dnnl::convolution_backward_weights(weights_desc_);
-  backward_data_ = dnnl::convolution_backward_data(data_desc_);
 }
 
 memory EngineConvolution::Source(const Blob<float>& bottom) {
@@ -158,12 +122,6 @@ memory EngineConvolution::Source(const Blob<float>& bottom) {
     return onednn::Memory(forward_desc_.src_desc(), bottom.cpu_data());
   }
   return onednn::Memory(ReadBlocked(bottom, kData, block_, &bottom_scratch_));
-}
-
-// For the passes by FFT.
-const float* EngineConvolution::SourceValues(const Blob<float>& bottom) {
-  return plain_source_ ? bottom.cpu_data()
-                       : ReadBlocked(bottom, kData, block_, &bottom_scratch_)->data();
 }
 
 memory EngineConvolution::Pack(const Desc& packed, std::vector<float>* buffer) {
@@ -175,12 +133,9 @@ memory EngineConvolution::Pack(const Desc& packed, std::vector<float>* buffer) {
 }
 
 void EngineConvolution::PlannedForward(const Blobs& bottom, const Blobs& top) {
-  if (fft_forward_) {
-    const float* const source = SourceValues(*bottom[0]);
+  if (fft_forward_ || winograd_forward_) {
     const BlockedPtr out = OutputBlocked(*top[0], kData, block_, &top_scratch_);
-    fft_forward_->SetWeights(blobs_[0]->cpu_data(), false);
-    fft_forward_->Run(source, plain_source_, bias_term_ ? blobs_[1]->cpu_data() : NULL,
-                      out->data());
+    TransformedForward(*bottom[0], out->data());
     PublishBlocked(out, top[0], kData, &top_scratch_);
     return;
   }
@@ -229,27 +184,38 @@ void EngineConvolution::AddWeightDiff(const memory& source, const memory& top_di
 void EngineConvolution::PlannedBackward(const Blobs& top, const std::vector<bool>& propagate_down,
                                         const Blobs& bottom) {
   const BlockedPtr top_diff = ReadBlocked(*top[0], kDiff, block_, &top_diff_scratch_);
-  const bool weights = param_propagate_down_[0], bias = bias_term_ && param_propagate_down_[1];
-  if ((weights || bias) && fft_weight_diff_) {
-    fft_weight_diff_->Run(SourceValues(*bottom[0]), plain_source_, top_diff->data(),
-                          weights ? blobs_[0]->mutable_cpu_diff() : NULL,
-                          bias ? blobs_[1]->mutable_cpu_diff() : NULL);
-  } else if (weights || bias) {
-    AddWeightDiff(Source(*bottom[0]), onednn::Memory(top_diff));
-  }
-  if (propagate_down[0]) {
-    const BlockedPtr diff = OutputBlocked(*bottom[0], kDiff, block_, &bottom_diff_scratch_);
-    if (fft_bottom_diff_) {
-      fft_bottom_diff_->SetWeights(blobs_[0]->cpu_data(), true);
-      fft_bottom_diff_->Run(top_diff->data(), false, NULL, diff->data());
+  if (param_propagate_down_[0] || (bias_term_ && param_propagate_down_[1])) {
+    if (fft_weight_diff_ || winograd_weight_diff_) {
+      TransformedWeightDiff(*bottom[0], top_diff->data());
     } else {
-      backward_data_.execute(onednn::Stream(),
-                             {{DNNL_ARG_DIFF_DST, onednn::Memory(top_diff)},
-                              {DNNL_ARG_WEIGHTS, Pack(data_desc_.weights_desc(), &packed_)},
-                              {DNNL_ARG_DIFF_SRC, onednn::Memory(diff)}});
+      AddWeightDiff(Source(*bottom[0]), onednn::Memory(top_diff));
     }
-    PublishBlocked(diff, bottom[0], kDiff, &bottom_diff_scratch_);
   }
+  if (!propagate_down[0]) {
+    return;
+  }
+  const bool transformed = fft_bottom_diff_ || winograd_bottom_diff_;
+  if (direct_.empty() && !transformed) {
+    PlainBottomDiff(top, bottom);
+    return;
+  }
+  const BlockedPtr diff = OutputBlocked(*bottom[0], kDiff, block_, &bottom_diff_scratch_);
+  if (transformed) {
+    TransformedBottomDiff(top_diff->data(), diff->data());
+  } else {
+    backward_data_.execute(onednn::Stream(),
+                           {{DNNL_ARG_DIFF_DST, onednn::Memory(top_diff)},
+                            {DNNL_ARG_WEIGHTS, Pack(data_desc_.weights_desc(), &packed_)},
+                            {DNNL_ARG_DIFF_SRC, onednn::Memory(diff)}});
+  }
+  PublishBlocked(diff, bottom[0], kDiff, &bottom_diff_scratch_);
+}
+
+void EngineConvolution::PlainBottomDiff(const Blobs& top, const Blobs& bottom) {
+  const std::vector<bool> learned = param_propagate_down_;
+  param_propagate_down_.assign(learned.size(), false);
+  Plain::Backward_cpu(top, {true}, bottom);
+  param_propagate_down_ = learned;
 }
 
 }  // namespace caffe_ext

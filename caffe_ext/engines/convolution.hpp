@@ -11,6 +11,8 @@
 #include "engines/fft/weight_gradient.hpp"
 #include "engines/onednn.hpp"
 #include "engines/onednn_layer.hpp"
+#include "engines/winograd/correlation.hpp"
+#include "engines/winograd/weight_gradient.hpp"
 
 namespace caffe_ext {
 
@@ -19,10 +21,11 @@ namespace caffe_ext {
  *
  * Shapes, parameters, blobs and results are those of caffe::ConvolutionLayer; the weights stay
  * plain and are packed anew in every pass, so that whoever changes them need not tell. A bottom of
- * few channels (an image) is read as it is. Passes with large kernels go by FFT where that is
- * faster (fft/choice.hpp), unless CAFFE_ENGINE=direct. What oneDNN has no kernel for (dilation,
- * groups that are no whole blocks of channels, other than two spatial axes, several bottoms) runs
- * as stock.
+ * few channels (an image) is read as it is. Passes with large kernels go by FFT, those with small
+ * ones by Winograd's algorithm, where that is faster (fft/choice.hpp, winograd/choice.hpp), unless
+ * CAFFE_ENGINE=direct. With a stride, an image's phases are convolved. What oneDNN has no kernel
+ * for (dilation, groups that are no whole blocks of channels, other than two spatial axes, several
+ * bottoms) runs as stock.
  */
 class EngineConvolution : public OneDnnLayer<caffe::ConvolutionLayer<float> > {
  public:
@@ -42,11 +45,20 @@ class EngineConvolution : public OneDnnLayer<caffe::ConvolutionLayer<float> > {
  private:
   bool Supported(const Blobs& bottom) const;
   void MakePrimitives(const caffe::Blob<float>& bottom, const caffe::Blob<float>& top);
-  void MakeTransforms(const caffe::Blob<float>& bottom);
+  void MakeTransforms(const caffe::Blob<float>& bottom, const caffe::Blob<float>& top);
+  void ChooseTransforms(const CorrelationShape& shape);
+  void ChoosePhases(const CorrelationShape& shape, double direct);
   dnnl::memory Source(const caffe::Blob<float>& bottom);
   dnnl::memory Pack(const onednn::Desc& packed, std::vector<float>* memory);
   void AddWeightDiff(const dnnl::memory& source, const dnnl::memory& top_diff);
   const float* SourceValues(const caffe::Blob<float>& bottom);
+  WinogradSource SourceOfWinograd(const caffe::Blob<float>& bottom);
+  template <typename F>
+  void EachPhaseWeight(const F& f) const;
+  void TransformedForward(const caffe::Blob<float>& bottom, float* result);
+  void TransformedBottomDiff(const float* top_diff, float* result);
+  void TransformedWeightDiff(const caffe::Blob<float>& bottom, const float* top_diff);
+  void PlainBottomDiff(const Blobs& top, const Blobs& bottom);
 
   std::string direct_;  // the name of the primitives; "" where oneDNN has none
   bool plain_source_;
@@ -62,6 +74,14 @@ class EngineConvolution : public OneDnnLayer<caffe::ConvolutionLayer<float> > {
   /// Those of the passes that go by FFT.
   std::unique_ptr<FftCorrelation> fft_forward_, fft_bottom_diff_;
   std::unique_ptr<FftWeightGradient> fft_weight_diff_;
+  /// Those of the passes that go by Winograd's algorithm.
+  std::unique_ptr<WinogradCorrelation> winograd_forward_, winograd_bottom_diff_;
+  std::unique_ptr<WinogradWeightGradient> winograd_weight_diff_;
+  /// Whether they convolve an image's phases; and the kernels of these, or their diffs: outputs x
+  /// phase_channels_ x phase_kernel_ x phase_kernel_.
+  bool has_phases_;
+  int phase_channels_, phase_kernel_;
+  std::vector<float> phases_;
 
   BlockedPtr bottom_scratch_, top_scratch_, bottom_diff_scratch_, top_diff_scratch_;
   std::vector<float> packed_, bias_diff_;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <sys/mman.h>
 
+#include "caffe/common.hpp"
+
 namespace caffe_ext {
 
 namespace {
@@ -26,6 +28,23 @@ void* AllocateLarge(size_t bytes) {
   }
 #endif
   return memory;
+}
+
+void LargeMemory::Free::operator()(float* p) const { free(p); }
+
+float* LargeMemory::Room(size_t floats) {
+  if (floats > size_) {
+    memory_.reset();
+    memory_.reset(static_cast<float*>(AllocateLarge(floats * sizeof(float))));
+    CHECK(memory_) << "no memory for " << floats * sizeof(float) << " bytes";
+    size_ = floats;
+  }
+  return memory_.get();
+}
+
+LargeMemory* ThreadScratch() {
+  static thread_local LargeMemory memory;
+  return &memory;
 }
 
 }  // namespace caffe_ext

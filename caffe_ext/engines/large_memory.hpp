@@ -4,6 +4,8 @@
 
 #include <stddef.h>
 
+#include <memory>
+
 namespace caffe_ext {
 
 /**
@@ -15,6 +17,22 @@ namespace caffe_ext {
  * each row. Where the kernel has none to give, the memory is as any other.
  */
 void* AllocateLarge(size_t bytes);
+
+/// Aligned floats that grow and keep their memory; not set.
+class LargeMemory {
+ public:
+  float* Room(size_t floats);
+
+ private:
+  struct Free {
+    void operator()(float* p) const;
+  };
+  std::unique_ptr<float, Free> memory_;
+  size_t size_ = 0;
+};
+
+/// This thread's, for one use at a time.
+LargeMemory* ThreadScratch();
 
 }  // namespace caffe_ext
 

@@ -1,5 +1,5 @@
 // The FFT convolution against loops in double, for every instruction set that this processor has.
-#include "engine_fixture.hpp"
+#include "convolution_oracle.hpp"
 
 #ifdef USE_ONEDNN
 
@@ -14,120 +14,18 @@
 
 namespace caffe {
 
+using caffe_ext::ConvolutionPass;
 using caffe_ext::FftCorrelation;
 using caffe_ext::FftKernels;
-using caffe_ext::FftPass;
-using caffe_ext::FftShape;
 using caffe_ext::FftTransforms;
 using caffe_ext::FftWeightGradient;
 using caffe_ext::Isa;
 
-class EngineFftTest : public EngineTest {
+class EngineFftTest : public ConvolutionOracleTest {
  protected:
-  vector<float> Random(size_t count) {
-    vector<float> values(count);
-    Fill(count, values.data());
-    return values;
-  }
+  static constexpr double kTolerance = 1.5e-6;
 
-  // N x C x H x W, plain, as blocks of so many channels, and back.
-  static vector<float> Blocked(const vector<float>& plain, int num, int channels, int area,
-                               int lanes) {
-    const int blocks = (channels + lanes - 1) / lanes;
-    vector<float> out(size_t(num) * blocks * area * lanes);
-    for (int n = 0; n < num; ++n) {
-      for (int c = 0; c < channels; ++c) {
-        for (int i = 0; i < area; ++i) {
-          out[((size_t(n) * blocks + c / lanes) * area + i) * lanes + c % lanes] =
-              plain[(size_t(n) * channels + c) * area + i];
-        }
-      }
-    }
-    return out;
-  }
-
-  static vector<float> Plain(const vector<float>& blocked, int num, int channels, int area,
-                             int lanes) {
-    const int blocks = (channels + lanes - 1) / lanes;
-    vector<float> out(size_t(num) * channels * area);
-    for (int n = 0; n < num; ++n) {
-      for (int c = 0; c < channels; ++c) {
-        for (int i = 0; i < area; ++i) {
-          out[(size_t(n) * channels + c) * area + i] =
-              blocked[((size_t(n) * blocks + c / lanes) * area + i) * lanes + c % lanes];
-        }
-      }
-    }
-    return out;
-  }
-
-  struct Values {
-    vector<float> x, w, bias, dy;
-  };
-  struct Results {
-    vector<double> y, dx, dw, db;
-  };
-
-  Values MakeValues(const FftShape& s) {
-    Values v;
-    v.x = Random(size_t(s.images) * s.groups * s.channels * s.height * s.width);
-    v.w = Random(size_t(s.groups) * s.outputs * s.channels * s.kernel_h * s.kernel_w);
-    v.bias = Random(s.groups * s.outputs);
-    v.dy = Random(size_t(s.images) * s.groups * s.outputs * s.out_height() * s.out_width());
-    return v;
-  }
-
-  // The definition, one product after the other.
-  static Results Expected(const FftShape& s, const Values& v) {
-    Results r;
-    r.y.assign(v.dy.size(), 0);
-    r.dx.assign(v.x.size(), 0);
-    r.dw.assign(v.w.size(), 0);
-    r.db.assign(v.bias.size(), 0);
-    size_t at = 0;
-    for (int n = 0; n < s.images; ++n) {
-      for (int o = 0; o < s.groups * s.outputs; ++o) {
-        for (int y = 0; y < s.out_height(); ++y) {
-          for (int x = 0; x < s.out_width(); ++x, ++at) {
-            r.y[at] = v.bias[o];
-            r.db[o] += v.dy[at];
-            for (int c = 0; c < s.channels; ++c) {
-              const int from = o / s.outputs * s.channels + c;
-              for (int i = 0; i < s.kernel_h; ++i) {
-                for (int j = 0; j < s.kernel_w; ++j) {
-                  const int a = y + i - s.pad_h, b = x + j - s.pad_w;
-                  if (a < 0 || b < 0 || a >= s.height || b >= s.width) continue;
-                  const size_t source =
-                      ((size_t(n) * s.groups * s.channels + from) * s.height + a) * s.width + b;
-                  const size_t weight =
-                      ((size_t(o) * s.channels + c) * s.kernel_h + i) * s.kernel_w + j;
-                  r.y[at] += double(v.x[source]) * v.w[weight];
-                  r.dx[source] += double(v.dy[at]) * v.w[weight];
-                  r.dw[weight] += double(v.dy[at]) * v.x[source];
-                }
-              }
-            }
-          }
-        }
-      }
-    }
-    return r;
-  }
-
-  static void ExpectNear(const vector<float>& actual, const vector<double>& expected,
-                         const string& what) {
-    ASSERT_EQ(actual.size(), expected.size()) << what;
-    double largest = 0, error = 0;
-    for (size_t i = 0; i < expected.size(); ++i) {
-      largest = std::max(largest, std::abs(expected[i]));
-      // Written so that NaN is wrong.
-      const double off = std::abs(actual[i] - expected[i]);
-      error = off <= error ? error : off;
-    }
-    EXPECT_LE(error, 1.5e-6 * largest) << what;
-  }
-
-  void Check(const FftShape& s) {
+  void Check(const CorrelationShape& s) {
     const Values v = MakeValues(s);
     const Results expected = Expected(s, v);
     for (const Isa isa : {Isa::kGeneric, Isa::kV3, Isa::kV4}) {
@@ -145,7 +43,7 @@ class EngineFftTest : public EngineTest {
     }
   }
 
-  static void CheckPasses(const FftShape& s, const Values& v, const Results& expected,
+  static void CheckPasses(const CorrelationShape& s, const Values& v, const Results& expected,
                           const FftKernels& kernels, const FftTransforms& transforms, bool plain) {
     const int lanes = kernels.lanes, in = s.groups * s.channels, out = s.groups * s.outputs;
     const int area = s.height * s.width, out_area = s.out_height() * s.out_width();
@@ -156,15 +54,15 @@ class EngineFftTest : public EngineTest {
     FftCorrelation forward(s, kernels, transforms);
     forward.SetWeights(v.w.data(), false);
     forward.Run(source.data(), plain, v.bias.data(), y.data());
-    ExpectNear(Plain(y, s.images, out, out_area, lanes), expected.y, "y");
+    ExpectNear(Plain(y, s.images, out, out_area, lanes), expected.y, "y", kTolerance);
     EXPECT_EQ(y, Blocked(Plain(y, s.images, out, out_area, lanes), s.images, out, out_area, lanes))
         << "channels that there are not";
 
     vector<float> dx(Blocked(v.x, s.images, in, area, lanes).size(), NAN);
-    FftCorrelation backward(FftCorrelation::Backward(s), kernels, transforms);
+    FftCorrelation backward(s.Backward(), kernels, transforms);
     backward.SetWeights(v.w.data(), true);
     backward.Run(dy.data(), false, NULL, dx.data());
-    ExpectNear(Plain(dx, s.images, in, area, lanes), expected.dx, "dx");
+    ExpectNear(Plain(dx, s.images, in, area, lanes), expected.dx, "dx", kTolerance);
 
     // Added to what is there.
     vector<float> dw(v.w.size(), 1), db(v.bias.size(), 2);
@@ -172,8 +70,8 @@ class EngineFftTest : public EngineTest {
     gradient.Run(source.data(), plain, dy.data(), dw.data(), db.data());
     for (float& value : dw) value -= 1;
     for (float& value : db) value -= 2;
-    ExpectNear(dw, expected.dw, "dw");
-    ExpectNear(db, expected.db, "db");
+    ExpectNear(dw, expected.dw, "dw", kTolerance);
+    ExpectNear(db, expected.db, "db", kTolerance);
   }
 };
 
@@ -189,7 +87,7 @@ TEST_F(EngineFftTest, TestAgainstLoops) {
 }
 
 TEST_F(EngineFftTest, TestOtherWeightsAreSeen) {
-  const FftShape s = {1, 3, 4, 1, 20, 20, 8, 8, 0, 0};
+  const CorrelationShape s = {1, 3, 4, 1, 20, 20, 8, 8, 0, 0};
   const FftKernels& kernels = caffe_ext::fft_kernels(caffe_ext::ActiveIsa());
   Values v = MakeValues(s);
   FftCorrelation forward(s, kernels, kernels.transforms[0]);
@@ -199,7 +97,7 @@ TEST_F(EngineFftTest, TestOtherWeightsAreSeen) {
     vector<float> y(size_t(kernels.lanes) * s.out_height() * s.out_width());
     forward.Run(v.x.data(), true, v.bias.data(), y.data());
     ExpectNear(Plain(y, 1, s.outputs, s.out_height() * s.out_width(), kernels.lanes),
-               Expected(s, v).y, "y");
+               Expected(s, v).y, "y", kTolerance);
   }
 }
 
@@ -210,7 +108,7 @@ TEST_F(EngineFftTest, TestTheSameToTheBit) {
   const FftKernels& kernels = caffe_ext::fft_kernels(caffe_ext::ActiveIsa());
   const int lanes = kernels.lanes;
   for (const bool plain : {false, true}) {
-    FftShape s = {5, plain ? 3 : lanes + 4, 2 * lanes, 1, 71, 58, 11, 8, 1, 0};
+    CorrelationShape s = {5, plain ? 3 : lanes + 4, 2 * lanes, 1, 71, 58, 11, 8, 1, 0};
     const Values v = MakeValues(s);
     const vector<float> source =
         plain ? v.x : Blocked(v.x, s.images, s.channels, s.height * s.width, lanes);
@@ -228,7 +126,7 @@ TEST_F(EngineFftTest, TestTheSameToTheBit) {
         dw[count != 1].assign(v.w.size(), 0);
         FftWeightGradient gradient(s, kernels, kernels.transforms[i]);
         gradient.Run(source.data(), plain, dy.data(), dw[count != 1].data(), NULL);
-        FftShape one = s;
+        CorrelationShape one = s;
         one.images = 1;
         FftCorrelation alone(one, kernels, kernels.transforms[i]);
         alone.SetWeights(v.w.data(), false);
@@ -249,7 +147,7 @@ TEST_F(EngineFftTest, TestTheSameToTheBit) {
 
 TEST_F(EngineFftTest, TestWhatIsNoNumberComesOut) {
   const FftKernels& kernels = caffe_ext::fft_kernels(caffe_ext::ActiveIsa());
-  const FftShape s = {2, 3, 4, 1, 50, 50, 11, 11, 0, 0};
+  const CorrelationShape s = {2, 3, 4, 1, 50, 50, 11, 11, 0, 0};
   const int area = s.out_height() * s.out_width();
   for (const float strange : {NAN, std::numeric_limits<float>::infinity()}) {
     Values v = MakeValues(s);
@@ -281,7 +179,7 @@ TEST_F(EngineFftTest, TestWhatIsNoNumberComesOut) {
 // The layer's errors against double are at most twice those of direct convolution.
 TEST_F(EngineFftTest, TestErrorsOfTheLayer) {
   for (const float scale : {1.f, 1e4f}) {
-    const FftShape s = {2, 16, 16, 1, 45, 40, 8, 8, 0, 0};
+    const CorrelationShape s = {2, 16, 16, 1, 45, 40, 8, 8, 0, 0};
     Values v = MakeValues(s);
     for (float& value : v.x) value = scale * (value + .5f);
     const Results expected = Expected(s, v);
@@ -324,12 +222,13 @@ TEST_F(EngineFftTest, TestErrorsOfTheLayer) {
 }
 
 TEST_F(EngineFftTest, TestChoice) {
-  const auto size = [](const FftShape& s, FftPass pass, bool plain) {
+  const auto size = [](const CorrelationShape& s, ConvolutionPass pass, bool plain) {
     const FftTransforms* chosen =
         ChooseFft(s, pass, plain, caffe_ext::fft_kernels(caffe_ext::ActiveIsa()));
     return chosen ? chosen->size : 0;
   };
-  for (const FftPass pass : {FftPass::kForward, FftPass::kBottomDiff, FftPass::kWeightDiff}) {
+  for (const ConvolutionPass pass :
+       {ConvolutionPass::kForward, ConvolutionPass::kBottomDiff, ConvolutionPass::kWeightDiff}) {
     // DRML's conv1, conv4 and conv5; a small kernel; one that is no smaller than half a tile.
     EXPECT_NE(size({16, 3, 32, 1, 170, 170, 11, 11, 0, 0}, pass, true), 0);
     EXPECT_NE(size({16, 32, 16, 1, 80, 80, 8, 8, 0, 0}, pass, false), 0);

@@ -32,13 +32,13 @@ const size_t kScratch = (12 << 20) / sizeof(float);
 int Blocks(int channels, int lanes) { return (channels + lanes - 1) / lanes; }
 
 // Vectors of multiply-adds of one image and group.
-double Direct(const FftShape& shape, bool plain, int lanes) {
+double Direct(const CorrelationShape& shape, bool plain, int lanes) {
   const double channels = plain ? shape.channels : double(Blocks(shape.channels, lanes)) * lanes;
   return channels * Blocks(shape.outputs, lanes) * shape.out_height() * shape.out_width() *
          shape.kernel_h * shape.kernel_w;
 }
 
-double Fft(const FftShape& shape, bool plain, bool sums, const FftTiling& tiling) {
+double Fft(const CorrelationShape& shape, bool plain, bool sums, const FftTiling& tiling) {
   const int lanes = tiling.kernels->lanes, size = tiling.size();
   const double tiles = double(tiling.rows) * tiling.columns;
   const double values = tiles * size * tiling.frequencies();
@@ -56,7 +56,7 @@ double Fft(const FftShape& shape, bool plain, bool sums, const FftTiling& tiling
 }
 
 // Floats for a row of tiles between its transforms along x and y, before and after the products.
-size_t Scratch(const FftShape& shape, const FftTiling& tiling) {
+size_t Scratch(const CorrelationShape& shape, const FftTiling& tiling) {
   const int lanes = tiling.kernels->lanes, size = tiling.size();
   const size_t line = tiling.columns * tiling.frequencies() * tiling.complex();
   const size_t blocks = Blocks(shape.channels, lanes) + Blocks(shape.outputs, lanes);
@@ -65,13 +65,14 @@ size_t Scratch(const FftShape& shape, const FftTiling& tiling) {
 
 }  // namespace
 
-const FftTransforms* ChooseFft(const FftShape& forward, FftPass pass, bool plain,
+const FftTransforms* ChooseFft(const CorrelationShape& forward, ConvolutionPass pass, bool plain,
                                const FftKernels& kernels) {
-  const FftShape shape = pass == FftPass::kBottomDiff ? FftCorrelation::Backward(forward) : forward;
+  const CorrelationShape shape =
+      pass == ConvolutionPass::kBottomDiff ? forward.Backward() : forward;
   if (shape.pad_h < 0 || shape.pad_w < 0 || shape.out_height() < 1 || shape.out_width() < 1) {
     return NULL;
   }
-  plain = plain && pass != FftPass::kBottomDiff;
+  plain = plain && pass != ConvolutionPass::kBottomDiff;
   const int lanes = kernels.lanes;
   double best = Direct(shape, plain, lanes) / kMargin;
   const FftTransforms* chosen = NULL;
@@ -83,7 +84,7 @@ const FftTransforms* ChooseFft(const FftShape& forward, FftPass pass, bool plain
     const FftTiling tiling = SourceTiling(kernels, transforms, shape);
     const size_t spectra = size_t(shape.groups) * shape.channels * Blocks(shape.outputs, lanes) *
                            transforms.size * tiling.frequencies() * tiling.complex();
-    const double cost = Fft(shape, plain, pass == FftPass::kWeightDiff, tiling);
+    const double cost = Fft(shape, plain, pass == ConvolutionPass::kWeightDiff, tiling);
     if (spectra <= kSpectra && Scratch(shape, tiling) <= kScratch && cost < best) {
       best = cost;
       chosen = &transforms;

@@ -6,8 +6,6 @@
 
 namespace caffe_ext {
 
-enum class FftPass { kForward, kBottomDiff, kWeightDiff };
-
 /**
  * @brief The transforms that a pass of a convolution is fastest with, or null: direct convolution.
  *
@@ -17,7 +15,7 @@ enum class FftPass { kForward, kBottomDiff, kWeightDiff };
  * @param shape of the forward pass, whichever pass is asked for
  * @param plain whether the source is an image of few channels in Caffe's own order
  */
-const FftTransforms* ChooseFft(const FftShape& shape, FftPass pass, bool plain,
+const FftTransforms* ChooseFft(const CorrelationShape& shape, ConvolutionPass pass, bool plain,
                                const FftKernels& kernels);
 
 }  // namespace caffe_ext

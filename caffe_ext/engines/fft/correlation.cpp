@@ -22,17 +22,7 @@ struct FftCorrelation::Unit {
   int image, group, first, end;
 };
 
-FftShape FftCorrelation::Backward(const FftShape& shape) {
-  FftShape back = shape;
-  std::swap(back.channels, back.outputs);
-  back.height = shape.out_height();
-  back.width = shape.out_width();
-  back.pad_h = shape.kernel_h - 1 - shape.pad_h;
-  back.pad_w = shape.kernel_w - 1 - shape.pad_w;
-  return back;
-}
-
-FftCorrelation::FftCorrelation(const FftShape& shape, const FftKernels& kernels,
+FftCorrelation::FftCorrelation(const CorrelationShape& shape, const FftKernels& kernels,
                                const FftTransforms& transforms)
     : shape_(shape), tiling_(SourceTiling(kernels, transforms, shape)) {
   const int lanes = kernels.lanes;
@@ -69,7 +59,7 @@ void FftCorrelation::MakeSpectra(int group, int block, int channel, const float*
   const size_t area = height * width;
   const size_t step = FftApart((height + 1) * tiling_.complex());
   float* const taps =
-      FftScratch()->Room((height + 1) * width * lanes + step * tiling_.frequencies());
+      ThreadScratch()->Room((height + 1) * width * lanes + step * tiling_.frequencies());
   float* const lines = taps + (height + 1) * width * lanes;
   std::fill(taps, lines, 0.f);
   // The two transforms and the way back: T * T; tiles and kernels twice: 4.
@@ -154,7 +144,7 @@ void FftCorrelation::RunUnit(const Unit& unit, const float* source, bool plain, 
   const FftMap map = {NULL, shape_.height, shape_.width};
   const FftRows rows(tiling_, map, in_blocks_, unit.first, unit.end);
   const FftPlainTiles plain_tiles(tiling_, map, shape_.channels, unit.first, unit.end);
-  float* const columns = FftScratch()->Room(ScratchSize(unit.end - unit.first, plain));
+  float* const columns = ThreadScratch()->Room(ScratchSize(unit.end - unit.first, plain));
   float* const lines = columns + tiles * column_step_;
   // With the spectra of all tiles at hand, one block of outputs after the other.
   const int together = plain ? 1 : out_blocks_;

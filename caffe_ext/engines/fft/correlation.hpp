@@ -18,11 +18,8 @@ class FftCorrelation {
  public:
   /// For a shape with kernels of at most T/2 + 1, on kernels for blocks of kernels.lanes channels;
   /// with several groups, channels and outputs are multiples of it.
-  FftCorrelation(const FftShape& shape, const FftKernels& kernels, const FftTransforms& transforms);
-
-  /// The gradient of the bottom of the convolution of this shape: itself one of the top's diff,
-  /// with the kernels turned around and the channels in the places of the outputs.
-  static FftShape Backward(const FftShape& shape);
+  FftCorrelation(const CorrelationShape& shape, const FftKernels& kernels,
+                 const FftTransforms& transforms);
 
   /// Of the tiles.
   int size() const { return tiling_.size(); }
@@ -49,12 +46,12 @@ class FftCorrelation {
   int UnitRows(bool plain) const;
   size_t ScratchSize(int rows, bool plain) const;
 
-  FftShape shape_;
+  CorrelationShape shape_;
   FftTiling tiling_;
   int in_blocks_, out_blocks_;  ///< of one group
   size_t column_step_, line_step_;
   std::vector<float> weights_;  ///< those that the spectra are of
-  FftMemory spectra_;
+  LargeMemory spectra_;
   float* spectrum_;
 };
 

@@ -1,30 +1,8 @@
 #include "engines/fft/tiles.hpp"
 
-#include <stdlib.h>
-
 #include <algorithm>
 
-#include "caffe/common.hpp"
-#include "engines/large_memory.hpp"
-
 namespace caffe_ext {
-
-void FftMemory::Free::operator()(float* p) const { free(p); }
-
-float* FftMemory::Room(size_t floats) {
-  if (floats > size_) {
-    memory_.reset();
-    memory_.reset(static_cast<float*>(AllocateLarge(floats * sizeof(float))));
-    CHECK(memory_) << "no memory for " << floats * sizeof(float) << " bytes of spectra";
-    size_ = floats;
-  }
-  return memory_.get();
-}
-
-FftMemory* FftScratch() {
-  static thread_local FftMemory memory;
-  return &memory;
-}
 
 size_t FftApart(size_t floats) {
   const size_t kPage = 4096 / sizeof(float), kLine = 64 / sizeof(float);
@@ -35,7 +13,7 @@ size_t FftApart(size_t floats) {
 static int Tiles(int length, int step) { return (length + step - 1) / step; }
 
 FftTiling SourceTiling(const FftKernels& kernels, const FftTransforms& transforms,
-                       const FftShape& shape) {
+                       const CorrelationShape& shape) {
   FftTiling tiling;
   tiling.kernels = &kernels;
   tiling.transforms = &transforms;
@@ -50,7 +28,7 @@ FftTiling SourceTiling(const FftKernels& kernels, const FftTransforms& transform
 }
 
 FftTiling ResultTiling(const FftKernels& kernels, const FftTransforms& transforms,
-                       const FftShape& shape) {
+                       const CorrelationShape& shape) {
   FftTiling tiling = SourceTiling(kernels, transforms, shape);
   tiling.take_h = tiling.step_h;
   tiling.take_w = tiling.step_w;

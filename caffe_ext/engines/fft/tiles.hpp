@@ -4,38 +4,11 @@
 
 #include <stddef.h>
 
-#include <memory>
-
+#include "engines/correlation_shape.hpp"
 #include "engines/fft/kernels.hpp"
+#include "engines/large_memory.hpp"
 
 namespace caffe_ext {
-
-/// A convolution of stride 1 without dilation, as a correlation of a source with kernels.
-struct FftShape {
-  int images;
-  int channels, outputs, groups;  ///< channels and outputs of one group
-  int height, width;              ///< of the source
-  int kernel_h, kernel_w, pad_h, pad_w;
-
-  int out_height() const { return height + 2 * pad_h - kernel_h + 1; }
-  int out_width() const { return width + 2 * pad_w - kernel_w + 1; }
-};
-
-/// Aligned floats that grow and keep their memory; not set.
-class FftMemory {
- public:
-  float* Room(size_t floats);
-
- private:
-  struct Free {
-    void operator()(float* p) const;
-  };
-  std::unique_ptr<float, Free> memory_;
-  size_t size_ = 0;
-};
-
-/// This thread's, for one use at a time.
-FftMemory* FftScratch();
 
 /// Floats such that arrays that far apart do not fall into the same lines of the caches.
 size_t FftApart(size_t floats);
@@ -64,9 +37,9 @@ struct FftTiling {
 /// Tiles for the source of a convolution (T x T, every T - kernel + 1), and for its result, whose
 /// tiles do not overlap.
 FftTiling SourceTiling(const FftKernels& kernels, const FftTransforms& transforms,
-                       const FftShape& shape);
+                       const CorrelationShape& shape);
 FftTiling ResultTiling(const FftKernels& kernels, const FftTransforms& transforms,
-                       const FftShape& shape);
+                       const CorrelationShape& shape);
 
 /**
  * @brief Transforms along x of the rows that the tile rows first to end - 1 take, per tile column.

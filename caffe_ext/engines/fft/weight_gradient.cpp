@@ -37,7 +37,7 @@ struct FftWeightGradient::Visit {
   FftRows diff;
 };
 
-FftWeightGradient::FftWeightGradient(const FftShape& shape, const FftKernels& kernels,
+FftWeightGradient::FftWeightGradient(const CorrelationShape& shape, const FftKernels& kernels,
                                      const FftTransforms& transforms)
     : shape_(shape),
       source_tiling_(SourceTiling(kernels, transforms, shape)),
@@ -68,7 +68,7 @@ void FftWeightGradient::Run(const float* source, bool plain, const float* diff, 
     rows = (rows + 1) / 2;
   }
   const size_t shared_size = SharedSize(rows, plain);
-  static thread_local FftMemory shared;
+  static thread_local LargeMemory shared;
   source_rows_ = shared.Room(shared_size);
   for (int group = 0; group < shape_.groups; ++group) {
     std::fill(bias_sums_.begin(), bias_sums_.end(), 0.);
@@ -113,7 +113,7 @@ void FftWeightGradient::Take(const Visit& visit, const float* source, bool plain
   const int lanes = source_tiling_.kernels->lanes;
   const size_t image = size_t(visit.image) * shape_.groups + visit.group;
   float* const extra =
-      FftScratch()->Room(std::max(visit.source.extra(), plain ? visit.plain.extra() : 0));
+      ThreadScratch()->Room(std::max(visit.source.extra(), plain ? visit.plain.extra() : 0));
   const int source_parts = plain ? visit.plain.groups() : Parts(visit.source.pairs());
   const int diff_parts = Parts(visit.diff.pairs());
 #pragma omp for schedule(dynamic, 1)
@@ -144,7 +144,7 @@ void FftWeightGradient::AddProducts(const Visit& visit, int kx, bool plain) {
   x.imaginary = plain ? visit.plain.imaginary() : visit.tiles * x.tile_step;
   x.row_step = 2 * x.imaginary;
   const size_t diff_row = visit.tiles * complex, diff_size = diff_row * size;
-  float* const diffs = FftScratch()->Room(diff_size + (plain ? 0 : x.row_step * size));
+  float* const diffs = ThreadScratch()->Room(diff_size + (plain ? 0 : x.row_step * size));
   if (plain) {
     x.values = source_rows_ + kx * visit.plain.frequency_step();
   } else {
@@ -174,7 +174,7 @@ void FftWeightGradient::AddTransformed(int group, int block, int channel,
   const int height = shape_.kernel_h, width = shape_.kernel_w;
   const size_t complex = source_tiling_.complex();
   const size_t line = FftApart(source_tiling_.frequencies() * complex);
-  float* const lines = FftScratch()->Room(height * line + (height + 1) * width * lanes);
+  float* const lines = ThreadScratch()->Room(height * line + (height + 1) * width * lanes);
   float* const taps = lines + height * line;
   for (int kx = 0; kx < source_tiling_.frequencies(); ++kx) {
     transforms.columns_back(

@@ -18,7 +18,7 @@ namespace caffe_ext {
 class FftWeightGradient {
  public:
   /// As for FftCorrelation, of the same shape.
-  FftWeightGradient(const FftShape& shape, const FftKernels& kernels,
+  FftWeightGradient(const CorrelationShape& shape, const FftKernels& kernels,
                     const FftTransforms& transforms);
 
   /// Of the tiles.
@@ -40,10 +40,10 @@ class FftWeightGradient {
   void AddProducts(const Visit& visit, int kx, bool plain);
   void AddTransformed(int group, int block, int channel, float* weight_diff) const;
 
-  FftShape shape_;
+  CorrelationShape shape_;
   FftTiling source_tiling_, result_tiling_;
   int in_blocks_, out_blocks_;  ///< of one group
-  FftMemory sums_memory_;
+  LargeMemory sums_memory_;
   float *sums_, *source_rows_, *diff_rows_;
   size_t sums_step_;  ///< from kx to kx
   std::vector<double> bias_sums_;

@@ -1,6 +1,7 @@
 // The steps of Winograd's convolution: see engines/winograd/kernels.hpp, and engines/winograd.md.
 #include "engines/kernels/winograd_points.hpp"
 #include "engines/kernels/winograd_products.hpp"
+#include "engines/kernels/winograd_weights.hpp"
 #include "engines/winograd/kernels.hpp"
 
 namespace caffe_ext {
@@ -11,52 +12,17 @@ using namespace winograd;
 
 const int kPoints = kWinogradPoints;
 
-CAFFE_EXT_INLINE int Smaller(int a, int b) { return a < b ? a : b; }
 CAFFE_EXT_INLINE int Quarters(int size) { return (size + 3) / 4; }
 
 // ---------------------------------------------------------------------------------------------
 // Weights
-
-// Where a block of outputs lies in the spectra of weights, and how far its channels are apart.
-struct WeightBlock {
-  size_t offset, step;
-
-  CAFFE_EXT_INLINE WeightBlock(int block, int blocks, int channels) {
-    const int pair = block / 2 * 2;
-    step = (pair + 1 < blocks ? 2 : 1) * kLanes;
-    offset = size_t(pair) * kLanes * channels + (block - pair) * kLanes;
-  }
-};
-
-// One block of outputs, lanes last: channels x 9 x B.
-void PackWeights(const float* weights, int outputs, int channels, bool transposed, int block,
-                 float* packed) {
-  const size_t output_step = transposed ? 9 : size_t(channels) * 9;
-  const size_t channel_step = transposed ? size_t(outputs) * 9 : 9;
-  const int lanes = Smaller(outputs - block * kLanes, kLanes);
-  weights += block * kLanes * output_step;
-  for (int c = 0; c < channels; ++c, weights += channel_step, packed += 9 * kLanes) {
-    for (int k = 0; k < 9; ++k) {
-      const float* from = weights + (transposed ? 8 - k : k);
-      float* to = packed + k * kLanes;
-      if (lanes == kLanes) {
-        Vec all;
-#pragma GCC unroll 16
-        for (int l = 0; l < kLanes; ++l) all[l] = from[l * output_step];
-        Store(to, all);
-      } else {
-        for (int l = 0; l < kLanes; ++l) to[l] = l < lanes ? from[l * output_step] : 0;
-      }
-    }
-  }
-}
 
 void Weights(const float* weights, int outputs, int channels, bool transposed, float* packed,
              float* spectra) {
   const int blocks = (outputs + kLanes - 1) / kLanes;
   const size_t point = size_t(blocks) * kLanes * channels;
   for (int block = 0; block < blocks; ++block) {
-    PackWeights(weights, outputs, channels, transposed, block, packed);
+    PackWeights<9>(weights, outputs, channels, transposed, block, packed);
     const WeightBlock at(block, blocks, channels);
     for (int c = 0; c < channels; ++c) {
       const float* from = packed + c * 9 * kLanes;
@@ -82,10 +48,7 @@ void AddWeightDiff(const float* spectra, int outputs, int channels, float* packe
           [&](int y, int x) CAFFE_EXT_INLINED { return Load(from + (y * 6 + x) * point); },
           [&](int y, int x, Vec v) CAFFE_EXT_INLINED { Store(to + (y * 3 + x) * kLanes, v); });
     }
-    for (int l = 0; l < Smaller(outputs - block * kLanes, kLanes); ++l) {
-      float* to = diff + (size_t(block) * kLanes + l) * channels * 9;
-      for (int i = 0; i < channels * 9; ++i) to[i] += packed[i * kLanes + l];
-    }
+    AddPacked<9>(packed, outputs, channels, block, diff);
   }
 }
 

@@ -1,6 +1,7 @@
-// DRML's large convolutions, by FFT and direct: the engine's layer forward, and backward with and
-// without the gradient of the bottom, on blocked blobs. Prints the thread's processor time in ms,
-// median of R rounds in which both take turns. Usage: OMP_NUM_THREADS=1 fft_convolution N [R]
+// The convolutions of DRML and AlexNet that go by transforms (FFT, Winograd), with and without
+// them: the engine's layer forward, and backward with and without the gradient of the bottom, on
+// blocked blobs. Prints the thread's processor time in ms, median of R rounds in which both take
+// turns. Usage: OMP_NUM_THREADS=1 transformed_convolution N [R [net]]
 #include <stdlib.h>
 #include <time.h>
 
@@ -22,8 +23,8 @@ using caffe::Blob;
 using caffe::Layer;
 
 struct Convolution {
-  const char* name;
-  int channels, side, outputs, kernel;
+  const char *net, *name;
+  int channels, side, outputs, kernel, pad = 0, group = 1, stride = 1;
 };
 
 double Milliseconds() {
@@ -49,13 +50,17 @@ void Fill(Blob<float>* blob, caffe_ext::BlobPart part) {
 }
 
 struct Run {
-  Run(const Convolution& of, int images, bool fft) : bottom(images, of.channels, of.side, of.side) {
-    caffe_ext::SetTransformsEnabled(fft);
+  Run(const Convolution& of, int images, bool transforms)
+      : bottom(images, of.channels, of.side, of.side) {
+    caffe_ext::SetTransformsEnabled(transforms);
     caffe::LayerParameter param;
-    param.set_name(std::string(of.name) + (fft ? " fft" : " direct"));
+    param.set_name(std::string(of.name) + (transforms ? " transforms" : " direct"));
     param.set_type("Convolution");
     param.mutable_convolution_param()->set_num_output(of.outputs);
     param.mutable_convolution_param()->add_kernel_size(of.kernel);
+    param.mutable_convolution_param()->add_pad(of.pad);
+    param.mutable_convolution_param()->add_stride(of.stride);
+    param.mutable_convolution_param()->set_group(of.group);
     param.mutable_convolution_param()->mutable_weight_filler()->set_type("xavier");
     layer = caffe::LayerRegistry<float>::CreateLayer(param);
     layer->SetUp({&bottom}, {&top});
@@ -91,28 +96,36 @@ double Median(std::vector<double> values) {
 int main(int argc, char** argv) {
   const int images = argc > 1 ? atoi(argv[1]) : 0, rounds = argc > 2 ? atoi(argv[2]) : 9;
   if (images <= 0 || rounds <= 0) {
-    std::fprintf(stderr, "Usage: fft_convolution N [R]\n");
+    std::fprintf(stderr, "Usage: transformed_convolution N [R [net]]\n");
     return 1;
   }
   FLAGS_minloglevel = 1;
-  const Convolution layers[] = {
-      {"conv1", 3, 170, 32, 11}, {"conv4", 32, 80, 16, 8}, {"conv5", 16, 73, 16, 8}};
+  const Convolution layers[] = {{"drml", "conv1", 3, 170, 32, 11},
+                                {"drml", "conv4", 32, 80, 16, 8},
+                                {"drml", "conv5", 16, 73, 16, 8},
+                                {"alexnet", "conv1", 3, 227, 96, 11, 0, 1, 4},
+                                {"alexnet", "conv2", 96, 27, 256, 5, 2, 2},
+                                {"alexnet", "conv3", 256, 13, 384, 3, 1},
+                                {"alexnet", "conv4", 384, 13, 384, 3, 1, 2},
+                                {"alexnet", "conv5", 384, 13, 256, 3, 1, 2}};
   for (const Convolution& of : layers) {
-    Run direct(of, images, false), fft(of, images, true);
+    if (argc > 3 && of.net != std::string(argv[3])) continue;
+    Run direct(of, images, false), fast(of, images, true);
     std::vector<double> times[3][2];
     for (int round = -1; round < rounds; ++round) {
-      for (Run* run : {&direct, &fft}) {
+      for (Run* run : {&direct, &fast}) {
         const double taken[] = {run->Forward(), run->Backward(false),
                                 of.channels > 3 ? run->Backward(true) : 0};
         for (int pass = 0; round >= 0 && pass < 3; ++pass) {
-          times[pass][run == &fft].push_back(taken[pass]);
+          times[pass][run == &fast].push_back(taken[pass]);
         }
       }
     }
     const char* const names[] = {"forward", "weights", "both gradients"};
     for (int pass = 0; pass < (of.channels > 3 ? 3 : 2); ++pass) {
       const double a = Median(times[pass][0]), b = Median(times[pass][1]);
-      std::printf("%s %s: direct %.2f, fft %.2f, ratio %.2f\n", of.name, names[pass], a, b, a / b);
+      std::printf("%s %s %s: direct %.2f, transforms %.2f, ratio %.2f\n", of.net, of.name,
+                  names[pass], a, b, a / b);
     }
   }
   return 0;
