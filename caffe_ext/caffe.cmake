@@ -10,45 +10,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/source.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/patches.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/compat/compat.cmake")
 
-# --- What Caffe stands on, all from the distribution. Boost names its Python library after Python's version since 1.67;
-# of OpenCV, the names that are used are those of 4.
-find_package(Boost 1.67 REQUIRED COMPONENTS
-  system thread filesystem python${Python3_VERSION_MAJOR}${Python3_VERSION_MINOR})
-find_package(HDF5 REQUIRED COMPONENTS C HL)
-find_package(OpenCV 4 REQUIRED COMPONENTS core imgproc imgcodecs)
-find_package(PkgConfig REQUIRED)
-find_package(Protobuf 3.12 REQUIRED)
-find_package(Threads REQUIRED)
-pkg_check_modules(glog REQUIRED IMPORTED_TARGET libglog)
-pkg_check_modules(gflags REQUIRED IMPORTED_TARGET gflags)
-pkg_check_modules(lmdb REQUIRED IMPORTED_TARGET lmdb)
-find_library(LEVELDB_LIBRARY leveldb REQUIRED)
-# Any CBLAS serves (OpenBLAS here): BLAS_INCLUDE and BLAS_LIB name a folder each, as in Caffe's Makefile.config.
-# OpenBLAS over OpenMP first: it shares one pool of threads with our own loops, which its own pool would fight.
-find_package(OpenMP REQUIRED)
-find_path(CBLAS_INCLUDE_DIR cblas.h REQUIRED HINTS ${BLAS_INCLUDE} PATH_SUFFIXES openblas-openmp openblas)
-find_library(CBLAS_LIBRARY NAMES openblas REQUIRED HINTS ${BLAS_LIB} PATH_SUFFIXES openblas-openmp)
-
-# The CPU engine's layers run on oneDNN, 2.6 or newer; without it, and with -DUSE_ONEDNN=OFF, all layers are Caffe's plain ones.
-option(USE_ONEDNN "Build the CPU engine's layers, where oneDNN is found" ON)
-set(ONEDNN_FOUND FALSE)
-if(USE_ONEDNN)
-  # Its own CMake package would want OpenCL's headers, which nothing here needs. ONEDNN_ROOT names another copy.
-  find_path(ONEDNN_INCLUDE_DIR oneapi/dnnl/dnnl.hpp HINTS ${ONEDNN_ROOT} PATH_SUFFIXES include)
-  find_library(ONEDNN_LIBRARY dnnl HINTS ${ONEDNN_ROOT} PATH_SUFFIXES lib)
-  if(ONEDNN_INCLUDE_DIR AND ONEDNN_LIBRARY)
-    file(STRINGS "${ONEDNN_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h" _version REGEX "define DNNL_VERSION_(MAJOR|MINOR)")
-    string(REGEX REPLACE "[^0-9]+([0-9]+)[^0-9]+([0-9]+).*" "\\1.\\2" ONEDNN_VERSION "${_version}")
-    if(ONEDNN_VERSION VERSION_GREATER_EQUAL 2.6)
-      set(ONEDNN_FOUND TRUE)
-    endif()
-  endif()
-  if(ONEDNN_FOUND)
-    message(STATUS "CPU engine: oneDNN ${ONEDNN_VERSION}")
-  else()
-    message(STATUS "CPU engine: off, no oneDNN 2.6 or newer (Debian's package libdnnl-dev); all layers are Caffe's plain ones")
-  endif()
-endif()
+include("${CMAKE_CURRENT_LIST_DIR}/libraries.cmake")
 
 option(USE_CUDA "Build for NVIDIA GPUs as well" OFF)
 if(USE_CUDA)
@@ -92,9 +54,9 @@ target_compile_definitions(caffe_common INTERFACE
   USE_OPENCV USE_LMDB USE_LEVELDB USE_HDF5 CAFFE_VERSION=1.0.0
   BOOST_BIND_GLOBAL_PLACEHOLDERS BOOST_ALLOW_DEPRECATED_HEADERS)
 target_link_libraries(caffe_common INTERFACE
-  protobuf::libprotobuf PkgConfig::glog PkgConfig::gflags PkgConfig::lmdb "${LEVELDB_LIBRARY}"
+  protobuf::libprotobuf "${GLOG_TARGET}" PkgConfig::gflags PkgConfig::lmdb "${LEVELDB_LIBRARY}"
   "${CBLAS_LIBRARY}" ${HDF5_C_HL_LIBRARIES} ${HDF5_C_LIBRARIES} ${OpenCV_LIBS}
-  Boost::system Boost::thread Boost::filesystem Threads::Threads)
+  Boost::thread Boost::filesystem Threads::Threads)
 # Files of the engine find each other from this folder: "engines/update.hpp".
 target_include_directories(caffe_common INTERFACE "${CMAKE_CURRENT_LIST_DIR}" "${PROJECT_SOURCE_DIR}/include")
 add_library(caffe_settings INTERFACE)
@@ -287,7 +249,7 @@ file(GENERATE OUTPUT "${PYCAFFE_DIR}/caffe/build.json" CONTENT "{
   \"BLAS\": \"${CBLAS_LIBRARY}\",
   \"Boost\": \"${Boost_VERSION_STRING}\",
   \"OpenCV (library)\": \"${OpenCV_VERSION}\",
-  \"protobuf (library)\": \"${Protobuf_VERSION}\",
+  \"protobuf (library)\": \"${PROTOBUF_LIBRARY_VERSION}\",
   \"HDF5 (library)\": \"${HDF5_VERSION}\",
   \"LMDB (library)\": \"${lmdb_VERSION}\"
 }

@@ -18,7 +18,6 @@ function(caffe_add_kernels set lanes)
   # Without the last one, GCC copies the rest of an unrolled loop for every answer to a question in it.
   target_compile_options(caffe_kernels_${set} PRIVATE -fno-math-errno ${ARGN} $<$<CXX_COMPILER_ID:GNU>:-fno-thread-jumps>)
   target_compile_definitions(caffe_kernels_${set} PRIVATE CAFFE_EXT_ISA=${set} CAFFE_EXT_LANES=${lanes})
-  set_target_properties(caffe_kernels_${set} PROPERTIES CXX_STANDARD 17)
   set(CAFFE_KERNEL_OBJECTS ${CAFFE_KERNEL_OBJECTS} $<TARGET_OBJECTS:caffe_kernels_${set}> PARENT_SCOPE)
 endfunction()
 

@@ -9,7 +9,7 @@ python=${PYTHON:-/usr/bin/python3}
 
 packages=(
   build-essential cmake ninja-build patch pkg-config
-  libboost-dev libboost-filesystem-dev libboost-python-dev libboost-system-dev libboost-thread-dev
+  libboost-dev libboost-filesystem-dev libboost-python-dev libboost-thread-dev
   libdnnl-dev libgflags-dev libgoogle-glog-dev libhdf5-dev libleveldb-dev liblmdb-dev libopenblas-openmp-dev libopencv-dev
   libprotobuf-dev protobuf-compiler
   python3-dev python3-venv

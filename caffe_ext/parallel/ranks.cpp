@@ -29,7 +29,7 @@ const int kLastWords = 300 * 1000;
 int world_rank, world_size;
 
 // What LOG(FATAL) ends in, on whatever thread, once its message is out.
-void StopAll() {
+[[noreturn]] void StopAll() {
   char host[256] = "";
   gethostname(host, sizeof(host) - 1);
   fprintf(stderr, "Rank %d of %d (process %d on %s) failed for the reason above: all ranks stop.\n",
@@ -96,7 +96,7 @@ Ranks::Ranks() {
 Ranks::~Ranks() {
   // MPI_Finalize waits for the others, who do not know of an exception here (of a Python layer,
   // say). main() is yet to say what it was.
-  if (std::uncaught_exception()) {
+  if (std::uncaught_exceptions() > 0) {
     atexit(&StopAll);
     return;
   }

@@ -88,6 +88,52 @@ def test_a_damaged_download_is_refused(tmp_path: Path) -> None:
     assert package.name in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("version", "runtime", "reason"),
+    [
+        ((3, 7), "OMP", None),
+        ((2, 6), "OMP", None),
+        ((2, 5), "OMP", "is older than 2.6"),
+        ((3, 5), "TBB", "was built for the threads of TBB, not of OpenMP"),
+        (None, "", "oneDNN was not found"),
+    ],
+)
+def test_a_build_without_the_engine_warns_and_says_why(
+    tmp_path: Path, version: tuple[int, int] | None, runtime: str, reason: str | None
+) -> None:
+    if version:
+        headers = tmp_path / "include/oneapi/dnnl"
+        headers.mkdir(parents=True)
+        (headers / "dnnl.hpp").touch()
+        (headers / "dnnl_version.h").write_text(
+            f"#define DNNL_VERSION_MAJOR {version[0]}\n#define DNNL_VERSION_MINOR {version[1]}\n"
+        )
+        (headers / "dnnl_config.h").write_text(
+            f"#define DNNL_RUNTIME_OMP 2u\n#define DNNL_CPU_THREADING_RUNTIME DNNL_RUNTIME_{runtime}\n"
+        )
+        (tmp_path / "lib").mkdir()
+        (tmp_path / "lib/libdnnl.so").touch()
+    script = tmp_path / "engine.cmake"
+    script.write_text(
+        f"""
+        set(CMAKE_FIND_LIBRARY_PREFIXES lib)
+        set(CMAKE_FIND_LIBRARY_SUFFIXES .so)
+        set(ONEDNN_ROOT "{tmp_path}")
+        include("{ROOT}/caffe_ext/onednn.cmake")
+        message(STATUS "found: ${{ONEDNN_FOUND}}")
+        """
+    )
+    done = cmake("-P", script)
+    assert done.returncode == 0, done.stderr
+    assert f"found: {'FALSE' if reason else 'TRUE'}" in done.stdout
+    warning = " ".join(done.stderr.split())
+    assert ("CMake Warning" in warning) is bool(reason)
+    if reason:
+        assert reason in warning
+        assert "about four times slower" in warning
+        assert "libdnnl-dev" in warning
+
+
 def test_no_line_of_caffe_stands_in_the_repository() -> None:
     """Caffe is a dependency: its tree is fetched, never tracked."""
     tracked = subprocess.run(

@@ -1,0 +1,30 @@
+# The CPU engine's layers run on oneDNN, 2.6 or newer, built with OpenMP as our own loops are; without it, and with
+# -DUSE_ONEDNN=OFF, all layers are Caffe's plain ones.
+option(USE_ONEDNN "Build the CPU engine's layers, where oneDNN is found" ON)
+set(ONEDNN_FOUND FALSE)
+if(USE_ONEDNN)
+  # Its own CMake package would want OpenCL's headers, which nothing here needs. ONEDNN_ROOT names another copy.
+  find_path(ONEDNN_INCLUDE_DIR oneapi/dnnl/dnnl.hpp HINTS ${ONEDNN_ROOT} PATH_SUFFIXES include)
+  find_library(ONEDNN_LIBRARY dnnl HINTS ${ONEDNN_ROOT} PATH_SUFFIXES lib)
+  if(ONEDNN_INCLUDE_DIR AND ONEDNN_LIBRARY)
+    file(STRINGS "${ONEDNN_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h" _version REGEX "define DNNL_VERSION_(MAJOR|MINOR)")
+    string(REGEX REPLACE "[^0-9]+([0-9]+)[^0-9]+([0-9]+).*" "\\1.\\2" ONEDNN_VERSION "${_version}")
+    file(STRINGS "${ONEDNN_INCLUDE_DIR}/oneapi/dnnl/dnnl_config.h" _runtime REGEX "define DNNL_CPU_THREADING_RUNTIME ")
+    string(REGEX REPLACE ".*DNNL_RUNTIME_" "" _runtime "${_runtime}")
+    if(ONEDNN_VERSION VERSION_LESS 2.6)
+      set(_fault "oneDNN ${ONEDNN_VERSION} (${ONEDNN_LIBRARY}) is older than 2.6")
+    elseif(NOT _runtime STREQUAL OMP)
+      set(_fault "oneDNN ${ONEDNN_VERSION} (${ONEDNN_LIBRARY}) was built for the threads of ${_runtime}, not of OpenMP")
+    else()
+      set(ONEDNN_FOUND TRUE)
+      message(STATUS "CPU engine: oneDNN ${ONEDNN_VERSION}")
+    endif()
+  else()
+    set(_fault "oneDNN was not found")
+  endif()
+  if(NOT ONEDNN_FOUND)
+    message(WARNING "The CPU engine is off: ${_fault}. All layers are Caffe's plain ones, with the same results; on CPUs, "
+      "DRML trains about four times slower. Install oneDNN 2.6 or newer built with OpenMP (Debian: libdnnl-dev), or name its "
+      "folder with -DONEDNN_ROOT=DIR. -DUSE_ONEDNN=OFF silences this warning.")
+  endif()
+endif()
