@@ -29,9 +29,9 @@ from drml.training.base_rates import (
     predicts_base_rates,
     spreads,
 )
-from drml.training.caffe_log import Counts, Figure, LogReader, Moments
+from drml.training.caffe_log import PREFIX, Counts, Figure, LogReader, Moments
 from drml.training.f1_table import F1Table, read_separations
-from drml.training.log import PREFIX, failure, notice
+from drml.training.log import failure, notice
 
 HEAD = "I1123 22:44:28.123456  1234 solver.cpp:239] "
 NAN = math.nan

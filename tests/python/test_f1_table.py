@@ -11,7 +11,7 @@ import tiny_net as tiny
 from drml.cli import main
 from drml.evaluation import evaluate, scoring
 from drml.nets.prototxt import read_prototxt
-from drml.training.caffe_log import EXACT, Counts, Figure, LogReader
+from drml.training.caffe_log import EXACT, PREFIX, Counts, Figure, LogReader
 from drml.training.f1_table import F1Table, names_of_aus
 from drml.training.setup import Changes, set_up
 from drml.training.train import train
@@ -65,6 +65,23 @@ def test_counts_come_back_from_the_means():
     ]
     found = read(log_of([rows], 300, blob="a/b", net=1))
     assert found == [Counts(10, 1, rows, True), Figure(10, "test", "loss (net 1)", 0.5)]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        PREFIX + "test at iteration 10: the net predicts no more than the base rates",
+        "W1123 22:44:28.123456  5678 blob.cpp:12] of another thread",
+        "I20261123 22:44:28.123456  5678 multi_label_data_layer.cpp:80] of another thread",
+    ],
+)
+def test_lines_that_others_write_into_a_pass_do_not_end_it(other):
+    rows = ((12, 3, 0, 5), (1, 0, 1, 18))
+    lines = log_of([rows], 7)
+    expected = read(lines)
+    assert expected[0] == Counts(10, 0, rows, True)
+    for at in range(1, len(lines)):
+        assert read([*lines[:at], other, *lines[at:]]) == expected, lines[at]
 
 
 def test_a_pass_over_all_of_the_data_has_as_many_batches_as_caffe_says():

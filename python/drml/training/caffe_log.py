@@ -8,7 +8,17 @@ from dataclasses import dataclass
 
 from drml.nets.level_counts import LEVEL_COUNTS
 
-__all__ = ["EXACT", "MOMENTS", "OUTCOMES", "Counts", "Figure", "LogReader", "Moments", "f1_of_counts"]
+__all__ = [
+    "EXACT",
+    "MOMENTS",
+    "OUTCOMES",
+    "PREFIX",
+    "Counts",
+    "Figure",
+    "LogReader",
+    "Moments",
+    "f1_of_counts",
+]
 
 OUTCOMES = ("tp", "fp", "fn", "tn")
 """The columns of a MultiLabelCounts layer's top."""
@@ -20,12 +30,17 @@ EXACT = 98_000
 """Counts below this are recovered exactly: the relative error of a printed mean is at most 5e-6 for its six
 digits, and 6e-8 for the float that was printed."""
 
+PREFIX = "drml: "
+"""Prefix of the lines of the log that drml writes."""
+
 _NUMBER = r"([-+]?(?:[0-9]{1,30}(?:\.[0-9]*)?(?:e[-+]?[0-9]{1,4})?|nan|inf))"
 _ITERATION = re.compile(
     r"\] Iteration ([0-9]{1,12})(?: \(.*\))?, (?:loss = " + _NUMBER + "|lr = " + _NUMBER + ")"
 )
 _TESTING = re.compile(r"\] Iteration ([0-9]{1,12}), Testing net \(#([0-9]{1,6})\)")
 _OUTPUT = re.compile(r"\]\s+(Test|Train) net output #\d+: (\S+) = " + _NUMBER)
+# A line of another part of caffe than the solver, whose threads may write at any time.
+_ELSEWHERE = re.compile(r"^[IWEF][0-9]{4,8} \S+ +[0-9]+ (?!solver\.cpp:)[\w.]+:[0-9]+\]")
 _SNAPSHOT = re.compile(r"\] Snapshotting to (?:binary proto|HDF5) file (.*\.caffemodel(?:\.h5)?)$")
 # Lines of the solver and the nets, which caffe prints as it reads them.
 _SOLVER = re.compile(r"\] Initializing solver from parameters:")
@@ -130,10 +145,12 @@ class LogReader:
     def read(self, line: str) -> list[Figure | Counts]:
         """Parse the next line; return the figures and counts that are complete with it.
 
-        Each count has a line of its own, so counts are complete when a different line follows. If moments
-        belong to them, which caffe may print after other figures, they are complete when both have been read
-        or the pass is over.
+        Each count has a line of its own, so counts are complete when a different line of the solver follows.
+        If moments belong to them, which caffe may print after other figures, they are complete when both have
+        been read or the pass is over.
         """
+        if line.startswith(PREFIX) or (any(self._means) and _ELSEWHERE.match(line)):
+            return []
         match = _OUTPUT.search(line)
         if match and match[1] == "Test" and match[2] in self._tops and self._iterations():
             self._means[self._tops[match[2]]].append(float(match[3]))

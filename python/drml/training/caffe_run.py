@@ -20,11 +20,11 @@ from typing import IO, Any
 from drml.io.errors import UserError
 from drml.io.shipped import find_program
 from drml.nets.pycaffe import fatal_line
+from drml.training.caffe_log import PREFIX
 from drml.training.log import (
     LOG_FILE,
     LOSS_FILE,
     LOSS_HEADER,
-    PREFIX,
     Progress,
     failure,
     follow,

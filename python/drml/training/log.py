@@ -19,7 +19,7 @@ from drml.io.figures import mean_of_defined
 from drml.io.files import writing
 from drml.io.limits import read_text
 from drml.training.base_rates import REMARK, estimate, has_not_learned
-from drml.training.caffe_log import Counts, Figure, LogReader
+from drml.training.caffe_log import PREFIX, Counts, Figure, LogReader
 from drml.training.f1_table import F1Table
 from drml.training.level_table import LevelTable, agreement, learned_nothing
 
@@ -27,7 +27,6 @@ __all__ = [
     "LOG_FILE",
     "LOSS_FILE",
     "LOSS_HEADER",
-    "PREFIX",
     "Progress",
     "failure",
     "follow",
@@ -39,8 +38,6 @@ __all__ = [
 LOG_FILE = "train.log"
 LOSS_FILE = "loss.csv"
 LOSS_HEADER = ["iteration", "seconds", "phase", "name", "value"]
-PREFIX = "drml: "
-"""Prefix of the lines of the log that drml writes."""
 # Seconds without a line, after which the free space on the disk is checked.
 _SILENCE = 1.0
 _RESUMING = re.compile(r"\] Resuming from .*_iter_(\d+)\.solverstate")
