@@ -161,9 +161,11 @@ include("${CMAKE_CURRENT_LIST_DIR}/kernels.cmake")
 # Exact resume, whole files, and the watch over the loss.
 set(CAFFE_TRAINING_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/training/data_layers.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/training/hdf5_data_layer.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/hdf5_in_memory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/snapshot_files.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/solver.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/training/solver_state.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/solver_threads.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/test_pass.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/training/watch.cpp"
@@ -171,6 +173,7 @@ set(CAFFE_TRAINING_SOURCES
 caffe_add_objects(caffe_training ${CAFFE_TRAINING_SOURCES})
 # Checks of what a file or a prototxt asks for, and how programs end.
 set(CAFFE_LIMITS_SOURCES
+  "${CMAKE_CURRENT_LIST_DIR}/limits/blob_shapes.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/check_bottoms.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/check_files.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/check_net.cpp"
@@ -178,12 +181,15 @@ set(CAFFE_LIMITS_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/limits/databases.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/ending.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/file_kinds.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/hdf5_values.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/host_memory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/image_end.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/images.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/io.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/layer_pass.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/list_file.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/lmdb_pages.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/limits/nan_layers.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/orientation.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/scale.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/limits/tools.cpp"
@@ -191,10 +197,11 @@ set(CAFFE_LIMITS_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/limits/upgraded_net.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/compat/log_date.cpp")
 caffe_add_objects(caffe_limits ${CAFFE_LIMITS_SOURCES})
-# The recipe of a net.
+# The recipe of a net, and its files of weights.
 set(CAFFE_RECIPE_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/recipe/net_recipe.cpp"
-  "${CMAKE_CURRENT_LIST_DIR}/recipe/recipe.cpp")
+  "${CMAKE_CURRENT_LIST_DIR}/recipe/recipe.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/recipe/weights.cpp")
 caffe_add_objects(caffe_recipe ${CAFFE_RECIPE_SOURCES})
 
 # --- The tools: caffe, extract_features, compute_image_mean, convert_imageset, upgrade_*.
@@ -213,6 +220,10 @@ foreach(_tool IN LISTS CAFFE_TOOLS)
   add_dependencies(caffe_tools ${_target})
   set_target_properties(${_target} PROPERTIES OUTPUT_NAME "${_tool}" RUNTIME_OUTPUT_DIRECTORY "${PROJECT_BINARY_DIR}/bin")
 endforeach()
+# limits/tools.hpp: what these two call instead.
+target_compile_definitions(compute_image_mean PRIVATE GetDB=GetImageDB)
+target_compile_definitions(upgrade_solver_proto_text PRIVATE
+  SolverNeedsTypeUpgrade=SolverNeedsUpgrade UpgradeSolverAsNeeded=UpgradeSolverAndNets)
 target_compile_definitions(caffe.bin PRIVATE WITH_PYTHON_LAYER)
 target_compile_options(caffe.bin PRIVATE "SHELL:-include parallel/training.hpp")
 target_link_libraries(caffe.bin PRIVATE ${CAFFE_PYTHON_LIBRARIES})

@@ -1,5 +1,6 @@
 # The files of BVLC Caffe that we compile, ship or test with, named one by one. Its code for cuDNN is left out: it
-# does not build with cuDNN 8 or newer. Ours is in place of python/caffe/io.py (pycaffe/io.py).
+# does not build with cuDNN 8 or newer. Ours are in place of src/caffe/util/io.cpp (limits/io.cpp), of
+# src/caffe/layers/hdf5_data_layer.cpp and .cu (training/hdf5_data_layer.cpp), and of python/caffe/io.py (pycaffe/io.py).
 set(CAFFE_LIBRARY_SOURCES
   src/caffe/blob.cpp
   src/caffe/common.cpp
@@ -32,7 +33,6 @@ set(CAFFE_LIBRARY_SOURCES
   src/caffe/layers/exp_layer.cpp
   src/caffe/layers/filter_layer.cpp
   src/caffe/layers/flatten_layer.cpp
-  src/caffe/layers/hdf5_data_layer.cpp
   src/caffe/layers/hdf5_output_layer.cpp
   src/caffe/layers/hinge_loss_layer.cpp
   src/caffe/layers/im2col_layer.cpp
@@ -90,7 +90,6 @@ set(CAFFE_LIBRARY_SOURCES
   src/caffe/util/hdf5.cpp
   src/caffe/util/im2col.cpp
   src/caffe/util/insert_splits.cpp
-  src/caffe/util/io.cpp
   src/caffe/util/math_functions.cpp
   src/caffe/util/signal_handler.cpp
   src/caffe/util/upgrade_proto.cpp
@@ -117,7 +116,6 @@ set(CAFFE_CUDA_SOURCES
   src/caffe/layers/euclidean_loss_layer.cu
   src/caffe/layers/exp_layer.cu
   src/caffe/layers/filter_layer.cu
-  src/caffe/layers/hdf5_data_layer.cu
   src/caffe/layers/hdf5_output_layer.cu
   src/caffe/layers/im2col_layer.cu
   src/caffe/layers/inner_product_layer.cu

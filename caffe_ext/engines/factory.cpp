@@ -5,6 +5,7 @@
 #include "caffe/layer.hpp"
 #include "caffe/proto/caffe.pb.h"
 #include "engines/switch.hpp"
+#include "limits/nan_layers.hpp"
 
 #ifdef USE_ONEDNN
 #include "engines/convolution.hpp"
@@ -21,10 +22,11 @@ using caffe::Layer;
 using caffe::LayerParameter;
 using caffe::shared_ptr;
 
+namespace {
+
 #ifdef USE_ONEDNN
 
-template <>
-shared_ptr<Layer<float> > CreateEngineLayer(const LayerParameter& param) {
+shared_ptr<Layer<float> > EngineLayer(const LayerParameter& param) {
   typedef shared_ptr<Layer<float> > LayerPtr;
   // A net for the GPU is made of plain layers, which have their kernels.
   if (!EngineEnabled() || caffe::Caffe::mode() == caffe::Caffe::GPU) {
@@ -55,17 +57,23 @@ shared_ptr<Layer<float> > CreateEngineLayer(const LayerParameter& param) {
 
 #else
 
-template <>
-shared_ptr<Layer<float> > CreateEngineLayer(const LayerParameter& param) {
-  return shared_ptr<Layer<float> >();
-}
+shared_ptr<Layer<float> > EngineLayer(const LayerParameter&) { return shared_ptr<Layer<float> >(); }
 
 #endif  // USE_ONEDNN
+
+}  // namespace
+
+// Where the engine has none, a layer that keeps NaN may take the stock layer's place.
+template <>
+shared_ptr<Layer<float> > CreateEngineLayer(const LayerParameter& param) {
+  const shared_ptr<Layer<float> > layer = EngineLayer(param);
+  return layer ? layer : CreateNanLayer<float>(param);
+}
 
 // oneDNN has no convolution in double.
 template <>
 shared_ptr<Layer<double> > CreateEngineLayer(const LayerParameter& param) {
-  return shared_ptr<Layer<double> >();
+  return CreateNanLayer<double>(param);
 }
 
 }  // namespace caffe_ext

@@ -2,8 +2,10 @@
 
 #include "caffe/common.hpp"
 #include "caffe/syncedmem.hpp"
+#include "caffe/util/math_functions.hpp"
 #include "engines/zeros.hpp"
 #include "limits/host_memory.hpp"
+#include "members.hpp"
 
 namespace caffe_ext {
 
@@ -42,4 +44,35 @@ void PrivateMemory::Reveal() {
   form->WritePlain(memory->cpu_ptr_, memory->size_);
 }
 
+namespace {
+
+template <typename Dtype>
+void ClearGradients(const caffe::Net<Dtype>& net) {
+  for (caffe::Blob<Dtype>* blob : net.learnable_params()) {
+    if (caffe::Caffe::mode() == caffe::Caffe::CPU) {
+      blob->diff()->set_zero();
+    } else {
+#ifndef CPU_ONLY
+      caffe::caffe_gpu_set(blob->count(), Dtype(0), blob->mutable_gpu_diff());
+#endif
+    }
+  }
+}
+
+}  // namespace
+
 }  // namespace caffe_ext
+
+namespace caffe {
+
+template <>
+void Net<float>::ClearParamDiffs() {
+  caffe_ext::ClearGradients(*this);
+}
+
+template <>
+void Net<double>::ClearParamDiffs() {
+  caffe_ext::ClearGradients(*this);
+}
+
+}  // namespace caffe

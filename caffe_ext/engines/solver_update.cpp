@@ -9,6 +9,7 @@
 #include "engines/factored_gradient.hpp"
 #include "engines/switch.hpp"
 #include "engines/update.hpp"
+#include "members.hpp"
 #include "training/watch.hpp"
 
 namespace caffe_ext {
@@ -159,7 +160,54 @@ bool UpdateInOnePass(caffe::SGDSolver<Dtype>* solver, Dtype rate) {
   return true;
 }
 
-template bool UpdateInOnePass<float>(caffe::SGDSolver<float>*, float);
-template bool UpdateInOnePass<double>(caffe::SGDSolver<double>*, double);
+namespace {
+
+// Six passes over each parameter, or twelve for Adam, as upstream has them for all solvers.
+template <typename Dtype>
+struct Passes : caffe::SGDSolver<Dtype> {
+  typedef caffe::SGDSolver<Dtype> Base;
+  // C++ gives those that inherit from it pointers to what a class keeps to itself.
+  static int& iter(Base* solver) { return solver->*(&Passes::iter_); }
+  static void Clip(Base* solver) { (solver->*(&Passes::ClipGradients))(); }
+  static void Run(Base* solver, Dtype rate) {
+    const int count = static_cast<int>(solver->net()->learnable_params().size());
+    for (int i = 0; i < count; ++i) {
+      (solver->*(&Passes::Normalize))(i);
+      (solver->*(&Passes::Regularize))(i);
+      (solver->*(&Passes::ComputeUpdateValue))(i, rate);
+    }
+    CheckUpdate<Dtype>(solver);
+    solver->net()->Update();
+  }
+};
+
+template <typename Dtype>
+void ApplyUpdate(caffe::SGDSolver<Dtype>* solver) {
+  const Dtype rate = solver->GetLearningRate();
+  const int display = solver->param().display();
+  LOG_IF(INFO, display && solver->iter() % display == 0 && caffe::Caffe::root_solver())
+      << "Iteration " << solver->iter() << ", lr = " << rate;
+  Passes<Dtype>::Clip(solver);
+  if (!UpdateInOnePass(solver, rate)) {
+    Passes<Dtype>::Run(solver, rate);
+  }
+  ++Passes<Dtype>::iter(solver);
+}
+
+}  // namespace
 
 }  // namespace caffe_ext
+
+namespace caffe {
+
+template <>
+void SGDSolver<float>::ApplyUpdate() {
+  caffe_ext::ApplyUpdate(this);
+}
+
+template <>
+void SGDSolver<double>::ApplyUpdate() {
+  caffe_ext::ApplyUpdate(this);
+}
+
+}  // namespace caffe

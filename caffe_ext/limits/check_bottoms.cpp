@@ -202,6 +202,24 @@ std::string Recurrent(const LayerParameter&, const Shapes& bottom) {
              : "it has more steps than a net may have layers, " + std::to_string(kMaxNetLayers);
 }
 
+// The size that dim: -1 stands for is what the others leave of the bottom.
+std::string Reshape(const LayerParameter& layer, const Shapes& bottom) {
+  const caffe::ReshapeParameter& param = layer.reshape_param();
+  const int64_t axes = static_cast<int64_t>(bottom[0].size());
+  const int64_t begin = param.axis() >= 0 ? param.axis() : axes + 1 + param.axis();
+  const int64_t end = param.num_axes() == -1 ? axes : begin + param.num_axes();
+  bool infers = false, empty = false;
+  for (int64_t i = 0; i < axes; ++i) {
+    empty = empty || ((i < begin || i >= end) && bottom[0][i] == 0);
+  }
+  for (int i = 0; i < param.shape().dim_size(); ++i) {
+    const int64_t copied = param.shape().dim(i) == 0 ? begin + i : -1;
+    infers = infers || param.shape().dim(i) == -1;
+    empty = empty || (copied >= 0 && copied < axes && bottom[0][copied] == 0);
+  }
+  return infers && empty ? "dim: -1 has no meaning for an empty blob" : "";
+}
+
 typedef std::string (*Rule)(const LayerParameter& layer, const Shapes& bottom);
 
 const std::unordered_map<std::string, Rule>& Rules() {
@@ -226,6 +244,7 @@ const std::unordered_map<std::string, Rule>& Rules() {
       {"MultinomialLogisticLoss", BatchNotEmpty},
       {"Pooling", Pooling},
       {"RNN", Recurrent},
+      {"Reshape", Reshape},
       {"Scale", Scale},
       {"Softmax", NotEmpty},
       {"SoftmaxWithLoss", NotEmpty},

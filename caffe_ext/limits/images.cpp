@@ -256,3 +256,11 @@ std::string ReadFile(const std::string& path, int64_t max_bytes, std::string* by
 }
 
 }  // namespace caffe_ext
+
+// window_data_layer.cpp is compiled with this name in place of imread (compat/compat.cmake).
+namespace cv {
+
+Mat ReadImageOrLog(const String& path, int flags);
+Mat ReadImageOrLog(const String& path, int flags) { return caffe_ext::ReadImageOrLog(path, flags); }
+
+}  // namespace cv

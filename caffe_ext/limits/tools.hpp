@@ -5,25 +5,11 @@
 #include <cstddef>
 #include <string>
 
-#include "caffe/proto/caffe.pb.h"
 #include "caffe/util/db.hpp"
 #include "limits/ending.hpp"
 #include "limits/list_file.hpp"
-#include "limits/upgrade_nets.hpp"
 
 namespace caffe_ext {
-
-/**
- * @brief Parses the record under a cursor and decodes its image.
- *
- * Ends the program, with a message that names the record, if there is none, if it is no Datum, or
- * if its image cannot be decoded.
- */
-void ReadImageRecord(caffe::db::Cursor* cursor, caffe::Datum* datum);
-
-/// For compute_image_mean: a fatal message where a record, decoded, does not have the size of the
-/// mean's blob, that of the first record.
-void CheckSameSize(const caffe::Datum& datum, const caffe::BlobProto& mean, const std::string& key);
 
 /**
  * @brief The exit status of a tool that was to write this many images: 1, with a message, if some
@@ -35,5 +21,28 @@ int StatusAfterImages(size_t written, size_t listed);
 int BatchesOf(const char* word);
 
 }  // namespace caffe_ext
+
+// Tools are compiled with these names in place of the ones of Caffe that they call (caffe.cmake).
+namespace caffe {
+namespace db {
+
+/**
+ * @brief For compute_image_mean, which calls GetDB: a database whose records are images of one
+ * size.
+ *
+ * A value is the record with its image decoded. Reading it ends the program, with a message that
+ * names the record, if there is none, if it is no Datum, if its image cannot be decoded, or if its
+ * size is not that of the first record that was read.
+ */
+DB* GetImageDB(const string& backend);
+
+}  // namespace db
+
+/// For upgrade_solver_proto_text, in place of SolverNeedsTypeUpgrade and UpgradeSolverAsNeeded:
+/// them, and the nets that the solver holds (upgrade_nets.hpp).
+bool SolverNeedsUpgrade(const SolverParameter& solver);
+bool UpgradeSolverAndNets(const string& file, SolverParameter* solver);
+
+}  // namespace caffe
 
 #endif  // CAFFE_EXT_LIMITS_TOOLS_HPP_

@@ -1,16 +1,14 @@
 // Where Caffe's data layers stand in their data, and how they go on from there.
-#include <algorithm>
-#include <numeric>
 #include <string>
 #include <vector>
 
 #include "caffe/data_transformer.hpp"
 #include "caffe/layers/base_data_layer.hpp"
 #include "caffe/layers/data_layer.hpp"
-#include "caffe/layers/hdf5_data_layer.hpp"
 #include "caffe/layers/image_data_layer.hpp"
 #include "caffe/layers/window_data_layer.hpp"
 #include "caffe/util/rng.hpp"
+#include "members.hpp"
 #include "training/generator.hpp"
 
 namespace caffe_ext {
@@ -220,123 +218,36 @@ string PrefetchPosition<Dtype>::RestoreReading(const LayerState& state) {
   return string();
 }
 
-namespace {
-
-template <typename Dtype>
-struct Rows : caffe::HDF5DataLayer<Dtype> {
-  typedef caffe::HDF5DataLayer<Dtype> Base;
-  static vector<unsigned int>& files(Base* layer) { return layer->*(&Rows::file_permutation_); }
-  static vector<unsigned int>& rows(Base* layer) { return layer->*(&Rows::data_permutation_); }
-  static const vector<shared_ptr<caffe::Blob<Dtype> > >& blobs(Base* layer) {
-    return layer->*(&Rows::hdf_blobs_);
-  }
-  static unsigned int& file(Base* layer) { return layer->*(&Rows::current_file_); }
-  static hsize_t& row(Base* layer) { return layer->*(&Rows::current_row_); }
-  static uint64_t& offset(Base* layer) { return layer->*(&Rows::offset_); }
-  static const string& Name(Base* layer) {
-    return (layer->*(&Rows::hdf_filenames_))[files(layer)[file(layer)]];
-  }
-  static void Load(Base* layer) { (layer->*(&Rows::LoadHDF5FileData))(Name(layer).c_str()); }
-};
-
-}  // namespace
-
-template <typename Dtype>
-Hdf5Position<Dtype>::Hdf5Position() : order_(new rng_t(1)) {}
-
-template <typename Dtype>
-caffe::HDF5DataLayer<Dtype>* Hdf5Position<Dtype>::layer() const {
-  return static_cast<caffe::HDF5DataLayer<Dtype>*>(const_cast<Hdf5Position*>(this));
-}
-
-template <typename Dtype>
-void Hdf5Position<Dtype>::ShuffleFiles() {
-  vector<unsigned int>& files = Rows<Dtype>::files(layer());
-  caffe::shuffle(files.begin(), files.end(), static_cast<rng_t*>(order_.get()));
-}
-
-template <typename Dtype>
-void Hdf5Position<Dtype>::ShuffleRows() {
-  rng_t* generator = static_cast<rng_t*>(order_.get());
-  order_of_rows_ = GeneratorState(*generator);
-  vector<unsigned int>& rows = Rows<Dtype>::rows(layer());
-  std::iota(rows.begin(), rows.end(), 0);
-  caffe::shuffle(rows.begin(), rows.end(), generator);
-}
-
-template <typename Dtype>
-void Hdf5Position<Dtype>::CheckRows(const char* filename) {
-  const auto& blobs = Rows<Dtype>::blobs(layer());
-  for (size_t i = 0; i < blobs.size(); ++i) {
-    const vector<int> row(blobs[i]->shape().begin() + 1, blobs[i]->shape().end());
-    if (row_shapes_.size() <= i) {
-      row_shapes_.push_back(row);
-    }
-    CHECK(row == row_shapes_[i]) << filename << ": the rows of '" << layer()->layer_param().top(i)
-                                 << "' have another shape than the first file's: "
-                                 << blobs[i]->shape_string();
-  }
-}
-
-template <typename Dtype>
-bool Hdf5Position<Dtype>::SaveState(LayerState* state) const {
-  state->set_position(Rows<Dtype>::offset(layer()));
-  state->set_records(Rows<Dtype>::rows(layer()).size());
-  state->set_order_of_rows(order_of_rows_);
-  for (unsigned int file : Rows<Dtype>::files(layer())) {
-    state->add_file(file);
-  }
-  state->set_current_file(Rows<Dtype>::file(layer()));
-  state->set_row(Rows<Dtype>::row(layer()));
-  return true;
-}
-
-template <typename Dtype>
-string Hdf5Position<Dtype>::RestoreState(const LayerState& state) {
-  const bool shuffles = layer()->layer_param().hdf5_data_param().shuffle();
-  vector<unsigned int> files(state.file().begin(), state.file().end()), sorted(files);
-  std::sort(sorted.begin(), sorted.end());
-  for (size_t i = 0; i < sorted.size(); ++i) {
-    if (sorted[i] != i) {
-      return "the snapshot's order of files is damaged";
-    }
-  }
-  vector<unsigned int>& current_files = Rows<Dtype>::files(layer());
-  const size_t num_files = current_files.size();
-  if (files.size() != num_files) {
-    return "its list has " + std::to_string(num_files) + " files, not the snapshot's " +
-           std::to_string(files.size());
-  }
-  rng_t generator;
-  if (state.current_file() >= num_files || shuffles == state.order_of_rows().empty() ||
-      (shuffles && !SetGeneratorState(state.order_of_rows(), &generator))) {
-    return "its parameters are not those of the snapshot";
-  }
-  files.swap(current_files);
-  const unsigned int file = Rows<Dtype>::file(layer());
-  Rows<Dtype>::file(layer()) = state.current_file();
-  Rows<Dtype>::Load(layer());
-  const size_t rows = Rows<Dtype>::rows(layer()).size();
-  if (rows != state.records() || state.row() >= state.records()) {
-    const string fault = Rows<Dtype>::Name(layer()) + " has " + std::to_string(rows) +
-                         " rows, not the snapshot's " + std::to_string(state.records());
-    files.swap(current_files);
-    Rows<Dtype>::file(layer()) = file;
-    Rows<Dtype>::Load(layer());
-    return fault;
-  }
-  if (shuffles) {
-    *static_cast<rng_t*>(order_.get()) = generator;
-    ShuffleRows();
-  }
-  Rows<Dtype>::row(layer()) = state.row();
-  Rows<Dtype>::offset(layer()) = state.position();
-  return string();
-}
-
 template class PrefetchPosition<float>;
 template class PrefetchPosition<double>;
-template class Hdf5Position<float>;
-template class Hdf5Position<double>;
 
 }  // namespace caffe_ext
+
+namespace caffe {
+
+#define DEFINE_MEMBERS(Dtype)                                             \
+  template <>                                                             \
+  void ImageDataLayer<Dtype>::ShuffleImages() {                           \
+    rng_t* const order = static_cast<rng_t*>(prefetch_rng_->generator()); \
+    BeginShuffle(lines_, order);                                          \
+    shuffle(lines_.begin(), lines_.end(), order);                         \
+  }                                                                       \
+  template <>                                                             \
+  void MemoryDataLayer<Dtype>::Reset(Dtype* data, Dtype* labels, int n) { \
+    CHECK(data);                                                          \
+    CHECK(labels);                                                        \
+    CHECK_GT(n, 0) << "there are no data";                                \
+    CHECK_EQ(n % batch_size_, 0) << "n must be a multiple of batch size"; \
+    LOG_IF(WARNING, layer_param_.has_transform_param())                   \
+        << type() << " does not transform array data on Reset()";         \
+    data_ = data;                                                         \
+    labels_ = labels;                                                     \
+    n_ = n;                                                               \
+    pos_ = 0;                                                             \
+  }
+
+DEFINE_MEMBERS(float)
+DEFINE_MEMBERS(double)
+#undef DEFINE_MEMBERS
+
+}  // namespace caffe

@@ -12,6 +12,7 @@
 #include "caffe/resumable.hpp"
 #include "caffe/sgd_solvers.hpp"
 #include "caffe/util/rng.hpp"
+#include "members.hpp"
 #include "recipe/recipe.hpp"
 #include "training/generator.hpp"
 #include "training/hdf5_in_memory.hpp"
@@ -409,3 +410,54 @@ INSTANTIATE_MEMBERS(float);
 INSTANTIATE_MEMBERS(double);
 
 }  // namespace caffe_ext
+
+namespace caffe {
+
+#define DEFINE_MEMBERS(Dtype)                                                             \
+  template <>                                                                             \
+  void Solver<Dtype>::UpdateSmoothedLoss(Dtype loss, int, int average_loss) {             \
+    const int count = static_cast<int>(losses_.size());                                   \
+    if (count < average_loss) {                                                           \
+      losses_.push_back(loss);                                                            \
+      smoothed_loss_ = (smoothed_loss_ * count + loss) / (count + 1);                     \
+    } else {                                                                              \
+      Dtype& oldest = losses_[(iter_ - loss_start_iter_) % average_loss];                 \
+      smoothed_loss_ += (loss - oldest) / average_loss;                                   \
+      oldest = loss;                                                                      \
+    }                                                                                     \
+  }                                                                                       \
+  template <>                                                                             \
+  void Solver<Dtype>::TestAll() {                                                         \
+    const Testing testing(this);                                                          \
+    for (size_t i = 0; i < test_nets_.size() && !requested_early_exit_; ++i) {            \
+      Test(static_cast<int>(i));                                                          \
+    }                                                                                     \
+  }                                                                                       \
+  template <>                                                                             \
+  void Solver<Dtype>::Snapshot() {                                                        \
+    CHECK(Caffe::root_solver());                                                          \
+    CompleteRecipe();                                                                     \
+    const bool hdf5 = param_.snapshot_format() == SolverParameter::HDF5;                  \
+    SnapshotSolverState(hdf5 ? SnapshotToHDF5() : SnapshotToBinaryProto());               \
+  }                                                                                       \
+  template <>                                                                             \
+  string Solver<Dtype>::SnapshotFilename(const string& extension) {                       \
+    return param_.snapshot_prefix() + "_iter_" + std::to_string(iter_) + snapshot_mark_ + \
+           extension;                                                                     \
+  }                                                                                       \
+  template <>                                                                             \
+  void Solver<Dtype>::Restore(const char* state_file) {                                   \
+    const string name(state_file);                                                        \
+    if (name.size() >= 3 && name.compare(name.size() - 3, 3, ".h5") == 0) {               \
+      RestoreSolverStateFromHDF5(name);                                                   \
+    } else {                                                                              \
+      RestoreSolverStateFromBinaryProto(name);                                            \
+    }                                                                                     \
+    GoOn(name);                                                                           \
+  }
+
+DEFINE_MEMBERS(float)
+DEFINE_MEMBERS(double)
+#undef DEFINE_MEMBERS
+
+}  // namespace caffe

@@ -1,5 +1,6 @@
 // What is not finite is never lost: NaN and infinity are put into an input, a parameter and a
 // gradient of every layer type, in the plain engine and in oneDNN's, and have to come out.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -343,6 +344,45 @@ TEST(NonfiniteTest, ReachesTheOutputOfEveryLayer) {
       std::printf("\n");
       std::fflush(stdout);
     }
+  }
+}
+
+// What only some of the samples, or of the values, make NaN.
+TEST(NonfiniteTest, StaysWhereItBelongs) {
+  const float nan = ValueOf('n');
+  const auto run = [](const string& text, const vector<Blob<float>*>& bottom, Blob<float>* top) {
+    LayerParameter param;
+    CHECK(google::protobuf::TextFormat::ParseFromString(text, &param));
+    const shared_ptr<Layer<float> > layer = LayerRegistry<float>::CreateLayer(param);
+    const vector<Blob<float>*> tops = {top};
+    layer->SetUp(bottom, tops);
+    layer->Forward(bottom, tops);
+  };
+  // 2 samples x 3 classes x 2 places; the label of sample 1 at place 0 is ignored.
+  Blob<float> scores(vector<int>{2, 3, 2}), labels(vector<int>{2, 2}), accuracy;
+  const string ignoring = "type: 'Accuracy' accuracy_param { ignore_label: 7 }";
+  for (int i = 0; i < scores.count(); ++i) {
+    caffe_set(scores.count(), 0.f, scores.mutable_cpu_data());
+    caffe_set(labels.count(), 0.f, labels.mutable_cpu_data());
+    labels.mutable_cpu_data()[2] = 7;
+    scores.mutable_cpu_data()[i] = nan;
+    run(ignoring, {&scores, &labels}, &accuracy);
+    EXPECT_EQ(std::isnan(accuracy.cpu_data()[0]), !(i >= 6 && i % 2 == 0)) << i;
+  }
+  Blob<float> a(vector<int>{2, 3}), b(vector<int>{2, 3}), top;
+  for (int i = 0; i < a.count(); ++i) {
+    a.mutable_cpu_data()[i] = i == 1 ? nan : i;
+    b.mutable_cpu_data()[i] = i == 4 ? nan : 2;
+  }
+  run("type: 'Eltwise' eltwise_param { operation: MAX }", {&a, &b}, &top);
+  for (int i = 0; i < a.count(); ++i) {
+    const float value = top.cpu_data()[i];
+    EXPECT_TRUE(i == 1 || i == 4 ? std::isnan(value) : value == std::max(i, 2)) << i;
+  }
+  run("type: 'Clip' clip_param { min: 2 max: 3 }", {&a}, &a);  // in place
+  for (int i = 0; i < a.count(); ++i) {
+    const float value = a.cpu_data()[i];
+    EXPECT_TRUE(i == 1 ? std::isnan(value) : value == std::min(std::max(i, 2), 3)) << i;
   }
 }
 
