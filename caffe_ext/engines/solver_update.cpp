@@ -185,8 +185,11 @@ template <typename Dtype>
 void ApplyUpdate(caffe::SGDSolver<Dtype>* solver) {
   const Dtype rate = solver->GetLearningRate();
   const int display = solver->param().display();
-  LOG_IF(INFO, display && solver->iter() % display == 0 && caffe::Caffe::root_solver())
-      << "Iteration " << solver->iter() << ", lr = " << rate;
+  if (display && solver->iter() % display == 0 && caffe::Caffe::root_solver()) {
+    // Under the name of Caffe's file, by which users find the learning rate in a log.
+    google::LogMessage("sgd_solver.cpp", __LINE__).stream()
+        << "Iteration " << solver->iter() << ", lr = " << rate;
+  }
   Passes<Dtype>::Clip(solver);
   if (!UpdateInOnePass(solver, rate)) {
     Passes<Dtype>::Run(solver, rate);
