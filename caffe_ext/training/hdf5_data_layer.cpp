@@ -169,7 +169,7 @@ void HDF5DataLayer<Dtype>::LayerSetUp(const vector<Blob<Dtype>*>& bottom,
   current_file_ = 0;
   current_row_ = 0;
   LoadHDF5FileData(hdf_filenames_[file_permutation_[current_file_]].c_str());
-  for (size_t i = 0; i < top.size(); ++i) {
+  for (size_t i = 0; i < hdf_blobs_.size(); ++i) {
     vector<int> shape = hdf_blobs_[i]->shape();
     shape[0] = param.batch_size();
     top[i]->Reshape(shape);
@@ -232,7 +232,7 @@ void HDF5DataLayer<Dtype>::Forward_cpu(const vector<Blob<Dtype>*>& bottom,
     while (Skip()) {
       Next();
     }
-    for (size_t j = 0; j < top.size(); ++j) {
+    for (size_t j = 0; j < hdf_blobs_.size(); ++j) {
       const size_t size = top[j]->count(1);
       Dtype* const rows =
           Caffe::mode() == Caffe::GPU ? top[j]->mutable_gpu_data() : top[j]->mutable_cpu_data();
