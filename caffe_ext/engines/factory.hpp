@@ -1,4 +1,4 @@
-// The one place that decides which layers the CPU engine runs.
+// The one place that decides which layers take the place of stock ones of the same type.
 #ifndef CAFFE_EXT_ENGINES_FACTORY_HPP_
 #define CAFFE_EXT_ENGINES_FACTORY_HPP_
 
@@ -12,9 +12,11 @@ class LayerParameter;
 
 namespace caffe_ext {
 
-/// A layer of the engine that takes the place of the stock one of the same type, or null: where
-/// the engine is off (engines/switch.hpp), not built in, has no such layer, or works in double, and
-/// where the prototxt says `engine: CAFFE`. LayerRegistry::CreateLayer asks here first.
+/// A layer that takes the place of the stock one of the same type, or null. It is the engine's,
+/// unless the engine is off (engines/switch.hpp), not built in, or has no such layer, the net is in
+/// double, or the prototxt says `engine: CAFFE`. Otherwise it is one that lets NaN through
+/// (limits/nan_layers.hpp), if the stock layer does not. LayerRegistry::CreateLayer asks here
+/// first.
 template <typename Dtype>
 caffe::shared_ptr<caffe::Layer<Dtype> > CreateEngineLayer(const caffe::LayerParameter& param);
 

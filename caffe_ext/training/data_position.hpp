@@ -18,7 +18,8 @@ template <typename Dtype>
 class HDF5DataLayer;
 }  // namespace caffe
 
-// The definitions are in data_layers.cpp; patches/33-data-position.patch makes these classes bases.
+// The definitions are in data_layers.cpp and hdf5_data_layer.cpp; patches/33-data-position.patch
+// makes these classes bases.
 namespace caffe_ext {
 
 /// Base of Batch: where reading stands behind it.
