@@ -132,6 +132,24 @@ def test_two_processes_do_not_do_the_same_unit(tmp_path: Path) -> None:
     run_unit(tmp_path, unit("fold1/a", Work()), progress=False)
 
 
+def test_what_another_process_finished_before_the_lock_is_not_done_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = Work(), Work()
+    lock = fcntl.flock
+    others: list[dict[str, Any]] = []
+
+    def flock(file: Any, how: int) -> None:
+        if not others:
+            others.append({})  # the other process comes here as well
+            others[0] = run_unit(tmp_path, unit("fold1/a", first), progress=False)
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert run_unit(tmp_path, unit("fold1/a", second), progress=False) == others[0]
+    assert (first.times, second.times) == (1, 0)
+
+
 def test_damaged_files_are_named(tmp_path: Path) -> None:
     run_unit(tmp_path, unit("fold1/a", Work()), progress=False)
     (tmp_path / "fold1/a/result.json").write_text("{")

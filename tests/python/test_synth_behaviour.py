@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from drml.data.labels import ALL_AUS, BP4D_BASE_RATES
-from drml.synth.behaviour import clear_intensities, smooth_noise
+from drml.synth.behaviour import clear_intensities, habit, smooth_noise
 from drml.synth.statistics import CORRELATION, RATES, TASK_SHIFTS, thresholds
 
 
@@ -86,6 +86,12 @@ def test_present_is_clear_and_absent_is_at_most_a_trace() -> None:
     assert 0.02 < ((values > 0) & (values < 1)).mean() < 0.2
     strong = values[values >= 2]
     assert strong.std() > 0.6 and (strong > 4).mean() > 0.1
+
+
+def test_a_habit_belongs_to_a_person_and_a_seed() -> None:
+    one = habit(1, "F001")
+    np.testing.assert_array_equal(one, habit(1, "F001"))
+    assert one.shape == (15,) and (one != habit(2, "F001")).all() and (one != habit(1, "F002")).all()
 
 
 def test_tasks_differ() -> None:

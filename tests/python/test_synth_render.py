@@ -5,6 +5,7 @@ from __future__ import annotations
 import doctest
 import importlib
 from collections.abc import Iterator
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -217,3 +218,15 @@ def test_examples_in_the_documentation(module: str) -> None:
     # `drml.synth.render` names the function in the package; the module behind it is meant.
     result = doctest.testmod(importlib.import_module(module))
     assert result.attempted and not result.failed
+
+
+def test_seeds_of_the_person_and_of_the_view_both_count() -> None:
+    """With all traits kept, the person's seed determines the skin's texture and errors of the landmarks."""
+    subject, plain = Subject.draw("F001", 1), replace(VIEW, stray=0)
+    image, points = render(subject, {}, plain, width=130)
+    for person, view in ((replace(subject, seed=2), plain), (subject, replace(plain, seed=78))):
+        other, other_points = render(person, {}, view, width=130)
+        assert (other != image).any() and (other_points != points).all()
+    again, same_points = render(replace(subject), {}, replace(plain), width=130)
+    np.testing.assert_array_equal(again, image)
+    np.testing.assert_array_equal(same_points, points)
