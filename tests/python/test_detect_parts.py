@@ -192,6 +192,23 @@ def test_the_larger_overlap_decides() -> None:
     assert [f.id for f in tracker.follow([face(4)])] == [1]
 
 
+def test_the_smallest_overlap_still_counts() -> None:
+    # 5 of 10 columns are common to both: 1/3 of their union.
+    for smallest, number in ((1 / 3, 0), (0.34, 1)):
+        tracker = Tracker(min_overlap=smallest)
+        tracker.follow([face(0)])
+        assert [f.id for f in tracker.follow([face(5)])] == [number]
+
+
+def test_a_face_is_looked_for_during_15_frames() -> None:
+    for gap, number in ((15, 0), (16, 1)):
+        tracker = Tracker()
+        tracker.follow([face(0)])
+        for _ in range(gap):
+            tracker.follow([])
+        assert [f.id for f in tracker.follow([face(0)])] == [number]
+
+
 def test_a_face_that_stays_away_comes_back_as_another() -> None:
     for gap, number in ((3, 0), (4, 1)):
         tracker = Tracker(patience=3)

@@ -12,6 +12,7 @@ from drml.data.labels import BP4D_AUS
 from drml.data.sampling import (
     Sampling,
     count_drawn,
+    count_labels,
     describe_sampling,
     draw,
     draw_video,
@@ -40,6 +41,65 @@ def test_the_papers_numbers_are_the_default() -> None:
     labels = np.repeat(np.array([[1], [-1]], np.int8), 500, axis=0)
     drawn = draw_video(labels, "F001_T1", (12,))
     assert drawn[:500].sum() == 100 and drawn[500:].sum() == 200
+    np.testing.assert_array_equal(draw(["F001_T1"] * 1000, range(1000), labels, (12,)), drawn)
+
+
+def test_the_defaults_are_seed_0_and_a_mask() -> None:
+    assert (Sampling().seed, Sampling().unsampled, Sampling().val_share) == (0, "mask", 0.2)
+    assert not Sampling().all_frames and Sampling().positives is Sampling().negatives is None
+    labels = labels_of(3, 60, 2)
+    usual = draw_video(labels, "v", (1, 2), positives=5, negatives=5)
+    np.testing.assert_array_equal(usual, draw_video(labels, "v", (1, 2), positives=5, negatives=5, seed=0))
+    np.testing.assert_array_equal(
+        usual, draw(["v"] * 60, range(60), labels, (1, 2), positives=5, negatives=5)
+    )
+
+
+def test_the_draw_is_the_same_as_in_earlier_versions() -> None:
+    """Prepared data sets name their seed; the same frames must follow from it."""
+    drawn = draw_video(np.ones((12, 1), np.int8), "F001_T1", (12,), positives=4, seed=7)
+    # random.Random("7/F001_T1/AU12").sample(range(12), 4), by Python 3.11
+    assert np.flatnonzero(drawn[:, 0]).tolist() == [1, 4, 6, 9]
+
+
+def test_intensities_are_drawn_level_by_level() -> None:
+    levels = np.repeat(np.array([0, 1, 2, 3, 4, 5, 9], np.int8), [30, 9, 8, 7, 2, 1, 20])
+    labels = np.stack([np.where(levels >= 3, 1, -1).astype(np.int8), levels], axis=1)
+    drawn = draw_video(labels, "SN001", (12,), positives=3, negatives=11, intensity_aus=(12,))
+    assert [int(drawn[levels == level, 1].sum()) for level in (0, 1, 2, 3, 4, 5, 9)] == [11, 3, 3, 3, 2, 1, 0]
+    assert drawn[labels[:, 0] == 1, 0].sum() == 3 and drawn[labels[:, 0] == -1, 0].sum() == 11
+    # An occurrence that was not drawn is 0, an intensity 9.
+    masked = training_labels(labels, drawn, intensities=1)
+    for row, one in enumerate(masked.tolist()):
+        assert one == [
+            labels[row, 0] if drawn[row, 0] else 0,
+            labels[row, 1] if drawn[row, 1] else 9,
+        ]
+    found = count_drawn(labels, drawn, (12,), (12,))
+    assert found["levels"] == {
+        "AU12_r": {
+            str(level): {"drawn": some, "of": of, "share": pytest.approx(some / of, abs=5e-5)}
+            for level, some, of in ((0, 11, 30), (1, 3, 9), (2, 3, 8), (3, 3, 7), (4, 2, 2), (5, 1, 1))
+        }
+    }
+    assert found["labels"]["of"] == len(levels) + (levels != 9).sum()
+    assert found["frames"] == {
+        "drawn": sum(map(any, drawn.tolist())),
+        "of": len(levels),
+        "share": pytest.approx(sum(map(any, drawn.tolist())) / len(levels), abs=5e-5),
+    }
+
+
+def test_labels_are_counted_au_by_au() -> None:
+    labels = np.array([[1, -1, 4], [1, 0, 0], [-1, 0, 9], [1, 0, 4], [0, 0, 5]], np.int8)
+    assert count_labels(labels, (1, 6, 12)[:2], (12,)) == {
+        "known": {"AU1": 4, "AU6": 1},
+        "base_rate": {"AU1": 0.75, "AU6": 0.0},
+        "levels": {"AU12_r": {"0": 1, "1": 0, "2": 0, "3": 0, "4": 2, "5": 1, "9": 1}},
+    }
+    assert count_labels(labels[:, 1:2][1:], (6,)) == {"known": {"AU6": 0}, "base_rate": {"AU6": None}}
+    # Rounded to four digits: two of three are present.
+    assert count_labels(labels[[0, 1, 2], :1], (1,))["base_rate"] == {"AU1": 0.6667}
 
 
 @given(st.integers(0, 10**6))
@@ -157,6 +217,17 @@ def test_all_frames_and_numbers_of_frames_contradict_each_other() -> None:
         Sampling(negatives=9, all_frames=True)
 
 
-def test_negative_counts_are_refused() -> None:
+@pytest.mark.parametrize("name", ["positives", "negatives"])
+def test_negative_counts_are_refused(name: str) -> None:
     with pytest.raises(UserError, match="cannot be negative"):
-        draw_video(np.ones((3, 1)), "v", (1,), positives=-1)
+        draw_video(np.ones((3, 1)), "v", (1,), **{name: -1})
+    with pytest.raises(UserError, match=rf"{name} -1"):
+        Sampling(**{name: -1})
+    assert not draw_video(np.ones((3, 1)), "v", (1,), positives=0, negatives=0).any()
+
+
+def test_frames_of_one_kind_alone_can_be_drawn() -> None:
+    assert Sampling(positives=0, negatives=1).negatives == Sampling(positives=1, negatives=0).positives == 1
+    assert Sampling(positives=1, negatives=1).positives == 1
+    with pytest.raises(UserError, match="there would be no training frames"):
+        Sampling(positives=0, negatives=0)

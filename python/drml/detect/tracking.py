@@ -38,7 +38,7 @@ class Tracker:
                 for index, face in enumerate(faces)
                 if (share := overlap(box, face.box)) >= self.min_overlap
             ),
-            key=lambda pair: (-pair[0], pair[1]),
+            key=lambda pair: -pair[0],
         )
         ids: dict[int, int] = {}
         for _, number, index in pairs:
