@@ -15,10 +15,12 @@ import pytest
 
 import bp4d_factory
 from drml import cli
+from drml.data import audit_landmarks
 from drml.data.audit_counts import audit_counts
 from drml.data.audit_landmarks import compare_landmarks
 from drml.data.audit_offsets import REACH, VideoSample, fit_coordinates, fit_lag, lag_costs
 from drml.data.audit_table import Audit, AuditRow
+from drml.data.find_points_task import PointTask
 from drml.data.labels import BP4D_AUS, BP4D_BASE_RATES
 from drml.data.landmark_check import LandmarkCheck, judge
 from drml.data.readers import Record, Scan
@@ -333,3 +335,27 @@ def test_a_preparation_reports_what_differs(tmp_path: Path, capsys: pytest.Captu
 def test_records_without_landmarks_are_not_checked() -> None:
     scan = Scan((1,), [Record("x", Path("x"), "x", "", 1, np.ones(1, np.int8), None)])
     assert compare_landmarks(scan.records, ordered=True) is None
+
+
+def test_the_sample_of_an_audit_follows_from_the_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, list[int]]] = []
+
+    def find_nothing(tasks: list[PointTask], *_: Any) -> dict[str, list[Any]]:
+        asked.append({task.name: [frame for frame, *_ in task.frames] for task in tasks})
+        return {task.name: [] for task in tasks}
+
+    monkeypatch.setattr(audit_landmarks, "_detect", find_nothing)
+    records = [
+        Record(f"v{video}_{frame}", Path("x"), f"v{video}", "", frame, np.ones(1, np.int8), np.zeros((49, 2)))
+        for video in range(40)
+        for frame in range(30)
+    ]
+    for seed in (0, 0, 1):
+        found = compare_landmarks(records, ordered=False, seed=seed, progress=False)
+        assert found is not None
+    first, again, other = asked
+    assert first == again and first.keys() != other.keys()
+    assert len(first) == 25 and {len(frames) for frames in first.values()} == {2}
+    # The frames are drawn as well as the videos: the same video has others.
+    both = first.keys() & other.keys()
+    assert both and any(first[video] != other[video] for video in both)

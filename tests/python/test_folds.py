@@ -16,7 +16,7 @@ from drml import cli
 from drml.data.prepare import Encoding, Sampling, prepare
 from drml.data.readers.fold_choice import make_fold_lists
 from drml.data.readers.fold_lists import FOLDER, FoldLists, read_fold_lists, shipped_list
-from drml.data.readers.folds import split_subjects
+from drml.data.readers.folds import deal_folds, split_subjects
 from drml.data.readers.kinds import DATA_SETS
 from drml.experiments.protocol import describe
 from drml.experiments.settings import fold_folders
@@ -67,6 +67,27 @@ def test_split_holds_out_the_share_asked_for_and_the_seed_chooses() -> None:
     assert split_subjects([*ALL, "X001"], 1, folds=BP4D) == split_subjects(ALL, 1, folds=BP4D)
 
 
+def test_at_least_one_subject_validates_and_one_trains() -> None:
+    three = ["F001", "F003", "F004", "F005"]  # of the folds 1, 2, 3, 2
+    for share, count in ((0.01, 1), (0.34, 1), (0.6, 2), (0.99, 2)):
+        train, val, test = split_subjects(three, 1, folds=BP4D, val_share=share)
+        assert (len(train), len(val), test) == (3 - count, count, ("F001",))
+    assert split_subjects(["F001", "F003"], 1, folds=BP4D, val_share=0) == (("F003",), (), ("F001",))
+    assert split_subjects(three, 1, folds=BP4D, val_share=0).train == ("F003", "F004", "F005")
+
+
+def test_the_draws_are_those_of_earlier_versions() -> None:
+    """Prepared data sets name their seed; the same subjects must follow from it."""
+    assert split_subjects(ALL, 2, folds=BP4D).val == ("F008", "F012", "F014", "F018", "M009")
+    found = split_subjects(ALL, 2, folds=BP4D, val_share=0.2, seed=3)
+    assert found.val == ("F001", "F008", "F015", "F019", "M006")
+    assert deal_folds("abcdefg", seed=5) == (("b", "e", "g"), ("c", "d"), ("a", "f"))
+    assert deal_folds("abcdefg") == deal_folds("gfedcba", seed=0, folds=3)
+    with pytest.raises(UserError, match="2 subjects for 3 folds"):
+        deal_folds("aab")
+    assert deal_folds("abc", seed=1).count(("a",)) == 1
+
+
 @pytest.mark.parametrize(
     ("subjects", "fold", "share", "said"),
     [
@@ -74,6 +95,7 @@ def test_split_holds_out_the_share_asked_for_and_the_seed_chooses() -> None:
         (["F001", "F003"], 1, 0.2, "fold 1: 1 training subjects at hand, 2 needed"),
         (["F001"], 1, 0.0, "fold 1: 0 training subjects at hand, 1 needed"),
         (ALL, 4, 0.2, "fold 4: there are 3 folds"),
+        (ALL, 0, 0.2, "fold 0: there are 3 folds"),
         (ALL, 1, 1.0, "validation share 1.0"),
     ],
 )
@@ -88,6 +110,13 @@ def test_fera_2015_trains_with_the_odd_numbers_and_tests_on_the_even_ones() -> N
     assert set(test) == set(ALL) - set(train) and len(test) == 20 and not val
     with pytest.raises(UserError, match="fold 2: there is 1 fold, counted from 1"):
         shipped_list("fera2015").check_numbers([2])
+    shipped_list("bp4d").check_numbers([3, 1])
+    for wrong in ([], [1, 2, 1]):
+        with pytest.raises(UserError, match="name at least one, each once"):
+            shipped_list("bp4d").check_numbers(wrong)
+    for wrong in ([0], [1, 4]):
+        with pytest.raises(UserError, match=f"fold {wrong[-1]}: there are 3 folds, counted from 1"):
+            shipped_list("bp4d").check_numbers(wrong)
 
 
 def test_bp4dplus_has_its_140_subjects_in_four_folds_of_35() -> None:
@@ -143,6 +172,9 @@ def test_a_file_of_numbers_and_one_of_words(tmp_path: Path) -> None:
         ("subject,part\n,1\n", "line 2: ',1'; give a subject"),
         ("subject,part\na,1,2\n", "line 2: 'a,1,2'; give a subject"),
         ("subject,part\na,0\nb,1\n", "line 2: 'a,0'; give a subject"),
+        ("subject,part\na,10000\nb,1\n", "line 2: 'a,10000'; give a subject"),
+        ("subject,part\na,2\nb,3\n", "its parts are 2, 3; number the folds"),
+        ("subject,part\na,train\nb,val\n", "its parts are train, val; use numbers alone, or train, test"),
         ("subject,part\na,1\nb,3\n", "its parts are 1, 3; number the folds 1, 2 and so on, without a gap"),
         ("subject,part\na,1\n", "its parts are 1; number the folds 1, 2 and so on"),
         ("subject,part\n", "its parts are none; number the folds"),
@@ -176,6 +208,12 @@ def test_subjects_of_a_users_file_must_be_in_the_data(tmp_path: Path) -> None:
     choice = DATA_SETS["bp4d"].choose_folds(None, path)
     with pytest.raises(UserError, match=r"f\.csv: the data have no subject F0O2, X; correct .* like F001"):
         choice.lists_of({"F001", "F002"}, seed=0)
+    path.write_text("subject,part\nb,1\n" + "".join(f"u{number},2\n" for number in range(6)))
+    choice = DATA_SETS["bp4d"].choose_folds(None, path)
+    with pytest.raises(UserError, match="no subject u0, u1, u2, u3, u4 and 1 more; correct"):
+        choice.lists_of({"b"}, seed=0)
+    with pytest.raises(UserError, match="no subject u1, u2, u3, u4, u5; correct"):
+        choice.lists_of({"b", "u0"}, seed=0)
     # A list that ships with drml is for incomplete copies, too.
     assert DATA_SETS["bp4d"].choose_folds(None, "fera2015").lists_of({"F001", "F002"}, seed=0).numbers == (1,)
 

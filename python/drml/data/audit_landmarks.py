@@ -85,10 +85,6 @@ def compare_landmarks(
     return judge(samples, sum(map(len, drawn.values())))
 
 
-def _is_near(record: Record) -> bool:
-    return not isinstance(record.image, VideoFrame) or record.image.index < _FIRST
-
-
 def _detect(tasks: list[PointTask], jobs: int, progress: bool) -> dict[str, list[FramePoints]]:
     count = sum(len(task.frames) for task in tasks)
     jobs = 1 if count <= _FEW else process_count(jobs, len(tasks))
