@@ -33,7 +33,7 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
 .PHONY: all system configure demo readme-table data train paper-quick paper-tiny results results-tiny intensities intensities-quick intensities-tiny \
-  bench bench-layers runtest test test-cpp pytest fuzz sanitize long-run wheel wheel-check sbom lock docs cuda-check mpi-check lint format patches clean
+  bench bench-layers runtest test test-cpp pytest fuzz sanitize long-run mutants wheel wheel-check sbom lock docs cuda-check mpi-check lint format patches clean
 
 all: configure
 	$(NINJA)
@@ -143,6 +143,13 @@ fuzz: all
 sanitize: all
 	CAFFE_SOURCE_DIR="$(or $(CAFFE_SOURCE_DIR),$(wildcard $(CURDIR)/$(BUILD_DIR)/caffe/brocolli-caffe-3.0.0))" JOBS=$(JOBS) \
 	  tools/sanitize.sh $(BUILD_DIR)/sanitize
+
+# Changes the Python modules that decide figures and files, one place at a time, and counts the changes that no test notices.
+# ROOMS names some of tools/mutants/rooms.toml; by default all, which takes about an hour on two idle cores.
+mutants: all
+	tools/mutants/setup.sh $(BUILD_DIR)/mutants/venv
+	$(VENV)/bin/python tools/mutants/run.py --maker $(BUILD_DIR)/mutants/venv/bin/python --out $(BUILD_DIR)/mutants \
+	  --jobs $(JOBS) $(ROOMS)
 
 # Builds the package for pip with the library and the programs. It needs the distribution's libraries where it is installed.
 wheel: system
