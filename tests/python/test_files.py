@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from drml.io.errors import UserError
-from drml.io.files import check_inputs_kept, check_target, making, writing
+from drml.io.files import check_inputs_kept, check_target, digest, making, temporary_path, writing
 
 
 def names(folder: Path) -> list[str]:
@@ -27,6 +29,16 @@ def fill(part: Path, text: str, folder: bool) -> None:
 
 def text_of(path: Path) -> str:
     return (path / "file" if path.is_dir() else path).read_text()
+
+
+def test_a_digest_is_of_all_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"abc")  # the first example of the standard, FIPS 180-4
+    assert digest(path) == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    whole = os.urandom((3 << 20) + 1)
+    for content in (b"", whole, whole[:-1] + bytes([whole[-1] ^ 1]), bytes([whole[0] ^ 1]) + whole[1:]):
+        path.write_bytes(content)
+        assert digest(path) == hashlib.sha256(content).hexdigest()
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -87,6 +99,65 @@ def test_what_appears_meanwhile_stays(tmp_path: Path, folder: bool) -> None:
         with making(path, folder=folder) as other:
             fill(other, "first", folder)
     assert text_of(path) == "first" and names(tmp_path) == ["out"]
+
+
+def test_a_link_with_the_name_of_a_leftover_stays(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine/file").write_text("x")
+    (tmp_path / "out.partial-0123456789ab").symlink_to(tmp_path / "mine")
+    os.mkfifo(tmp_path / "out.partial-0123456789ac")
+    with making(tmp_path / "out", folder=True) as part:
+        fill(part, "x", True)
+    assert names(tmp_path) == ["mine", "out", "out.partial-0123456789ab", "out.partial-0123456789ac"]
+    assert names(tmp_path / "mine") == ["file"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_what_the_body_removed_itself_hides_no_error(tmp_path: Path, folder: bool) -> None:
+    with pytest.raises(ValueError, match="first"), making(tmp_path / "out", folder=folder) as part:
+        part.rmdir() if folder else part.unlink()
+        raise ValueError("first")
+    assert names(tmp_path) == []
+
+
+def test_an_old_folder_that_cannot_be_removed_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "out"
+    with making(path, folder=True) as part:
+        fill(part, "old", True)
+
+    def rmtree(_: Path, ignore_errors: bool = False) -> None:
+        if not ignore_errors:
+            raise PermissionError(errno.EACCES, "denied")
+
+    monkeypatch.setattr(shutil, "rmtree", rmtree)  # the superuser may remove anything
+    with making(path, folder=True, overwrite=True) as part:
+        fill(part, "new", True)
+    assert text_of(path) == "new"
+
+
+def test_writing_replaces_a_file_when_all_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    for text in ("first", "second"):
+        with writing(path, newline="") as file:
+            file.write(text)
+            assert not path.exists() or path.read_text() == "first"
+        assert path.read_text() == text
+    with writing(path, "wb") as file:
+        file.write(b"\xff")
+    assert path.read_bytes() == b"\xff" and names(tmp_path) == ["out.csv"]
+    with pytest.raises(ValueError, match="no"), writing(path) as file:
+        file.write("half")
+        raise ValueError("no")
+    assert path.read_bytes() == b"\xff" and names(tmp_path) == ["out.csv"]
+
+
+def test_a_temporary_file_keeps_its_suffix_and_each_is_a_new_one(tmp_path: Path) -> None:
+    path = tmp_path / "scores.csv"
+    assert temporary_path(path).suffix == ".csv" and temporary_path(path).parent == tmp_path
+    assert temporary_path(path, folder=True).name.startswith("scores.csv.partial-")
+    assert len({temporary_path(path) for _ in range(20)}) == 20
 
 
 @pytest.mark.parametrize("folder", [False, True])
@@ -244,7 +315,8 @@ def test_faults_are_found_before_the_work(tmp_path: Path) -> None:
 def test_a_folder_without_permission(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "locked").mkdir()
     # The superuser may write anywhere, so that the answer is simulated.
-    monkeypatch.setattr(os, "access", lambda path, _: Path(path).name != "locked")
+    needed = os.W_OK | os.X_OK
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked" or mode != needed)
     with pytest.raises(UserError, match=r"x/y: cannot be written \(Permission denied: .*/locked\)"):
         check_target(tmp_path / "locked" / "x" / "y")
 

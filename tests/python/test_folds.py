@@ -223,6 +223,7 @@ def test_one_subject_is_left_out_and_folds_are_drawn_by_the_seed() -> None:
     lists = make_fold_lists("loso", names, seed=0)
     assert lists.numbers == tuple(range(1, 12)) and lists.parts == tuple((name,) for name in sorted(names))
     assert [lists.split(names, k, val_share=0.2, seed=0).test for k in lists.numbers] == list(lists.parts)
+    assert make_fold_lists("loso", ["b", "a"], seed=0).parts == (("a",), ("b",))
     drawn = make_fold_lists("random:5", names, seed=3)
     assert sorted(map(len, drawn.parts)) == [2, 2, 2, 2, 3] and drawn.subjects == set(names)
     assert drawn.title == "5 folds drawn at random, seed 3"
@@ -238,6 +239,25 @@ def test_one_subject_is_left_out_and_folds_are_drawn_by_the_seed() -> None:
 def test_other_schemes_are_wrong_usage(scheme: str) -> None:
     with pytest.raises(UsageError, match=r"give numbers of folds, such as 1,3; loso, .* or random:K"):
         DATA_SETS["bp4d"].choose_folds(scheme)
+
+
+def test_the_choice_says_which_lists_and_what_the_user_gave(tmp_path: Path) -> None:
+    path = tmp_path / "f.csv"
+    path.write_text("subject,part\na,1\nb,2\n")
+    own = DATA_SETS["bp4d"].choose_folds((2, 3))
+    assert (own.numbers, own.scheme, own.file) == ((2, 3), "", None)
+    assert own.lists_of(ALL, seed=0) == shipped_list("bp4d")
+    given = DATA_SETS["images"].choose_folds(None, path)
+    assert (given.numbers, given.scheme, given.file) == (None, "", str(path))
+    assert given.lists_of("ab", seed=0).parts == (("a",), ("b",))
+    # A list of images has no folds of its own: three are drawn.
+    drawn = DATA_SETS["images"].choose_folds((3, 1))
+    assert (drawn.numbers, drawn.scheme, drawn.file, drawn.lists) == ((3, 1), "random:3", None, None)
+    assert drawn.lists_of("abcdefg", seed=5).parts == (("b", "e", "g"), ("c", "d"), ("a", "f"))
+    with pytest.raises(UserError, match="fold 4: there are 3 folds, counted from 1"):
+        DATA_SETS["images"].choose_folds((4,))
+    with pytest.raises(UserError, match="fold 3: there are 2 folds, counted from 1"):
+        DATA_SETS["images"].choose_folds((3,), path)
 
 
 def test_a_scheme_and_a_file_exclude_each_other(capsys: pytest.CaptureFixture[str]) -> None:

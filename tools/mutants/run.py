@@ -201,7 +201,9 @@ def main() -> int:
     if unknown := set(args.rooms) - set(rooms):
         parser.error(f"no room {', '.join(sorted(unknown))}; there are {', '.join(rooms)}")
     listed = tomllib.loads((HERE / "equivalent.toml").read_text(encoding="utf-8")).get("mutant", [])
-    equivalent = {(f"python/drml/{one['module']}", one["before"], one["after"]) for one in listed}
+    equivalent = {
+        (f"python/drml/{one['module']}", one["before"], after) for one in listed for after in one["after"]
+    }
     args.out = args.out.resolve()
     args.out.mkdir(parents=True, exist_ok=True)
     for number in range(args.jobs):

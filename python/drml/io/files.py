@@ -20,6 +20,10 @@ from drml.io.errors import UserError
 __all__ = ["check_inputs_kept", "check_target", "digest", "making", "temporary_path", "writing"]
 
 
+_KEPT = 40
+"""Letters of a name that a temporary name begins with, because a file system limits its length."""
+
+
 def digest(path: Path) -> str:
     """Return the SHA-256 of a file's content as 64 hexadecimal digits."""
     found = hashlib.sha256()
@@ -219,15 +223,14 @@ def temporary_path(target: Path, *, folder: bool = False) -> Path:
     """
     unique = f"partial-{secrets.token_hex(6)}"
     if folder:
-        return target.with_name(f"{target.name[:40]}.{unique}")
-    # Short, because a file system limits the length of a name.
-    return target.with_name(f"{target.stem[:40]}.{unique}{target.suffix[:16]}")
+        return target.with_name(f"{target.name[:_KEPT]}.{unique}")
+    return target.with_name(f"{target.stem[:_KEPT]}.{unique}{target.suffix[:16]}")
 
 
 def _make_locked(folder: Path) -> int:
     """Make a folder and lock it while this process lives; return the descriptor that holds the lock."""
     while True:
-        folder.mkdir(exist_ok=True)
+        folder.mkdir()
         file = os.open(folder, os.O_RDONLY)
         with contextlib.suppress(OSError):  # a file system without locks
             fcntl.flock(file, fcntl.LOCK_EX)
@@ -239,15 +242,15 @@ def _make_locked(folder: Path) -> int:
 
 def _remove_leftovers(target: Path) -> None:
     """Remove the temporary folders of `target` that belong to no living process."""
-    pattern = re.compile(re.escape(target.name[:40]) + r"\.partial-[0-9a-f]{12}", re.DOTALL)
+    pattern = re.compile(re.escape(target.name[:_KEPT]) + r"\.partial-[0-9a-f]{12}", re.DOTALL)
     for path in target.parent.iterdir():
-        if not pattern.fullmatch(path.name) or path.is_symlink() or not path.is_dir():
+        if not pattern.fullmatch(path.name) or not path.is_dir():
             continue
         with contextlib.suppress(OSError):
             file = os.open(path, os.O_RDONLY)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(path, ignore_errors=True)
+                shutil.rmtree(path)  # a link is an error, too
             finally:
                 os.close(file)
 
@@ -262,7 +265,7 @@ def _place_folder(part: Path, target: Path, overwrite: bool) -> None:
             raise
         return
     # The old folder is moved aside, not removed: if a step fails, it is moved back.
-    old = target.with_name(f"{target.name[:40]}.old-{secrets.token_hex(6)}")
+    old = target.with_name(f"{target.name[:_KEPT]}.old-{secrets.token_hex(6)}")
     try:
         target.rename(old)
         part.rename(target)
