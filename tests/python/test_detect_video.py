@@ -17,6 +17,7 @@ import detect_data as data
 import tiny_net as tiny
 from drml.data.face import Face
 from drml.data.face_detector import FaceDetector
+from drml.data.face_following import Box
 from drml.data.lmdb import read_mean
 from drml.detect import Detector, Outputs, pipeline
 
@@ -25,7 +26,7 @@ def test_a_video_gives_a_row_for_each_frame(run_detect: Any, detect_weights: Pat
     frames = list(data.moving(27))
     frames[7] = frames[8] = np.full_like(frames[0], 110)
     path = data.write_video(tmp_path / "clip.avi", frames, codec="MJPG")
-    done = run_detect(path, batch=7)
+    done = run_detect(path, batch=7, search_every=1)
     table = pd.read_csv(tmp_path / "out/clip.csv")
     assert list(table) == [*data.FIXED, *data.POINTS, *data.AUS]
     assert table.frame.tolist() == list(range(1, 28))
@@ -176,13 +177,16 @@ def test_memory_does_not_grow_with_a_video(
             points = np.array([[80, 80], [110, 80], [95, 95], [85, 110], [105, 110]], float)
             return [Face((60.0, 60.0, 70.0, 80.0), points, 0.9)]
 
+        def find_within(self, image: np.ndarray, box: Box) -> list[Face]:
+            return self.find(image)
+
     outputs = Outputs(tmp_path / "out", tmp_path / "out" if drawn else None)
     detector = Detector(data.ConstantNet(0.5), batch=100)
     detector.face_detector = Counting()
     data.write([path], detector, outputs)
     assert len(alive) == 200
-    # Kept for a batch where they are drawn on, and what the queues hold.
-    assert max(alive) <= (24 if drawn else 8)
+    # Kept for a batch where they are drawn on, what the queues hold, and those up to the next whole search.
+    assert max(alive) <= (28 if drawn else 12)
 
 
 class FakeCamera:

@@ -116,6 +116,14 @@ def _add_faces(parser: Parser) -> None:
         help="longest side to which frames are reduced to find faces in them (default: 640). Faces of 12 to"
         " 600 pixels are found at that size; their points and pixels come from the full frame",
     )
+    faces.add_argument(
+        "--search-every",
+        type=integer(1),
+        default=5,
+        metavar="N",
+        help="of a video, search one of N frames as a whole, and the others near the faces found there, which"
+        " takes less time; 1 searches every frame as a whole (default: 5)",
+    )
     faces.add_argument("--detector", type=Path, metavar="FILE", help="another YuNet model (.onnx)")
 
 
@@ -190,6 +198,7 @@ def run(args: argparse.Namespace) -> None:
             min_confidence=args.min_confidence,
             largest=args.largest,
             detect_size=args.detect_size,
+            search_every=args.search_every,
             face_model=args.detector,
         )
     for warning in caught:

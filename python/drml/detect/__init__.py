@@ -1,7 +1,8 @@
 """Detects faces and their AUs in photos, videos and webcams: tables with OpenFace's columns, and pictures.
 
-`Detector` joins the steps: `sources` lists the inputs, `frames` reads them, `faces` finds faces, `tracking`
-gives them ids, `pipeline` runs these steps and the net as a stream, and `table` makes rows of the result.
+`Detector` joins the steps: `sources` lists the inputs, `frames` reads them, `video_search` finds the faces of
+videos, `tracking` gives them ids, `pipeline` runs these steps and the net as a stream, and `table` makes rows
+of the result.
 `writing` writes them to files for ``drml detect``, with `csv_file`, `drawing`, `pictures` and `outputs`.
 """
 

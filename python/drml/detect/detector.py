@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import groupby
 from pathlib import Path
@@ -19,11 +19,12 @@ from drml.data.face_detector import FaceDetector
 from drml.detect.adjusting import Adjustment, adjust_frames, median_of_largest_face
 from drml.detect.face_registration import face_size, find_registration
 from drml.detect.frames import Camera, Frame, Unreadable, Video, array_frame, open_stream, read_images
-from drml.detect.pipeline import DetectedFrame, FaceNet, detect_frames
+from drml.detect.pipeline import DetectedFrame, FaceNet, FindFaces, detect_frames
 from drml.detect.sources import Source, find_sources
 from drml.detect.table import data_frame, rows
 from drml.detect.thresholds import FROM_RECIPE, Thresholds, resolve_thresholds
 from drml.detect.tracking import Tracker
+from drml.detect.video_search import find_in_video
 from drml.io.checks import check_probability, check_whole
 from drml.io.errors import UserError
 from drml.nets.trained import Net
@@ -72,6 +73,9 @@ class Detector:
     detect_size : int
         Frames are scaled down to this longest side, in pixels, to find faces in them. Faces of about 12 to
         600 pixels are found at that size; their points and pixels come from the full frame.
+    search_every : int
+        Of a video, one of this many frames is searched as a whole, and the others near the faces found there;
+        1 searches every frame as a whole, as with a webcam. See `drml.detect.video_search`.
     face_model : path, optional
         Another YuNet model; by default the one that ``make`` installs.
 
@@ -94,6 +98,7 @@ class Detector:
     threshold_source : str
         Where they come from, in words.
     batch : int
+    search_every : int
 
     Raises
     ------
@@ -124,11 +129,13 @@ class Detector:
         min_confidence: float = 0.7,
         largest: bool = False,
         detect_size: int = 640,
+        search_every: int = 5,
         face_model: str | Path | None = None,
     ) -> None:
         if isinstance(threshold, int | float):
             check_probability(threshold, "threshold")  # before the net is opened
         self.batch = check_whole(batch, 1, "batch")
+        self.search_every = check_whole(search_every, 1, "search_every")
         self.face_detector = FaceDetector(
             face_model, min_confidence=min_confidence, side=detect_size, largest=largest
         )
@@ -236,8 +243,10 @@ class Detector:
             One item for each image, in their order.
         """
 
-        def find(image: NDArray[np.uint8]) -> list[Face]:
-            return [face.numbered(index) for index, face in enumerate(self.face_detector.find(image))]
+        def find(frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Face]]]:
+            for frame in frames:
+                faces = [] if frame.image is None else self.face_detector.find(frame.image)
+                yield frame, [face.numbered(index) for index, face in enumerate(faces)]
 
         return self._run(frames, find, self.batch, keep_images)
 
@@ -265,12 +274,14 @@ class Detector:
         Unreadable
             No frame of the video can be decoded.
         """
-        tracker = Tracker()
+        camera = video.source.kind == "camera"
+        batch = min(self.batch, _CAMERA_BATCH) if camera else self.batch
 
-        def find(image: NDArray[np.uint8]) -> list[Face]:
-            return tracker.follow(self.face_detector.find(image))
+        def find(frames: Iterable[Frame]) -> Iterator[tuple[Frame, list[Face]]]:
+            tracker = Tracker()
+            for frame, faces in find_in_video(frames, self.face_detector, 1 if camera else self.search_every):
+                yield frame, tracker.follow(faces)
 
-        batch = min(self.batch, _CAMERA_BATCH) if video.source.kind == "camera" else self.batch
         found = self._run(video, find, batch, keep_images)
         return found if adjustment is None else _adjusted(found, adjustment)
 
@@ -304,7 +315,7 @@ class Detector:
     def _run(
         self,
         frames: Iterable[Frame],
-        find: Callable[[NDArray[np.uint8]], list[Face]],
+        find: FindFaces,
         batch: int,
         keep_images: bool,
     ) -> Generator[DetectedFrame]:

@@ -20,9 +20,19 @@ from numpy.typing import NDArray
 from drml.data.face import Face
 from drml.detect.frames import Frame
 
-__all__ = ["DetectedFrame", "FaceNet", "add_probabilities", "detect_frames", "find_faces", "read_ahead"]
+__all__ = [
+    "DetectedFrame",
+    "FaceNet",
+    "FindFaces",
+    "add_probabilities",
+    "detect_frames",
+    "find_faces",
+    "read_ahead",
+]
 
 T = TypeVar("T")
+
+FindFaces = Callable[[Iterable[Frame]], Iterable[tuple[Frame, list[Face]]]]
 
 _AHEAD = 4  # frames that a thread may be ahead by
 _WAIT = 0.1  # seconds after which a waiting thread checks whether it is still needed
@@ -141,7 +151,7 @@ def read_ahead(items: Iterable[T], size: int = _AHEAD) -> Generator[T]:
 
 def find_faces(
     frames: Iterable[Frame],
-    find: Callable[[NDArray[np.uint8]], list[Face]],
+    find: FindFaces,
     *,
     register: Callable[[NDArray[np.uint8], Face], NDArray[np.uint8] | None],
     keep_images: bool,
@@ -152,16 +162,15 @@ def find_faces(
     ----------
     frames : iterable of Frame
     find : callable
-        Returns the faces of an image, with their ids.
+        Takes all frames, and yields each in its turn with its faces, which have their ids.
     register : callable
         Returns the registered image of a face in an image, or None if it cannot be registered; see
         `drml.detect.face_registration.FaceRegistration`.
     keep_images : bool
         Keep the image of each frame; otherwise it is dropped once its faces are registered.
     """
-    for frame in frames:
+    for frame, faces in find(frames):
         image = frame.image
-        faces = [] if image is None else find(image)
         crops = [register(image, face) for face in faces if image is not None]
         if not keep_images:
             frame.image = None
@@ -197,7 +206,7 @@ def _fill(pending: list[DetectedFrame], net: FaceNet, batch: int) -> list[Detect
 
 def detect_frames(
     frames: Iterable[Frame],
-    find: Callable[[NDArray[np.uint8]], list[Face]],
+    find: FindFaces,
     net: FaceNet,
     *,
     register: Callable[[NDArray[np.uint8], Face], NDArray[np.uint8] | None],
