@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import pytest
 import detect_data as data
 from drml.cli import main
 from drml.data.face import Face
-from drml.detect import Detector, Outputs, write_detections
+from drml.detect import Detector, Outputs, adjusting, write_detections
 from drml.detect.adjusting import Adjustment, RunningMedian, adjust_frames, median_of_largest_face
 from drml.detect.drawing import Annotator
 from drml.detect.frames import Frame
@@ -115,6 +116,39 @@ def test_adjusted_intensities_are_those_of_plain_loops(neutral: Any, smooth: flo
                 assert detected.intensities[index, 0] == raw[one.id]  # as it was
             else:
                 assert not detected.adjusted[index].any()
+
+
+def test_a_face_that_left_is_forgotten_and_one_that_may_return_is_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Face 0 is away for 15 frames, after which the tracker still knows it; the others are there for one frame
+    # each, as a crowd that passes by.
+    values: list[dict[int, float | None]] = [{0: 4.0}, *({n: 1.0} for n in range(1, 16)), {0: 2.0}]
+    values += [{n: 1.0} for n in range(100, 160)]
+    medians: list[weakref.ref[RunningMedian]] = []
+
+    class Counted(RunningMedian):
+        def __init__(self, columns: int) -> None:
+            super().__init__(columns)
+            medians.append(weakref.ref(self))
+
+    monkeypatch.setattr(adjusting, "RunningMedian", Counted)
+    alive = []
+    expected = naive(values, neutral="median", smooth=1.0, centred=True, fps=10)
+    for index, detected in enumerate(adjust_frames(clip(values), Adjustment("median", 1.0, True))):
+        (one,) = detected.faces
+        assert detected.adjusted[0, 0] == pytest.approx(expected[index][one.id], abs=1e-9)
+        alive.append(sum(median() is not None for median in medians))
+    assert len(medians) == 76, "face 0 has one median, with what it showed before"
+    # Those of the last 15 frames, this frame, and the half of the window ahead of it.
+    assert max(alive) <= 15 + 1 + 6
+
+
+def test_a_face_that_is_never_registered_keeps_its_id_and_its_zero() -> None:
+    # It lies outside of the image for twenty frames, in which the tracker sees it.
+    values: list[dict[int, float | None]] = [{0: 1.0}, *({0: None} for _ in range(20)), {0: 3.0}]
+    *_, last = adjust_frames(clip(values), Adjustment("median"))
+    assert last.adjusted[0, 0] == 1, "3, less the median of 1 and 3"
 
 
 def test_a_causal_window_delays_no_frame_and_a_centred_one_by_half_of_it() -> None:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from drml.data.labels import LEVELS
 from drml.detect.pipeline import DetectedFrame
+from drml.detect.tracking import PATIENCE
 from drml.io.errors import UserError
 
 __all__ = ["Adjustment", "RunningMedian", "adjust_frames", "median_of_largest_face"]
@@ -86,6 +87,7 @@ class _Face:
 
     median: RunningMedian
     recent: deque[tuple[float, _Row]]
+    last: int = 0  # number of the frame in which it was last seen
 
 
 def adjust_frames(frames: Iterable[DetectedFrame], adjustment: Adjustment) -> Generator[DetectedFrame]:
@@ -93,7 +95,8 @@ def adjust_frames(frames: Iterable[DetectedFrame], adjustment: Adjustment) -> Ge
 
     Frames pass on in their order; with a centred window, half of it later. A face is known by its id; where
     it is missing or could not be registered, its window has fewer frames. First each estimate is made
-    relative to the neutral face, then the results are averaged; they are clipped to 0 to 5 at the end.
+    relative to the neutral face, then the results are averaged; they are clipped to 0 to 5 at the end. A face
+    that has been missing for more than `PATIENCE` frames is forgotten, because it returns with another id.
 
     Parameters
     ----------
@@ -120,16 +123,20 @@ def adjust_frames(frames: Iterable[DetectedFrame], adjustment: Adjustment) -> Ge
                 recent.popleft()
             rows = [row for at, row in recent if at <= now + ahead + _SLACK]
             detected.adjusted[index] = np.clip(np.mean(rows, axis=0), LEVELS[0], LEVELS[-1])
+        for number in [one for one, face in faces.items() if detected.frame.number - face.last > PATIENCE]:
+            del faces[number]
         return detected
 
     for detected in frames:
         detected.adjusted = np.zeros_like(detected.intensities)
         columns = detected.intensities.shape[1]
         for face, crop, row in zip(detected.faces, detected.crops, detected.intensities, strict=True):
+            if crop is not None and face.id not in faces:
+                faces[face.id] = _Face(RunningMedian(columns), deque())
+            if face.id in faces:
+                faces[face.id].last = detected.frame.number
             if crop is None:
                 continue
-            if face.id not in faces:
-                faces[face.id] = _Face(RunningMedian(columns), deque())
             known = faces[face.id]
             if isinstance(adjustment.neutral, str):
                 row = row - known.median.add(row)

@@ -7,7 +7,10 @@ from collections.abc import Sequence
 from drml.data.face import Face
 from drml.data.face_following import Box, overlap
 
-__all__ = ["Tracker"]
+__all__ = ["PATIENCE", "Tracker"]
+
+PATIENCE = 15
+"""Number of frames for which a face may be missing and still keep its id."""
 
 
 class Tracker:
@@ -19,9 +22,10 @@ class Tracker:
         Smallest overlap of two boxes of the same face, 0 to 1.
     patience : int
         Number of frames for which a face may be missing and still keep its id, if it comes back where it was.
+        Damaged frames count.
     """
 
-    def __init__(self, min_overlap: float = 0.3, patience: int = 15) -> None:
+    def __init__(self, min_overlap: float = 0.3, patience: int = PATIENCE) -> None:
         self.min_overlap = min_overlap
         self.patience = patience
         self._known: dict[int, tuple[Box, int]] = {}  # id -> box, frame in which it was last found
