@@ -16,6 +16,7 @@ from PIL import Image
 import bp4d_factory as factory
 from drml.data.readers.images import decode_bgr, load_bgr
 from drml.io.errors import UserError
+from drml.io.heif import is_turned_heic
 from drml.io.image_headers import image_size, is_cut_image
 from drml.io.opencv import decode_image
 from drml.io.orientation import orientation, stored_size, turn, turn_points
@@ -162,6 +163,8 @@ HEIC = base64.b64decode(
 
 
 def test_heic_is_read_where_a_package_for_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    as_stored = HEIC.replace(b"irot\3", b"irot\0")
+
     class Opened:
         size = (60, 40)
 
@@ -169,7 +172,7 @@ def test_heic_is_read_where_a_package_for_it_is_installed(monkeypatch: pytest.Mo
             return RGB
 
     def open_heif(file: io.BytesIO, **_: object) -> Opened:
-        assert file.read() == HEIC
+        assert file.read() in (HEIC, as_stored)
         return Opened()
 
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
@@ -177,16 +180,59 @@ def test_heic_is_read_where_a_package_for_it_is_installed(monkeypatch: pytest.Mo
         decode_bgr(HEIC)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
     monkeypatch.setitem(sys.modules, "pillow_heif", SimpleNamespace(open_heif=open_heif))
-    np.testing.assert_array_equal(decode_bgr(HEIC)[0], BGR)
+    image, note = decode_bgr(HEIC)
+    np.testing.assert_array_equal(image, BGR)
+    assert note == "turned upright"
+    assert decode_bgr(as_stored)[1] is None
     Opened.size = (17_000, 10)
     with pytest.raises(UserError, match="an image of 17000x10 pixels"):
         decode_bgr(HEIC)
 
 
+def box(name: bytes, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    return struct.pack(">I", 8 + len(content)) + name + content
+
+
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize(
+    ("used", "turned"),
+    [([1], False), ([1, 2], False), ([3], True), ([1, 4], True), ([], False), ([9], False)],
+)
+def test_whether_an_heic_photo_is_turned_its_main_picture_tells(
+    used: list[int], turned: bool, wide: bool
+) -> None:
+    # Picture 8 is the main one; picture 7, a thumbnail, is turned and mirrored.
+    number = (lambda n: struct.pack(">I", n)) if wide else (lambda n: struct.pack(">H", n))
+    index = (lambda n: struct.pack(">H", 0x8000 | n)) if wide else (lambda n: bytes([0x80 | n]))
+    version = bytes([wide, 0, 0, wide])
+    table = [
+        number(item) + bytes([len(which)]) + b"".join(map(index, which))
+        for item, which in ((7, [3, 4]), (8, used))
+    ]
+    properties = [box(b"ispe", bytes(12)), box(b"irot", b"\0"), box(b"irot", b"\1"), box(b"imir", b"\0")]
+    meta = box(
+        b"meta",
+        bytes(4),
+        box(b"pitm", version, number(8)),
+        box(b"iprp", box(b"ipco", *properties), box(b"ipma", version, struct.pack(">I", 2), *table)),
+    )
+    large = struct.pack(">I4sQ", 1, b"free", 20) + bytes(4)  # a box whose size has 64 bits
+    data = box(b"ftyp", b"heic", bytes(4)) + large + meta + struct.pack(">I4s", 0, b"mdat") + bytes(9)
+    assert is_turned_heic(data) == turned
+    assert not any(is_turned_heic(data[:end]) for end in range(0, len(data) - 17 - len(meta)))
+
+
+def test_a_damaged_heic_photo_is_not_turned() -> None:
+    assert is_turned_heic(HEIC) and not is_turned_heic(HEIC + HEIC)
+    for end in range(0, 500, 3):
+        is_turned_heic(HEIC[:end])  # raises nothing
+
+
 def test_an_heic_photo_is_upright() -> None:
     pytest.importorskip("pillow_heif")
-    image, _ = decode_bgr(HEIC)  # 60x40, its upper left quarter red, to be turned to the right
-    assert image.shape == (60, 40, 3)
+    image, note = decode_bgr(HEIC)  # 60x40, its upper left quarter red, to be turned to the right
+    assert image.shape == (60, 40, 3) and note == "turned upright"
     assert image[5, -5, 2] > 230 and image[5, 5].max() < 30 and image[-5, -5].max() < 30
 
 

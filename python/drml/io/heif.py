@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from PIL import Image
 from drml.io.errors import UserError
 from drml.io.image_headers import check_sides
 
-__all__ = ["decode_avif", "decode_heic"]
+__all__ = ["decode_avif", "decode_heic", "is_turned_heic"]
 
 
 def decode_heic(data: bytes) -> NDArray[np.uint8] | None:
@@ -66,3 +67,52 @@ def decode_avif(data: bytes) -> NDArray[np.uint8] | None:
 
 def _bgr(picture: Any) -> NDArray[np.uint8]:
     return np.ascontiguousarray(np.asarray(picture.convert("RGB"), np.uint8)[:, :, ::-1])
+
+
+def is_turned_heic(data: bytes) -> bool:
+    """Return whether decoding an HEIC image turns or mirrors it, as a property of its main picture says."""
+    try:
+        (meta,) = (body for name, body in _boxes(data) if name == b"meta")
+        parts = dict(_boxes(meta[4:]))
+        properties = dict(_boxes(parts[b"iprp"]))
+        kinds = list(_boxes(properties[b"ipco"]))
+        used = _properties_of(_number(parts[b"pitm"][4:]), properties[b"ipma"])
+        return any(
+            kinds[one - 1][0] == b"imir" or (kinds[one - 1][0] == b"irot" and kinds[one - 1][1][0] & 3)
+            for one in used
+            if 0 < one <= len(kinds)
+        )
+    except (KeyError, IndexError, ValueError):  # a damaged file
+        return False
+
+
+def _boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the name and the content of each box of a file of ISO's base media format, or within a box."""
+    at = 0
+    while at + 8 <= len(data):
+        size, name, head = _number(data[at : at + 4]), data[at + 4 : at + 8], 8
+        if size == 1:
+            size, head = _number(data[at + 8 : at + 16]), 16
+        end = len(data) if size == 0 else at + size
+        yield name, data[at + head : end]
+        at = max(end, at + head)
+
+
+def _properties_of(item: int, table: bytes) -> list[int]:
+    """Return the properties of a picture, counted from 1, from the table of a box `ipma`."""
+    wide, flags = 4 if table[0] else 2, table[3]
+    each = 2 if flags & 1 else 1
+    at = 8
+    for _ in range(_number(table[4:8])):
+        found, count = _number(table[at : at + wide]), table[at + wide]
+        at += wide + 1
+        if found == item:
+            # The uppermost bit tells that a reader must know the property.
+            mask = (1 << (8 * each - 1)) - 1
+            return [_number(table[one : one + each]) & mask for one in range(at, at + count * each, each)]
+        at += count * each
+    return []
+
+
+def _number(data: bytes) -> int:
+    return int.from_bytes(data, "big")

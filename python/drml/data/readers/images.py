@@ -11,7 +11,8 @@ import numpy as np
 from drml.data.readers.video import VideoFrame, VideoReader
 from drml.io import limits
 from drml.io.errors import UserError
-from drml.io.file_kinds import GIF, TIFF, kind_of
+from drml.io.file_kinds import GIF, HEIC, TIFF, kind_of
+from drml.io.heif import is_turned_heic
 from drml.io.image_headers import is_cut_image, is_raw_photo, jpeg_components
 from drml.io.opencv import decode_image
 from drml.io.orientation import UPRIGHT, orientation
@@ -169,7 +170,8 @@ def decode_bgr(data: bytes) -> tuple[np.ndarray, str | None]:
             " if other programs show it, convert it to PNG"
         )
 
-    notes = ["turned upright"] if orientation(data) != UPRIGHT else []
+    turned = is_turned_heic(data) if kind == HEIC else orientation(data) != UPRIGHT
+    notes = ["turned upright"] if turned else []
     # OpenCV has converted the pixels; only the header tells.
     if jpeg_components(data) == 4:
         notes.append("CMYK")
