@@ -198,6 +198,9 @@ def test_what_a_killed_process_left_is_removed_and_a_living_one_is_left_alone(tm
         "with making(sys.argv[1], folder=True) as part:\n"
         "    (part / 'file').write_text('half'); print(part, flush=True); time.sleep(60)"
     )
+    others = [f"other{number:02d}" for number in range(30)]  # in whatever order the folder lists them
+    for name in others:
+        (tmp_path / name).mkdir()
     command = [sys.executable, "-c", code, str(tmp_path / "out")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -209,7 +212,7 @@ def test_what_a_killed_process_left_is_removed_and_a_living_one_is_left_alone(tm
     assert (left / "file").exists()
     with making(tmp_path / "out", folder=True, overwrite=True) as part:
         fill(part, "second", True)
-    assert names(tmp_path) == ["out"] and text_of(tmp_path / "out") == "second"
+    assert names(tmp_path) == [*others, "out"] and text_of(tmp_path / "out") == "second"
 
 
 def test_an_old_folder_is_put_back_if_the_new_one_cannot_take_its_place(tmp_path: Path) -> None:
@@ -269,6 +272,8 @@ def test_errors_name_what_was_asked_for(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No space") as caught, writing(tmp_path / "out"):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     assert caught.value.filename == str(tmp_path / "out")
+    with pytest.raises(OSError, match=r"^the file is cut short$"), making(tmp_path / "out"):
+        raise OSError("the file is cut short")  # as HDF5's library says it
     with pytest.raises(OSError, match="none") as caught, making(tmp_path / "out"):
         (tmp_path / "none").read_text()
     assert caught.value.filename == str(tmp_path / "none"), "another file is at fault"

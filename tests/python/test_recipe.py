@@ -1,6 +1,10 @@
 """The recipe of a net: its messages, its text and binary form, and the files of weights that carry it."""
 
 import dataclasses
+import errno
+import io
+import json
+import os
 import shutil
 
 import h5py
@@ -12,6 +16,15 @@ from drml.data.recipe import DataRecipe, InputRecipe, Recipe, RegistrationRecipe
 from drml.data.recipe_text import read_data_recipe, recipe_path, write_data_recipe
 from drml.io import messages
 from drml.io.errors import UserError
+from drml.io.limits import PROTO_BYTES
+from drml.nets.protobuf_fields import (
+    Field,
+    NotProtobufError,
+    content_of,
+    encode_field,
+    fields_of,
+    splice,
+)
 from drml.nets.recipe import read_recipe, write_recipe
 
 DISFA_TWELVE = (1, 2, 4, 5, 6, 9, 12, 15, 17, 20, 25, 26)
@@ -173,6 +186,150 @@ def test_an_onnx_file_names_the_aus_of_its_recipe(onnx_file):
     assert text_format.Parse(found["recipe"], messages.Recipe()) == FULL.to_message()
 
 
+def test_an_onnx_file_names_the_aus_of_intensities_if_there_are_any(onnx_file):
+    onnx = pytest.importorskip("onnx")
+
+    def properties():
+        return {one.key: one.value for one in onnx.load(onnx_file).metadata_props}
+
+    write_recipe(onnx_file, Recipe(au=(1,), intensity_au=(6, 12)))
+    assert properties()["intensity_aus"] == "6,12" and properties()["aus"] == "1"
+    names = json.loads(properties()["au_names"])
+    assert names == {"AU1": "Inner brow raiser", "AU6": "Cheek raiser", "AU12": "Lip corner puller"}
+    write_recipe(onnx_file, ONLY_AUS)
+    assert "intensity_aus" not in properties() and properties()["aus"] == "1,2"
+
+
+def test_properties_of_an_onnx_file_may_lack_a_key_or_a_value(onnx_file):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(onnx_file)
+    model.metadata_props.add().key = "empty"
+    model.metadata_props.add().value = "nameless"
+    onnx.save(model, onnx_file)
+    assert read_recipe(onnx_file) is None
+    write_recipe(onnx_file, FULL)
+    assert read_recipe(onnx_file) == FULL
+    kept = [(one.key, one.value) for one in onnx.load(onnx_file).metadata_props]
+    assert ("empty", "") in kept and ("", "nameless") in kept
+
+
+def test_caffe_reads_the_recipe_as_a_field_of_the_net(caffemodel):
+    from drml.nets.pycaffe import new_message
+
+    write_recipe(caffemodel, FULL)
+    net = new_message("NetParameter")
+    net.ParseFromString(caffemodel.read_bytes())
+    assert Recipe.from_bytes(net.recipe.SerializeToString()) == FULL
+    # Protobuf merges a field that comes several times.
+    (one, two) = (new_message("NetParameter") for _ in range(2))
+    one.recipe.au.append(1)
+    two.recipe.au.append(2)
+    caffemodel.write_bytes(_net().SerializeToString() + one.SerializeToString() + two.SerializeToString())
+    assert read_recipe(caffemodel) == ONLY_AUS
+
+
+def test_files_that_are_too_large_are_refused(caffemodel, hdf5):
+    write_recipe(hdf5, FULL)
+    for path, factor in ((caffemodel, 1), (hdf5, 2)):
+        os.truncate(path, factor * PROTO_BYTES + 1)  # takes no place on the disk
+        with pytest.raises(UserError, match=f"{path.name}.*bytes"):
+            read_recipe(path)
+    os.truncate(hdf5, PROTO_BYTES + 1)
+    assert read_recipe(hdf5) == FULL
+
+
+@pytest.mark.parametrize("data", [np.zeros(4, np.int32), np.zeros((2, 2), np.uint8)])
+def test_a_recipe_in_hdf5_is_a_row_of_bytes(hdf5, data):
+    with h5py.File(hdf5, "r+") as file:
+        file["recipe"] = data
+    with pytest.raises(UserError, match="its dataset is not one of bytes"):
+        read_recipe(hdf5)
+    write_recipe(hdf5, FULL)
+    assert read_recipe(hdf5) == FULL
+
+
+def test_a_link_stays_if_its_file_cannot_be_written(caffemodel, tmp_path, monkeypatch):
+    link = tmp_path / "final.caffemodel"
+    link.symlink_to(caffemodel.name)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copymode", full)
+    with pytest.raises(UserError, match=r"final\.caffemodel: cannot be written \(No space left on device\)"):
+        write_recipe(link, FULL)
+    assert link.is_symlink() and sorted(tmp_path.iterdir()) == sorted([link, caffemodel])
+
+
+# Single fields of protobuf messages, byte by byte as the encoding's specification has them.
+
+FIELDS = (
+    (b"\x08\x96\x01", (1, 3, 0)),  # 150 as a varint: no content
+    (b"\x12\x07testing", (2, 2, 7)),
+    (b"\x19" + bytes(8), (3, 1, 8)),
+    (b"\x25" + bytes(4), (4, 1, 4)),
+    (b"\xc2\x3e\x80\x01" + bytes(128), (1000, 4, 128)),
+    (b"\x08" + b"\xff" * 9 + b"\x01", (1, 11, 0)),  # 2^64 - 1
+    (b"\x2a\x00", (5, 2, 0)),
+)
+
+
+def test_the_fields_of_a_message_are_found():
+    whole, expected = b"", []
+    for content, (number, head, length) in FIELDS:
+        start = len(whole)
+        expected.append(Field(number, start, start + head, start + head + length))
+        whole += content
+    assert list(fields_of(io.BytesIO(whole))) == expected
+    ends = {one.end for one in expected}
+    for size in range(len(whole)):
+        part = io.BytesIO(whole[:size])
+        if size in {0, *ends}:
+            assert list(fields_of(part)) == [one for one in expected if one.end <= size]
+        else:
+            with pytest.raises(NotProtobufError):
+                list(fields_of(part))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\x02\x00",  # number 0
+        b"\x0b",  # a group
+        b"\x0e",  # no such wire type
+        b"\x08" + b"\xff" * 10 + b"\x01",  # a varint of 11 bytes
+        b"\x12\x05four",
+    ],
+)
+def test_what_is_no_protobuf_is_refused(content):
+    with pytest.raises(NotProtobufError):
+        list(fields_of(io.BytesIO(content)))
+
+
+@pytest.mark.parametrize("number", [1, 15, 16, 1000])
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 300, 16383, 16384])
+def test_a_field_is_encoded_as_protobuf_does(number, length):
+    content = bytes(range(256)) * 64 + b"x"
+    tag = {1: b"\x0a", 15: b"\x7a", 16: b"\x82\x01", 1000: b"\xc2\x3e"}[number]
+    size = {127: b"\x7f", 128: b"\x80\x01", 300: b"\xac\x02", 16383: b"\xff\x7f", 16384: b"\x80\x80\x01"}
+    expected = tag + size.get(length, bytes([length % 256])) + content[:length]
+    assert encode_field(number, content[:length]) == expected
+    file = io.BytesIO(expected)
+    (one,) = fields_of(file)
+    assert one.number == number and content_of(file, one, length) == content[:length]
+    if length:
+        with pytest.raises(ValueError, match=f"{length} bytes; at most {length - 1} are read"):
+            content_of(file, one, length - 1)
+
+
+def test_large_fields_are_copied_whole(tmp_path):
+    large = bytes(range(256)) * (10 << 10) + b"end"  # 2.5 MiB
+    path, part = tmp_path / "whole", tmp_path / "part"
+    path.write_bytes(encode_field(1, b"a") + encode_field(2, large) + encode_field(1, b"b") + b"\x18\x05")
+    splice(path, part, lambda file, one: one.number == 1 and content_of(file, one, 9) == b"a", b"\x20\x01")
+    assert part.read_bytes() == encode_field(2, large) + encode_field(1, b"b") + b"\x18\x05\x20\x01"
+
+
 def test_a_snapshot_stays_as_it_is(caffemodel, tmp_path):
     snapshot = tmp_path / "drml_iter_4.caffemodel"
     shutil.copyfile(caffemodel, snapshot)
@@ -190,13 +347,14 @@ def test_a_snapshot_stays_as_it_is(caffemodel, tmp_path):
 @pytest.mark.parametrize("kind", ["caffemodel", "hdf5", "onnx_file"])
 def test_damaged_weights_are_refused(request, kind):
     path = request.getfixturevalue(kind)
+    said = {"caffemodel": "not a .caffemodel", "onnx_file": "not an ONNX file", "hdf5": "whole weights"}
     write_recipe(path, FULL)
     whole = path.read_bytes()
     for size in (len(whole) // 2, len(whole) - 1):
         path.write_bytes(whole[:size])
-        with pytest.raises(UserError, match=path.name):
+        with pytest.raises(UserError, match=f"{path.name}.*{said[kind]}"):
             read_recipe(path)
-        with pytest.raises(UserError, match=path.name):
+        with pytest.raises(UserError, match=f"{path.name}.*{said[kind]}"):
             write_recipe(path, ONLY_AUS)
         assert path.read_bytes() == whole[:size]
 

@@ -279,7 +279,8 @@ def _place_folder(part: Path, target: Path, overwrite: bool) -> None:
 def _name_target(error: OSError, part: Path, path: Path) -> None:
     """Let an error name what the user asked for instead of the temporary path."""
     if error.filename is None:  # a write that fails does not know its file's name
-        error.filename = str(path)
+        if error.errno is not None:  # with a name but no number, the message would be lost
+            error.filename = str(path)
         return
     name = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes, os.PathLike)) else ""
     if name == str(part) or name.startswith(f"{part}{os.sep}"):

@@ -71,9 +71,7 @@ def read_recipe(weights: str | Path) -> Recipe | None:
             text = _read_onnx(path)
             return None if text is None else Recipe.from_text(text.decode("utf-8"))
         with path.open("rb") as file:
-            parts = [
-                content_of(file, one, _RECIPE_BYTES) for one in fields_of(file) if one.number == _NET_RECIPE
-            ]
+            parts = _contents(file, _NET_RECIPE)
         return _from_bytes(b"".join(parts))  # protobuf merges repeated occurrences of a field
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror or error})") from None
@@ -121,7 +119,7 @@ def write_recipe(weights: str | Path, recipe: Recipe, out: str | Path | None = N
         with making(whole, overwrite=True) as part:
             if hdf5.is_hdf5(path):
                 shutil.copyfile(path, part)
-                _write_hdf5(part, recipe.to_bytes())
+                _write_hdf5(part, recipe.to_bytes(), path)
             elif path.suffix.lower() == ".onnx":
                 splice(path, part, _is_recipe_property, _onnx_properties(recipe))
             else:
@@ -178,9 +176,7 @@ def _is_net_recipe(_: IO[bytes], one: Field) -> bool:
 def _read_onnx(path: Path) -> bytes | None:
     """Return the property ``recipe`` of an .onnx file, if it has one."""
     with path.open("rb") as file:
-        entries = [
-            content_of(file, one, _RECIPE_BYTES) for one in fields_of(file) if one.number == _ONNX_PROPERTY
-        ]
+        entries = _contents(file, _ONNX_PROPERTY)
     return dict(map(_property, entries)).get(RECIPE)
 
 
@@ -235,11 +231,16 @@ def _read_hdf5(path: Path) -> bytes:
     return found.tobytes()
 
 
-def _write_hdf5(path: Path, content: bytes) -> None:
+def _write_hdf5(copy: Path, content: bytes, path: Path) -> None:
+    """Write a recipe into a copy of the file `path`, which errors name."""
     import h5py
 
     try:
-        with h5py.File(path, "r+") as file:
+        file = h5py.File(copy, "r+")
+    except OSError:
+        raise UserError(f"{path}: damaged HDF5 file; give whole weights") from None
+    try:
+        with file:
             if RECIPE in file:
                 del file[RECIPE]
             file.create_dataset(RECIPE, data=np.frombuffer(content, np.uint8))
