@@ -333,3 +333,12 @@ def test_progress_is_told(model: Any) -> None:
         assert "objective" in heard[-1][2]
     else:
         assert heard[-1][0] == heard[-1][1]
+
+
+def test_the_objective_is_that_of_the_lambda_that_was_chosen() -> None:
+    X, Y = draw()
+    model = APL(patches=5, lambdas=[0.3, 0.01], tol=1e-5).fit(X, Y, validation=draw(seed=1))
+    assert 0.01 in model.lambda_
+    for column, chosen in enumerate(model.lambda_):
+        alone = APL(patches=5, lambdas=float(chosen), tol=1e-5).fit(X, Y)
+        assert model.objective_[column] == pytest.approx(alone.objective_[column], rel=1e-3)

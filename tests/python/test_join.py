@@ -1,6 +1,7 @@
 """``drml join``: several prepared sets in one, with the union of their AUs."""
 
 import csv
+import hashlib
 import itertools
 import json
 import shutil
@@ -165,6 +166,8 @@ def test_the_mean_image_is_that_of_all_training_faces(joined):
 def test_no_person_is_in_two_splits_or_tested_twice(sets, joined):
     protocol.check(joined, [1, 2, 3])
     lists = read_fold_lists(joined / "folds.csv")
+    written = json.loads((joined / "summary.json").read_text())["fold_lists"]
+    assert written["sha256"] == hashlib.sha256((joined / "folds.csv").read_bytes()).hexdigest()
     assert len(lists.parts) == 3
     people = set()
     for fold in (1, 2, 3):
