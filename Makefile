@@ -145,7 +145,7 @@ sanitize: all
 	  tools/sanitize.sh $(BUILD_DIR)/sanitize
 
 # Changes the Python modules that decide figures and files, one place at a time, and counts the changes that no test notices.
-# ROOMS names some of tools/mutants/rooms.toml; by default all, which takes about an hour on two idle cores.
+# ROOMS names some of tools/mutants/rooms.toml; by default all.
 mutants: all
 	tools/mutants/setup.sh $(BUILD_DIR)/mutants/venv
 	$(VENV)/bin/python tools/mutants/run.py --maker $(BUILD_DIR)/mutants/venv/bin/python --out $(BUILD_DIR)/mutants \

@@ -36,6 +36,9 @@ import tomllib
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).resolve().parent
 NEEDED = 0.9
+PATIENCE = 1800
+"""Seconds after which a mutant that uses no processor time is killed: it waits for something."""
+
 PACKAGES = "packages.json"
 """What a child writes: the modules that the tests import and that are no part of this project."""
 
@@ -129,8 +132,8 @@ def survivors(
             running[start(out / f"copy{slot}", tests, cpu_s)] = slot, mutant, time.monotonic()
         child, status = os.waitpid(-1, os.WNOHANG)
         for late, (*_, since) in running.items():
-            if time.monotonic() - since > 60 + 20 * cpu_s:  # it sleeps for ever
-                os.killpg(late, signal.SIGKILL)
+            if time.monotonic() - since > PATIENCE:  # it sleeps for ever
+                os.kill(late, signal.SIGKILL)
         if not child:
             time.sleep(0.02)
             continue
