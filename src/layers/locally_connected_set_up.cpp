@@ -201,9 +201,6 @@ void LocallyConnectedLayer<Dtype>::CheckBlobs(const vector<vector<int> >& shapes
 template <typename Dtype>
 void LocallyConnectedLayer<Dtype>::LayerSetUp(const vector<Blob<Dtype>*>& bottom,
                                               const vector<Blob<Dtype>*>& top) {
-  if (!products_) {
-    products_ = &caffe_ext::UsableLocalProducts<Dtype>()[0];
-  }
   ReadParameters(*bottom[0]);
   PlacePositions();
   const vector<vector<int> > shapes = BlobShapes();
@@ -233,6 +230,7 @@ void LocallyConnectedLayer<Dtype>::Reshape(const vector<Blob<Dtype>*>& bottom,
     input_diffs_.reset();
   }
   geometry_.num = bottom[0]->shape(0);
+  products_ = &ProductsFor(geometry_.num);
   CHECK_LE(static_cast<double>(g.num) * g.num_output * g.positions(), INT_MAX)
       << Where() << "the top of " << g.num << " images is larger than a blob can be; take fewer";
   top[0]->Reshape({g.num, g.num_output, g.output_h, g.output_w});

@@ -1,12 +1,14 @@
 // The parts of upstream that our own code replaces, against upstream's and against plain loops.
 #include <omp.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <random>
 #include <thread>  // NOLINT(build/c++11)
 #include <vector>
 
+#include "caffe/syncedmem.hpp"
 #include "caffe/test/test_caffe_main.hpp"
 #include "caffe/util/im2col.hpp"
 #include "engines/upstream.hpp"
@@ -142,6 +144,17 @@ TYPED_TEST(EnginesTest, TestSeveralCallersAtOnce) {
   }
   for (std::thread& caller : callers) caller.join();
   EXPECT_EQ(wrong, 0);
+}
+
+// Where a huge page can begin, and as any blob's memory: zero, and the caller's to write.
+TEST(LargeBlobTest, BeginsAtAHugePage) {
+  const size_t kHugePage = 2 << 20, kBytes = (8 << 20) + 4;
+  SyncedMemory memory(kBytes);
+  char* const values = static_cast<char*>(memory.mutable_cpu_data());
+  EXPECT_EQ(reinterpret_cast<size_t>(values) % kHugePage, 0);
+  EXPECT_EQ(std::count(values, values + kBytes, 0), kBytes);
+  std::fill_n(values, kBytes, 1);
+  EXPECT_EQ(static_cast<const char*>(memory.cpu_data())[kBytes - 1], 1);
 }
 
 }  // namespace caffe

@@ -25,9 +25,13 @@ class ChosenLocallyConnectedLayer : public LocallyConnectedLayer<Dtype> {
  public:
   ChosenLocallyConnectedLayer(const LayerParameter& param,
                               const caffe_ext::LocalProducts<Dtype>& products)
-      : LocallyConnectedLayer<Dtype>(param) {
-    this->products_ = &products;
-  }
+      : LocallyConnectedLayer<Dtype>(param), chosen_(products) {}
+
+ protected:
+  virtual const caffe_ext::LocalProducts<Dtype>& ProductsFor(int) const { return chosen_; }
+
+ private:
+  const caffe_ext::LocalProducts<Dtype>& chosen_;
 };
 
 // Heights and widths of a layer in one line.
@@ -521,6 +525,37 @@ TYPED_TEST(LocallyConnectedLayerTest, TestInstructionSets) {
       this->SetUpRandom(&layer);
       this->ExpectReference(this->Reference(sizes), &layer);
     }
+  }
+}
+
+// An image alone, and with so many others that the vectors have other lanes.
+TYPED_TEST(LocallyConnectedLayerTest, TestBatchesChangeNothing) {
+  typedef typename TypeParam::Dtype Dtype;
+  if (Caffe::mode() != Caffe::CPU) {
+    return;
+  }
+  const int kImages = 35;
+  this->FillBottom(kImages, 3, 7, 10);
+  const auto layer = this->RandomLayer("num_output: 19 kernel_h: 3 kernel_w: 2");
+  this->FillDiff(this->top_.get());
+  Blob<Dtype> bottom, top;
+  bottom.CopyFrom(*this->bottom_, false, true);
+  top.CopyFrom(*this->top_, true, true);
+  vector<Dtype> datum, diff;
+  for (int num : {kImages, 1, 4, 8, 9, 16, 17}) {
+    this->bottom_->Reshape(num, 3, 7, 10);
+    caffe_copy(this->bottom_->count(), bottom.cpu_data(), this->bottom_->mutable_cpu_data());
+    layer->Reshape(this->bottom_vec_, this->top_vec_);
+    caffe_copy(this->top_->count(), top.cpu_diff(), this->top_->mutable_cpu_diff());
+    layer->Forward(this->bottom_vec_, this->top_vec_);
+    layer->Backward(this->top_vec_, {true}, this->bottom_vec_);
+    const vector<Dtype> found = this->Data(*this->top_), found_diff = this->Diff(*this->bottom_);
+    if (num == kImages) {
+      datum = found;
+      diff = found_diff;
+    }
+    EXPECT_TRUE(std::equal(found.begin(), found.end(), datum.begin())) << num << " images";
+    EXPECT_TRUE(std::equal(found_diff.begin(), found_diff.end(), diff.begin())) << num << " images";
   }
 }
 

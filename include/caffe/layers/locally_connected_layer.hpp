@@ -116,6 +116,7 @@ class LocallyConnectedLayer : public Layer<Dtype> {
   void FillBias();
 
   // The CPU's passes. Images lie in groups of as many as a vector has lanes.
+  virtual const caffe_ext::LocalProducts<Dtype>& ProductsFor(int images) const;
   int Lanes() const;
   int Groups() const { return (geometry_.num + Lanes() - 1) / Lanes(); }
   Dtype* SpreadMemory(shared_ptr<SyncedMemory>* memory) const;
@@ -131,7 +132,8 @@ class LocallyConnectedLayer : public Layer<Dtype> {
 
   LocallyConnectedGeometry geometry_;
   bool bias_term_;
-  /// The inner loops for this processor (see locally_connected_products.hpp).
+  /// The inner loops for this processor and this number of images (see
+  /// locally_connected_products.hpp).
   const caffe_ext::LocalProducts<Dtype>* products_;
   /// The bottom, and its diff: groups x C x padded H x padded W x lanes. SyncedMemory, as it begins
   /// at a cache line, which whole vectors then never cross, holds zeros at first, and is not bound
