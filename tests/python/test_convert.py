@@ -340,6 +340,16 @@ def test_rates_fillers_and_rules_move_along(tmp_path):
     assert [layer.name for layer in net.layer][-2:] == ["region2", "relu2"]
     to_region(net)
     assert [spec.lr_mult for spec in net.layer[1].param] == [1, 2, 0, 0, 0, 5, 6]
+    # Without biases, the others are one place further on.
+    fewer = more.replace("param { lr_mult: 2 decay_mult: 0 } ", "")
+    text = region_net("grid_h: 2 grid_w: 2 affine: true bias_term: false", more=fewer)
+    net = text_format.Parse(text, caffe_pb2.NetParameter())
+    (piece,) = to_branches(net)
+    layers = {layer.name: layer for layer in net.layer}
+    assert [spec.lr_mult for spec in layers[piece.convolutions[3]].param] == [1]
+    assert all([spec.lr_mult for spec in layers[name].param] == [5, 6] for name in piece.scales)
+    to_region(net)
+    assert [spec.lr_mult for spec in net.layer[1].param] == [1, 0, 0, 0, 5, 6]
 
 
 def test_the_models_own_region_becomes_64_branches():

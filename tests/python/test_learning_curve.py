@@ -6,11 +6,13 @@ import csv
 import json
 import math
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
+from baseline_data import draw
 from drml import cli
 from drml.experiments import learning_curve, lsvm_curve, nets, runner, stopping, units
 from drml.experiments.images_seen import ImagesSeen
@@ -53,6 +55,26 @@ def test_the_rule_in_numbers() -> None:
     assert stopping.is_flat([*rising, *[0.3] * stopping.PATIENCE]), "an AUC that falls is flat as well"
     assert not stopping.is_flat([0.55] * 50), "a net that has not learned yet goes on"
     assert not stopping.is_flat([]) and not stopping.is_flat([0.9] * stopping.PATIENCE)
+
+
+# --- the LSVM's curve -----------------------------------------------------------------------------------
+
+
+def test_the_frames_of_a_share_are_drawn_by_the_seed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = {}
+    for rows, name in ((160, "train"), (60, "val")):
+        X, Y = draw(rows=rows)
+        parts[f"{name}_lmdb"] = SimpleNamespace(
+            X=X, Y=Y, aus=(1, 2, 4, 6), keys=list(range(rows)), synthetic=False
+        )
+    monkeypatch.setattr(lsvm_curve, "sift_features", lambda lmdb, **_: parts[lmdb.name])
+    place = units.Workspace(tmp_path, tmp_path, False)
+    first, again, other = (
+        lsvm_curve.fit_on_shares(place, tmp_path, tmp_path, seed)["points"] for seed in (1, 1, 2)
+    )
+    assert [point["frames"] for point in first] == [20, 40, 80, 160]
+    assert first == again and first[0] != other[0]
+    assert first[-1] == other[-1], "all frames"
 
 
 # --- a training that ends early -------------------------------------------------------------------------

@@ -146,6 +146,7 @@ def test_the_joint_split_is_that_of_data_without_a_validation_split(drawn, tmp_p
     made = (found / "train_lmdb/data.mdb").stat().st_mtime_ns
     assert refit_fold(fold, tmp_path / "refit") == found
     assert (found / "train_lmdb/data.mdb").stat().st_mtime_ns == made
+
     # The linear methods get the same labels.
     val = read_manifest(fold / "val.csv")
     keys = sorted(val.rows)
@@ -160,6 +161,18 @@ def test_the_joint_split_is_that_of_data_without_a_validation_split(drawn, tmp_p
         labels = reference.drawn_labels(by_name[keys[at][9:]] for at in chosen)
         np.testing.assert_array_equal(rows_Y[3:], labels)
     assert not list(tmp_path.glob("refit_*"))
+
+    # The seed of the preparation determines the order, not only which validation frames there are.
+    def sources(place):
+        rows = read_manifest(place / "train.csv").rows.values()
+        return [row.source for row in rows if row.subject not in held_out]
+
+    assert sources(refit_fold(fold, tmp_path / "same")) == sources(found)
+    summary = json.loads((fold.parent / "summary.json").read_text())
+    summary["options"]["seed"] += 1
+    (fold.parent / "summary.json").write_text(json.dumps(summary))
+    other = sources(refit_fold(fold, tmp_path / "other"))
+    assert other != sources(found) and sorted(other) == sorted(sources(found))
 
 
 # --- units ----------------------------------------------------------------------------------------------
