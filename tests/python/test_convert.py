@@ -352,6 +352,22 @@ def test_rates_fillers_and_rules_move_along(tmp_path):
     assert [spec.lr_mult for spec in net.layer[1].param] == [1, 0, 0, 0, 5, 6]
 
 
+@pytest.mark.usefixtures("in_process")
+def test_a_grid_has_at_most_1024_patches():
+    def net(rows, columns):
+        text = region_net(f"grid_h: {rows} grid_w: {columns}", channels=1, height=41, width=32)
+        return text_format.Parse(text, caffe_pb2.NetParameter())
+
+    (piece,) = to_branches(net(32, 32))
+    assert len(piece.convolutions) == 1024
+    with pytest.raises(UserError, match="a grid of 41x25 over a map of 41x32; choose a grid of at most 1024"):
+        to_branches(net(41, 25))
+    assert len(to_branches(net(41, 1))[0].norms) == len(to_branches(net(1, 32))[0].norms) + 9 == 41
+    for rows, columns in ((42, 1), (1, 33), (0, 1), (1, 0)):
+        with pytest.raises(UserError, match=f"a grid of {rows}x{columns} over a map of 41x32"):
+            to_branches(net(rows, columns))
+
+
 def test_the_models_own_region_becomes_64_branches():
     net = read_prototxt(MODELS / "drml/deploy.prototxt")
     (piece,) = to_branches(net)

@@ -248,7 +248,7 @@ def test_a_recipe_in_hdf5_is_a_row_of_bytes(hdf5, data):
     assert read_recipe(hdf5) == FULL
 
 
-def test_a_link_stays_if_its_file_cannot_be_written(caffemodel, tmp_path, monkeypatch):
+def test_a_file_stays_if_its_copy_cannot_be_written(caffemodel, tmp_path, monkeypatch):
     link = tmp_path / "final.caffemodel"
     link.symlink_to(caffemodel.name)
 
@@ -259,6 +259,10 @@ def test_a_link_stays_if_its_file_cannot_be_written(caffemodel, tmp_path, monkey
     with pytest.raises(UserError, match=r"final\.caffemodel: cannot be written \(No space left on device\)"):
         write_recipe(link, FULL)
     assert link.is_symlink() and sorted(tmp_path.iterdir()) == sorted([link, caffemodel])
+    before = caffemodel.read_bytes()
+    with pytest.raises(UserError, match=r"net\.caffemodel: cannot be written"):
+        write_recipe(caffemodel, FULL)
+    assert caffemodel.read_bytes() == before
 
 
 # Single fields of protobuf messages, byte by byte as the encoding's specification has them.

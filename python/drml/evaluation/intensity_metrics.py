@@ -71,7 +71,7 @@ def known_levels(labels: ArrayLike, estimates: ArrayLike) -> tuple[_Floats, _Flo
     return known.astype(np.float64), values
 
 
-def sums_of(levels: NDArray[Any], values: NDArray[Any], *, about: tuple[float, float] = (0, 0)) -> _Floats:
+def sums_of(levels: NDArray[Any], values: NDArray[Any], *, about: tuple[float, float]) -> _Floats:
     """Return what each frame adds to the sums that `figures_of_sums` needs.
 
     Parameters
@@ -90,7 +90,7 @@ def sums_of(levels: NDArray[Any], values: NDArray[Any], *, about: tuple[float, f
     return np.stack([np.ones(len(y)), y, x, y * y, x * x, x * y, np.abs(values - levels)], axis=-1)
 
 
-def figures_of_sums(sums: _Floats, *, about: tuple[float, float] = (0, 0)) -> Mapping[str, _Floats]:
+def figures_of_sums(sums: _Floats, *, about: tuple[float, float]) -> Mapping[str, _Floats]:
     """Compute the figures from the sums of `sums_of` over frames.
 
     With two raters, labels y and estimates x, the mean squares of a two-way analysis of variance are
