@@ -368,6 +368,27 @@ def test_a_grid_has_at_most_1024_patches():
             to_branches(net(rows, columns))
 
 
+@pytest.mark.usefixtures("in_process")
+def test_layers_are_named_after_the_region_and_the_patch():
+    net = text_format.Parse(region_net("grid_h: 2 grid_w: 2", height=4, width=6), caffe_pb2.NetParameter())
+    to_branches(net)
+    assert [layer.name for layer in net.layer[1:6]] == [
+        *("region2_box", "region2_bn1", "region2_relu1", "region2_conv1", "region2_bn2")
+    ]
+    assert list(net.layer[1].top) == [f"region2_patch{number}" for number in (1, 2, 3, 4)]
+    # A Box layer for each size of patches, the largest first.
+    net = text_format.Parse(region_net("grid_h: 2 grid_w: 2", height=5, width=6), caffe_pb2.NetParameter())
+    to_branches(net)
+    boxes = [layer for layer in net.layer if layer.type == "Box"]
+    assert [box.name for box in boxes] == ["region2_box_3x3", "region2_box_2x3"]
+    assert [list(box.top) for box in boxes] == [
+        ["region2_patch3", "region2_patch4"],
+        ["region2_patch1", "region2_patch2"],
+    ]
+    assert [list(box.box_param.ycoord) for box in boxes] == [[2, 2], [0, 0]]
+    assert [list(box.box_param.xcoord) for box in boxes] == [[0, 3], [0, 3]]
+
+
 def test_the_models_own_region_becomes_64_branches():
     net = read_prototxt(MODELS / "drml/deploy.prototxt")
     (piece,) = to_branches(net)

@@ -299,8 +299,8 @@ def test_the_fields_of_a_message_are_found():
     "content",
     [
         b"\x02\x00",  # number 0
-        b"\x0b",  # a group
-        b"\x0e",  # no such wire type
+        b"\x0b\x01",  # a group
+        b"\x0e\x01",  # no such wire type
         b"\x08" + b"\xff" * 10 + b"\x01",  # a varint of 11 bytes
         b"\x12\x05four",
     ],
@@ -329,9 +329,13 @@ def test_a_field_is_encoded_as_protobuf_does(number, length):
 def test_large_fields_are_copied_whole(tmp_path):
     large = bytes(range(256)) * (10 << 10) + b"end"  # 2.5 MiB
     path, part = tmp_path / "whole", tmp_path / "part"
-    path.write_bytes(encode_field(1, b"a") + encode_field(2, large) + encode_field(1, b"b") + b"\x18\x05")
+    # One byte of this field is left after whole chunks of 1 MiB.
+    odd = encode_field(5, bytes((1 << 20) - 3))
+    assert len(odd) == (1 << 20) + 1
+    kept = encode_field(2, large) + odd + encode_field(1, b"b") + b"\x18\x05"
+    path.write_bytes(encode_field(1, b"a") + kept)
     splice(path, part, lambda file, one: one.number == 1 and content_of(file, one, 9) == b"a", b"\x20\x01")
-    assert part.read_bytes() == encode_field(2, large) + encode_field(1, b"b") + b"\x18\x05\x20\x01"
+    assert part.read_bytes() == kept + b"\x20\x01"
 
 
 def test_a_snapshot_stays_as_it_is(caffemodel, tmp_path):
@@ -361,6 +365,13 @@ def test_damaged_weights_are_refused(request, kind):
         with pytest.raises(UserError, match=f"{path.name}.*{said[kind]}"):
             write_recipe(path, ONLY_AUS)
         assert path.read_bytes() == whole[:size]
+
+
+def test_a_recipe_that_ends_far_beyond_the_file_is_cut_short(caffemodel):
+    with caffemodel.open("ab") as file:
+        file.write(b"\xc2\x3e\x80\x80\x80\x80\x80\x20")  # field 1000, of 2^40 bytes
+    with pytest.raises(UserError, match=r"not a \.caffemodel, or cut short"):
+        read_recipe(caffemodel)
 
 
 def test_a_file_that_is_missing_is_named(tmp_path):
