@@ -318,3 +318,15 @@ def test_each_au_or_frame_may_have_a_threshold_of_its_own():
     predicted = (probabilities >= of_frames).astype(float)
     for row, other in zip(pooled.rows, evaluate(labels, predicted, aus=(1, 2, 4)).rows, strict=True):
         assert (row.f1, row.accuracy, row.mcc) == (other.f1, other.accuracy, other.mcc)
+
+
+def test_folds_are_pooled_with_the_seed_that_was_given():
+    rng = np.random.default_rng(5)
+    folds = [(rng.choice([-1, 1], (30, 1)), rng.random((30, 1))) for _ in range(2)]
+    subjects = [f"s{number}" for number in rng.integers(6, size=60)]
+    options = {"aus": (1,), "subjects": subjects, "bootstrap": 20}
+    usual = pool(folds, **options)
+    assert usual == pool(folds, seed=0, **options)
+    for seed in (1, 2):
+        other = pool(folds, seed=seed, **options)
+        assert other.rows == usual.rows and str(other.intervals) != str(usual.intervals)

@@ -142,7 +142,7 @@ class _Builder:
         settings = convolution.convolution_param
         settings.num_output = param.num_output or self.channels
         settings.kernel_size.append(param.kernel_size)
-        settings.pad.append((param.kernel_size - 1) // 2)
+        settings.pad.append(param.kernel_size // 2)
         if not param.bias_term:
             settings.bias_term = False
         for filler in _FILLERS:
