@@ -4,7 +4,6 @@
 // processor time, the best of 15 rounds in which each takes its turn. On a machine with other work,
 // one thread's processor time is the steadier of the two. Usage: locally_connected N
 #include <stdlib.h>
-#include <time.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -12,6 +11,7 @@
 
 #include "caffe/filler.hpp"
 #include "caffe/layers/locally_connected_layer.hpp"
+#include "timer.hpp"
 
 namespace {
 
@@ -36,27 +36,6 @@ void Draw(float* values, int count) {
 }
 
 const int kBlock = 1 << 16;
-
-double Milliseconds(clockid_t clock) {
-  timespec now;
-  clock_gettime(clock, &now);
-  return 1e3 * now.tv_sec + 1e-6 * now.tv_nsec;
-}
-
-struct Timer {
-  const char* name;
-  double best = 1e9, best_of_processor = 1e9;
-
-  template <typename Pass>
-  void Run(const Pass& pass) {
-    const double start = Milliseconds(CLOCK_MONOTONIC);
-    const double processor_start = Milliseconds(CLOCK_THREAD_CPUTIME_ID);
-    pass();
-    best_of_processor =
-        std::min(best_of_processor, Milliseconds(CLOCK_THREAD_CPUTIME_ID) - processor_start);
-    best = std::min(best, Milliseconds(CLOCK_MONOTONIC) - start);
-  }
-};
 
 // With enough sums at once that memory is what it waits for.
 float Sum(const float* values, int count) {
@@ -122,8 +101,7 @@ int main(int argc, char** argv) {
     backward.Run([&] { layer.Backward(tops, yes, bottoms); });
   }
   for (const Timer* timer : {&read, &update, &forward, &to_weights, &to_data, &backward}) {
-    std::printf("%s_milliseconds %.3f\n", timer->name, timer->best);
-    std::printf("%s_processor_milliseconds %.3f\n", timer->name, timer->best_of_processor);
+    timer->Print();
   }
   return 0;
 }

@@ -66,25 +66,35 @@ bool Sgd(int n, const SgdStep<Dtype>& step, Dtype* weight, Dtype* diff, Dtype* h
 template <typename Dtype>
 bool Adam(int n, const AdamStep<Dtype>& step, Dtype* weight, Dtype* diff, Dtype* m, Dtype* v) {
   const Dtype beta1 = step.beta1, beta2 = step.beta2, eps = step.eps, rate = step.rate;
-  Dtype new_weight[kUpdateGroup], new_m[kUpdateGroup], new_v[kUpdateGroup], change[kUpdateGroup];
+  // Kept until all are known to be finite. The moments are computed again instead: with their
+  // copies, a group would not stay in the nearest cache.
+  Dtype change[kUpdateGroup];
   return Regularised<Dtype>(step, [&](const auto& gradient) CAFFE_EXT_INLINED {
+    const auto moments = [&](int i, Dtype* new_m, Dtype* new_v) CAFFE_EXT_INLINED {
+      const Dtype g = gradient(diff[i], weight[i]);
+      *new_m = beta1 * m[i] + (1 - beta1) * g;
+      *new_v = beta2 * v[i] + (1 - beta2) * g * g;
+    };
     Dtype sum = 0;
 #pragma omp simd reduction(+ : sum)
     for (int i = 0; i < n; ++i) {
-      const Dtype w = weight[i], g = gradient(diff[i], w);
-      new_m[i] = beta1 * m[i] + (1 - beta1) * g;
-      new_v[i] = beta2 * v[i] + (1 - beta2) * g * g;
-      change[i] = rate * new_m[i] / (Root(new_v[i]) + eps);
-      new_weight[i] = w - change[i];
-      sum += new_weight[i] * 0 + new_v[i] * 0;
+      Dtype new_m, new_v;
+      moments(i, &new_m, &new_v);
+      change[i] = rate * new_m / (Root(new_v) + eps);
+      sum += (weight[i] - change[i]) * 0 + new_v * 0;
     }
     if (step.watched && !(sum == 0)) {
       return false;
     }
-    Copy(n, new_m, m);
-    Copy(n, new_v, v);
-    Copy(n, change, diff);
-    Copy(n, new_weight, weight);
+#pragma omp simd
+    for (int i = 0; i < n; ++i) {
+      Dtype new_m, new_v;
+      moments(i, &new_m, &new_v);
+      m[i] = new_m;
+      v[i] = new_v;
+      diff[i] = change[i];
+      weight[i] -= change[i];
+    }
     return true;
   });
 }
