@@ -4,7 +4,14 @@
 # Boost names its Python library after Python's version since 1.67, and Boost.System is headers only since 1.69: 1.89 has
 # no component of that name.
 find_package(Boost 1.69 REQUIRED COMPONENTS thread filesystem python${Python3_VERSION_MAJOR}${Python3_VERSION_MINOR})
-find_package(HDF5 REQUIRED COMPONENTS C HL)
+if(PORTABLE)  # by its own package: CMake's module takes the distribution's wherever that is installed
+  find_package(HDF5 CONFIG REQUIRED COMPONENTS C HL static)
+  set(HDF5_INCLUDE_DIRS "${HDF5_INCLUDE_DIR}")
+  set(HDF5_C_LIBRARIES hdf5-static)
+  set(HDF5_C_HL_LIBRARIES hdf5_hl-static)
+else()
+  find_package(HDF5 REQUIRED COMPONENTS C HL)
+endif()
 # The names used are those of OpenCV 4; 5 has kept them.
 find_package(OpenCV REQUIRED COMPONENTS core imgproc imgcodecs)
 if(OpenCV_VERSION VERSION_LESS 4)

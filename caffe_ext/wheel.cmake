@@ -11,7 +11,7 @@ foreach(_tool IN LISTS CAFFE_TOOLS)
     set(_target caffe.bin)
   endif()
   set_target_properties(${_target} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib")
-  install(TARGETS ${_target} RUNTIME DESTINATION caffe/bin)
+  install(TARGETS ${_target} RUNTIME DESTINATION caffe/bin LIBRARY DESTINATION caffe/bin)
 endforeach()
 
 set_target_properties(pycaffe PROPERTIES INSTALL_RPATH "$ORIGIN/lib")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +69,43 @@ def test_versions_are_those_of_library_and_packages(
     assert shipped.build_info() == {}
     (tmp_path / "build.json").write_text(json.dumps({"caffe": "x", "CUDA": ""}))
     assert shipped.build_info() == {"caffe": "x"}
+
+
+def test_programs_of_a_portable_wheel_run_in_python(tmp_path: Path) -> None:
+    """As modules; they get the arguments, and what they return or how they end is what the command does."""
+    (tmp_path / "caffe/bin").mkdir(parents=True)
+    (tmp_path / "caffe/__init__.py").touch()
+    code = tmp_path / "echo.c"
+    code.write_text(
+        "#include <signal.h>\n#include <stdio.h>\n#include <string.h>\n"
+        "int __wrap_main(int argc, char** argv) {\n"
+        '  if (argc > 1 && !strcmp(argv[1], "interrupt")) raise(SIGINT);\n'
+        '  for (int i = 0; i < argc; ++i) printf("%s,", argv[i]);\n'
+        "  fflush(stdout);\n  return argv[argc] ? 99 : argc;\n}\n"
+    )
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "caffe/bin/echo.so", code], check=True)
+
+    def echo(*arguments: str) -> subprocess.CompletedProcess[str]:
+        code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); sys.argv[0] = 'bin/echo'"
+        code += "; from drml.io.shipped import run_program; run_program()"
+        return subprocess.run(
+            [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False
+        )
+
+    done = echo("a b", "ö")
+    assert (done.returncode, done.stdout) == (3, "echo,a b,ö,"), done.stderr
+    assert echo("interrupt").returncode == -signal.SIGINT
+
+
+def test_the_command_that_pip_wrote_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    package = tmp_path / "lib/caffe"
+    (package / "bin").mkdir(parents=True)
+    record = [importlib.metadata.PackagePath(name) for name in ("caffe/bin/caffe.so", "../bin/caffe")]
+    for path in record:
+        path.dist = importlib.metadata.PathDistribution(tmp_path / "lib/drml.dist-info")
+    monkeypatch.setattr(shipped, "_package", lambda: package)
+    monkeypatch.setattr(importlib.metadata, "files", lambda name: record)
+    assert shipped.find_program("caffe") is None
+    (package / "bin/caffe.so").touch()
+    assert shipped.find_program("caffe") == tmp_path / "bin/caffe"
+    assert shipped.find_program("convert_imageset") is None

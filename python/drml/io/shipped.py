@@ -5,9 +5,12 @@ An installed package contains them. In a source tree they are in the folders ``b
 
 from __future__ import annotations
 
+import ctypes
+import importlib.metadata
 import importlib.util
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -63,12 +66,39 @@ def find_program(name: str) -> Path | None:
     for folder in (package / "bin", package.parents[1] / "bin"):  # in a wheel; in the build tree
         if os.access(found := folder / name, os.X_OK) and found.is_file():
             return found
+    return _installed_command(name) if _program_module(name) else None
+
+
+def _program_module(name: str) -> Path | None:
+    """Return the path of a program that is a module, as in a portable wheel (CMake's option PORTABLE)."""
+    package = _package()
+    module = None if package is None else package / "bin" / f"{name}.so"
+    return module if module is not None and module.is_file() else None
+
+
+def _installed_command(name: str) -> Path | None:
+    """Return the command of this name that pip wrote when it installed drml; it calls `run_program`."""
+    for file in importlib.metadata.files("drml") or []:
+        if file.name == name and file.parent.name == "bin" and ".." in file.parts:
+            return Path(str(file.locate())).resolve()
     return None
+
+
+def _run_module(module: Path, arguments: list[str]) -> int:
+    """Run the main function of a program that is a module in this process, and return its exit status."""
+    for one in (signal.SIGINT, signal.SIGPIPE):  # those that Python handles
+        signal.signal(one, signal.SIG_DFL)
+    # PyDLL keeps Python's lock for the `Python` layer. The name is that of limits/program.cpp.
+    main = ctypes.PyDLL(str(module))["__wrap_main"]
+    values = [os.fsencode(argument) for argument in arguments]
+    return int(main(len(values), (ctypes.c_char_p * (len(values) + 1))(*values)))
 
 
 def run_program() -> None:
     """Run the Caffe program whose name this command has, such as ``caffe``, in place of this process."""
     name = Path(sys.argv[0]).name
+    if module := _program_module(name):
+        sys.exit(_run_module(module, [name, *sys.argv[1:]]))
     program = find_program(name)
     if program is None:
         print(f"{name}: not built; run make in the source tree, or pip install it", file=sys.stderr)
