@@ -33,7 +33,7 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
 .PHONY: all system configure demo readme-table data train paper-quick paper-tiny results results-tiny intensities intensities-quick intensities-tiny \
-  bench bench-layers runtest test test-cpp pytest fuzz sanitize long-run mutants wheel wheel-check sbom lock docs cuda-check mpi-check lint format patches clean
+  bench bench-layers runtest test test-cpp pytest fuzz sanitize long-run mutants wheel wheel-check wheel-portable sbom lock docs cuda-check mpi-check lint format patches clean
 
 all: configure
 	$(NINJA)
@@ -154,6 +154,11 @@ mutants: all
 # Builds the package for pip with the library and the programs. It needs the distribution's libraries where it is installed.
 wheel: system
 	$(VENV)/bin/python -m pip wheel --disable-pip-version-check --no-deps --wheel-dir $(BUILD_DIR) .
+
+# Builds a wheel that brings all libraries but glibc's and GCC's, and uses it in an empty environment: docs/install.md.
+wheel-portable: system
+	tools/portable_wheel/build.sh $(VENV) $(BUILD_DIR)/portable $(BUILD_DIR) $(JOBS)
+	tools/portable_wheel/check.sh $(PYTHON) $$(ls -t $(BUILD_DIR)/drml-*-manylinux_*.whl | head -n 1) $(BUILD_DIR)/portable/check
 
 wheel-check: system
 	tools/wheel_check.sh $(VENV)/bin/python $(BUILD_DIR)/wheel_check

@@ -126,20 +126,21 @@ def linked(build: Path) -> tuple[list[Component], set[str]]:
     places = {name: place for name, place in places.items() if own not in Path(place).resolve().parents}
     direct = direct_libraries(build)
     files: dict[tuple[str, str], list[str]] = {}
-    packages = _packages(places.values())
+    packages = packages_of(places.values())
     for name, place in sorted(places.items()):
         files.setdefault(packages.get(place, (name, "")), []).append(name)
     components, refs = [], set()
     for (package, version), names in sorted(files.items()):
         role = "linked" if direct & set(names) else "loaded by what is linked"
-        component = _debian(package, version, names, role)
+        component = debian_component(package, version, names, role)
         components.append(component)
         if role == "linked":
             refs.add(component["bom-ref"])
     return components, refs
 
 
-def _debian(package: str, version: str, names: list[str], role: str) -> Component:
+def debian_component(package: str, version: str, names: list[str], role: str) -> Component:
+    """Return the component of a package (name:architecture) with the files that are used of it."""
     component: Component = {
         "type": "library",
         "bom-ref": f"file:{package}",
@@ -161,7 +162,7 @@ def _debian(package: str, version: str, names: list[str], role: str) -> Componen
     return component
 
 
-def _packages(places: Collection[str]) -> dict[str, tuple[str, str]]:
+def packages_of(places: Collection[str]) -> dict[str, tuple[str, str]]:
     """Return name:architecture and version of each library's package, where dpkg knows it."""
     # dpkg knows a file by the name it was packed under: /lib/..., even where /lib is now a link to /usr/lib.
     names = {

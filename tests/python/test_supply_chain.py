@@ -19,7 +19,12 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 EXTRAS = PROJECT["project"]["optional-dependencies"]
-LOCKS = ("requirements.lock", "tools/face_model.txt")
+LOCKS = (
+    "requirements.lock",
+    "tools/face_model.txt",
+    "tools/portable_wheel/opencv.txt",
+    "tools/portable_wheel/repair.txt",
+)
 
 
 def tool(name: str) -> ModuleType:

@@ -1,0 +1,108 @@
+#!/usr/bin/env bash
+# Build a wheel that needs no library of the distribution but glibc and GCC's: docs/install.md.
+# Usage: tools/portable_wheel/build.sh VENV WORK_DIR WHEEL_DIR JOBS
+# OpenCV, HDF5, OpenBLAS and zlib are linked statically and hidden in libcaffe. auditwheel copies the distribution's other
+# libraries into the wheel, under names that no other wheel has.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+python=$(cd "$1" && pwd)/bin/python
+mkdir -p "$2/sources" "$3"
+work=$(cd "$2" && pwd)
+out=$(cd "$3" && pwd)
+jobs=$4
+libraries=$work/libraries
+pip=("$python" -m pip --quiet --disable-pip-version-check)
+
+# build NAME SOURCE OPTION...: compile a library for the inside of a shared one, and install it into $libraries.
+build() {
+  cmake -S "$2" -B "$work/build-$1" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$libraries" \
+    -DBUILD_SHARED_LIBS=OFF -DCMAKE_POSITION_INDEPENDENT_CODE=ON "${@:3}" >"$work/$1.log"
+  cmake --build "$work/build-$1" -j "$jobs" --target install >>"$work/$1.log"
+  touch "$libraries/$1.done"
+}
+
+if [ ! -e "$libraries/opencv.done" ]; then
+  # The assembler is for the JPEG decoder's fast functions, without which CMake leaves them out and says nothing.
+  command -v nasm >/dev/null || {
+    echo "$0: nasm is missing: apt-get install nasm" >&2
+    exit 1
+  }
+  "${pip[@]}" download --no-deps --no-binary opencv-python-headless --require-hashes -r "$here/opencv.txt" -d "$work/sources"
+  mkdir -p "$work/sources/opencv"
+  tar xf "$work"/sources/opencv-python-headless-*.tar.gz -C "$work/sources/opencv" --strip-components=2 --wildcards \
+    --no-wildcards-match-slash '*/opencv'
+  # CMake finds many libraries by itself; all but JPEG, PNG and zlib are left out, and those are OpenCV's own copies.
+  without=()
+  for name in ADE AVIF EIGEN FFMPEG FLATBUFFERS GDAL GDCM GSTREAMER GTK IPP ITT JASPER JPEGXL LAPACK OPENCL OPENEXR OPENJPEG \
+    PROTOBUF QUIRC TBB TIFF V4L VA WEBP; do
+    without+=("-DWITH_$name=OFF")
+  done
+  build opencv "$work/sources/opencv" -DBUILD_LIST=core,imgproc,imgcodecs -DCPU_DISPATCH=AVX2 \
+    -DBUILD_JPEG=ON -DBUILD_PNG=ON -DBUILD_ZLIB=ON -DBUILD_TESTS=OFF -DBUILD_PERF_TESTS=OFF -DBUILD_opencv_apps=OFF \
+    -DBUILD_JAVA=OFF -DCV_TRACE=OFF "${without[@]}"
+  # Caffe includes two headers of OpenCV's windows, and uses nothing of them but the reading of images.
+  mkdir -p "$libraries/include/opencv4/opencv2/highgui"
+  for name in highgui.hpp highgui_c.h; do
+    echo '#include <opencv2/imgcodecs.hpp>' >"$libraries/include/opencv4/opencv2/highgui/$name"
+  done
+fi
+
+# Debian's HDF5 loads curl, Kerberos and LDAP, for files on a network; so it is built again from Debian's own source, which
+# apt checks by its signature.
+if [ ! -e "$libraries/hdf5.done" ]; then
+  # The distribution's own entries, for sources, in folders of our own: the machine's lists stay as they are.
+  mkdir -p "$work/apt/lists/partial" "$work/apt/sources" "$work/sources/hdf5"
+  for file in /etc/apt/sources.list /etc/apt/sources.list.d/{debian,ubuntu}.sources; do
+    [ ! -s "$file" ] || sed -E 's/^deb /deb-src /; s/^Types:.*/Types: deb-src/' "$file" >"$work/apt/sources/$(basename "$file")"
+  done
+  [ ! -e "$work/apt/sources/sources.list" ] || mv "$work/apt/sources/sources.list" "$work/apt/sources/main.list"
+  apt=(-qq -o Dir::Etc::SourceList=/dev/null -o "Dir::Etc::SourceParts=$work/apt/sources" -o "Dir::State::Lists=$work/apt/lists")
+  apt-get "${apt[@]}" update
+  (cd "$work/sources" && rm -f hdf5_* && apt-get "${apt[@]}" source --download-only hdf5)
+  tar xf "$work"/sources/hdf5_*.orig.tar.* -C "$work/sources/hdf5" --strip-components=1
+  build hdf5 "$work/sources/hdf5" -DBUILD_TESTING=OFF -DHDF5_BUILD_EXAMPLES=OFF -DHDF5_BUILD_TOOLS=OFF -DHDF5_BUILD_CPP_LIB=OFF \
+    -DHDF5_BUILD_HL_LIB=ON -DHDF5_ENABLE_SZIP_SUPPORT=OFF -DHDF5_ENABLE_Z_LIB_SUPPORT=ON \
+    -DZLIB_LIBRARY="$(find /usr/lib -name libz.a | head -n 1)"
+fi
+
+# --- The wheel of what is here.
+openblas=$(find /usr/lib -path '*openblas-openmp/libopenblas.a' | head -n 1)
+hdf5=$(dirname "$(find "$libraries" -name hdf5-config.cmake)")
+settings=(PORTABLE=ON "OpenCV_DIR=$libraries/lib/cmake/opencv4" "HDF5_DIR=$hdf5" "CBLAS_LIBRARY=$openblas")
+rm -rf "$work/wheel" "$work/renamed"
+CMAKE_BUILD_PARALLEL_LEVEL=$jobs "${pip[@]}" wheel --no-deps --no-build-isolation --wheel-dir "$work/wheel" \
+  --config-settings="build-dir=$work/build-drml" "${settings[@]/#/--config-settings=cmake.define.}" .
+
+# --- Everything else that it loads.
+[ -x "$work/repair/bin/auditwheel" ] || {
+  "$python" -m venv "$work/repair"
+  "$work/repair/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r "$here/repair.txt"
+}
+export PATH="$work/repair/bin:$PATH"
+# auditwheel takes zlib for a library that every machine has. protobuf's gets a name of its own, so that it is copied.
+mkdir "$work/renamed"
+for name in libprotobuf.so.32 libz.so.1; do
+  cp -L "$(ldconfig -p | awk -v name="$name" '$1 == name {print $NF; exit}')" "$work/renamed/$name"
+done
+mv "$work/renamed/libz.so.1" "$work/renamed/libz-drml.so.1"
+patchelf --set-soname libz-drml.so.1 "$work/renamed/libz-drml.so.1"
+patchelf --replace-needed libz.so.1 libz-drml.so.1 "$work/renamed/libprotobuf.so.32"
+"$python" "$here/describe.py" "$work"/wheel/drml-*.whl "$work"
+LD_LIBRARY_PATH="$work/renamed" auditwheel repair --wheel-dir "$out" "$work"/wheel/drml-*.whl >"$work/repair.log" 2>&1 || {
+  tail -n 5 "$work/repair.log" >&2
+  exit 1
+}
+
+# What the machine still has to bring.
+rm -rf "$work/unpacked"
+wheel=$(ls -t "$out"/drml-*-manylinux_*_x86_64.whl | head -n 1)
+"$python" -m zipfile -e "$wheel" "$work/unpacked"
+find "$work/unpacked" -name '*.so*' >"$work/files.txt"
+xargs readelf -d <"$work/files.txt" | sed -n 's/.*(NEEDED).*\[\(.*\)\]/\1/p' | sort -u >"$work/needed.txt"
+foreign=$(grep -vE '^(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s)\.so\.|ld-linux)' "$work/needed.txt" |
+  grep -vxFf <(sed 's|.*/||' "$work/files.txt") || true)
+[ -z "$foreign" ] || {
+  echo "$0: $wheel needs of the machine:" $foreign >&2
+  exit 1
+}
+ls -l "$wheel"
