@@ -177,7 +177,7 @@ def test_memory_does_not_grow_with_a_video(
             points = np.array([[80, 80], [110, 80], [95, 95], [85, 110], [105, 110]], float)
             return [Face((60.0, 60.0, 70.0, 80.0), points, 0.9)]
 
-        def find_within(self, image: np.ndarray, box: Box) -> list[Face]:
+        def find_within(self, image: np.ndarray, box: Box, *, upright: bool = False) -> list[Face]:
             return self.find(image)
 
     outputs = Outputs(tmp_path / "out", tmp_path / "out" if drawn else None)

@@ -29,9 +29,9 @@ def scene(places: list[tuple[int, int]]) -> np.ndarray:
 # --- which search -----------------------------------------------------------------------------------------
 
 
-def face(left: float, score: float = 0.9) -> Face:
+def face(left: float, score: float = 0.9, lying: bool = False) -> Face:
     points = five_points(REFERENCE) / 2 + (left, 100)
-    return Face((left, 100.0, 100.0, 120.0), points, score)
+    return Face((left, 100.0, 100.0, 120.0), points[:, ::-1] if lying else points, score)
 
 
 class Scripted(FaceDetector):
@@ -41,13 +41,15 @@ class Scripted(FaceDetector):
         self.faces = faces
         self.whole: list[int] = []
         self.parts: list[tuple[int, Box]] = []
+        self.upright: list[bool] = []
 
     def find(self, image: np.ndarray) -> list[Face]:
         self.whole.append(int(image[0, 0, 0]))
         return self.faces[int(image[0, 0, 0])]
 
-    def find_within(self, image: np.ndarray, box: Box) -> list[Face]:
+    def find_within(self, image: np.ndarray, box: Box, *, upright: bool = False) -> list[Face]:
         number = int(image[0, 0, 0])
+        self.upright.append(upright)
         self.parts.append((number, box))
         left, top, wide, high = box
         return [
@@ -84,6 +86,14 @@ def test_frames_between_are_searched_where_the_face_is_on_its_way() -> None:
     for number, (left, top, wide, high) in detector.parts:
         assert (left, left + wide) == pytest.approx((max(0, 10 * number - 100), 10 * number + 200))
         assert (top, top + high) == (0, 340)
+
+
+def test_turned_pictures_are_searched_unless_the_face_is_upright_before_and_after() -> None:
+    lying = (5, 9, 10, 13)
+    _, detector = search({n: [face(300, lying=n in lying)] for n in range(1, 18)})
+    assert detector.whole == [1, 5, 9, 13, 17] and len(detector.parts) == 12
+    assert not any(detector.upright)
+    assert search({n: [face(300, lying=n == 10)] for n in range(1, 14)})[1].upright == [True] * 9
 
 
 def test_every_frame_is_searched_as_a_whole_on_request_or_without_a_face() -> None:
@@ -166,6 +176,18 @@ def test_a_part_gives_the_face_of_the_whole_image(left: int, top: int) -> None:
     assert part.landmarks is not None and whole.landmarks is not None
     assert np.linalg.norm(part.landmarks - whole.landmarks, axis=1).mean() < 0.02 * eyes
     assert abs(part.score - whole.score) < 0.02 and np.allclose(part.box, whole.box, atol=0.1 * eyes)
+
+
+@pytest.mark.parametrize("turns", [1, 3])
+def test_a_lying_face_is_found_in_a_part_unless_only_upright_ones_are_sought(turns: int) -> None:
+    image = scene([(500, 200)])
+    image[200:450, 500:750] = np.rot90(image[200:450, 500:750], turns)
+    detector = FaceDetector()
+    (whole,) = detector.find(image)
+    assert not whole.upright
+    (part,) = detector.find_within(image, (350, 50, 550, 550))
+    assert not part.upright and np.abs(part.points - whole.points).max() < 3
+    assert all(face.upright for face in detector.find_within(image, (350, 50, 550, 550), upright=True))
 
 
 def test_a_part_without_a_face_has_none() -> None:

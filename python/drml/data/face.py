@@ -44,6 +44,12 @@ class Face:
         """Area of the box in square pixels."""
         return self.box[2] * self.box[3]
 
+    @property
+    def upright(self) -> bool:
+        """Whether the face lies neither sideways nor upside down: it is tilted by less than 45 degrees."""
+        across, down = self.points[1] - self.points[0]
+        return bool(across > abs(down))
+
     def numbered(self, number: int) -> Face:
         """Return the same face with this id."""
         return replace(self, id=number)

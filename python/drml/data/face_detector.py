@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from drml.data.face import Face
 from drml.data.face_following import Box
 from drml.data.landmark_model import LandmarkModel
-from drml.data.turned_faces import find_in_turns
+from drml.data.turned_faces import find_in_turns, with_landmarks
 from drml.io.checks import check_probability, check_whole
 from drml.io.errors import UserError
 from drml.io.opencv import quiet
@@ -108,7 +108,7 @@ class FaceDetector:
         faces = self._find(image, self._scale(image))
         return faces[:1] if self.largest else faces
 
-    def find_within(self, image: NDArray[np.uint8], box: Box) -> list[Face]:
+    def find_within(self, image: NDArray[np.uint8], box: Box, *, upright: bool = False) -> list[Face]:
         """Return the faces in a part of an image, the largest first.
 
         The part is scaled as `find` scales the whole image, so the faces are found at the same size.
@@ -120,6 +120,8 @@ class FaceDetector:
         box : tuple of float
             Left, top, width and height of the part in pixels. The part is enlarged so that YuNet's grid lies
             in it as in the whole image, and clipped to the image.
+        upright : bool, keyword-only
+            Find upright faces only.
 
         Returns
         -------
@@ -130,15 +132,20 @@ class FaceDetector:
         height, width = image.shape[:2]
         left, right = _cells(box[0], box[0] + box[2], _CELL / scale, width)
         top, bottom = _cells(box[1], box[1] + box[3], _CELL / scale, height)
-        return [face.moved(left, top) for face in self._find(image[top:bottom, left:right], scale)]
+        return [face.moved(left, top) for face in self._find(image[top:bottom, left:right], scale, upright)]
 
     def _scale(self, image: NDArray[np.uint8]) -> float:
         return min(1.0, self.side / max(image.shape[:2]))
 
-    def _find(self, image: NDArray[np.uint8], scale: float) -> list[Face]:
+    def _find(self, image: NDArray[np.uint8], scale: float, upright: bool = False) -> list[Face]:
         find = partial(self._find_upright, scale=scale)
         model = self._landmark_model
-        faces = find(image) if model is None else find_in_turns(image, find, model)
+        if model is None:
+            faces = find(image)
+        elif upright:
+            faces = [with_landmarks(image, face, model) for face in find(image)]
+        else:
+            faces = find_in_turns(image, find, model)
         return sorted(faces, key=lambda face: -face.area)
 
     def _find_upright(self, image: NDArray[np.uint8], scale: float) -> list[Face]:

@@ -3,8 +3,8 @@
 Searching a whole frame takes several times as long as searching the surroundings of a face. If the faces of
 two whole frames are at the same places, each frame between is searched only around the places on the way
 from the one to the other. It is searched as a whole if a face is missing there, or if the faces of the two
-frames differ. A face is therefore missed only if it appears and disappears between two such frames while all
-others stay.
+frames differ. Faces that are upright in both frames are not sought in turned pictures between them. A face is
+missed only if it appears and disappears between two such frames while all others stay.
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ def _find(
             yield frame, detector.find(frame.image)
         else:
             way = (frame.number - before.number) / (after.number - before.number)
-            places = [_between(a.box, b.box, way) for a, b in pairs]
+            places = [(_between(a.box, b.box, way), a.upright and b.upright) for a, b in pairs]
             yield frame, _find_near(frame.image, places, detector)
     return after
 
@@ -100,15 +100,20 @@ def _pairs(before: _Searched, after: _Searched) -> list[tuple[Face, Face]]:
     return list(zip(first, second, strict=True)) if same else []
 
 
-def _find_near(image: NDArray[np.uint8], places: list[Box], detector: FaceDetector) -> list[Face]:
-    """Find the face at each of these places; search the whole image if one of them is not there."""
+def _find_near(
+    image: NDArray[np.uint8], places: list[tuple[Box, bool]], detector: FaceDetector
+) -> list[Face]:
+    """Find the face at each of these places; search the whole image if one of them is not there.
+
+    With each place comes whether only an upright face is to be expected there.
+    """
     height, width = image.shape[:2]
-    parts = [_surroundings(place, width, height) for place in places]
+    parts = [_surroundings(place, width, height) for place, _ in places]
     if sum(part[2] * part[3] for part in parts) >= width * height:
         return detector.find(image)
     faces: list[Face] = []
-    for place, part in zip(places, parts, strict=True):
-        found = detector.find_within(image, part)
+    for (place, upright), part in zip(places, parts, strict=True):
+        found = detector.find_within(image, part, upright=upright)
         nearest = max(found, key=lambda face: overlap(face.box, place), default=None)
         taken = nearest is None or any(overlap(nearest.box, face.box) >= _MIN_OVERLAP for face in faces)
         if nearest is None or taken or overlap(nearest.box, place) < _MIN_OVERLAP:
