@@ -149,6 +149,8 @@ def test_statistics_of_different_age_become_one_set(tmp_path):
     for layer in stored.layer:
         if layer.name == "bn1_2":
             layer.blobs[2].data[0] = 0
+        elif layer.name == "bn1_3":  # after the first batch
+            layer.blobs[2].data[0] = 1
     (tmp_path / "zero.caffemodel").write_bytes(stored.SerializeToString())
     convert(
         *(tmp_path / "before.prototxt", tmp_path / "z.prototxt"),

@@ -330,3 +330,5 @@ def test_folds_are_pooled_with_the_seed_that_was_given():
     for seed in (1, 2):
         other = pool(folds, seed=seed, **options)
         assert other.rows == usual.rows and str(other.intervals) != str(usual.intervals)
+    one = evaluate(*folds[0], aus=(1,))
+    assert mean_of_folds([one]).rows == one.rows

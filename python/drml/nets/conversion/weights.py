@@ -33,7 +33,7 @@ def weights_to_region(stored: Any, piece: Branches) -> None:
         factors = np.array([float(blobs[2].ravel()[0]) for blobs in norms])
         factor = factors.max()
         # Each branch has its own factor, but a Region has one for all; the sums are scaled to that.
-        ratios = np.where(factors > 0, factor / np.where(factors > 0, factors, 1), 0)
+        ratios = np.divide(factor, factors, out=np.zeros_like(factors), where=factors > 0)
         for index in range(2):
             sums = np.stack([blobs[index].ravel().astype(np.float64) for blobs in norms])
             arrays.append((sums * ratios[:, None]).astype(np.float32))
