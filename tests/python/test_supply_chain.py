@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
+from email import message_from_string
 from email.message import Message
 from pathlib import Path
 from types import ModuleType
@@ -198,3 +199,14 @@ def test_licences_of_python_packages_are_read() -> None:
 def test_the_wheel_takes_the_licences_along() -> None:
     assert PROJECT["project"]["license-files"] == ["LICENSE", "NOTICE"]
     assert 'install(FILES "${CAFFE_SOURCE}/LICENSE"' in (ROOT / "caffe_ext/wheel.cmake").read_text()
+
+
+def test_the_portable_wheel_names_its_licences_and_asks_for_the_cv2_without_windows() -> None:
+    text = "License-File: LICENSE\nLicense-File: NOTICE\nRequires-Dist: opencv-python<6,>=4.8\n\nText\n"
+    text = f"Name: drml\n{text}"
+    message = message_from_string(
+        tool("portable_wheel/describe").metadata(text, ["hdf5/COPYING", "x/copyright"])
+    )
+    assert message.get_all("License-File") == ["hdf5/COPYING", "x/copyright", "LICENSE", "NOTICE"]
+    assert message.get_all("Requires-Dist") == ["opencv-python-headless<6,>=4.8"]
+    assert message.get_payload() == "Text\n"

@@ -79,7 +79,7 @@ drml score train data/fold1 --quiet
 drml detect "$(find bp4d -name '*.jpg' | sort | head -n 1)" --weights train --out aus
 head -n 2 aus/images.csv | cut -c 1-120
 
-# The `Python` layer runs in pycaffe and in the programs.
+# The `Python` layer runs in pycaffe and in the programs, where it is allowed.
 cat >twice.py <<'END'
 import caffe
 
@@ -101,6 +101,7 @@ cat >twice.prototxt <<'END'
 layer { name: "data" type: "DummyData" top: "data" dummy_data_param { shape { dim: 2 } data_filler { value: 3 } } }
 layer { name: "twice" type: "Python" bottom: "data" top: "twice" python_param { module: "twice" layer: "Twice" } }
 END
-PYTHONPATH=. python -c "import caffe; net = caffe.Net('twice.prototxt', caffe.TEST); assert net.forward()['twice'].sum() == 12"
-PYTHONPATH=. caffe time -model twice.prototxt -iterations 1 2>"$work/log.txt" || fail "caffe time: $(tail -n 3 "$work/log.txt")"
+export CAFFE_PYTHON_LAYERS=1 PYTHONPATH=.
+python -c "import caffe; net = caffe.Net('twice.prototxt', caffe.TEST); assert net.forward()['twice'].sum() == 12"
+caffe time -model twice.prototxt -iterations 1 2>"$work/log.txt" || fail "caffe time: $(tail -n 3 "$work/log.txt")"
 echo "$wheel: $megabytes MB; all commands ran"
