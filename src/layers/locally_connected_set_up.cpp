@@ -5,7 +5,7 @@
 
 #include "caffe/filler.hpp"
 #include "caffe/layers/locally_connected_layer.hpp"
-#include "locally_connected_products.hpp"
+#include "given_blobs.hpp"
 
 namespace caffe {
 
@@ -187,18 +187,6 @@ void LocallyConnectedLayer<Dtype>::CreateBlobs(const vector<vector<int> >& shape
 }
 
 template <typename Dtype>
-void LocallyConnectedLayer<Dtype>::CheckBlobs(const vector<vector<int> >& shapes) const {
-  CHECK_EQ(this->blobs_.size(), shapes.size())
-      << Where() << "its parameters ask for " << shapes.size() << " blobs, " << this->blobs_.size()
-      << " were given";
-  for (size_t i = 0; i < shapes.size(); ++i) {
-    CHECK(this->blobs_[i]->shape() == shapes[i])
-        << Where() << "blob " << i << " must be " << Blob<Dtype>(shapes[i]).shape_string()
-        << ", was given as " << this->blobs_[i]->shape_string();
-  }
-}
-
-template <typename Dtype>
 void LocallyConnectedLayer<Dtype>::LayerSetUp(const vector<Blob<Dtype>*>& bottom,
                                               const vector<Blob<Dtype>*>& top) {
   ReadParameters(*bottom[0]);
@@ -208,7 +196,7 @@ void LocallyConnectedLayer<Dtype>::LayerSetUp(const vector<Blob<Dtype>*>& bottom
     CreateBlobs(shapes);
   } else {
     LOG(INFO) << "Skipping parameter initialization";
-    CheckBlobs(shapes);
+    caffe_ext::CheckGivenBlobs(Where(), this->blobs_, shapes);
   }
   this->param_propagate_down_.resize(this->blobs_.size(), true);
 }

@@ -8,6 +8,7 @@
 #include "caffe/filler.hpp"
 #include "caffe/layers/region_layer.hpp"
 #include "caffe/util/math_functions.hpp"
+#include "given_blobs.hpp"
 
 namespace caffe {
 
@@ -143,18 +144,6 @@ void RegionLayer<Dtype>::CreateBlobs(const vector<vector<int> >& shapes) {
   }
 }
 
-template <typename Dtype>
-void RegionLayer<Dtype>::CheckBlobs(const vector<vector<int> >& shapes) const {
-  CHECK_EQ(this->blobs_.size(), shapes.size())
-      << Where() << "its parameters ask for " << shapes.size() << " blobs, " << this->blobs_.size()
-      << " were given";
-  for (size_t i = 0; i < shapes.size(); ++i) {
-    CHECK(this->blobs_[i]->shape() == shapes[i])
-        << Where() << "blob " << i << " must be " << Blob<Dtype>(shapes[i]).shape_string()
-        << ", was given as " << this->blobs_[i]->shape_string();
-  }
-}
-
 // Takes the running statistics away from the solver, without taking from the user the right to
 // speak of the blobs behind them.
 template <typename Dtype>
@@ -202,7 +191,7 @@ void RegionLayer<Dtype>::LayerSetUp(const vector<Blob<Dtype>*>& bottom,
     CreateBlobs(shapes);
   } else {
     LOG(INFO) << "Skipping parameter initialization";
-    CheckBlobs(shapes);
+    caffe_ext::CheckGivenBlobs(Where(), this->blobs_, shapes);
   }
   FixStatistics();
   this->param_propagate_down_.resize(this->blobs_.size(), true);

@@ -111,7 +111,6 @@ class LocallyConnectedLayer : public Layer<Dtype> {
   void PlacePositions();
   vector<vector<int> > BlobShapes() const;
   void CreateBlobs(const vector<vector<int> >& shapes);
-  void CheckBlobs(const vector<vector<int> >& shapes) const;
   void FillWeight();
   void FillBias();
 

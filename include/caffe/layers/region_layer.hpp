@@ -152,7 +152,6 @@ class RegionLayer : public Layer<Dtype> {
   void CheckSizes() const;
   vector<vector<int> > PlaceBlobs();
   void CreateBlobs(const vector<vector<int> >& shapes);
-  void CheckBlobs(const vector<vector<int> >& shapes) const;
   void FillPatchByPatch(const FillerParameter& filler, Blob<Dtype>* blob) const;
   void FixStatistics();
   void SetUpSparsity(const vector<Blob<Dtype>*>& top);
