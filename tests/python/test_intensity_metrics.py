@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from drml.evaluation.folds import mean_of_folds
-from drml.evaluation.intensity_metrics import FIGURES, icc, mae, mse, pcc
+from drml.evaluation.intensity_metrics import FIGURES, figures_of_sums, icc, mae, mse, pcc, sums_of
 from drml.evaluation.intensity_table import TRIVIAL, evaluate_intensities
 
 # Table 2 of Shrout & Fleiss (1979): four judges rate six targets. Table 4: ICC(3,1) is .71.
@@ -203,3 +203,16 @@ def test_shapes_are_checked() -> None:
         evaluate_intensities([[0, 7]], [[0, 1]], aus=(6, 12))
     with pytest.raises(ValueError, match="column 1: label 7"):
         evaluate_intensities([[0, 7]], [[0, 1]])
+
+
+@pytest.mark.parametrize("count", [2, 3, 7, 10])
+def test_what_rounding_leaves_of_constants_is_no_variance(count: int) -> None:
+    varied = np.arange(count, dtype=np.float64) % 6
+    for constant in np.random.default_rng(count).uniform(0.01, 5, 50):
+        same = np.full(count, constant)
+        for levels, values in ((varied, same), (same, varied)):
+            found = figures_of_sums(sums_of(levels, values, about=(0, 0)).sum(0), about=(0, 0))
+            assert found["icc"] == 0 and np.isnan(found["pcc"])
+        found = figures_of_sums(sums_of(same, same + 1, about=(0, 0)).sum(0), about=(0, 0))
+        assert np.isnan(found["icc"]) and np.isnan(found["pcc"])
+        assert found["mse"] == pytest.approx(1) and found["mae"] == pytest.approx(1)

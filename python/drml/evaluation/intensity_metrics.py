@@ -113,14 +113,14 @@ def figures_of_sums(sums: _Floats, *, about: tuple[float, float]) -> Mapping[str
     with np.errstate(divide="ignore", invalid="ignore"):
         covariance, of_y, of_x = (xy - x * y / n), (yy - y * y / n), (xx - x * x / n)
         # What rounding leaves of numbers that do not vary is no variance.
-        of_y = np.where(of_y > 1e-12 * np.maximum(yy, 1e-300), of_y, 0)
-        of_x = np.where(of_x > 1e-12 * np.maximum(xx, 1e-300), of_x, 0)
+        of_y = np.where(of_y > 1e-12 * yy, of_y, 0)
+        of_x = np.where(of_x > 1e-12 * xx, of_x, 0)
         covariance = np.where((of_y > 0) & (of_x > 0), covariance, 0)
         shift = about[1] - about[0]
         squares = xx + yy - 2 * xy + 2 * shift * (x - y) + n * shift * shift
-        return {
-            "icc": np.where(n > 0, 2 * covariance / (of_x + of_y), np.nan),
-            "pcc": np.where((of_y > 0) & (of_x > 0), covariance / np.sqrt(of_x * of_y), np.nan),
+        return {  # 0 / 0 where undefined
+            "icc": 2 * covariance / (of_x + of_y),
+            "pcc": covariance / np.sqrt(of_x * of_y),
             "mse": squares / n,
             "mae": distance / n,
         }
