@@ -1,5 +1,7 @@
 """Run every shell block of the documents, top to bottom, in a folder with small nets and drawn data sets.
 
+What the commands write is looked at: it must be there and readable, and the losses must be numbers.
+
 Substitutes keep this fast: `make` builds nothing but checks that its targets are in the real Makefile, and
 `make data` only prepares; /data/BP4D and /data/DISFA are drawn; the nets in models/ are tiny; some documents
 have one fold. Benchmarks, C++ tests and the installation are not run, but files that they name must exist.
@@ -7,10 +9,13 @@ have one fold. Benchmarks, C++ tests and the installation are not run, but files
 
 from __future__ import annotations
 
+import csv
+import json
 import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
@@ -18,6 +23,7 @@ import numpy as np
 import pytest
 
 import detect_data
+from drml.nets.weights import read_caffemodel
 from drml.synth import write_bp4d, write_disfa
 from experiment_data import QUIET, add_region, write_models
 
@@ -189,6 +195,41 @@ def runnable(block: str) -> str:
     return "\n".join(lines)
 
 
+def outputs(script: str) -> Iterator[tuple[str, str]]:
+    """Yield the command and the path of each output that a line with drml names."""
+    for line in script.replace("\\\n", " ").splitlines():
+        if (found := re.match(r"\s*drml (\S+)(?: (\S+))?", line)) and "--plan" not in line:
+            paths = re.findall(r" --(?:out|out-weights|predictions) (\S+)", line)
+            yield from ((found[1], path) for path in ([found[2]] if found[1] == "report" else paths))
+
+
+def look_at(command: str, path: Path) -> None:
+    """Check what a command wrote: that it is there, can be read, and holds figures that are numbers."""
+    files = [one for one in path.rglob("*") if one.is_file()] if path.is_dir() else [path]
+    assert sum(one.stat().st_size for one in files) > 0, f"drml {command}: {path} is empty"
+    for one in files:
+        if one.suffix == ".json":
+            json.loads(one.read_text(encoding="utf-8"), parse_constant=pytest.fail)  # NaN is no JSON
+    if command == "train":
+        assert any(layer.blobs for layer in read_caffemodel(path / "final.caffemodel").layer)
+        with (path / "loss.csv").open(newline="") as file:
+            losses = [float(row["value"]) for row in csv.DictReader(file) if row["phase"] == "train"]
+        assert losses and np.isfinite(losses).all(), losses
+    elif command == "report":
+        assert path.read_text(encoding="utf-8").rstrip().endswith("</html>")
+
+
+def test_outputs_are_those_that_the_lines_name() -> None:
+    script = "drml train --data d \\\n  --out a/b -q\ndrml score a d --out s.json --predictions p.csv\n"
+    script += "drml report page.html --predictions p.csv\ndrml experiment t --out c --plan > u\nls --out x\n"
+    assert list(outputs(script)) == [
+        ("train", "a/b"),
+        ("score", "s.json"),
+        ("score", "p.csv"),
+        ("report", "page.html"),
+    ]
+
+
 @pytest.mark.parametrize("document", [path for path in DOCUMENTS if blocks(path)], ids=str)
 def test_shell_blocks_run(document: Path, folder: Path) -> None:
     name = document.as_posix()
@@ -210,6 +251,9 @@ def test_shell_blocks_run(document: Path, folder: Path) -> None:
         },
     )
     assert done.returncode == 0, f"{name}\n{done.stdout[-1500:]}\n{done.stderr[-3000:]}"
+    assert "Traceback" not in done.stderr, done.stderr[-3000:]
+    for command, path in outputs(script):
+        look_at(command, folder / path)
 
 
 def test_links_between_documents_lead_somewhere() -> None:

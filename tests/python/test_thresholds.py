@@ -104,6 +104,14 @@ def test_folds_are_scored_with_their_own_thresholds_beside_the_usual_one():
     assert "chosen_thresholds" not in plain.to_dict()
 
 
+def test_one_fold_has_one_threshold_and_no_range():
+    held_out = predictions(3, "c")
+    result = evaluate_folds("m", [predictions(1, "a")], validation=[held_out], bootstrap=20)
+    text = result.chosen.to_text(result.pooled, result.chosen.pooled)
+    for limit in choose_thresholds(held_out.labels, held_out.probabilities):
+        assert f" {limit:.3f} " in text and f"{limit:.3f}-" not in text
+
+
 def test_missing_subjects_are_named():
     tests = [predictions(1, "a"), predictions(2, "b", subjects=False)]
     result = evaluate_folds("m", tests, bootstrap=30)
