@@ -145,23 +145,21 @@ def test_statistics_of_different_age_become_one_set(tmp_path):
     stored = read_caffemodel(tmp_path / "before.caffemodel")
     factors = {layer.blobs[2].data[0] for layer in stored.layer if layer.type == "Batch"}
     assert len(factors) == 4
-    # One that nothing was ever counted for has mean and variance 0, as in Caffe.
-    for layer in stored.layer:
-        if layer.name == "bn1_2":
-            layer.blobs[2].data[0] = 0
-        elif layer.name == "bn1_3":  # after the first batch
-            layer.blobs[2].data[0] = 1
-    (tmp_path / "zero.caffemodel").write_bytes(stored.SerializeToString())
-    convert(
-        *(tmp_path / "before.prototxt", tmp_path / "z.prototxt"),
-        to="region",
-        weights=tmp_path / "zero.caffemodel",
-        out_weights=tmp_path / "z.caffemodel",
-    )
-    expected = outputs(tmp_path / "before.prototxt", tmp_path / "zero.caffemodel")
-    np.testing.assert_allclose(
-        outputs(tmp_path / "z.prototxt", tmp_path / "z.caffemodel"), expected, atol=1e-5
-    )
+    # One that nothing was ever counted for has mean and variance 0, as in Caffe; 1 is the first batch's.
+    for factor in (0, 1):
+        for layer in stored.layer:
+            if layer.name == "bn1_2":
+                layer.blobs[2].data[0] = factor
+        (tmp_path / "changed.caffemodel").write_bytes(stored.SerializeToString())
+        convert(
+            *(tmp_path / "before.prototxt", tmp_path / "z.prototxt"),
+            to="region",
+            weights=tmp_path / "changed.caffemodel",
+            out_weights=tmp_path / "z.caffemodel",
+        )
+        expected = outputs(tmp_path / "before.prototxt", tmp_path / "changed.caffemodel")
+        found = outputs(tmp_path / "z.prototxt", tmp_path / "z.caffemodel")
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_a_training_net_is_converted_without_its_data(tmp_path):

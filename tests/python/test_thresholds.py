@@ -93,6 +93,7 @@ def test_folds_are_scored_with_their_own_thresholds_beside_the_usual_one():
         assert chosen.mean.rows[column].f1 == pytest.approx(np.mean(each))
     found = result.to_dict()["chosen_thresholds"]
     assert found["folds"][1]["thresholds"] == {"1": limits[1][0], "12": limits[1][1]}
+    assert found["mean_of_folds"]["average"]["f1"] == chosen.mean.average("f1")
     assert found["pooled"]["average"]["f1"] == chosen.pooled.average("f1")
     assert found["pooled"]["intervals"]["average"]["f1"]["draws"] == 30
     text = result.to_text()
@@ -110,6 +111,10 @@ def test_one_fold_has_one_threshold_and_no_range():
     text = result.chosen.to_text(result.pooled, result.chosen.pooled)
     for limit in choose_thresholds(held_out.labels, held_out.probabilities):
         assert f" {limit:.3f} " in text and f"{limit:.3f}-" not in text
+    assert text.count("(95% CI)") == 2
+    assert result.to_dict()["chosen_thresholds"]["mean_of_folds"] is None
+    plain = evaluate_folds("m", [predictions(1, "a")], validation=[held_out])
+    assert "(95% CI)" not in plain.chosen.to_text(plain.pooled, plain.chosen.pooled)
 
 
 def test_missing_subjects_are_named():
