@@ -49,12 +49,20 @@ def settings_of(folder: Path, **more: object) -> Settings:
 def test_the_rule_in_numbers() -> None:
     rising = [0.6 + 0.01 * k for k in range(12)]
     assert not stopping.is_flat(rising)
-    assert stopping.is_flat([*rising, *[rising[-1] + 0.004] * stopping.PATIENCE])
-    assert not stopping.is_flat([*rising, *[rising[-1] + 0.004] * (stopping.PATIENCE - 1)])
-    assert not stopping.is_flat([*rising, *[rising[-1]] * 4, rising[-1] + 0.006])
-    assert stopping.is_flat([*rising, *[0.3] * stopping.PATIENCE]), "an AUC that falls is flat as well"
+    level = [0.8] * stopping.PATIENCE
+    assert stopping.is_flat([*rising, *level, *[0.8049] * stopping.PATIENCE])
+    assert not stopping.is_flat([*rising, *level, *[0.8051] * stopping.PATIENCE])
+    assert stopping.is_flat([*rising, *level, *[0.3] * stopping.PATIENCE]), "a falling AUC is flat, too"
     assert not stopping.is_flat([0.55] * 50), "a net that has not learned yet goes on"
-    assert not stopping.is_flat([]) and not stopping.is_flat([0.9] * stopping.PATIENCE)
+    assert not stopping.is_flat([]) and not stopping.is_flat([0.9] * (2 * stopping.PATIENCE - 1))
+    assert stopping.is_flat([0.9] * 2 * stopping.PATIENCE)
+
+
+def test_one_good_pass_does_not_end_a_rise() -> None:
+    # Of DRML on drawn faces, a pass every 100 iterations. With other seeds it went on to .91.
+    measured = [0.556, 0.580, 0.647, 0.700, 0.724, 0.753, 0.786, 0.773, 0.816, 0.810, 0.811, 0.815, 0.795]
+    measured.append(0.820)  # the best pass before it was the ninth, with .004 less
+    assert not any(stopping.is_flat(measured[:count]) for count in range(15))
 
 
 # --- the LSVM's curve -----------------------------------------------------------------------------------

@@ -176,7 +176,7 @@ def test_a_training_on_intensities_ends_when_its_icc_is_flat(tmp_path: Path) -> 
     for at, share in enumerate([0.0] * 7, 1):
         table.add(counts_of(y, share * y + noise, iteration=100 * at), "1")
     assert not stopping.validation_is_flat(tmp_path), "a net that has not learned yet goes on"
-    for at, share in enumerate([0.5, 1.0, *[1.5] * stopping.PATIENCE], 8):
+    for at, share in enumerate([0.5, 1.0, *[1.5] * (2 * stopping.PATIENCE - 1)], 8):
         assert not stopping.validation_is_flat(tmp_path)
         table.add(counts_of(y, share * y + noise, iteration=100 * at), "1")
     table.add(counts_of(y, 1.5 * y + noise, iteration=5000), "1")
