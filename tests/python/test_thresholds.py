@@ -114,7 +114,14 @@ def test_one_fold_has_one_threshold_and_no_range():
     assert text.count("(95% CI)") == 2
     assert result.to_dict()["chosen_thresholds"]["mean_of_folds"] is None
     plain = evaluate_folds("m", [predictions(1, "a")], validation=[held_out])
-    assert "(95% CI)" not in plain.chosen.to_text(plain.pooled, plain.chosen.pooled)
+    short = plain.chosen.to_text(plain.pooled, plain.chosen.pooled)
+    # Two blanks between columns where there is room; lines around the rows of the AUs.
+    assert text.splitlines()[0].endswith(
+        "threshold F1 at 0.5 (95% CI) F1 at threshold (95% CI) accuracy   MCC"
+    )
+    assert short.splitlines()[0].endswith("threshold  F1 at 0.5  F1 at threshold  accuracy    MCC")
+    for table in (text, short):
+        assert [set(line) == {"-"} for line in table.splitlines()] == [False, True, False, False, True, False]
 
 
 def test_missing_subjects_are_named():
