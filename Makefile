@@ -33,7 +33,7 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
 .PHONY: all system configure demo readme-table data train paper-quick paper-tiny results results-tiny intensities intensities-quick intensities-tiny \
-  bench bench-layers runtest test test-cpp pytest fuzz sanitize long-run mutants wheel wheel-check wheel-portable sbom lock docs cuda-check mpi-check lint format patches clean
+  bench bench-layers runtest test test-cpp pytest fuzz sanitize long-run mutants wheel wheel-check wheel-portable sbom lock docs arm64-check cuda-check mpi-check lint format patches clean
 
 all: configure
 	$(NINJA)
@@ -180,6 +180,11 @@ lock: system
 cuda-check: system
 	$(VENV)/bin/python tools/cuda_check.py --build $(BUILD_DIR)/cuda-check --jobs $(JOBS) \
 	  $(if $(CUDA_ARCH),--arch "$(CUDA_ARCH)")
+
+# Compiles for ARM64 and runs some tests in an emulator: docs/platforms.md.
+arm64-check: all
+	CAFFE_SOURCE_DIR="$(or $(CAFFE_SOURCE_DIR),$(wildcard $(CURDIR)/$(BUILD_DIR)/caffe/brocolli-caffe-3.0.0))" \
+	  PYTHON=$(VENV)/bin/python tools/arm64_check.sh $(BUILD_DIR)/arm64 $(JOBS)
 
 # Runs the tests of data parallelism with two ranks on this machine. It does not change the build, whatever USE_MPI is.
 mpi-check: all
