@@ -15,9 +15,12 @@ pip=("$python" -m pip --quiet --disable-pip-version-check)
 
 # build NAME SOURCE OPTION...: compile a library for the inside of a shared one, and install it into $libraries.
 build() {
-  cmake -S "$2" -B "$work/build-$1" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$libraries" \
+  mkdir -p "$work/build-$1"
+  cd "$work/build-$1"  # where HDF5's own checks expect what they have written
+  cmake -S "$2" -B . -G Ninja -DCMAKE_BUILD_TYPE=Release -DCMAKE_INSTALL_PREFIX="$libraries" \
     -DBUILD_SHARED_LIBS=OFF -DCMAKE_POSITION_INDEPENDENT_CODE=ON "${@:3}" >"$work/$1.log"
-  cmake --build "$work/build-$1" -j "$jobs" --target install >>"$work/$1.log"
+  cmake --build . -j "$jobs" --target install >>"$work/$1.log"
+  cd - >/dev/null
   touch "$libraries/$1.done"
 }
 
