@@ -3,7 +3,7 @@
 # the tests in an emulator, so that this port cannot rot.
 # Usage: tools/arm64_check.sh OUT JOBS
 # Needs root, for debootstrap, and on Debian 12 the packages debootstrap, g++-aarch64-linux-gnu and qemu-user-static.
-# Environment: SUITE (default bookworm: that of the cross compiler), MIRROR (default http://deb.debian.org/debian), PYTHON
+# Environment: SUITE (default bookworm: that of the cross compiler), MIRROR (default: debootstrap's own), PYTHON
 # (default .venv/bin/python), CAFFE_SOURCE_DIR (an unpacked copy of Caffe's package; by default it is downloaded).
 set -euo pipefail
 out=$(realpath -m "$1")
@@ -28,7 +28,7 @@ if [ ! -e "$root.complete" ]; then
   packages+=,libgoogle-glog-dev,libhdf5-dev,libleveldb-dev,liblmdb-dev,libopenblas-openmp-dev,libopencv-dev,libprotobuf-dev
   packages+=,python3-dev
   debootstrap --foreign --arch=arm64 --variant=minbase --include="$packages" "${SUITE:-bookworm}" "$root" \
-    "${MIRROR:-http://deb.debian.org/debian}"
+    ${MIRROR:+"$MIRROR"}
   for package in "$root"/var/cache/apt/archives/*.deb; do
     dpkg-deb --extract "$package" "$root"
     rm "$package"

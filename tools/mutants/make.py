@@ -122,7 +122,7 @@ def mutants(path: Path) -> Iterator[dict[str, Any]]:
             if bare_star or any(start <= place < end for start, end in parts):
                 continue
             try:
-                mutated = MutationVisitor(number, operator).walk(pickle.loads(tree)).get_code()  # noqa: S301
+                mutated = MutationVisitor(number, operator).walk(pickle.loads(tree)).get_code()  # noqa: S301 - the same
                 meaning = ast.unparse(ast.parse(mutated))
             # Forms that Cosmic Ray does not know: `except csv.Error`, `not in`.
             except (AttributeError, SyntaxError):

@@ -38,7 +38,9 @@ def loaded() -> set[str]:
     return {line.split()[-1] for line in Path("/proc/self/maps").read_text().splitlines() if ".so" in line}
 
 
-import ctypes, site, sysconfig  # noqa: E401
+import ctypes
+import site
+import sysconfig
 
 places = (*site.getsitepackages(), sysconfig.get_path("stdlib"))
 before = loaded()
