@@ -23,6 +23,7 @@ from drml.data.labels import ALL_AUS
 from drml.io.errors import UserError
 from drml.synth import SynthSummary, bp4d_writer, subject_names, write_bp4d
 from drml.synth.mat_writer import write_fit
+from seed_effects import check_seed_effects
 from tiny_net import file_size_limit
 
 FOLDS = (
@@ -201,31 +202,10 @@ def test_the_same_bytes_whatever_the_number_of_jobs(tmp_path: Path) -> None:
 def test_persons_expressions_and_views_each_follow_from_the_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That the files differ would not tell which part of them does."""
-    drawn: dict[int, list[tuple[Any, ...]]] = {}
-    habits: list[np.ndarray] = []
-    draw, of_person = bp4d_writer.render, bp4d_writer.habit
-
-    def watched(subject: Any, aus: Any, view: Any, **options: Any) -> Any:
-        drawn[seed].append((subject, aus, view))
-        return draw(subject, aus, view, **options)
-
-    def watched_habit(*given: Any) -> np.ndarray:
-        habits.append(of_person(*given))
-        return habits[-1]
-
-    monkeypatch.setattr(bp4d_writer, "render", watched)
-    monkeypatch.setattr(bp4d_writer, "habit", watched_habit)
-    for seed in (1, 2):
-        drawn[seed] = []
-        write_bp4d(tmp_path / str(seed), seed=seed, **{**TINY, "frames": 3})
-    assert len(habits) == 2 and (habits[0] != habits[1]).all()
-    assert len(drawn[1]) == len(drawn[2]) == 3
-    for (one, aus, view), (other, other_aus, other_view) in zip(drawn[1], drawn[2], strict=True):
-        assert one.name == other.name and one.face_width != other.face_width
-        assert (one.seed, other.seed) == (1, 2)
-        assert aus != other_aus
-        assert view.yaw != other_view.yaw and view.seed != other_view.seed
+    options = {**TINY, "frames": 3}
+    check_seed_effects(
+        monkeypatch, bp4d_writer, lambda seed: write_bp4d(tmp_path / str(seed), seed=seed, **options), 3
+    )
 
 
 def test_subjects_are_spread_over_the_folds() -> None:

@@ -24,6 +24,7 @@ from drml.synth import Subject, SynthSummary, View, disfa_writer, render, video_
 from drml.synth.behaviour import watching_intensities
 from drml.synth.statistics import CORRELATION, WATCHING_RATES, thresholds
 from drml.synth.video_writer import write_video
+from seed_effects import check_seed_effects
 from tiny_net import file_size_limit
 
 SUBJECTS = ("SN001", "SN003", "SN006")
@@ -177,32 +178,10 @@ def test_the_same_bytes_whatever_the_number_of_jobs(tmp_path: Path) -> None:
 def test_persons_expressions_and_views_each_follow_from_the_seed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That the files differ would not tell which part of them does."""
-    drawn: dict[int, list[tuple[Any, ...]]] = {}
-    habits: list[np.ndarray] = []
     options = {"subjects": 1, "frames": 3, "size": 96, "jobs": 1, "progress": False}
-    draw, of_person = disfa_writer.render, disfa_writer.habit
-
-    def watched(subject: Any, aus: Any, view: Any, **options: Any) -> Any:
-        drawn[seed].append((subject, aus, view))
-        return draw(subject, aus, view, **options)
-
-    def watched_habit(*given: Any) -> np.ndarray:
-        habits.append(of_person(*given))
-        return habits[-1]
-
-    monkeypatch.setattr(disfa_writer, "render", watched)
-    monkeypatch.setattr(disfa_writer, "habit", watched_habit)
-    for seed in (1, 2):
-        drawn[seed] = []
-        write_disfa(tmp_path / str(seed), seed=seed, **options)
-    assert len(habits) == 2 and (habits[0] != habits[1]).all()
-    assert len(drawn[1]) == len(drawn[2]) == 6
-    for (one, aus, view), (other, other_aus, other_view) in zip(drawn[1], drawn[2], strict=True):
-        assert one.name == other.name and one.face_width != other.face_width
-        assert (one.seed, other.seed) == (1, 2)
-        assert aus != other_aus
-        assert view.yaw != other_view.yaw and view.seed != other_view.seed
+    check_seed_effects(
+        monkeypatch, disfa_writer, lambda seed: write_disfa(tmp_path / str(seed), seed=seed, **options), 6
+    )
 
 
 def test_the_right_camera_sees_each_frame_from_another_side(
