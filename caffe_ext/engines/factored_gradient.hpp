@@ -23,6 +23,17 @@ class FactoredGradient : public PrivateForm {
  public:
   /// Copies the factors: x is images x inputs, dy is images x outputs.
   FactoredGradient(int images, int inputs, int outputs, const float* x, const float* dy);
+  /// The same from `factors`: for each of `parts` equal groups of images, its x and then its dy, as
+  /// Factors() gives them. dy is multiplied by `scale`.
+  FactoredGradient(int images, int inputs, int outputs, int parts, float scale,
+                   const std::vector<float>& factors);
+
+  int images() const { return images_; }
+  int inputs() const { return inputs_; }
+  int outputs() const { return outputs_; }
+  /// x and then dy: count() values.
+  std::vector<float> Factors() const;
+  size_t count() const { return x_.size() + dy_.size(); }
 
   virtual void WritePlain(void* plain, size_t bytes) const;
 
@@ -32,7 +43,7 @@ class FactoredGradient : public PrivateForm {
 
  private:
   const int images_, inputs_, outputs_;
-  const std::vector<float> x_, dy_;
+  std::vector<float> x_, dy_;
 };
 
 }  // namespace caffe_ext

@@ -31,14 +31,23 @@ std::vector<Bucket> FillBuckets(std::vector<Gradient> gradients, size_t least) {
   std::stable_sort(gradients.begin(), gradients.end(),
                    [](const Gradient& a, const Gradient& b) { return a.layer > b.layer; });
   std::vector<Bucket> buckets;
+  Bucket small = {{}, 0, 0};
   for (const Gradient& gradient : gradients) {
-    if (buckets.empty() || buckets.back().count >= least) {
-      buckets.push_back(Bucket{std::vector<int>(), 0, 0});
+    if (gradient.count >= least) {
+      // It is not copied beside others, and may travel as factors.
+      buckets.push_back(Bucket{{gradient.param}, gradient.layer, gradient.count});
+      continue;
     }
-    Bucket& bucket = buckets.back();
-    bucket.params.push_back(gradient.param);
-    bucket.layer = gradient.layer;
-    bucket.count += gradient.count;
+    small.params.push_back(gradient.param);
+    small.layer = gradient.layer;
+    small.count += gradient.count;
+    if (small.count >= least) {
+      buckets.push_back(small);
+      small = Bucket{{}, 0, 0};
+    }
+  }
+  if (!small.params.empty()) {
+    buckets.push_back(small);
   }
   return buckets;
 }

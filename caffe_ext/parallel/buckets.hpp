@@ -28,7 +28,8 @@ struct Bucket {
 /// layers; of frozen ones (lr_mult 0) only with `frozen`.
 std::vector<Gradient> GradientsOf(const caffe::Net<float>& net, bool frozen);
 
-/// Fills buckets of at least `least` values (the last may be smaller) in backward's order.
+/// Fills buckets of at least `least` values (the last may be smaller) in backward's order. A
+/// gradient of as many values has a bucket of its own, which those of fewer values do not wait for.
 std::vector<Bucket> FillBuckets(std::vector<Gradient> gradients, size_t least);
 
 }  // namespace caffe_ext

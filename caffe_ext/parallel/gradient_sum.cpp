@@ -22,11 +22,12 @@ class Stopwatch {
 }  // namespace
 
 GradientSum::GradientSum(Ranks* ranks, caffe::Net<float>* net, std::vector<Bucket> buckets,
-                         int passes)
+                         int passes, int most_factored)
     : ranks_(ranks),
       net_(net),
       buckets_(std::move(buckets)),
       passes_(passes),
+      most_factored_(most_factored),
       pass_(0),
       summed_(0),
       stop_(false),
@@ -58,15 +59,23 @@ void GradientSum::Start() {
 void GradientSum::run(int layer) {
   if (pass_ == passes_ - 1) {
     for (size_t b = whole_.size(); b < buckets_.size() && buckets_[b].layer >= layer; ++b) {
-      // Taken on this thread: asking for it changes the blob's state, and may copy from a GPU.
-      std::vector<Piece> pieces;
-      for (int param : buckets_[b].params) {
-        caffe::Blob<float>* blob = net_->learnable_params()[param];
-        pieces.push_back(Piece{blob->mutable_cpu_diff(), static_cast<size_t>(blob->count())});
+      const std::vector<int>& params = buckets_[b].params;
+      Whole whole;
+      if (params.size() == 1) {
+        whole.factors =
+            boost::dynamic_pointer_cast<FactoredGradient>(Param(params[0])->diff()->private_form());
+      }
+      if (!whole.factors) {
+        // Taken on this thread: asking for it changes the blob's state, and may copy from a GPU.
+        for (int param : params) {
+          caffe::Blob<float>* blob = Param(param);
+          whole.pieces.push_back(
+              Piece{blob->mutable_cpu_diff(), static_cast<size_t>(blob->count())});
+        }
       }
       {
         std::lock_guard<std::mutex> lock(mutex_);
-        whole_.push_back(std::move(pieces));
+        whole_.push_back(std::move(whole));
       }
       changed_.notify_all();
     }
@@ -96,17 +105,45 @@ void GradientSum::Run() {
     if (stop_) {
       return;
     }
-    const std::vector<Piece> pieces = whole_[summed_];
-    const size_t count = buckets_[summed_].count;
+    Whole whole = whole_[summed_];
+    const Bucket& bucket = buckets_[summed_];
     lock.unlock();
     const Stopwatch watch;
-    Sum(pieces, count);
+    const bool joined = bucket.params.size() == 1 && Join(bucket, whole.factors);
+    if (!joined) {
+      if (whole.factors) {
+        // In CPU mode, in which factors are made, any thread may ask for the plain values.
+        whole.pieces = {Piece{Param(bucket.params[0])->mutable_cpu_diff(), bucket.count}};
+      }
+      Sum(whole.pieces, bucket.count);
+    }
     const double seconds = watch.Seconds();
     lock.lock();
     ++summed_;
     times_.summing += seconds;
+    times_.factored += joined;
+    times_.bytes += sizeof(float) * (joined ? whole.factors->count() : bucket.count);
     changed_.notify_all();
   }
+}
+
+bool GradientSum::Join(const Bucket& bucket, const boost::shared_ptr<FactoredGradient>& factors) {
+  const int ranks = ranks_->size();
+  // A rank may have none: its processor may lack the kernels, or somebody there has asked for the
+  // plain gradient. Each bit of the number of images, and of its complement, is set on some rank;
+  // no bit is in both if all ranks have the same number.
+  const unsigned images =
+      factors && factors->images() * ranks <= most_factored_ ? factors->images() : 0;
+  const unsigned any = ranks_->AnyOf(images << 16 | (~images & 0xffff));
+  const unsigned ones = any >> 16, zeros = any & 0xffff;
+  if ((ones & zeros) != 0 || ones == 0) {
+    return false;
+  }
+  const boost::shared_ptr<PrivateForm> joined(
+      new FactoredGradient(images * ranks, factors->inputs(), factors->outputs(), ranks,
+                           1.f / ranks, ranks_->GatherOnAll(factors->Factors())));
+  Param(bucket.params[0])->diff()->set_private_form(joined);
+  return true;
 }
 
 void GradientSum::Sum(const std::vector<Piece>& pieces, size_t count) {

@@ -143,6 +143,15 @@ void Ranks::Sum(float* values, size_t count) {
   });
 }
 
+std::vector<float> Ranks::GatherOnAll(const std::vector<float>& mine) {
+  CHECK_LE(mine.size(), kMostAtOnce);
+  Arrive();
+  const int count = static_cast<int>(mine.size());
+  std::vector<float> all(mine.size() * size_);
+  MPI_Allgather(mine.data(), count, MPI_FLOAT, all.data(), count, MPI_FLOAT, MPI_COMM_WORLD);
+  return all;
+}
+
 std::vector<std::string> Ranks::Gather(const std::string& mine) {
   Arrive();
   const bool root = rank_ == kRoot;

@@ -36,6 +36,8 @@ class Ranks {
   void Broadcast(uint64_t* value);
   /// The sum over the ranks, the same bits on each.
   void Sum(float* values, size_t count);
+  /// What every rank gives, the same number of values each, in the ranks' order.
+  std::vector<float> GatherOnAll(const std::vector<float>& mine);
   /// On rank 0 what every rank gives, in their order; elsewhere nothing.
   std::vector<std::string> Gather(const std::string& mine);
   /// What rank 0 gives for this rank: one string for each, read on rank 0 alone.

@@ -57,6 +57,19 @@ TEST(BucketsTest, FilledInBackwardsOrder) {
   EXPECT_EQ(100 + 6 + 36 + 6 + 36 + 6, buckets[1].count);
 }
 
+TEST(BucketsTest, ALargeGradientHasABucketOfItsOwn) {
+  const std::vector<Bucket> buckets = FillBuckets(Gradients(true), 36);
+  // Of 600, 100, 36 and 36 values; those of 6 are put together after the last layer's.
+  const std::vector<std::vector<int> > params = {{5}, {6}, {2}, {0}, {4, 3, 1}};
+  const std::vector<int> layers = {4, 4, 2, 1, 1};
+  ASSERT_EQ(params.size(), buckets.size());
+  for (size_t b = 0; b < buckets.size(); ++b) {
+    EXPECT_EQ(params[b], buckets[b].params);
+    EXPECT_EQ(layers[b], buckets[b].layer);
+  }
+  EXPECT_EQ(18, buckets[4].count);
+}
+
 TEST(BucketsTest, NothingToSum) { EXPECT_TRUE(FillBuckets(std::vector<Gradient>(), 500).empty()); }
 
 // For mpirun: each operation gives every rank what it should.
@@ -83,6 +96,14 @@ TEST(RanksTest, Operations) {
       ASSERT_EQ(i, values[i]);
       ASSERT_EQ(size * (size - 1) / 2 + size * (i % 7), sums[i]);
     }
+  }
+
+  const std::vector<float> values = ranks.GatherOnAll({rank + 0.5f, -1.f * rank, 7});
+  ASSERT_EQ(3 * size, values.size());
+  for (int r = 0; r < size; ++r) {
+    EXPECT_EQ(r + 0.5f, values[3 * r]);
+    EXPECT_EQ(-r, values[3 * r + 1]);
+    EXPECT_EQ(7, values[3 * r + 2]);
   }
 
   // Of different lengths, with one that is empty, and bytes that are no text.

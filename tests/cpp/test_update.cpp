@@ -369,6 +369,27 @@ TEST_F(FactoredGradientTest, TestUpdatesAsThePlainGradient) {
   }
 }
 
+// What ranks exchange: the gradient of all their images, here with a scale that rounds nothing.
+TEST_F(FactoredGradientTest, TestJoinsTheFactorsOfParts) {
+  if (!caffe_ext::FewImagesProductServes()) return;
+  Make(6, 37, 5);
+  std::vector<float> expected = Plain(), factors;
+  for (float& value : expected) value *= .25f;
+  for (int part = 0; part < 3; ++part) {
+    const caffe_ext::FactoredGradient mine(2, inputs_, outputs_, &x_[2 * part * inputs_],
+                                           &dy_[2 * part * outputs_]);
+    const std::vector<float> values = mine.Factors();
+    EXPECT_EQ(2 * (inputs_ + outputs_), values.size());
+    EXPECT_EQ(mine.count(), values.size());
+    factors.insert(factors.end(), values.begin(), values.end());
+  }
+  const caffe_ext::FactoredGradient joined(6, inputs_, outputs_, 3, .25f, factors);
+  EXPECT_EQ(6, joined.images());
+  std::vector<float> plain(expected.size(), NAN);
+  joined.WritePlain(plain.data(), plain.size() * sizeof(float));
+  EXPECT_EQ(expected, plain);
+}
+
 // NaN in one value of the images reaches one weight of each row.
 TEST_F(FactoredGradientTest, TestWatchSeesNan) {
   if (!caffe_ext::FewImagesProductServes()) return;

@@ -93,9 +93,15 @@ def write_training(folder, layers, *, source, batch, iterations=50, display=10, 
     return solver
 
 
-def command(solver, *, ranks, flags=()):
-    launcher = ["mpirun", "-n", str(ranks)] if ranks else []
-    return [*launcher, str(find_program("caffe")), "train", "-solver", str(solver), *map(str, flags)]
+def command(solver, *, ranks, flags=(), plain_ranks=0):
+    """Return the words of a training, whose last `plain_ranks` ranks run without the engine."""
+    words = [str(find_program("caffe")), "train", "-solver", str(solver), *map(str, flags)]
+    if not ranks:
+        return words
+    both = ["mpirun", "-n", str(ranks - plain_ranks), *words]
+    if plain_ranks:
+        both += [":", "-n", str(plain_ranks), "env", "CAFFE_ENGINE=plain", *words]
+    return both
 
 
 def environment():
@@ -115,9 +121,9 @@ def run(words, *, timeout=60):
     )
 
 
-def train(solver, *, ranks=0, flags=(), timeout=60):
+def train(solver, *, ranks=0, flags=(), timeout=60, plain_ranks=0):
     """Run `caffe train`, on several ranks where given; return the finished process."""
-    return run(command(solver, ranks=ranks, flags=flags), timeout=timeout)
+    return run(command(solver, ranks=ranks, flags=flags, plain_ranks=plain_ranks), timeout=timeout)
 
 
 @contextmanager

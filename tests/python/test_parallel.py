@@ -100,6 +100,63 @@ def test_n_ranks_equal_one_with_a_batch_n_times_as_large(tmp_path, records, rank
     assert kept.input == expected.input and kept.training.iterations == 50
 
 
+# An inner product of 1.2 million weights, whose gradient travels as factors, and a small one.
+LARGE = (
+    nets.convolution("conv", "data", "conv")
+    + nets.inner_product("conv", outputs=2048, name="hidden")
+    + 'layer { name: "relu" type: "ReLU" bottom: "hidden" top: "hidden" }\n'
+    + nets.inner_product("hidden")
+)
+WEIGHTS, HIDDEN = 600 * 2048, 2048
+REST = 6 * 28 + HIDDEN + nets.LABELS * (HIDDEN + 1)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "passes", "extra", "plain_ranks", "images", "most"),
+    [
+        (2, 1, "", 0, 6, None),
+        (3, 1, 'type: "Adam" delta: 1\n', 0, 4, 12),  # a delta at which rounding does not decide a step
+        (2, 1, "", 1, 0, None),  # one rank has no factors: all send the gradient
+        (2, 2, "clip_gradients: 0.5\n", 0, 0, None),  # so they do where somebody adds to it, or looks at it
+        (2, 1, "", 0, 0, 11),
+    ],
+    ids=["two", "three, Adam", "one without the engine", "iter_size, clipped", "too many images"],
+)
+def test_a_large_inner_product_travels_as_factors(
+    tmp_path, records, monkeypatch, ranks, passes, extra, plain_ranks, images, most
+):
+    if most is not None:
+        monkeypatch.setenv("CAFFE_FACTORED_IMAGES", str(most))
+    batch = 12 // passes // ranks
+    extra += f"iter_size: {passes}\n"
+    options = {"source": records, "iterations": 20}
+    alone = nets.write_training(tmp_path / "alone", LARGE, batch=batch * ranks, extra=extra, **options)
+    together = nets.write_training(tmp_path / "together", LARGE, batch=batch, extra=extra, **options)
+    done = nets.train(alone)
+    assert done.returncode == 0, done.stderr
+    done = nets.train(together, ranks=ranks, plain_ranks=plain_ranks)
+    assert done.returncode == 0, done.stderr
+    # The engine and plain Caffe round differently.
+    assert ("All ranks end with the same weights" in done.stderr) == (plain_ranks == 0)
+    assert_same(last(alone), last(together), 1e-5)
+    travelled = images * (600 + HIDDEN) if images else WEIGHTS
+    given = re.findall(
+        r"each rank gave (\S+) bytes an iteration, (\d) bucket\(s\) as factors$", done.stderr, re.M
+    )
+    assert len(given) == 2  # after ten iterations, and at the end
+    for number, factored in given:
+        assert float(number) == pytest.approx(4 * (travelled + REST), rel=1e-5)
+        assert int(factored) == bool(images)
+
+
+def test_a_number_of_factored_images_that_is_none_is_refused(tmp_path, records, monkeypatch):
+    monkeypatch.setenv("CAFFE_FACTORED_IMAGES", "many")
+    solver = nets.write_training(tmp_path / "refused", PLAIN, source=records, batch=4, iterations=1)
+    done = nets.train(solver, ranks=2)
+    assert done.returncode != 0
+    assert "CAFFE_FACTORED_IMAGES is 'many': give a number of images from 0 to 10000" in done.stderr
+
+
 def test_one_rank_is_a_plain_training(tmp_path, records):
     plain = nets.write_training(tmp_path / "plain", PLAIN, source=records, batch=8, iterations=10)
     launched = nets.write_training(tmp_path / "launched", PLAIN, source=records, batch=8, iterations=10)

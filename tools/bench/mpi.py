@@ -5,7 +5,8 @@
     .venv/bin/python tools/bench/mpi.py --batch 16
 
 A thread each, random images. What summing costs here is measured by a net that is nothing but parameters.
-The model: forward, then backward while bucket after bucket travels on a ring, then the update.
+The model: forward, then backward while bucket after bucket travels on a ring, then the update. Of large
+inner products the factors of the gradient travel, and the update multiplies those of all ranks.
 docs/parallel.md has the results.
 """
 
@@ -16,6 +17,7 @@ import os
 import re
 import subprocess
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -35,6 +37,8 @@ layer {{ name: "weights" type: "Parameter" top: "weights" parameter_param {{ sha
 layer {{ name: "end" type: "Silence" bottom: "weights" }}
 """
 DISPLAY = 4
+# As in caffe_ext/parallel/member.cpp.
+MOST_FACTORED_IMAGES = 64
 MACHINES = (2, 4, 8, 16, 32, 64)
 # Name, bytes a second (nine tenths of the wire), seconds for a message however short.
 NETWORKS = (("10 Gbit/s", 0.9 * 10e9 / 8, 30e-6), ("100 Gbit/s", 0.9 * 100e9 / 8, 5e-6))
@@ -121,11 +125,40 @@ def layer_times(net: Path) -> tuple[float, dict[str, float]]:
     return forward, {name: float(ms) / 1000 for name, way, ms in reversed(rows) if way == "backward"}
 
 
+@dataclass(frozen=True)
+class Bucket:
+    """What travels after the backward pass of `layer`.
+
+    That is `size` bytes of gradients, or, for the weights of an inner product, `factors` bytes of each rank.
+    """
+
+    size: int
+    layer: str
+    factors: int = 0
+
+
+def read_buckets(log: str, net: Path, batch: int) -> list[Bucket]:
+    """Return the buckets that a training's log names, with the bytes of factors where they have some."""
+    caffe = import_caffe()
+    factors = {}
+    loaded = caffe.Net(str(net), caffe.TRAIN)
+    for name, layer in zip(loaded._layer_names, loaded.layers, strict=True):
+        if layer.type == "InnerProduct":
+            outputs, inputs = layer.blobs[0].data.shape
+            factors[4 * inputs * outputs] = name, 4 * batch * (inputs + outputs)
+    buckets = []
+    for size, layer in re.findall(r"Bucket \d+: (\d+) bytes, after layer '(\S+)'", log):
+        name, given = factors.get(int(size), ("", 0))
+        buckets.append(Bucket(int(size), layer, given if name == layer else 0))
+    return buckets
+
+
 def predict(
     backward: dict[str, float],
-    buckets: list[tuple[int, str]],
+    buckets: list[Bucket],
     rest: float,
     *,
+    batch: int,
     ranks: int,
     bandwidth: float,
     latency: float,
@@ -135,11 +168,17 @@ def predict(
     for layer, seconds in backward.items():
         now += seconds
         whole[layer] = now
-    done = 0.0
-    for size, layer in buckets:
-        cost = 2 * (ranks - 1) / ranks * size / bandwidth + 2 * (ranks - 1) * latency
-        done = max(done, whole[layer]) + cost
-    return rest + max(now, done), max(0.0, done - now)
+    done = products = 0.0
+    for bucket in buckets:
+        if bucket.factors and ranks * batch <= MOST_FACTORED_IMAGES:
+            cost = (ranks - 1) * (bucket.factors / bandwidth + latency)
+            # For another rank's images, the update has as many multiply-adds as backward, which computes the
+            # bottom's gradient, for this rank's.
+            products += (ranks - 1) * backward[bucket.layer]
+        else:
+            cost = 2 * (ranks - 1) * (bucket.size / ranks / bandwidth + latency)
+        done = max(done, whole[bucket.layer]) + cost
+    return rest + max(now, done) + products, max(0.0, done - now)
 
 
 def main() -> None:
@@ -170,16 +209,16 @@ def main() -> None:
             log = caffe("train", "-solver", solver, ranks=2)
             times[2].append(iteration(log))
             waits.append(float(re.findall(r"Ranks: .* and (\S+) ms for gradients", log)[-1]) / 1000)
-        buckets = [
-            (int(size), layer)
-            for size, layer in re.findall(r"Bucket \d+: (\d+) bytes, after layer '(\S+)'", log)
-        ]
-        total = sum(size for size, _ in buckets)
+        buckets = read_buckets(log, net, options.batch)
+        total = sum(bucket.size for bucket in buckets)
         short, long = summing(folder, 1), summing(folder, total // 4)
     one, two = (min(times[ranks]) for ranks in (1, 2))
     print(f"models/drml, batch {options.batch} a rank, a thread a rank")
-    print(f"buckets: {', '.join(f'{size / 1e6:.1f} MB after {layer}' for size, layer in buckets)}")
-    print(f"bytes of gradients an iteration: {total}; sent by a rank of N: 2 (N - 1) / N of it")
+    for bucket in buckets:
+        print(
+            f"bucket after {bucket.layer}: {bucket.size / 1e6:.1f} MB, factors {bucket.factors / 1e6:.2f} MB"
+        )
+    print(f"bytes of gradients an iteration: {total}; as factors {sum(b.factors or b.size for b in buckets)}")
     print(f"forward {forward:.3f} s, backward {sum(backward.values()):.3f} s")
     print(f"1 rank:  {one:.3f} s an iteration {[round(x, 3) for x in times[1]]}")
     print(f"2 ranks: {two:.3f} s an iteration {[round(x, 3) for x in times[2]]},", end=" ")
@@ -187,7 +226,9 @@ def main() -> None:
     bandwidth = total / (long - short)
     print(f"summing alone: {long:.3f} s, of one value {short * 1e6:.0f} us: {bandwidth / 1e9:.2f} GB/s")
     rest = max(one - sum(backward.values()), 0.0)
-    seconds, wait = predict(backward, buckets, rest, ranks=2, bandwidth=bandwidth, latency=short / 2)
+    seconds, wait = predict(
+        backward, buckets, rest, batch=options.batch, ranks=2, bandwidth=bandwidth, latency=short / 2
+    )
     print(f"2 ranks, predicted: {seconds:.3f} s an iteration, {wait:.3f} s waiting")
     for assumed in options.seconds or [one]:
         scale = assumed / (rest + sum(backward.values()))
@@ -199,7 +240,13 @@ def main() -> None:
             cells = []
             for _, speed, latency in NETWORKS:
                 seconds, wait = predict(
-                    scaled, buckets, scale * rest, ranks=ranks, bandwidth=speed, latency=latency
+                    scaled,
+                    buckets,
+                    scale * rest,
+                    batch=options.batch,
+                    ranks=ranks,
+                    bandwidth=speed,
+                    latency=latency,
                 )
                 cells.append(f"{seconds:.3f} | {wait:.3f} | {assumed / seconds:.0%}")
             print(f"| {ranks} | {' | '.join(cells)} |")
