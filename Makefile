@@ -136,12 +136,12 @@ long-run: all
 # Fuzzes the readers of untrusted files: tests/fuzz. SECONDS is the time for each target.
 SECONDS ?= 60
 fuzz: all
-	CAFFE_SOURCE_DIR="$(or $(CAFFE_SOURCE_DIR),$(wildcard $(CURDIR)/$(BUILD_DIR)/caffe/brocolli-caffe-3.0.0))" JOBS=$(JOBS) \
+	CAFFE_SOURCE_DIR="$(CURDIR)/$(BUILD_DIR)/caffe/source" JOBS=$(JOBS) \
 	  tools/fuzz.sh $(BUILD_DIR)/fuzz $(SECONDS)
 
 # Runs the C++ tests under Address-, UndefinedBehavior- and ThreadSanitizer.
 sanitize: all
-	CAFFE_SOURCE_DIR="$(or $(CAFFE_SOURCE_DIR),$(wildcard $(CURDIR)/$(BUILD_DIR)/caffe/brocolli-caffe-3.0.0))" JOBS=$(JOBS) \
+	CAFFE_SOURCE_DIR="$(CURDIR)/$(BUILD_DIR)/caffe/source" JOBS=$(JOBS) \
 	  tools/sanitize.sh $(BUILD_DIR)/sanitize
 
 # Changes the Python modules that decide figures and files, one place at a time, and counts the changes that no test notices.
@@ -183,7 +183,7 @@ cuda-check: system
 
 # Compiles for ARM64 and runs some tests in an emulator: docs/platforms.md.
 arm64-check: all
-	CAFFE_SOURCE_DIR="$(or $(CAFFE_SOURCE_DIR),$(wildcard $(CURDIR)/$(BUILD_DIR)/caffe/brocolli-caffe-3.0.0))" \
+	CAFFE_SOURCE_DIR="$(CURDIR)/$(BUILD_DIR)/caffe/source" \
 	  PYTHON=$(VENV)/bin/python tools/arm64_check.sh $(BUILD_DIR)/arm64 $(JOBS)
 
 # Runs the tests of data parallelism with two ranks on this machine. It does not change the build, whatever USE_MPI is.
@@ -207,7 +207,7 @@ format: system
 # Exports caffe_ext/patches again after an edit of a file in $(BUILD_DIR)/caffe/patched. PATCH names the patch that takes the edit.
 patches:
 	$(PYTHON) caffe_ext/patch_series.py export caffe_ext/patches \
-	  $(or $(CAFFE_SOURCE_DIR),$(BUILD_DIR)/caffe/brocolli-caffe-3.0.0) $(BUILD_DIR)/caffe $(PATCH)
+	  $(BUILD_DIR)/caffe/source $(BUILD_DIR)/caffe $(PATCH)
 
 # Removes the build folder; keeps data/ and .venv.
 clean:

@@ -1,11 +1,8 @@
 # BVLC Caffe with our layers inside, as targets: caffe::caffe (library), the tools, pycaffe.
-# The sources are a pinned package (source.cmake), adapted in the build tree (patches.cmake, compat/, proto/).
+# The sources are those of one commit (source.cmake), adapted in the build tree (patches.cmake, compat/, proto/).
 
 find_package(Python3 REQUIRED COMPONENTS Interpreter Development NumPy)
 include("${CMAKE_CURRENT_LIST_DIR}/files.cmake")
-set(CAFFE_KNOWN_FILES
-  src/caffe/proto/caffe.proto ${CAFFE_LIBRARY_SOURCES} ${CAFFE_HEADERS} ${CAFFE_TEST_SOURCES} ${CAFFE_TEST_DATA}
-  ${CAFFE_CUDA_SOURCES} ${CAFFE_CUDA_TEST_SOURCES})
 include("${CMAKE_CURRENT_LIST_DIR}/source.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/patches.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/compat/compat.cmake")

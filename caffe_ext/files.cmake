@@ -375,3 +375,11 @@ set(CAFFE_TEST_DATA
   src/caffe/test/test_data/solver_data.h5
   src/caffe/test/test_data/solver_data_list.txt
 )
+
+# All of them, by their paths in Caffe's tree: source.sha256 lists what each may contain.
+list(TRANSFORM CAFFE_TOOLS REPLACE "(.+)" "tools/\\1.cpp" OUTPUT_VARIABLE _tools)
+list(TRANSFORM CAFFE_PYTHON_FILES PREPEND python/ OUTPUT_VARIABLE _python)
+list(TRANSFORM CAFFE_PYTHON_TESTS PREPEND python/ OUTPUT_VARIABLE _python_tests)
+set(CAFFE_KNOWN_FILES
+  LICENSE src/caffe/proto/caffe.proto ${CAFFE_LIBRARY_SOURCES} ${CAFFE_HEADERS} ${_tools} python/caffe/_caffe.cpp
+  ${_python} ${_python_tests} ${CAFFE_TEST_SOURCES} ${CAFFE_TEST_DATA} ${CAFFE_CUDA_SOURCES} ${CAFFE_CUDA_TEST_SOURCES})

@@ -4,7 +4,7 @@
 # Usage: tools/arm64_check.sh OUT JOBS
 # Needs root, for debootstrap, and on Debian 12 the packages debootstrap, g++-aarch64-linux-gnu and qemu-user-static.
 # Environment: SUITE (default bookworm: that of the cross compiler), MIRROR (default: debootstrap's own), PYTHON
-# (default .venv/bin/python), CAFFE_SOURCE_DIR (an unpacked copy of Caffe's package; by default it is downloaded).
+# (default .venv/bin/python), CAFFE_SOURCE_DIR, as for make.
 set -euo pipefail
 out=$(realpath -m "$1")
 jobs=$2

@@ -69,9 +69,9 @@ def build(folder: Path, architectures: list[str], jobs: int) -> None:
     ]
     options += [f"-DCUDA_ARCH={';'.join(architectures)}", f"-DCUDA_DIR={os.environ.get('CUDA_DIR', '')}"]
     options += [f"-DEXTRA_LAYERS={';'.join(extra_layers())}"]
-    # Sources that the ordinary build has fetched already need no second copy.
-    fetched = ROOT / "build/caffe/brocolli-caffe-3.0.0"
-    source = os.environ.get("CAFFE_SOURCE_DIR") or (str(fetched) if (fetched / "PKG-INFO").exists() else "")
+    # Sources that the ordinary build has found already need no second copy.
+    found = ROOT / "build/caffe/source"
+    source = os.environ.get("CAFFE_SOURCE_DIR") or (str(found) if found.is_dir() else "")
     run("cmake", "-S", ROOT, "-B", folder, "-G", "Ninja", f"-DCAFFE_SOURCE_DIR={source}", *options)
     run("cmake", "--build", folder, "-j", jobs, "--target", *TARGETS)
 

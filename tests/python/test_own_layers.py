@@ -20,10 +20,10 @@ PAGE = (ROOT / "docs/own_layers.md").read_text(encoding="utf-8")
 
 def configure(build: Path, extra: str) -> subprocess.CompletedProcess[str]:
     """Configure a build of its own from the sources that the ordinary build has."""
-    source = next(ROOT.glob("build/caffe/brocolli-caffe-*/PKG-INFO"), None)
-    if source is None:
+    source = ROOT / "build/caffe/source"
+    if not source.is_dir():
         pytest.skip("the build has no sources of Caffe")
-    options = [f"-DCAFFE_SOURCE_DIR={source.parent}", f"-DEXTRA_LAYERS={extra}"]
+    options = [f"-DCAFFE_SOURCE_DIR={source}", f"-DEXTRA_LAYERS={extra}"]
     options += [f"-DPython3_EXECUTABLE={sys.executable}"]
     return subprocess.run(
         ["cmake", "-S", str(ROOT), "-B", str(build), "-G", "Ninja", *options],
