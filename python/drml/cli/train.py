@@ -118,6 +118,7 @@ def run(args: argparse.Namespace) -> None:
                 "icc": training.icc,
                 "class_weights": training.class_weights,
                 "predicts_base_rates": training.predicts_base_rates,
+                "dead_layer": training.dead_layer,
                 "seconds": round(training.seconds, 3),
             }
         )
@@ -136,6 +137,8 @@ def run(args: argparse.Namespace) -> None:
     if training.predicts_base_rates:
         said = "" if training.separation is None else f" ({training.separation.to_text('estimated ')})"
         note(args, f"In the last test pass the net {REMARK}{said}.")
+    if training.dead_layer:
+        note(args, f"{training.dead_layer}.")
     if thresholds is not None:
         values = "".join(f"  AU{au} {value:.3f}" for au, value in thresholds.items())
         note(args, f"Thresholds with the best F1 on validation, kept in the weights:{values}")

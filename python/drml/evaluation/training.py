@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
+from drml.evaluation.dead_layers import explain_dead_layer
 from drml.evaluation.kept_thresholds import choose_after_training
 from drml.io.errors import UserError
 from drml.training import train as caffe_train
@@ -38,7 +39,8 @@ def train(
 
     At the end, the threshold of each AU that gives the best F1 on the validation split of the fold is kept in
     the weights, where `drml.Detector` and ``drml score --threshold recipe`` find it. If the net cannot be run
-    there, a warning says why, and the training counts as finished.
+    there, a warning says why, and the training counts as finished. If the net has not learned, a layer that
+    is dead for every face is looked for.
 
     SIGINT and SIGTERM reach caffe as SIGINT: it finishes the iteration, writes a snapshot and ends; this
     function then raises KeyboardInterrupt. A second signal kills it. Caffe does not outlive this process.
@@ -128,6 +130,10 @@ def train(
         overwrite=overwrite,
         progress=progress,
     )
+    if training.predicts_base_rates:
+        training = dataclasses.replace(
+            training, dead_layer=explain_dead_layer(training.out, training.weights)
+        )
     try:
         thresholds = choose_after_training(training.out, training.weights, progress=progress)
     except UserError as error:  # which must not spoil the training

@@ -80,6 +80,8 @@ class Training:
     predicts_base_rates : bool or None
         Whether the net predicted no more than the base rates in that pass, or estimated intensities no better
         than a constant; None if that is not known.
+    dead_layer : str or None
+        If it did, a sentence that names the first blob that is the same for all faces; None if there is none.
     class_weights : dict of str to float
         The weight of the positive term of each AU (``"AU1"``) in the loss; empty if the net has one for all.
     thresholds : dict of int to float, or None
@@ -96,6 +98,7 @@ class Training:
     seconds: float
     separation: Separation | None = None
     predicts_base_rates: bool | None = None
+    dead_layer: str | None = None
     class_weights: dict[str, float] = dataclasses.field(default_factory=dict)
     thresholds: dict[int, float] | None = None
     icc: dict[str, float] = dataclasses.field(default_factory=dict)
