@@ -2,7 +2,10 @@
 # ones that moved or dropped something are noted where they are looked for.
 
 # Boost names its Python library after Python's version since 1.67, and Boost.System is headers only since 1.69: 1.89 has
-# no component of that name.
+# no component of that name. CMake 3.30 has given up its own module for Boost's package.
+if(POLICY CMP0167)
+  cmake_policy(SET CMP0167 NEW)
+endif()
 find_package(Boost 1.69 REQUIRED COMPONENTS thread filesystem python${Python3_VERSION_MAJOR}${Python3_VERSION_MINOR})
 if(PORTABLE)  # by its own package: CMake's module takes the distribution's wherever that is installed
   find_package(HDF5 CONFIG REQUIRED COMPONENTS C HL static)
