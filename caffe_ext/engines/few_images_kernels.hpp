@@ -11,9 +11,22 @@ namespace caffe_ext {
 /// Rows of the weights that `sums` multiplies, and rows of C that `tiles` sums, at a time.
 const int kFewImagesRows = 8, kFewImagesTile = 4;
 
+/// Images up to which `row_sums` is faster than `sums`.
+const int kFewestImages = 8;
+
 struct FewImagesKernels {
   /// sums[r][lane] = sum over k of w[r][k] * x[k][lane], for kFewImagesRows rows of w.
   void (*sums)(int inputs, const float* x, const float* const* w, float* sums);
+
+  /**
+   * @brief sums[i][r] = sum over k of w[r][k] * x[i][k], for as many rows of w as a vector has
+   * lanes: the same sums, to the last bit, with a lane for each row instead of each image.
+   *
+   * @param images 1 to kFewestImages
+   * @param x images, `x_step` apart
+   */
+  void (*row_sums)(int images, int inputs, const float* x, size_t x_step, const float* const* w,
+                   float* sums);
 
   /**
    * @brief c[r][k] (+)= sum over p of a[p][r] * b[p][k], for `rows` rows, kFewImagesTile or 1.

@@ -13,7 +13,7 @@ namespace {
 
 // Outputs, and rows of a product, at a time.
 const int kRows = kFewImagesRows, kTile = kFewImagesTile;
-// Inputs at a time: the images' share of them stays in the nearest caches.
+// Inputs at a time: the images' share of them stays in the nearest caches. A multiple of lanes.
 const int kChunk = 2048;
 
 // Both gradients are products C = A B whose B is read (the images, the weights) or whose C is
@@ -56,6 +56,23 @@ void PackRows(int rows, int depth, const float* a, size_t row_step, size_t depth
   }
 }
 
+// The images side by side, `lanes` of them at a time, for each input. Lanes beyond the last image
+// are zero.
+void Columns(int images, int inputs, const float* x, int lanes, std::vector<float>* columns) {
+  const int groups = (images + lanes - 1) / lanes;
+  columns->resize(size_t(groups) * inputs * lanes);
+#pragma omp parallel for schedule(static) collapse(2)
+  for (int group = 0; group < groups; ++group) {
+    for (int k = 0; k < inputs; ++k) {
+      float* const column = columns->data() + (size_t(group) * inputs + k) * lanes;
+      for (int lane = 0; lane < lanes; ++lane) {
+        const int image = group * lanes + lane;
+        column[lane] = image < images ? x[size_t(image) * inputs + k] : 0;
+      }
+    }
+  }
+}
+
 }  // namespace
 
 bool FewImagesProductServes() { return ActiveIsa() != Isa::kGeneric; }
@@ -63,41 +80,40 @@ bool FewImagesProductServes() { return ActiveIsa() != Isa::kGeneric; }
 void FewImagesProduct(int images, int inputs, int outputs, const float* x, const float* w,
                       const float* bias, float* y, std::vector<float>* scratch) {
   const int lanes = Lanes(ActiveIsa());
-  const auto sum_up = few_images_kernels(ActiveIsa()).sums;
-  const int groups = (images + lanes - 1) / lanes;
-  // Lanes beyond the last image are zero.
-  scratch->resize(size_t(groups) * inputs * lanes);
-  float* const columns = scratch->data();
-#pragma omp parallel for schedule(static) collapse(2)
-  for (int group = 0; group < groups; ++group) {
-    for (int k = 0; k < inputs; ++k) {
-      float* const column = columns + (size_t(group) * inputs + k) * lanes;
-      for (int lane = 0; lane < lanes; ++lane) {
-        const int image = group * lanes + lane;
-        column[lane] = image < images ? x[size_t(image) * inputs + k] : 0;
-      }
-    }
+  const auto& kernels = few_images_kernels(ActiveIsa());
+  // A lane for each row of the weights, or for each image.
+  const bool by_rows = images <= kFewestImages;
+  const int groups = by_rows ? 1 : (images + lanes - 1) / lanes;
+  if (!by_rows) {
+    Columns(images, inputs, x, lanes, scratch);
   }
-  const int blocks = (outputs + kRows - 1) / kRows;
+  const int block_rows = by_rows ? lanes : kRows;
+  const int blocks = (outputs + block_rows - 1) / block_rows;
 #pragma omp parallel for schedule(static)
   for (int block = 0; block < blocks; ++block) {
-    const int first = block * kRows;
-    const int rows = std::min(kRows, outputs - first);
-    float sums[kRows * 16];
+    const int first = block * block_rows;
+    const int rows = std::min(block_rows, outputs - first);
+    float sums[16 * 16];  // of rows and lanes, or of images and rows
     for (int from = 0; from == 0 || from < inputs; from += kChunk) {
-      const float* weights[kRows];
-      for (int r = 0; r < kRows; ++r) {
+      const int chunk = std::min(kChunk, inputs - from);
+      const float* weights[16];
+      for (int r = 0; r < block_rows; ++r) {
         weights[r] = w + size_t(first + std::min(r, rows - 1)) * inputs + from;
       }
       for (int group = 0; group < groups; ++group) {
-        sum_up(std::min(kChunk, inputs - from), columns + (size_t(group) * inputs + from) * lanes,
-               weights, sums);
-        const int end = std::min(lanes, images - group * lanes);
-        for (int lane = 0; lane < end; ++lane) {
-          float* const out = y + size_t(group * lanes + lane) * outputs + first;
+        const int image = group * lanes;
+        if (by_rows) {
+          kernels.row_sums(images, chunk, x + from, inputs, weights, sums);
+        } else {
+          kernels.sums(chunk, scratch->data() + (size_t(group) * inputs + from) * lanes, weights,
+                       sums);
+        }
+        const int count = by_rows ? images : std::min(lanes, images - image);
+        for (int i = 0; i < count; ++i) {
+          float* const out = y + size_t(image + i) * outputs + first;
           for (int r = 0; r < rows; ++r) {
             const float before = from > 0 ? out[r] : bias ? bias[first + r] : 0;
-            out[r] = before + sums[r * lanes + lane];
+            out[r] = before + sums[by_rows ? i * lanes + r : r * lanes + i];
           }
         }
       }

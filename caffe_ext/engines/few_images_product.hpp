@@ -21,7 +21,8 @@ bool FewImagesProductServes();
  *
  * With few images the product is as long as the reading of its weights (fc8 of models/drml: 191
  * MB), which sgemm copies into blocks first. Here the images lie across a vector register, and each
- * weight is broadcast. Sums do not depend on the number of threads.
+ * weight is broadcast; where they are too few to fill one, the outputs lie across it. Each value is
+ * the sum over the inputs in their order, whatever the number of images and threads.
  *
  * @param x images x inputs
  * @param w outputs x inputs

@@ -8,6 +8,7 @@
 #include "caffe/layers/conv_layer.hpp"
 #include "engines/blocked_tensor.hpp"
 #include "engines/convolution.hpp"
+#include "engines/few_images_product.hpp"
 #include "engines/inner_product.hpp"
 #include "engines/lrn.hpp"
 #include "engines/onednn.hpp"
@@ -393,6 +394,32 @@ TEST_F(EngineLayerTest, TestInnerProduct) {
   for (const int images : {2, 13, 32, 64}) {
     Compare("type: 'InnerProduct' inner_product_param { num_output: 150 }", {{images, 1100}});
   }
+}
+
+// By rows of weights up to 8 images, by images above; in chunks of 2,048 inputs, and with outputs
+// and inputs that fill no vector.
+TEST_F(EngineLayerTest, TestInnerProductOfAnImageDoesNotDependOnTheOthers) {
+  if (!caffe_ext::FewImagesProductServes()) return;
+  const int most = 20, threads = omp_get_max_threads();
+  for (const int inputs : {1, 7, 16, 37, 2053, 4100}) {
+    for (const int outputs : {1, 5, 16, 43}) {
+      vector<float> x(most * inputs), w(outputs * inputs), bias(outputs), all(most * outputs);
+      for (vector<float>* values : {&x, &w, &bias}) Fill(values->size(), values->data());
+      vector<float> scratch;
+      caffe_ext::FewImagesProduct(most, inputs, outputs, x.data(), w.data(), bias.data(),
+                                  all.data(), &scratch);
+      for (int images = 1; images <= most; ++images) {
+        const int first = most - images;
+        vector<float> some(images * outputs, NAN);
+        omp_set_num_threads(1 + images % 3);
+        caffe_ext::FewImagesProduct(images, inputs, outputs, &x[first * inputs], w.data(),
+                                    bias.data(), some.data(), &scratch);
+        ASSERT_EQ(some, vector<float>(all.begin() + first * outputs, all.end()))
+            << images << " images, " << inputs << " inputs, " << outputs << " outputs";
+      }
+    }
+  }
+  omp_set_num_threads(threads);
 }
 
 // The gradient is written over zeros that are known, and added to everything else.

@@ -17,6 +17,40 @@ void Sums(int inputs, const float* x, const float* const* w, float* sums) {
   Unroll<kFewImagesRows>([&](auto r) CAFFE_EXT_INLINED { Store(sums + r * kLanes, sum[r]); });
 }
 
+// Blocks of kLanes rows and kLanes inputs are transposed in registers. That is hidden behind the
+// reading of the weights, which takes longer.
+template <int Images>
+CAFFE_EXT_INLINE void RowSumsOf(int inputs, const float* x, size_t x_step, const float* const* w,
+                                float* sums) {
+  const float* rows[kLanes];
+  Unroll<kLanes>([&](auto r) CAFFE_EXT_INLINED { rows[r] = w[r]; });
+  Vec sum[Images] = {};
+  int k = 0;
+  for (; k + kLanes <= inputs; k += kLanes) {
+    Vec block[kLanes];
+    Unroll<kLanes>([&](auto r) CAFFE_EXT_INLINED { block[r] = Load(rows[r] + k); });
+    Transpose(block);
+    Unroll<Images>([&](auto i) CAFFE_EXT_INLINED {
+      Unroll<kLanes>([&](auto j) CAFFE_EXT_INLINED { sum[i] += block[j] * x[i * x_step + k + j]; });
+    });
+  }
+  for (; k < inputs; ++k) {
+    float column[kLanes];
+    for (int r = 0; r < kLanes; ++r) column[r] = rows[r][k];
+    Unroll<Images>([&](auto i) CAFFE_EXT_INLINED { sum[i] += Load(column) * x[i * x_step + k]; });
+  }
+  Unroll<Images>([&](auto i) CAFFE_EXT_INLINED { Store(sums + i * kLanes, sum[i]); });
+}
+
+void RowSums(int images, int inputs, const float* x, size_t x_step, const float* const* w,
+             float* sums) {
+  Unroll<kFewestImages>([&](auto i) CAFFE_EXT_INLINED {
+    if (images == i + 1) {
+      RowSumsOf<i + 1>(inputs, x, x_step, w, sums);
+    }
+  });
+}
+
 // Vectors side by side that leave registers for a row of b and a value of a.
 constexpr int kVectors = kLanes == 16 ? 4 : 2;
 
@@ -77,7 +111,7 @@ void Tiles(int rows, int columns, int depth, const float* a, const float* b, siz
 
 }  // namespace
 
-const FewImagesKernels few_images_kernels = {Sums, Tiles};
+const FewImagesKernels few_images_kernels = {Sums, RowSums, Tiles};
 
 }  // namespace CAFFE_EXT_ISA
 }  // namespace caffe_ext
