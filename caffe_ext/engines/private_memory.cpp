@@ -28,6 +28,10 @@ void PrivateMemory::set_zero() {
   known_zero_ = true;
 }
 
+void PrivateMemory::set_has_view(const void* plain) {
+  has_view_ = has_view_ || plain == static_cast<SyncedMemory*>(this)->cpu_ptr_;
+}
+
 void PrivateMemory::Reveal() {
   plain_seen_ = true;
   known_zero_ = false;

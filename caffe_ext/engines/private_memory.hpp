@@ -24,7 +24,8 @@ class PrivateMemory {
   /// them exists.
   void set_zero();
   bool known_zero() const { return known_zero_ && !has_view_; }
-  void set_has_view() { has_view_ = true; }
+  /// Somebody outside has a view of this address, of these values or of others.
+  void set_has_view(const void* plain);
 
  protected:
   PrivateMemory() {}

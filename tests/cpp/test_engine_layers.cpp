@@ -447,8 +447,11 @@ TEST_F(EngineLayerTest, TestInnerProductAddsUp) {
       EXPECT_NEAR(layer->blobs()[0]->cpu_diff()[i], times * expected[i], 1e-5);
     }
   }
-  // A view may write at any time, so zeros are never certain again.
-  layer->blobs()[0]->diff()->set_has_view();
+  // A view may write at any time, so zeros are never certain again; a view of the weights may not.
+  layer->blobs()[0]->diff()->set_has_view(layer->blobs()[0]->cpu_data());
+  layer->blobs()[0]->diff()->set_zero();
+  EXPECT_TRUE(layer->blobs()[0]->diff()->known_zero());
+  layer->blobs()[0]->diff()->set_has_view(layer->blobs()[0]->cpu_diff());
   layer->blobs()[0]->diff()->set_zero();
   EXPECT_FALSE(layer->blobs()[0]->diff()->known_zero());
 }
