@@ -33,7 +33,7 @@ NINJA := cmake --build $(BUILD_DIR) -j $(JOBS)
 # One recipe at a time: ninja and the tests use the cores themselves.
 .NOTPARALLEL:
 .PHONY: all system configure demo readme-table data train paper-quick paper-tiny results results-tiny intensities intensities-quick intensities-tiny \
-  bench bench-layers runtest test test-cpp pytest fuzz sanitize long-run mutants wheel wheel-check wheel-portable sbom lock docs arm64-check cuda-check mpi-check lint format patches clean
+  bench bench-layers runtest test test-cpp pytest fuzz sanitize long-run mutants wheel wheel-check wheel-portable sbom lock docs arm64-check cuda-check gpu-kit mpi-check lint format patches clean
 
 all: configure
 	$(NINJA)
@@ -180,6 +180,10 @@ lock: system
 cuda-check: system
 	$(VENV)/bin/python tools/cuda_check.py --build $(BUILD_DIR)/cuda-check --jobs $(JOBS) \
 	  $(if $(CUDA_ARCH),--arch "$(CUDA_ARCH)")
+
+# Builds a kit that tests and times the CUDA build on another machine, which needs neither compiler nor network: docs/gpu.md.
+gpu-kit: all
+	CAFFE_SOURCE_DIR="$(CAFFE_SOURCE_DIR)" tools/gpu_kit/build.sh $(VENV) $(BUILD_DIR) $(JOBS)
 
 # Compiles for ARM64 and runs some tests in an emulator: docs/platforms.md.
 arm64-check: all

@@ -8,6 +8,7 @@ include("${CMAKE_CURRENT_LIST_DIR}/patches.cmake")
 include("${CMAKE_CURRENT_LIST_DIR}/compat/compat.cmake")
 
 option(PORTABLE "For tools/portable_wheel: no libpython, and static libraries, which are hidden" OFF)
+option(STATIC_HDF5 "For tools/gpu_kit: the static HDF5 of the package in HDF5_DIR" OFF)
 include("${CMAKE_CURRENT_LIST_DIR}/libraries.cmake")
 
 option(USE_CUDA "Build for NVIDIA GPUs as well" OFF)

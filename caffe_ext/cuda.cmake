@@ -20,8 +20,8 @@ if(CUDA_RELEASE VERSION_LESS 11.8)
   message(FATAL_ERROR "CUDA ${CUDA_RELEASE} is too old; 11.8 or newer is needed.")
 endif()
 
-# Caffe's own form of CUDA_ARCH (-gencode arch=compute_80,code=sm_80 ...) is understood as well.
-string(REGEX MATCHALL "[0-9]+[0-9a-z]*" _numbers "${CUDA_ARCH}")
+# Caffe's own form of CUDA_ARCH (-gencode arch=compute_80,code=sm_80 ...) is understood as well, and CMake's 80-real.
+string(REGEX MATCHALL "[0-9]+[0-9a-z]*(-real|-virtual)?" _numbers "${CUDA_ARCH}")
 list(REMOVE_DUPLICATES _numbers)
 set(CMAKE_CUDA_ARCHITECTURES "${_numbers}")
 if(NOT CMAKE_CUDA_ARCHITECTURES)

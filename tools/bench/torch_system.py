@@ -10,18 +10,11 @@ import numpy as np
 from architecture import Layer
 
 
-def build_torch(
-    args: argparse.Namespace, layers: list[Layer], weights: dict[str, np.ndarray], images: np.ndarray
-) -> tuple[Callable[[], object], Callable[[], np.ndarray] | None, str]:
-    """Return the step, the outputs and the version; args.system is torch or torch-channels-last.
-
-    On a GPU (args.device cuda) a step waits until it is done, and all is in float32 as in Caffe.
-    """
+def make_net(layers: list[Layer], weights: dict[str, np.ndarray]) -> Any:
+    """Return the net as one writes it in PyTorch, with the benchmark's weights."""
     import torch
     from torch import nn
     from torch.nn import functional as F
-
-    torch.set_num_threads(args.threads)
 
     class Region(nn.Module):
         """A BatchNorm2d and a Conv2d for each patch, as one writes it in PyTorch."""
@@ -45,6 +38,22 @@ def build_torch(
                 rows.append(torch.cat(patches, 3))
             return torch.cat(rows, 2)
 
+    class LocallyConnected(nn.Module):
+        """A product for each position: PyTorch has no such layer."""
+
+        def __init__(self, layer: Layer, weight: np.ndarray, bias: np.ndarray) -> None:
+            super().__init__()
+            self.taps = layer["kernel"], 1, layer["pad"], layer["stride"]
+            self.out = layer["out"], weight.shape[0], weight.shape[1]
+            taps = int(np.prod(weight.shape[2:5]))
+            self.weight = nn.Parameter(torch.from_numpy(weight.reshape(-1, taps, layer["out"]).copy()))
+            self.bias = nn.Parameter(torch.from_numpy(bias.copy()))
+
+        def forward(self, x: Any) -> Any:
+            columns = F.unfold(x, *self.taps)
+            products = torch.bmm(columns.permute(2, 0, 1), self.weight)  # position x image x output
+            return products.permute(1, 2, 0).reshape(-1, *self.out) + self.bias
+
     modules: list[Any] = []
     channels = layers[0]["shape"][0]
     flat = False
@@ -62,6 +71,9 @@ def build_torch(
                 channels, layer["out"], layer["kernel"], layer["stride"], layer["pad"], groups=layer["group"]
             )
             modules.append(load(conv, weights[f"{name}.0"], weights[f"{name}.1"]))
+            channels = layer["out"]
+        elif kind == "LocallyConnected":
+            modules.append(LocallyConnected(layer, weights[f"{name}.0"], weights[f"{name}.1"]))
             channels = layer["out"]
         elif kind == "Region":
             region = Region(layer, channels)
@@ -84,8 +96,22 @@ def build_torch(
             modules.append(load(nn.Linear(weight.shape[1], weight.shape[0]), weight, weights[f"{name}.1"]))
         elif kind == "Dropout":
             modules.append(nn.Dropout(0.5))
+    return nn.Sequential(*modules)
+
+
+def build_torch(
+    args: argparse.Namespace, layers: list[Layer], weights: dict[str, np.ndarray], images: np.ndarray
+) -> tuple[Callable[[], object], Callable[[], np.ndarray] | None, str]:
+    """Return the step, the outputs and the version; args.system is torch or torch-channels-last.
+
+    On a GPU (args.device cuda) a step waits until it is done, and all is in float32 as in Caffe.
+    """
+    import torch
+    from torch.nn import functional as F
+
+    torch.set_num_threads(args.threads)
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
-    net = nn.Sequential(*modules).to(args.device)
+    net = make_net(layers, weights).to(args.device)
     x = torch.from_numpy(images).to(args.device)
     wait = torch.cuda.synchronize if args.device == "cuda" else (lambda: None)
     if args.system == "torch-channels-last":
