@@ -5,6 +5,11 @@ import signal
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# How long an example takes depends on what else the machine does: no test fails for it.
+settings.register_profile("drml", deadline=None)
+settings.load_profile("drml")
 
 # A shell starts background jobs with SIGINT ignored, and children inherit that: the tests of ctrl-C
 # would wait for ever. A handler, unlike SIG_IGN, is not inherited: children start with the default.
