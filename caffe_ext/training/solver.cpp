@@ -12,6 +12,7 @@
 #include "caffe/resumable.hpp"
 #include "caffe/sgd_solvers.hpp"
 #include "caffe/util/rng.hpp"
+#include "engines/gemm_math.hpp"
 #include "members.hpp"
 #include "recipe/recipe.hpp"
 #include "training/generator.hpp"
@@ -221,6 +222,7 @@ void SolverExtension<Dtype>::BeginStep() {
   }
   losses_restored_ = false;
   before_test_.clear();  // of a test that was stopped, and begins anew
+  SetGemmMath(solver()->param());
 }
 
 template <typename Dtype>

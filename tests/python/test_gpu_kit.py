@@ -306,7 +306,7 @@ def test_all_steps_of_run_sh(tmp_path: Path) -> None:
     assert all("solver_mode: GPU" in solver.read_text() for solver in solvers)
     page = (tmp_path / "results/results.md").read_text()
     assert "# NVIDIA Test" in page
-    assert "| drml | 16 | Caffe, float32 | 1.00 | 2.00 | 0.50 | 4.00 | 4000 |" in page
+    assert "| drml | 16 | Caffe, TF32 | 1.00 | 2.00 | 0.50 | 4.00 | 4000 |" in page
     assert "| region2 | 1.500 / 3.000 | 1.500 / 3.000 |" in page
     assert plan.BUDGET_S + libraries.LONGEST_QUERY_S <= 8 * 60
 

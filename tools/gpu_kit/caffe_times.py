@@ -1,4 +1,4 @@
-"""Times Caffe's iterations on the GPU."""
+"""Times Caffe's iterations on the GPU: in float32 and in TF32."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ ITERATIONS = 20
 # What varies: fields of the solver, and the environment.
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "float32": ("", {}),
+    "TF32": ("gemm_math: TF32", {}),
 }
 LAYER = re.compile(r"\s(\S+)\s+(forward|backward): ([\d.]+) ms")
 

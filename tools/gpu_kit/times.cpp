@@ -71,7 +71,7 @@ int main(int argc, char** argv) {
   Net<float>& net = *solver.net();
   FillInputs(net);
   const int kWarmUp = 3;  // memory, cuBLAS's choices, the GPU's clock
-  solver.Step(kWarmUp);
+  solver.Step(kWarmUp);   // also sets gemm_math
 
   vector<double> forward, backward, update, all;
   caffe::Timer whole, part;
