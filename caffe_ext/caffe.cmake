@@ -132,6 +132,7 @@ set(CAFFE_ENGINE_SOURCES
   "${CMAKE_CURRENT_LIST_DIR}/engines/factory.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/few_images_product.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/gemm_math.cpp"
+  "${CMAKE_CURRENT_LIST_DIR}/engines/gpu_convolution.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/im2col.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/isa.cpp"
   "${CMAKE_CURRENT_LIST_DIR}/engines/large_memory.cpp"

@@ -7,6 +7,9 @@
 #include "engines/switch.hpp"
 #include "limits/nan_layers.hpp"
 
+#ifndef CPU_ONLY
+#include "engines/gpu_convolution.hpp"
+#endif
 #ifdef USE_ONEDNN
 #include "engines/convolution.hpp"
 #include "engines/inner_product.hpp"
@@ -28,7 +31,7 @@ namespace {
 
 shared_ptr<Layer<float> > EngineLayer(const LayerParameter& param) {
   typedef shared_ptr<Layer<float> > LayerPtr;
-  // A net for the GPU is made of plain layers, which have their kernels.
+  // Layers on the GPU have kernels of their own.
   if (!EngineEnabled() || caffe::Caffe::mode() == caffe::Caffe::GPU) {
     return LayerPtr();
   }
@@ -61,19 +64,36 @@ shared_ptr<Layer<float> > EngineLayer(const LayerParameter&) { return shared_ptr
 
 #endif  // USE_ONEDNN
 
+// In nets for the GPU, only convolutions are not the plain layers.
+template <typename Dtype>
+shared_ptr<Layer<Dtype> > GpuLayer(const LayerParameter& param) {
+#ifndef CPU_ONLY
+  if (EngineEnabled() && caffe::Caffe::mode() == caffe::Caffe::GPU &&
+      param.type() == "Convolution" &&
+      param.convolution_param().engine() == caffe::ConvolutionParameter::DEFAULT) {
+    return shared_ptr<Layer<Dtype> >(new GpuConvolution<Dtype>(param));
+  }
+#endif
+  return shared_ptr<Layer<Dtype> >();
+}
+
 }  // namespace
 
 // Where the engine has none, a layer that keeps NaN may take the stock layer's place.
 template <>
 shared_ptr<Layer<float> > CreateEngineLayer(const LayerParameter& param) {
-  const shared_ptr<Layer<float> > layer = EngineLayer(param);
+  shared_ptr<Layer<float> > layer = GpuLayer<float>(param);
+  if (!layer) {
+    layer = EngineLayer(param);
+  }
   return layer ? layer : CreateNanLayer<float>(param);
 }
 
 // oneDNN has no convolution in double.
 template <>
 shared_ptr<Layer<double> > CreateEngineLayer(const LayerParameter& param) {
-  return CreateNanLayer<double>(param);
+  const shared_ptr<Layer<double> > layer = GpuLayer<double>(param);
+  return layer ? layer : CreateNanLayer<double>(param);
 }
 
 }  // namespace caffe_ext

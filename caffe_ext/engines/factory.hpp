@@ -14,9 +14,9 @@ namespace caffe_ext {
 
 /// A layer that takes the place of the stock one of the same type, or null. It is the engine's,
 /// unless the engine is off (engines/switch.hpp), not built in, or has no such layer, the net is in
-/// double, or the prototxt says `engine: CAFFE`. Otherwise it is one that lets NaN through
-/// (limits/nan_layers.hpp), if the stock layer does not. LayerRegistry::CreateLayer asks here
-/// first.
+/// double and on the CPU, or the prototxt says `engine: CAFFE`. Otherwise it is one that lets NaN
+/// through (limits/nan_layers.hpp), if the stock layer does not. LayerRegistry::CreateLayer asks
+/// here first.
 template <typename Dtype>
 caffe::shared_ptr<caffe::Layer<Dtype> > CreateEngineLayer(const caffe::LayerParameter& param);
 

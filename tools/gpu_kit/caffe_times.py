@@ -1,4 +1,4 @@
-"""Times Caffe's iterations on the GPU: in float32 and in TF32."""
+"""Times Caffe's iterations on the GPU: in float32, in TF32, and with upstream's convolutions."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ ITERATIONS = 20
 FORMS: dict[str, tuple[str, dict[str, str]]] = {
     "float32": ("", {}),
     "TF32": ("gemm_math: TF32", {}),
+    "float32, image by image": ("", {"CAFFE_ENGINE": "plain"}),
 }
 LAYER = re.compile(r"\s(\S+)\s+(forward|backward): ([\d.]+) ms")
 
