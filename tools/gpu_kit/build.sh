@@ -49,7 +49,7 @@ curand=$(find "$venv" -path '*nvidia*' -name 'libcurand.so.*' -printf '%h\n' | h
 LD_LIBRARY_PATH="$kit/lib:$cuda:$curand" ldd "$kit"/bin/* "$kit"/lib/* >"$build/gpu-kit-build/libraries.txt"
 ! grep 'not found' "$build/gpu-kit-build/libraries.txt" || exit 1
 awk '$3 ~ /^\// {print $1, $3}' "$build/gpu-kit-build/libraries.txt" | sort -u |
-  grep -vE '^(lib(c|m|dl|rt|pthread|resolv)\.so|ld-linux|libcublas|libcurand|libcaffe)' |
+  grep -vE '^(lib(c|m|dl|rt|pthread|resolv|util|anl)\.so|ld-linux|libcublas|libcurand|libcaffe)' |
   while read -r name path; do cp -L "$path" "$kit/lib/$name"; done
 
 # --- What makes the steps, nets and data.
