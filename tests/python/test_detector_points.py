@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import pkgutil
 import shutil
 import warnings
 from collections.abc import Sequence
@@ -235,10 +236,16 @@ def test_photos_without_landmarks_are_registered_by_the_points_that_are_found(
         prepare("images", tmp_path / "list.csv", tmp_path / "no", **options)
 
 
+def without_model(monkeypatch: pytest.MonkeyPatch, module: str) -> None:
+    """Let the package with the model of drml.data.MODULE be missing."""
+    name = f"drml.data.{module}._MODEL"
+    monkeypatch.setattr(name, dataclasses.replace(pkgutil.resolve_name(name), package="no_such_package"))
+
+
 def test_without_its_models_data_are_prepared_and_the_recipe_says_less(
     drawn: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("drml.data.landmark_model._PACKAGE", "no_such_package")
+    without_model(monkeypatch, "landmark_model")
     options = {"folds": [1], "jobs": 1, "progress": False}
     monkeypatch.setattr("drml.data.register_task._finders", [])
     prepare("bp4d", drawn, tmp_path / "five", **options)
@@ -246,13 +253,13 @@ def test_without_its_models_data_are_prepared_and_the_recipe_says_less(
     assert recipe is not None and recipe.registration.detector == "face_detection_yunet_2023mar"
     assert len(recipe.registration.detector_target) == 10
     assert not capsys.readouterr().err
-    monkeypatch.setattr("drml.data.face_detector._PACKAGE", "no_such_package")
+    without_model(monkeypatch, "face_detector")
     prepare("bp4d", drawn, tmp_path / "none", **options)
     recipe = read_data_recipe(tmp_path / "none/fold1")
     assert recipe is not None and recipe.registration.points == "49 landmarks"
     assert recipe.registration.detector is None and recipe.registration.detector_target == ()
-    assert "the face detector's model is not installed" in capsys.readouterr().err
-    with pytest.raises(UserError, match="the face detector's model is not installed"):
+    assert "the face detector's model was not found" in capsys.readouterr().err
+    with pytest.raises(UserError, match="the face detector's model was not found"):
         prepare("bp4d", drawn, tmp_path / "no", points="detector", **options)
     with pytest.raises(UserError, match="points 'eyes': choose one of given, detector"):
         prepare("bp4d", drawn, tmp_path / "no", points="eyes", **options)
@@ -360,7 +367,7 @@ def test_detect_registers_as_the_recipe_of_the_net_says(monkeypatch: pytest.Monk
     for bad in ((0.5, 0.5), (0.5,) * 10):
         with pytest.raises(UserError, match="registration in the net's recipe is damaged"):
             Detector(KeepingNet(Recipe(registration=RegistrationRecipe("none", detector_target=bad))))
-    monkeypatch.setattr("drml.data.landmark_model._PACKAGE", "no_such_package")
+    without_model(monkeypatch, "landmark_model")
     net = KeepingNet(Recipe(registration=RegistrationRecipe("none", detector_target=wider)))
     with pytest.warns(
         UserWarning, match=r"KeepingNet: face_landmark\.tflite: .* Faces are registered by five"
