@@ -103,21 +103,22 @@ bench-layers: all
 	$(NINJA) --target bench_programs
 	$(VENV)/bin/python tools/bench/layers.py --build $(BUILD_DIR) $(BENCH)
 
-CTEST := cd $(BUILD_DIR) && ctest --output-on-failure
-PYTEST := $(VENV)/bin/python -m pytest && \
-  cd $(BUILD_DIR)/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q -c /dev/null -p no:cacheprovider caffe/test
+CTEST := cd $(BUILD_DIR) && ctest --output-on-failure -j $(JOBS)
+# A worker for each core, with one thread: the nets of the tests are too small for more.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal
+PYCAFFE_TESTS := cd $(BUILD_DIR)/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q -c /dev/null -p no:cacheprovider caffe/test
 GPU_TESTS := $(if $(filter 1,$(USE_CUDA)),true,echo "GPU: this build is for the CPU, so the GPUDevice cases of our layers ran on the host.")
 
 # For daily work, less than three minutes on two idle cores once it is built: our C++ tests, each once, and the quick
 # ones of Python. Upstream's tests, kernels on the host and other instruction sets are in runtest.
 test: all
 	$(NINJA) --target quick_cpp_tests
-	@($(CTEST) -L quick) & cpp=$$!; ($(VENV)/bin/python -m pytest -q --quick); python=$$?; wait $$cpp && [ $$python = 0 ]
+	@($(CTEST) -L quick); cpp=$$?; $(PYTEST) --quick && [ $$cpp = 0 ]
 
-# Builds first, then runs the tests of C++ and of Python side by side, because most of them use one core.
+# All tests. Those of Python also run if one of C++ has failed.
 runtest: all
 	$(NINJA) --target cpp_tests
-	@($(CTEST)) & cpp=$$!; ($(PYTEST)); python=$$?; wait $$cpp && [ $$python = 0 ]
+	@($(CTEST)); cpp=$$?; $(PYTEST) && ($(PYCAFFE_TESTS)) && [ $$cpp = 0 ]
 	@$(GPU_TESTS)
 
 test-cpp: all
@@ -127,6 +128,7 @@ test-cpp: all
 
 pytest: all
 	$(PYTEST)
+	$(PYCAFFE_TESTS)
 
 # Measures memory over 20,000 batches and 2,000 iterations, and with a million records: docs/long_runs.md. LONG_RUN holds options.
 long-run: all

@@ -20,7 +20,7 @@ hdf5=$(dirname "$(find "$libraries" -name hdf5-config.cmake)")
 openblas=$(find /usr/lib -path '*openblas-openmp/libopenblas.a' | head -n 1)
 # Sources that the ordinary build has fetched already need no second copy.
 source=${CAFFE_SOURCE_DIR:-}
-[ -n "$source" ] || [ ! -e "$build/caffe/brocolli-caffe-3.0.0/PKG-INFO" ] || source=$build/caffe/brocolli-caffe-3.0.0
+[ -n "$source" ] || [ ! -d "$build/caffe/source" ] || source=$build/caffe/source
 # Machine code for two architectures, and PTX of the newer one for what comes after it.
 cmake -S . -B "$build/gpu-kit-build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DPython3_EXECUTABLE="$venv/bin/python" \
   -DCAFFE_SOURCE_DIR="$source" -DUSE_CUDA=ON -DCUDA_DIR="${CUDA_DIR:-}" -DCUDA_ARCH="${CUDA_ARCH:-80-real;90}" \
