@@ -50,7 +50,7 @@ def main() -> None:
 def sbom(build: Path) -> dict[str, Any]:
     """Return the list as CycloneDX has it."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    caffe = caffe_source()
+    caffe = caffe_source(build)
     libraries, direct = linked(build)
     parts = [caffe, *libraries, *python_packages(), *wheel_files(build)]
     product = {
@@ -74,22 +74,33 @@ def sbom(build: Path) -> dict[str, Any]:
     }
 
 
-def caffe_source() -> Component:
-    """Return the component that caffe_ext/source.cmake pins."""
+def caffe_source(build: Path) -> Component:
+    """Return Caffe as the build folder took it (caffe_ext/source.cmake): the package, or a copy.
+
+    The files of a copy are known by caffe_ext/source.sha256, whose digest stands for them.
+    """
     text = (ROOT / "caffe_ext/source.cmake").read_text(encoding="utf-8")
     package = re.search(r'CAFFE_PACKAGE "(.+)==(.+)"', text)
     digest = re.search(r"CAFFE_PACKAGE_SHA256 ([0-9a-f]{64})", text)
     commit = re.search(r"BVLC Caffe (\S+) \(commit (\w+)\)", text)
     assert package and digest and commit, "caffe_ext/source.cmake has another form"
+    if (build / "caffe/source").resolve().name == f"{package[1]}-{package[2]}":
+        ref = f"pkg:pypi/{package[1]}@{package[2]}"
+        origin = f"from the source package {package[1]} {package[2]}"
+        content = digest[1]
+    else:
+        ref = f"pkg:github/bvlc/caffe@{commit[2]}"
+        origin = "from a copy of its sources whose files have the digests in caffe_ext/source.sha256"
+        content = hashlib.sha256((ROOT / "caffe_ext/source.sha256").read_bytes()).hexdigest()
     return {
         "type": "library",
-        "bom-ref": f"pkg:pypi/{package[1]}@{package[2]}",
+        "bom-ref": ref,
         "name": "caffe",
         "version": commit[1],
-        "description": f"BVLC Caffe at commit {commit[2]}, from the source package {package[1]} {package[2]}",
-        "hashes": [{"alg": "SHA-256", "content": digest[1]}],
+        "description": f"BVLC Caffe at commit {commit[2]}, {origin}",
+        "hashes": [{"alg": "SHA-256", "content": content}],
         "licenses": [{"license": {"id": "BSD-2-Clause"}}],
-        "purl": f"pkg:pypi/{package[1]}@{package[2]}",
+        "purl": ref,
         "properties": [{"name": "drml:role", "value": "compiled in"}],
     }
 

@@ -110,8 +110,8 @@ for word in "$@"; do
 done
 """
 
-# Table 4 with the paper's schedule would take hours, and all methods on three folds would take minutes, as does the whole
-# drawn set. Two folds stand for five, and for one a subject.
+# Table 4 with the paper's schedule would take hours, three folds and the whole drawn set minutes.
+# Two folds stand for five, and for one a subject.
 DRML = """#!/usr/bin/env bash
 case "$*" in
   "experiment table4"*"--schedule paper"*) set -- "$@" --trials 2 --iterations 2 ;;

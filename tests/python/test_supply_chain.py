@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import re
+import subprocess
 import sys
 from email import message_from_string
 from email.message import Message
@@ -112,13 +113,27 @@ def test_what_scripts_install_is_bounded(script: str) -> None:
         assert "<" in name or "==" in name, f"tools/{script}: {name}"
 
 
-def test_caffe_is_pinned_by_hash() -> None:
-    caffe = sbom.caffe_source()
+def test_caffe_is_named_as_the_build_took_it(tmp_path: Path) -> None:
+    """A package is known by its own digest, and a copy of BVLC's sources by those of its files."""
+    link = tmp_path / "caffe/source"
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "caffe/brocolli-caffe-3.0.0")
+    caffe = sbom.caffe_source(tmp_path)
     assert caffe["version"] == "1.0"
+    assert caffe["purl"] == caffe["bom-ref"] == "pkg:pypi/brocolli-caffe@3.0.0"
     assert caffe["hashes"] == [
         {"alg": "SHA-256", "content": "ad7ba487552f4343df25044a9fa14812a96add48ea2ff993b53bf2dafe8248e2"}
     ]
-    assert "9b89154" in caffe["description"]
+    link.unlink()
+    link.symlink_to(tmp_path / "caffe/unpacked-0123")
+    copy = sbom.caffe_source(tmp_path)
+    assert copy["purl"] == "pkg:github/bvlc/caffe@9b89154"
+    known = subprocess.run(
+        ["sha256sum", ROOT / "caffe_ext/source.sha256"], capture_output=True, text=True, check=True
+    )
+    assert copy["hashes"] == [{"alg": "SHA-256", "content": known.stdout.split()[0]}]
+    for one in (caffe, copy):
+        assert "9b89154" in one["description"]
 
 
 # --- the list of what a build contains

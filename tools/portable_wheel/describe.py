@@ -107,7 +107,7 @@ def licence_files(found: Packages, work: Path) -> Iterator[tuple[str, str]]:
 
 def contents(version: str, found: Packages, work: Path) -> dict[str, object]:
     """Return the list as CycloneDX has it."""
-    parts = [sbom.caffe_source()]
+    parts = [sbom.caffe_source(work / "build-drml")]
     for name, number, licence, _ in built(work):
         purl = f"pkg:{'pypi' if name.startswith('opencv') else 'generic'}/{name}@{number}"
         parts.append(
