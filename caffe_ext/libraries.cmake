@@ -8,6 +8,7 @@ if(POLICY CMP0167)
 endif()
 find_package(Boost 1.69 REQUIRED COMPONENTS thread filesystem python${Python3_VERSION_MAJOR}${Python3_VERSION_MINOR})
 if(PORTABLE OR STATIC_HDF5)  # by its own package: CMake's module takes the distribution's wherever that is installed
+  find_package(ZLIB REQUIRED)  # HDF5 1.14 names CMake's target; older ones the file
   find_package(HDF5 CONFIG REQUIRED COMPONENTS C HL static)
   set(HDF5_INCLUDE_DIRS "${HDF5_INCLUDE_DIR}")
   set(HDF5_C_LIBRARIES hdf5-static)

@@ -21,6 +21,8 @@ if [ "${USE_MPI:-0}" = 1 ] && ! { command -v mpicxx && command -v mpirun; } >/de
   packages+=(libopenmpi-dev openmpi-bin)
 fi
 
+# For machines where nobody can install packages.
+without_packages="Or use a wheel that contains the libraries; make wheel-portable builds it on another machine: docs/install.md."
 missing=()
 if command -v dpkg-query >/dev/null; then
   for package in "${packages[@]}"; do
@@ -30,17 +32,20 @@ if command -v dpkg-query >/dev/null; then
   done
 else
   echo "No dpkg here: install the equivalents of these packages yourself: ${packages[*]}" >&2
+  echo "$without_packages" >&2
 fi
 if ((${#missing[@]})); then
   if [ "${INSTALL_PACKAGES:-1}" != 1 ]; then
     echo "These packages are missing: ${missing[*]}" >&2
     echo "Install them, or leave INSTALL_PACKAGES at 1." >&2
+    echo "$without_packages" >&2
     exit 1
   fi
   sudo=()
   if [ "$(id -u)" != 0 ]; then
     command -v sudo >/dev/null || {
       echo "You are not root, and there is no sudo. Ask an administrator to run: apt-get install ${missing[*]}" >&2
+      echo "$without_packages" >&2
       exit 1
     }
     sudo=(sudo)
@@ -51,6 +56,7 @@ if ((${#missing[@]})); then
         [Yy]*) ;;
         *)
           echo "Nothing was installed. Install the packages yourself and run make again." >&2
+          echo "$without_packages" >&2
           exit 1
           ;;
       esac

@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,6 +81,7 @@ def test_nothing_is_installed_after_a_no(machine: Path) -> None:
     status, printed = on_a_terminal(machine, "n")
     assert status == 1
     assert "Nothing was installed. Install the packages yourself and run make again." in printed
+    assert "make wheel-portable" in printed
     assert ran(machine) == ""
 
 
@@ -108,7 +111,30 @@ def test_packages_are_only_named_if_that_is_wanted(machine: Path) -> None:
     )
     assert done.returncode == 1
     assert "These packages are missing: libleveldb-dev" in done.stderr
+    assert "make wheel-portable" in done.stderr
     assert ran(machine) == ""
+
+
+@pytest.mark.parametrize(
+    ("missing", "message"),
+    [("sudo", "Ask an administrator to run: apt-get install libleveldb-dev"), ("dpkg-query", "No dpkg here")],
+)
+def test_who_cannot_install_packages_is_told_of_the_wheel(machine: Path, missing: str, message: str) -> None:
+    (machine / "bin" / missing).unlink()
+    for name in ("bash", "cat", "grep"):
+        (machine / "bin" / name).symlink_to(shutil.which(name) or "")
+    done = subprocess.run(
+        ["tools/setup.sh", machine / "venv"],
+        cwd=ROOT,
+        env={"PATH": str(machine / "bin"), "PYTHON": sys.executable},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == (1 if missing == "sudo" else 0), done.stderr
+    assert message in done.stderr
+    assert "make wheel-portable" in done.stderr
 
 
 @pytest.mark.parametrize(

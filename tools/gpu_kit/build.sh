@@ -25,6 +25,7 @@ source=${CAFFE_SOURCE_DIR:-}
 cmake -S . -B "$build/gpu-kit-build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DPython3_EXECUTABLE="$venv/bin/python" \
   -DCAFFE_SOURCE_DIR="$source" -DUSE_CUDA=ON -DCUDA_DIR="${CUDA_DIR:-}" -DCUDA_ARCH="${CUDA_ARCH:-80-real;90}" \
   -DSTATIC_HDF5=ON -DHDF5_DIR="$hdf5" -DOpenCV_DIR="$libraries/lib/cmake/opencv4" -DCBLAS_LIBRARY="$openblas" \
+  -DZLIB_LIBRARY="$libraries/lib/opencv4/3rdparty/libzlib.a" \
   -DCMAKE_BUILD_WITH_INSTALL_RPATH=ON -DCMAKE_INSTALL_RPATH="\$ORIGIN/../lib"
 cmake --build "$build/gpu-kit-build" -j "$jobs" \
   --target caffe.bin gpu_times test_on_gpu test_upstream upstream_test_pictures

@@ -18,7 +18,8 @@ pip=("$python" -m pip --quiet --disable-pip-version-check)
 # --- The wheel of what is here.
 openblas=$(find /usr/lib -path '*openblas-openmp/libopenblas.a' | head -n 1)
 hdf5=$(dirname "$(find "$libraries" -name hdf5-config.cmake)")
-settings=(PORTABLE=ON "OpenCV_DIR=$libraries/lib/cmake/opencv4" "HDF5_DIR=$hdf5" "CBLAS_LIBRARY=$openblas")
+settings=(PORTABLE=ON "OpenCV_DIR=$libraries/lib/cmake/opencv4" "HDF5_DIR=$hdf5" "CBLAS_LIBRARY=$openblas"
+  "ZLIB_LIBRARY=$libraries/lib/opencv4/3rdparty/libzlib.a")
 rm -rf "$work/wheel" "$work/renamed"
 CMAKE_BUILD_PARALLEL_LEVEL=$jobs "${pip[@]}" wheel --no-deps --no-build-isolation --wheel-dir "$work/wheel" \
   --config-settings="build-dir=$work/build-drml" "${settings[@]/#/--config-settings=cmake.define.}" .

@@ -64,9 +64,8 @@ def packages(wheel: Path) -> Packages:
             for name, place in re.findall(r"(\S+) => (/\S+) \(0x", said):
                 if not place.startswith(folder) and not re.match(_HOST, name):
                     found[name] = place
-    for pattern in ("*/openblas-openmp/libopenblas.a", "*/libz.a"):
-        place = next(Path("/usr/lib").glob(pattern))
-        found[place.name] = str(place)
+    openblas = next(Path("/usr/lib").glob("*/openblas-openmp/libopenblas.a"))
+    found[openblas.name] = str(openblas)
     owners = sbom.packages_of(found.values())
     by_package: Packages = {}
     for name, place in sorted(found.items()):

@@ -63,5 +63,5 @@ if [ ! -e "$libraries/hdf5.done" ]; then
   tar xf "$work"/sources/hdf5_*.orig.tar.* -C "$work/sources/hdf5" --strip-components=1
   build hdf5 "$work/sources/hdf5" -DBUILD_TESTING=OFF -DHDF5_BUILD_EXAMPLES=OFF -DHDF5_BUILD_TOOLS=OFF -DHDF5_BUILD_CPP_LIB=OFF \
     -DHDF5_BUILD_HL_LIB=ON -DHDF5_ENABLE_SZIP_SUPPORT=OFF -DHDF5_ENABLE_Z_LIB_SUPPORT=ON \
-    -DZLIB_LIBRARY="$(find /usr/lib -name libz.a | head -n 1)"
+    -DZLIB_LIBRARY="$libraries/lib/opencv4/3rdparty/libzlib.a" # the distribution's static one cannot be linked into a library
 fi
