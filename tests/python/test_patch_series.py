@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PATCHES = sorted((ROOT / "caffe_ext/patches").glob("*.patch"))
-MOST_HUNKS = 64, 5
+MOST_HUNKS, LONGEST_HUNK = 64, 5
 
 _spec = importlib.util.spec_from_file_location("patch_series", ROOT / "caffe_ext/patch_series.py")
 assert _spec and _spec.loader
