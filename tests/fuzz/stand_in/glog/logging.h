@@ -42,6 +42,11 @@ struct NoMessage {
   NoMessage& operator<<(std::ostream& (*)(std::ostream&)) { return *this; }
 };
 
+struct LogMessage {
+  LogMessage(const char*, int) {}
+  NoMessage stream() { return NoMessage(); }
+};
+
 // Both ends of a conditional are void then.
 struct Voidify {
   void operator&(std::ostream&) {}
