@@ -24,10 +24,10 @@ namespace {
 
 enum class State { kFresh, kReady, kWaiting, kEnded };
 
-// One CUDA thread of the running block.
+// One CUDA thread of the running block. Its state is in Executor::states_, which every phase goes
+// through.
 struct Thread {
   uint3 index;
-  State state;
   Fiber* fiber;  // Its stack, once it had to wait.
   // What it waits for: all threads that the mask names have to come to the same place.
   const char* operation;
@@ -35,23 +35,25 @@ struct Thread {
   int line;
   unsigned mask;
   uint64_t value;
-  Exchange exchange;
+  const Exchange* exchange;  // What the threads that it waited for have brought.
 };
 
-constexpr const char* kBlockBarrier = "__syncthreads";
+constexpr const char kBlockBarrier[] = "__syncthreads";
 
+// Mostly the same literal of one file.
+bool SameText(const char* a, const char* b) { return a == b || strcmp(a, b) == 0; }
 bool SamePlace(const Thread& a, const Thread& b) {
-  return a.line == b.line && a.mask == b.mask && strcmp(a.operation, b.operation) == 0 &&
-         strcmp(a.file, b.file) == 0;
+  return a.line == b.line && a.mask == b.mask && SameText(a.operation, b.operation) &&
+         SameText(a.file, b.file);
 }
-bool AtBlockBarrier(const Thread& thread) { return strcmp(thread.operation, kBlockBarrier) == 0; }
+bool AtBlockBarrier(const Thread& thread) { return thread.operation == kBlockBarrier; }
 
 std::string Text(const uint3& index) {
   return "(" + std::to_string(index.x) + "," + std::to_string(index.y) + "," +
          std::to_string(index.z) + ")";
 }
-std::string Position(const Thread& thread) {
-  if (thread.state == State::kEnded) {
+std::string Position(const Thread& thread, State state) {
+  if (state == State::kEnded) {
     return "has ended";
   }
   return std::string("waits at ") + thread.operation + " (" + thread.file + ":" +
@@ -106,8 +108,10 @@ class Executor {
   const void* context_ = nullptr;
   uint64_t launch_number_ = 0;
   std::vector<Thread> threads_;
-  std::vector<size_t> order_;  // In which the threads of the present phase go on.
-  size_t next_ = 0;            // In `order_`.
+  std::vector<State> states_;
+  std::vector<Exchange> exchanges_;  // Of the group of threads that begins with this one.
+  std::vector<size_t> order_;        // In which the threads of the present phase go on.
+  size_t next_ = 0;                  // In `order_`.
   std::vector<Fiber*> fibers_, idle_;
   size_t started_fibers_ = 0;
 };
@@ -156,6 +160,7 @@ void Executor::Run(const std::string& name, size_t shared_bytes, void (*body)(co
 // As CUDA does: x runs fastest, then y.
 void Executor::NumberThreads() {
   threads_.resize(size_t(blockDim.x) * blockDim.y * blockDim.z);
+  exchanges_.resize(threads_.size());
   for (size_t i = 0; i < threads_.size(); ++i) {
     threads_[i].index = {unsigned(i % blockDim.x), unsigned(i / blockDim.x % blockDim.y),
                          unsigned(i / blockDim.x / blockDim.y)};
@@ -163,9 +168,7 @@ void Executor::NumberThreads() {
 }
 
 void Executor::RunBlock() {
-  for (Thread& thread : threads_) {
-    thread.state = State::kFresh;
-  }
+  states_.assign(threads_.size(), State::kFresh);
   order_.resize(threads_.size());
   std::iota(order_.begin(), order_.end(), 0);
   Permute(&order_, Mix(block_number));
@@ -174,7 +177,7 @@ void Executor::RunBlock() {
     ReleaseWaiting();
     order_.clear();
     for (size_t i = 0; i < threads_.size(); ++i) {
-      if (threads_[i].state == State::kReady) {
+      if (states_[i] == State::kReady) {
         order_.push_back(i);
       }
     }
@@ -216,7 +219,7 @@ void Executor::FiberMain(Fiber* fiber) {
       executor.threads_[number].fiber = fiber;
       executor.Continue(number);
       executor.body_(executor.context_);
-      executor.threads_[number].state = State::kEnded;
+      executor.states_[number] = State::kEnded;
     }
     executor.idle_.push_back(fiber);
     fiber->Suspend();
@@ -234,7 +237,7 @@ const Thread& Executor::Wait(const char* operation, unsigned mask, uint64_t valu
     Report("%s (%s:%d) outside of a kernel", operation, file, line);
   }
   Thread& thread = threads_[current];
-  thread.state = State::kWaiting;
+  states_[current] = State::kWaiting;
   thread.operation = operation;
   thread.mask = mask;
   thread.value = value;
@@ -249,23 +252,20 @@ void Executor::ReleaseWaiting() {
   for (size_t first = 0; first < threads_.size(); first += warpSize) {
     released |= ReleaseWarp(first, std::min<size_t>(first + warpSize, threads_.size()));
   }
-  if (!released && std::any_of(threads_.begin(), threads_.end(), [](const Thread& thread) {
-        return thread.state != State::kEnded;
-      })) {
+  if (!released && std::any_of(states_.begin(), states_.end(),
+                               [](State state) { return state != State::kEnded; })) {
     ReportDivergence();
   }
 }
 
 bool Executor::ReleaseBlock() {
-  for (const Thread& thread : threads_) {
-    if (thread.state != State::kWaiting || !AtBlockBarrier(thread) ||
-        !SamePlace(thread, threads_[0])) {
+  for (size_t i = 0; i < threads_.size(); ++i) {
+    if (states_[i] != State::kWaiting || !AtBlockBarrier(threads_[i]) ||
+        !SamePlace(threads_[i], threads_[0])) {
       return false;
     }
   }
-  for (Thread& thread : threads_) {
-    thread.state = State::kReady;
-  }
+  states_.assign(threads_.size(), State::kReady);
   return true;
 }
 
@@ -273,26 +273,26 @@ bool Executor::ReleaseBlock() {
 bool Executor::ReleaseWarp(size_t first, size_t end) {
   unsigned alive = 0;
   for (size_t i = first; i < end; ++i) {
-    alive |= unsigned(threads_[i].state != State::kEnded) << (i - first);
+    alive |= unsigned(states_[i] != State::kEnded) << (i - first);
   }
   bool released = false;
   for (size_t i = first; i < end; ++i) {
-    if (threads_[i].state != State::kWaiting || AtBlockBarrier(threads_[i])) {
+    if (states_[i] != State::kWaiting || AtBlockBarrier(threads_[i])) {
       continue;
     }
-    Exchange exchange;
+    Exchange& exchange = exchanges_[i];
     exchange.mask = threads_[i].mask & alive;
     bool complete = true;
     for (size_t j = first; j < end; ++j) {
       exchange.values[j - first] = threads_[j].value;
       if (exchange.mask >> (j - first) & 1) {
-        complete &= threads_[j].state == State::kWaiting && SamePlace(threads_[j], threads_[i]);
+        complete &= states_[j] == State::kWaiting && SamePlace(threads_[j], threads_[i]);
       }
     }
     for (size_t j = first; complete && j < end; ++j) {
       if (exchange.mask >> (j - first) & 1) {
-        threads_[j].exchange = exchange;
-        threads_[j].state = State::kReady;
+        threads_[j].exchange = &exchange;
+        states_[j] = State::kReady;
       }
     }
     released |= complete;
@@ -301,23 +301,25 @@ bool Executor::ReleaseWarp(size_t first, size_t end) {
 }
 
 void Executor::ReportDivergence() {
-  const auto waiting = std::find_if(threads_.begin(), threads_.end(), [](const Thread& thread) {
-    return thread.state == State::kWaiting;
-  });
+  const size_t number =
+      std::find(states_.begin(), states_.end(), State::kWaiting) - states_.begin();
+  const Thread& waiting = threads_[number];
   // Another one of those that it waits for; inside its warp, if that is what it waits for.
-  const size_t number = waiting - threads_.begin();
-  const bool block = AtBlockBarrier(*waiting);
-  const size_t first = block ? 0 : number / warpSize * warpSize;
-  const size_t end = block ? threads_.size() : std::min(threads_.size(), first + warpSize);
-  const auto other =
-      std::find_if(threads_.begin() + first, threads_.begin() + end, [&](const Thread& thread) {
-        return block ? thread.state == State::kEnded || !SamePlace(thread, *waiting)
-                     : thread.state == State::kWaiting && !SamePlace(thread, *waiting);
-      });
+  const bool block = AtBlockBarrier(waiting);
+  size_t other = block ? 0 : number / warpSize * warpSize;
+  const size_t end = block ? threads_.size() : std::min(threads_.size(), other + warpSize);
+  const auto elsewhere = [&](size_t i) {
+    return block ? states_[i] == State::kEnded || !SamePlace(threads_[i], waiting)
+                 : states_[i] == State::kWaiting && !SamePlace(threads_[i], waiting);
+  };
+  while (other < end && !elsewhere(other)) {
+    ++other;
+  }
   Report("%s: divergence in block %s: thread %s %s, but thread %s %s", kernel.c_str(),
-         Text(blockIdx).c_str(), Text(waiting->index).c_str(), Position(*waiting).c_str(),
-         other == threads_.begin() + end ? "?" : Text(other->index).c_str(),
-         other == threads_.begin() + end ? "is missing" : Position(*other).c_str());
+         Text(blockIdx).c_str(), Text(waiting.index).c_str(),
+         Position(waiting, State::kWaiting).c_str(),
+         other == end ? "?" : Text(threads_[other].index).c_str(),
+         other == end ? "is missing" : Position(threads_[other], states_[other]).c_str());
 }
 
 bool Fits(dim3 size, size_t max_x, size_t max_y, size_t max_z) {
@@ -409,7 +411,7 @@ const Exchange& ExchangeInWarp(const char* operation, unsigned mask, uint64_t va
     Report("%s: %s (%s:%d) by thread %s, which its mask %#x leaves out", RunningKernel(), operation,
            file, line, Text(threadIdx).c_str(), mask);
   }
-  return Executor::Get().Wait(operation, mask, value, file, line).exchange;
+  return *Executor::Get().Wait(operation, mask, value, file, line).exchange;
 }
 
 }  // namespace cuda_on_host
