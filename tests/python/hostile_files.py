@@ -11,6 +11,7 @@ import csv
 import faulthandler
 import io
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import resource
 import shutil
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import time
 import traceback
+import unittest.mock
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -581,6 +583,11 @@ def in_child(name: str, folder: Path, *, examples: int, start: int = 0) -> str |
     # which has threads, might hang.
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload([fuzz.__module__])
+    # The server of Python 3.11 does not look where this process finds modules, and passes over what it
+    # cannot import. It ends without taking back tqdm's lock, of which it would warn.
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONWARNINGS": "ignore:resource_tracker"}
+    with unittest.mock.patch.dict(os.environ, environment):
+        multiprocessing.forkserver.ensure_running()
     reading, writing = server.Pipe(duplex=False)
     child = server.Process(target=_fuzz_and_tell, args=(name, folder, examples, start, writing))
     child.start()

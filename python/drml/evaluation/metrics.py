@@ -11,10 +11,11 @@ are left out. A figure that cannot be computed is NaN:
 
 from __future__ import annotations
 
+import functools
 import math
+from types import ModuleType
 
 import numpy as np
-import sklearn.metrics
 from numpy.typing import ArrayLike, NDArray
 
 from drml.data.labels import ABSENT, PRESENT, UNKNOWN
@@ -39,6 +40,14 @@ THRESHOLD = 0.5
 FIGURES = ("f1", "auc", "ap", "accuracy", "mcc")
 
 _Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@functools.cache
+def _sklearn() -> ModuleType:
+    """Import scikit-learn's metrics when a figure is first computed, because the import takes a second."""
+    import sklearn.metrics
+
+    return sklearn.metrics
 
 
 def _known(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
@@ -98,7 +107,7 @@ def f1_frame(labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike =
     present, predicted = _predicted(labels, probabilities, threshold)
     if not present.size:
         return math.nan
-    return float(sklearn.metrics.f1_score(present, predicted, zero_division=0))
+    return float(_sklearn().f1_score(present, predicted, zero_division=0))
 
 
 def accuracy(labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike = THRESHOLD) -> float:
@@ -120,7 +129,7 @@ def accuracy(labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike =
     0.75
     """
     present, predicted = _predicted(labels, probabilities, threshold)
-    return float(sklearn.metrics.accuracy_score(present, predicted)) if present.size else math.nan
+    return float(_sklearn().accuracy_score(present, predicted)) if present.size else math.nan
 
 
 def mcc(labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike = THRESHOLD) -> float:
@@ -145,7 +154,7 @@ def mcc(labels: ArrayLike, probabilities: ArrayLike, threshold: ArrayLike = THRE
     present, predicted = _predicted(labels, probabilities, threshold)
     if not _both_classes(present):
         return math.nan
-    return float(sklearn.metrics.matthews_corrcoef(present, predicted))
+    return float(_sklearn().matthews_corrcoef(present, predicted))
 
 
 def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -168,7 +177,7 @@ def roc_auc(labels: ArrayLike, scores: ArrayLike) -> float:
     0.875
     """
     present, values = _known(labels, scores)
-    return float(sklearn.metrics.roc_auc_score(present, values)) if _both_classes(present) else math.nan
+    return float(_sklearn().roc_auc_score(present, values)) if _both_classes(present) else math.nan
 
 
 def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -193,7 +202,7 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     present, values = _known(labels, scores)
     if not _both_classes(present):
         return math.nan
-    return float(sklearn.metrics.average_precision_score(present, values))
+    return float(_sklearn().average_precision_score(present, values))
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> _Curve:
@@ -220,7 +229,7 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> _Curve:
     present, values = _known(labels, scores)
     if not _both_classes(present):
         return np.zeros(0), np.zeros(0)
-    across, up, _ = sklearn.metrics.roc_curve(present, values, drop_intermediate=False)
+    across, up, _ = _sklearn().roc_curve(present, values, drop_intermediate=False)
     return across, up
 
 
@@ -248,5 +257,5 @@ def precision_recall_curve(labels: ArrayLike, scores: ArrayLike) -> _Curve:
     present, values = _known(labels, scores)
     if not _both_classes(present):
         return np.zeros(0), np.zeros(0)
-    precision, recall, _ = sklearn.metrics.precision_recall_curve(present, values)
+    precision, recall, _ = _sklearn().precision_recall_curve(present, values)
     return recall[::-1], precision[::-1]
