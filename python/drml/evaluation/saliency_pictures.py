@@ -10,11 +10,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from drml.data.labels import AU_NAMES, INTENSITY_SUFFIX, LEVELS, column_names
@@ -29,6 +28,9 @@ from drml.nets.net import CaffeGradientNet
 from drml.nets.preprocessing import Preprocessing, find_preprocessing
 from drml.nets.recipe import read_recipe
 from drml.nets.trained_files import no_recipe
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = [
     "RegisteredFace",
@@ -275,6 +277,8 @@ def _grid(
     found: dict[str, Any],
 ) -> Figure:
     """Draw the face and its maps side by side, each with the AU's name and the net's output."""
+    from matplotlib.figure import Figure  # here, because it takes half a second to import
+
     columns = min(5, len(heats) + 1)
     rows = -(-(len(heats) + 1) // columns)
     figure = Figure(figsize=(1.9 * columns, 2.2 * rows), layout="constrained")

@@ -7,11 +7,10 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from drml.data.labels import AU_NAMES, PRESENT
@@ -30,6 +29,9 @@ from drml.io import machine
 from drml.io.figures import json_value, mean_of_defined
 from drml.io.files import writing
 from drml.training.folder import FINAL_STEM
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Figure4", "make"]
 
@@ -126,6 +128,8 @@ class Figure4:
 
     def draw(self) -> Figure:
         """Draw the faces, and the maps of each net below them."""
+        from matplotlib.figure import Figure  # here, because it takes half a second to import
+
         figure = Figure(
             figsize=(1.25 * len(self.aus) + 0.6, 1.45 * len(self.pictures) + 0.4), layout="constrained"
         )

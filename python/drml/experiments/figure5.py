@@ -8,11 +8,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from drml.evaluation import relations
@@ -27,6 +25,10 @@ from drml.io.figures import json_value
 from drml.io.files import writing
 from drml.io.limits import open_list
 from drml.training.log import LOSS_FILE
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 __all__ = ["Figure5", "make"]
 
@@ -126,6 +128,8 @@ class Figure5:
 
     def draw(self) -> Figure:
         """Draw (a) the losses and (b), (c), ... the relation tables."""
+        from matplotlib.figure import Figure  # here, because it takes half a second to import
+
         figure = Figure(figsize=(4.2 * (1 + len(self.tables)), 4.2), layout="constrained")
         axes = figure.subplots(1, 1 + len(self.tables))
         self._draw_losses(axes[0])

@@ -12,9 +12,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, Any
 
 from drml.evaluation.text_table import figure_cell
 from drml.experiments import drawing, units
@@ -27,6 +25,9 @@ from drml.experiments.table_notes import SYNTHETIC
 from drml.io import machine
 from drml.io.files import writing
 from drml.training.base_rates import LEARNED, REMARK
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Curve", "LearningCurve", "make"]
 
@@ -151,6 +152,8 @@ class LearningCurve:
 
     def draw(self) -> Figure:
         """Draw the nets' curves on the left and the LSVM's on the right, with a common axis of AUC."""
+        from matplotlib.figure import Figure  # here, because it takes half a second to import
+
         figure = Figure(figsize=(10, 4.2), layout="constrained")
         left, right = figure.subplots(1, 2, sharey=True)
         colours = dict(zip((m for m in self.curves if METHODS[m].net), drawing.COLOURS, strict=False))

@@ -8,11 +8,10 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from drml.data import registration
@@ -26,6 +25,9 @@ from drml.nets.prototxt import read_prototxt
 from drml.nets.weights import read_blob
 from drml.synth import Subject, render
 from drml.training.folder import FINAL_STEM
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["OFF", "Patches", "Sparsity", "make"]
 
@@ -132,6 +134,8 @@ class Sparsity(detection_table.DetectionTable):
 
     def draw(self) -> Figure:
         """Draw each method's patches over a drawn face: norms as shares of the largest, mean of the folds."""
+        from matplotlib.figure import Figure  # here, because it takes half a second to import
+
         figure = Figure(figsize=(3.1 * len(self.patches) + 0.6, 3.6), layout="constrained")
         axes = figure.subplots(1, len(self.patches), squeeze=False)[0]
         face = _drawn_face()
