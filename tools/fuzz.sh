@@ -2,7 +2,7 @@
 # Build the fuzzers of tests/fuzz and run each for SECONDS, as many at a time as there are cores. Then fuzz the Python readers
 # (tools/fuzz_python.sh). Findings are written to BUILD_DIR/findings; add a finding to tests/fuzz/found once it is fixed.
 # Usage: tools/fuzz.sh BUILD_DIR SECONDS [TARGET...]   (datum layer list lmdb net solver weights)
-# Environment: CAFFE_SOURCE_DIR, as for make; JOBS.
+# Environment: CAFFE_SOURCE_DIR, as for make; JOBS; FUZZ_SEED, with which the fuzzers draw the same inputs again.
 set -euo pipefail
 build=$1 seconds=$2
 shift 2
@@ -31,7 +31,7 @@ printf '"%s"\n' 4294967295 2147483647 2000000000 -1 nan 1e30 TRAIN TEST >>"$buil
 mkdir -p "$build/findings" "$build/log"
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=0:${ASAN_OPTIONS:-}
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:suppressions=$root/tests/sanitizers/fuzz.supp:${UBSAN_OPTIONS:-}
-export OPENBLAS_NUM_THREADS=1 ROOT=$root BUILD=$build TIME=$seconds
+export OPENBLAS_NUM_THREADS=1 ROOT=$root BUILD=$build TIME=$seconds SEED=${FUZZ_SEED:-0} # of 0, libFuzzer draws one
 status=0
 printf '%s\n' "${targets[@]}" | xargs -P "$jobs" -I TARGET bash -c '
   mkdir -p "$BUILD/corpus/TARGET"
@@ -39,7 +39,7 @@ printf '%s\n' "${targets[@]}" | xargs -P "$jobs" -I TARGET bash -c '
   case TARGET in layer | net | solver) words=(-dict="$BUILD/words.dict") ;; esac
   found=("$BUILD/corpus/TARGET" "$ROOT/tests/fuzz/seeds/TARGET")
   [ -d "$ROOT/tests/fuzz/found/TARGET" ] && found+=("$ROOT/tests/fuzz/found/TARGET")
-  "$BUILD/fuzz_TARGET" -max_total_time="$TIME" -timeout=30 -rss_limit_mb=2048 -malloc_limit_mb=1024 -max_len=32768 \
+  "$BUILD/fuzz_TARGET" -max_total_time="$TIME" -seed="$SEED" -timeout=30 -rss_limit_mb=2048 -malloc_limit_mb=1024 -max_len=32768 \
     -len_control=0 -print_final_stats=1 -artifact_prefix="$BUILD/findings/TARGET-" "${words[@]}" "${found[@]}" \
     >"$BUILD/log/TARGET.txt" 2>&1 || { echo "TARGET: a finding, see $BUILD/log/TARGET.txt"; exit 1; }
   echo "TARGET: $(grep -o "number_of_executed_units: .*" "$BUILD/log/TARGET.txt" | grep -o "[0-9]*") inputs, no finding"
