@@ -17,6 +17,9 @@ function(caffe_add_kernels set lanes)
   caffe_add_objects(caffe_kernels_${set} ${CAFFE_KERNELS})
   # Without the last one, GCC copies the rest of an unrolled loop for every answer to a question in it.
   target_compile_options(caffe_kernels_${set} PRIVATE -fno-math-errno ${ARGN} $<$<CXX_COMPILER_ID:GNU>:-fno-thread-jumps>)
+  # GCC 13 and newer leave a product and the sum it goes into apart where sums depend on each other, which is slower here, and
+  # differs from kernel to kernel in the last bit.
+  target_compile_options(caffe_kernels_${set} PRIVATE $<$<CXX_COMPILER_ID:GNU>:--param=avoid-fma-max-bits=0>)
   # The fuzzers look for faults in what reads files; with their sanitizers, the kernels would take ten minutes to compile.
   target_compile_options(caffe_kernels_${set} PRIVATE $<$<CONFIG:Fuzz>:-fno-sanitize=all>)
   target_compile_definitions(caffe_kernels_${set} PRIVATE CAFFE_EXT_ISA=${set} CAFFE_EXT_LANES=${lanes})

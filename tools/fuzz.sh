@@ -31,7 +31,7 @@ printf '"%s"\n' 4294967295 2147483647 2000000000 -1 nan 1e30 TRAIN TEST >>"$buil
 mkdir -p "$build/findings" "$build/log"
 export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=0:${ASAN_OPTIONS:-}
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1:suppressions=$root/tests/sanitizers/fuzz.supp:${UBSAN_OPTIONS:-}
-export OPENBLAS_NUM_THREADS=1 ROOT=$root BUILD=$build TIME=$seconds SEED=${FUZZ_SEED:-0} # of 0, libFuzzer draws one
+export OPENBLAS_NUM_THREADS=1 ROOT=$root BUILD=$build TIME=$seconds SEED=${FUZZ_SEED:-0} # with 0, libFuzzer draws a seed
 status=0
 printf '%s\n' "${targets[@]}" | xargs -P "$jobs" -I TARGET bash -c '
   mkdir -p "$BUILD/corpus/TARGET"

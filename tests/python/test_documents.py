@@ -23,6 +23,7 @@ import numpy as np
 import pytest
 
 import detect_data
+from drml.data import prepare
 from drml.nets.weights import read_caffemodel
 from drml.synth import write_bp4d, write_disfa
 from experiment_data import QUIET, add_region, write_models
@@ -50,9 +51,9 @@ NEEDS = {
 ONE_FOLD = ("docs/experiments.md", "docs/tutorial.md", "docs/report.md")
 
 SETUPS = {
-    DATA: "drml prepare bp4d BP4D data/drml -q",
+    DATA: "mkdir -p data; cp -r prepared data/drml",
     TRAINED: """
-        [ -d data/drml ] || drml prepare bp4d BP4D data/drml -q
+        [ -d data/drml ] || { mkdir -p data; cp -r prepared data/drml; }
         drml train --solver models/drml/solver.prototxt --data data/drml/fold1 --out build/train -q
     """,
     DEMO: """
@@ -103,7 +104,7 @@ set -euo pipefail
 for word in "$@"; do
   case $word in
     *=*) ;;
-    data) [ -d data/drml ] || drml prepare bp4d BP4D data/drml -q ;;
+    data) [ -d data/drml ] || { mkdir -p data; cp -r prepared data/drml; } ;;
     train) caffe train -solver models/drml/solver.prototxt ;;
     *) grep -qE "^$word:|^\\.PHONY:.* $word( |$)" Makefile || { echo "make: no target $word" >&2; exit 2; } ;;
   esac
@@ -137,6 +138,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("documents")
     write_bp4d(folder / "BP4D", subjects=9, tasks=2, frames=8, size=260, **QUIET)
     write_disfa(folder / "DISFA", subjects=9, frames=24, size=260, **QUIET)
+    prepare("bp4d", folder / "BP4D", folder / "prepared", progress=False)
     models = write_models(folder / "models", ("drml", "convnet", "alexnet", "lcn"))
     add_region(models / "drml")
     (models / "tiny").mkdir()  # the tiny solvers write snapshots here

@@ -36,6 +36,12 @@ cuda_on_host_switch:
 )");
 #endif
 
+#ifdef CUDA_ON_HOST_ASAN
+// Newer versions of AddressSanitizer keep a second stack for each fiber, 11 MB of addresses, and
+// soon a death test cannot fork.
+extern "C" const char* __asan_default_options() { return "detect_stack_use_after_return=0"; }
+#endif
+
 namespace cuda_on_host {
 namespace {
 
