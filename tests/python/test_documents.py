@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 
 import detect_data
-from drml.data import prepare
+from drml.data.prepare import prepare
 from drml.nets.weights import read_caffemodel
 from drml.synth import write_bp4d, write_disfa
 from experiment_data import QUIET, add_region, write_models
