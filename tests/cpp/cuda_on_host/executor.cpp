@@ -96,7 +96,8 @@ class Executor {
   void Permute(std::vector<size_t>* order, uint64_t purpose);
   void NumberThreads();
   void RunBlock();
-  void RunFreshThreads();
+  void RunPhase();
+  Fiber* NextFiber();
   static void FiberMain(Fiber* fiber);
   void Continue(size_t thread);
   void ReleaseWaiting();
@@ -112,6 +113,7 @@ class Executor {
   std::vector<Exchange> exchanges_;  // Of the group of threads that begins with this one.
   std::vector<size_t> order_;        // In which the threads of the present phase go on.
   size_t next_ = 0;                  // In `order_`.
+  bool fresh_ = false;               // Whether these have not begun yet.
   std::vector<Fiber*> fibers_, idle_;
   size_t started_fibers_ = 0;
 };
@@ -172,7 +174,9 @@ void Executor::RunBlock() {
   order_.resize(threads_.size());
   std::iota(order_.begin(), order_.end(), 0);
   Permute(&order_, Mix(block_number));
-  RunFreshThreads();
+  fresh_ = true;
+  RunPhase();
+  fresh_ = false;
   for (uint64_t phase = 1;; ++phase) {
     ReleaseWaiting();
     order_.clear();
@@ -185,36 +189,45 @@ void Executor::RunBlock() {
       return;  // All have ended.
     }
     Permute(&order_, Mix(block_number) + phase);
-    next_ = order_.size();  // No fresh thread is left for a fiber that gets free.
-    for (size_t thread : order_) {
-      Continue(thread);
-      threads_[thread].fiber->Resume();
-    }
+    RunPhase();
   }
 }
 
-// A thread that ends without having waited leaves its stack to the next one; so kernels without
-// barriers need one fiber only.
-void Executor::RunFreshThreads() {
+void Executor::RunPhase() {
   next_ = 0;
-  while (next_ < order_.size()) {
-    if (idle_.empty()) {
-      if (started_fibers_ == fibers_.size()) {
-        fibers_.push_back(new Fiber);
-      }
-      idle_.push_back(fibers_[started_fibers_++]);
-      idle_.back()->Start(&Executor::FiberMain);
-    }
-    Fiber* const fiber = idle_.back();
-    idle_.pop_back();
+  while (Fiber* const fiber = NextFiber()) {
     fiber->Resume();
   }
+}
+
+// The stack on which the next thread of the phase goes on; none if it was the last.
+Fiber* Executor::NextFiber() {
+  if (next_ == order_.size()) {
+    return nullptr;
+  }
+  if (!fresh_) {
+    const size_t number = order_[next_++];
+    Continue(number);
+    return threads_[number].fiber;
+  }
+  // A thread that ends without having waited leaves its stack to the next one (FiberMain); so
+  // kernels without barriers need one fiber only.
+  if (idle_.empty()) {
+    if (started_fibers_ == fibers_.size()) {
+      fibers_.push_back(new Fiber);
+    }
+    idle_.push_back(fibers_[started_fibers_++]);
+    idle_.back()->Start(&Executor::FiberMain);
+  }
+  Fiber* const fiber = idle_.back();
+  idle_.pop_back();
+  return fiber;
 }
 
 void Executor::FiberMain(Fiber* fiber) {
   Executor& executor = Get();
   for (;;) {
-    while (executor.next_ < executor.order_.size()) {
+    while (executor.fresh_ && executor.next_ < executor.order_.size()) {
       const size_t number = executor.order_[executor.next_++];
       executor.threads_[number].fiber = fiber;
       executor.Continue(number);
@@ -243,12 +256,19 @@ const Thread& Executor::Wait(const char* operation, unsigned mask, uint64_t valu
   thread.value = value;
   thread.file = file;
   thread.line = line;
-  thread.fiber->Suspend();
+  if (Fiber* const next = NextFiber()) {
+    thread.fiber->HandOver(next);
+  } else {
+    thread.fiber->Suspend();
+  }
   return thread;
 }
 
 void Executor::ReleaseWaiting() {
-  bool released = ReleaseBlock();
+  if (ReleaseBlock()) {
+    return;
+  }
+  bool released = false;
   for (size_t first = 0; first < threads_.size(); first += warpSize) {
     released |= ReleaseWarp(first, std::min<size_t>(first + warpSize, threads_.size()));
   }

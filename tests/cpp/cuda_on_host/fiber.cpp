@@ -47,9 +47,19 @@ namespace {
 
 constexpr size_t kStackBytes = 256
                                << 10;  // Instrumented frames are large; unused pages cost nothing.
+// The frames in which a fiber waits for the next function to run are within this many bytes.
+constexpr size_t kOuterFrames = 8 << 10;
 Fiber* entering = nullptr;
+#ifdef CUDA_ON_HOST_ASAN
+// The stack from which Resume was called, as AddressSanitizer knows it.
+bool from_outside = false;
+const void* outside_stack = nullptr;
+size_t outside_stack_bytes = 0;
+#endif
 
 }  // namespace
+
+Fiber::Context Fiber::outside_;
 
 Fiber::Fiber() {
   const size_t page = sysconf(_SC_PAGESIZE);
@@ -63,14 +73,15 @@ Fiber::Fiber() {
 
 void Fiber::Start(void (*function)(Fiber*)) {
   function_ = function;
-  inside_fake_stack_ = nullptr;
-  ASAN_UNPOISON_MEMORY_REGION(stack_, kStackBytes);
+  fake_stack_ = nullptr;
+  // Deeper frames have returned, and took their marks with them.
+  ASAN_UNPOISON_MEMORY_REGION(stack_ + kStackBytes - kOuterFrames, kOuterFrames);
 #ifdef CUDA_ON_HOST_USES_UCONTEXT
-  getcontext(&inside_);
-  inside_.uc_stack.ss_sp = stack_;
-  inside_.uc_stack.ss_size = kStackBytes;
-  inside_.uc_link = nullptr;
-  makecontext(&inside_, &Fiber::Enter, 0);
+  getcontext(&context_);
+  context_.uc_stack.ss_sp = stack_;
+  context_.uc_stack.ss_size = kStackBytes;
+  context_.uc_link = nullptr;
+  makecontext(&context_, &Fiber::Enter, 0);
 #else
   // As cuda_on_host_switch leaves a stack: six registers, the address to return to, and above it
   // (at an address that a call would leave, 8 below a multiple of 16) nowhere to return to.
@@ -79,31 +90,47 @@ void Fiber::Start(void (*function)(Fiber*)) {
     top[-i] = nullptr;
   }
   top[-2] = reinterpret_cast<void*>(&Fiber::Enter);
-  inside_ = top - 8;
+  context_ = top - 8;
 #endif
 }
 
 void Fiber::Enter() { entering->Run(); }
 
 void Fiber::Run() {
-#ifdef CUDA_ON_HOST_ASAN
-  __sanitizer_finish_switch_fiber(nullptr, &outside_stack_, &outside_stack_bytes_);
-#endif
+  Arrive();
   function_(this);
   abort();
+}
+
+void Fiber::Switch(Context* save, Context* load) {
+#ifdef CUDA_ON_HOST_USES_UCONTEXT
+  swapcontext(save, load);
+#else
+  cuda_on_host_switch(save, *load);
+#endif
+}
+
+void Fiber::Arrive() {
+#ifdef CUDA_ON_HOST_ASAN
+  const void* stack;
+  size_t bytes;
+  __sanitizer_finish_switch_fiber(fake_stack_, &stack, &bytes);
+  if (from_outside) {
+    outside_stack = stack;
+    outside_stack_bytes = bytes;
+    from_outside = false;
+  }
+#endif
 }
 
 void Fiber::Resume() {
   entering = this;
 #ifdef CUDA_ON_HOST_ASAN
+  from_outside = true;
   void* fake_stack;
   __sanitizer_start_switch_fiber(&fake_stack, stack_, kStackBytes);
 #endif
-#ifdef CUDA_ON_HOST_USES_UCONTEXT
-  swapcontext(&outside_, &inside_);
-#else
-  cuda_on_host_switch(&outside_, inside_);
-#endif
+  Switch(&outside_, &context_);
 #ifdef CUDA_ON_HOST_ASAN
   __sanitizer_finish_switch_fiber(fake_stack, nullptr, nullptr);
 #endif
@@ -111,16 +138,19 @@ void Fiber::Resume() {
 
 void Fiber::Suspend() {
 #ifdef CUDA_ON_HOST_ASAN
-  __sanitizer_start_switch_fiber(&inside_fake_stack_, outside_stack_, outside_stack_bytes_);
+  __sanitizer_start_switch_fiber(&fake_stack_, outside_stack, outside_stack_bytes);
 #endif
-#ifdef CUDA_ON_HOST_USES_UCONTEXT
-  swapcontext(&inside_, &outside_);
-#else
-  cuda_on_host_switch(&inside_, outside_);
-#endif
+  Switch(&context_, &outside_);
+  Arrive();
+}
+
+void Fiber::HandOver(Fiber* next) {
+  entering = next;
 #ifdef CUDA_ON_HOST_ASAN
-  __sanitizer_finish_switch_fiber(inside_fake_stack_, &outside_stack_, &outside_stack_bytes_);
+  __sanitizer_start_switch_fiber(&fake_stack_, next->stack_, kStackBytes);
 #endif
+  Switch(&context_, &next->context_);
+  Arrive();
 }
 
 }  // namespace cuda_on_host

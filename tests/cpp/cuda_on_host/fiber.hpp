@@ -20,25 +20,27 @@ class Fiber {
   Fiber& operator=(const Fiber&) = delete;
   // Prepares to run a function that never returns; whatever ran here before is forgotten.
   void Start(void (*function)(Fiber*));
-  void Resume();   // From outside: runs until Suspend().
-  void Suspend();  // From inside.
+  void Resume();   // From outside: runs until this fiber or one after it suspends.
+  void Suspend();  // From inside: back to where Resume was called.
+  void HandOver(
+      Fiber* next);  // From inside: the same as Suspend and next->Resume, with one switch.
 
  private:
+#ifdef CUDA_ON_HOST_USES_UCONTEXT
+  using Context = ucontext_t;
+#else
+  using Context = void*;  // The stack pointer.
+#endif
   static void Enter();
   void Run();
+  static void Switch(Context* save, Context* load);
+  void Arrive();
 
   char* stack_;
   void (*function_)(Fiber*) = nullptr;
-#ifdef CUDA_ON_HOST_USES_UCONTEXT
-  ucontext_t inside_, outside_;
-#else
-  void* inside_ = nullptr;
-  void* outside_ = nullptr;
-#endif
-  // What AddressSanitizer wants to know about the two stacks.
-  void* inside_fake_stack_ = nullptr;
-  const void* outside_stack_ = nullptr;
-  size_t outside_stack_bytes_ = 0;
+  Context context_;
+  void* fake_stack_ = nullptr;  // AddressSanitizer's.
+  static Context outside_;
 };
 
 }  // namespace cuda_on_host
