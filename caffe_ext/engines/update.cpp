@@ -21,21 +21,17 @@ bool AllGroups(int n, Group group) {
 
 }  // namespace
 
-template <>
 bool UpdateGroup(int n, const SgdStep<float>& step, float* weight, float* diff, float* history) {
   return update_kernels(ActiveIsa()).sgd_float(n, step, weight, diff, history);
 }
-template <>
 bool UpdateGroup(int n, const SgdStep<double>& step, double* weight, double* diff,
                  double* history) {
   return update_kernels(ActiveIsa()).sgd_double(n, step, weight, diff, history);
 }
-template <>
 bool UpdateGroup(int n, const AdamStep<float>& step, float* weight, float* diff, float* m,
                  float* v) {
   return update_kernels(ActiveIsa()).adam_float(n, step, weight, diff, m, v);
 }
-template <>
 bool UpdateGroup(int n, const AdamStep<double>& step, double* weight, double* diff, double* m,
                  double* v) {
   return update_kernels(ActiveIsa()).adam_double(n, step, weight, diff, m, v);

@@ -56,11 +56,12 @@ template <typename Dtype>
 bool Update(int n, const AdamStep<Dtype>& step, Dtype* weight, Dtype* diff, Dtype* m, Dtype* v);
 
 /// One group of at most kUpdateGroup weights of the above, on the calling thread.
-template <typename Dtype>
-bool UpdateGroup(int n, const SgdStep<Dtype>& step, Dtype* weight, Dtype* diff, Dtype* history);
-template <typename Dtype>
-bool UpdateGroup(int n, const AdamStep<Dtype>& step, Dtype* weight, Dtype* diff, Dtype* m,
-                 Dtype* v);
+bool UpdateGroup(int n, const SgdStep<float>& step, float* weight, float* diff, float* history);
+bool UpdateGroup(int n, const SgdStep<double>& step, double* weight, double* diff, double* history);
+bool UpdateGroup(int n, const AdamStep<float>& step, float* weight, float* diff, float* m,
+                 float* v);
+bool UpdateGroup(int n, const AdamStep<double>& step, double* weight, double* diff, double* m,
+                 double* v);
 
 /// The groups' kernels (engines/isa.hpp).
 struct UpdateKernels {

@@ -28,7 +28,7 @@ namespace {
   throw FileError(text);
 }
 
-std::string FolderOf(const std::string& path) {
+std::string FolderToSync(const std::string& path) {
   const size_t slash = path.rfind('/');
   return slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
 }
@@ -99,7 +99,7 @@ void WriteWhole(const std::string& name, const std::function<void(int)>& write) 
   // The name itself, which belongs to the folder. The file is there by now: where this fails (a
   // folder that may not be read, a file system that cannot), a power cut may lose it, and nothing
   // else.
-  const int folder = open(FolderOf(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const int folder = open(FolderToSync(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder >= 0) {
     fsync(folder);
     close(folder);
