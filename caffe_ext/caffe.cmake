@@ -94,11 +94,16 @@ target_compile_options(caffe PRIVATE -w)
 target_compile_definitions(caffe PRIVATE WITH_PYTHON_LAYER)
 target_link_libraries(caffe PUBLIC caffe_settings PRIVATE ${CAFFE_PYTHON_LIBRARIES} OpenMP::OpenMP_CXX)
 set_target_properties(caffe PROPERTIES VERSION 1.0.0 SOVERSION 1.0)
-# Half of a file's compile time goes into Caffe's headers. Patched files call what is declared in ours.
-set(CAFFE_CALLS "${CMAKE_CURRENT_LIST_DIR}/calls.hpp")
-target_precompile_headers(caffe PRIVATE "<caffe/caffe.hpp>" "${CAFFE_CALLS}")
-# The other half goes into what the headers leave behind in every file, so several files of upstream's are compiled as one.
-set_target_properties(caffe PROPERTIES UNITY_BUILD ON)
+# caffe_with_our_headers(TARGET): compiles TARGET's files, which are upstream's, behind calls.hpp and members.hpp.
+set(CAFFE_EXT "${CMAKE_CURRENT_LIST_DIR}")
+function(caffe_with_our_headers target)
+  # Half of a file's compile time goes into Caffe's headers. The other half goes into what these leave behind in every file, so
+  # several files are compiled as one.
+  target_precompile_headers(${target} PRIVATE "<caffe/caffe.hpp>" "${CAFFE_EXT}/calls.hpp")
+  # GCC forgets that a member is specialised if a precompiled header declares it, and then compiles upstream's definition.
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_CODE_BEFORE_INCLUDE "#include \"members.hpp\"")
+endfunction()
+caffe_with_our_headers(caffe)
 # limits/ending.hpp: what follows the start of the logging.
 target_compile_definitions(caffe PRIVATE InitGoogleLogging=InitCaffeProgram)
 

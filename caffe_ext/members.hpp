@@ -1,9 +1,9 @@
 // Member functions of Caffe's class templates that we define ourselves.
 //
 // Each of them is declared here as an explicit specialisation for float and double, and the build
-// includes this file in front of the files of Caffe that define their templates (compat.cmake). An
-// explicit instantiation of a class passes over members that have a specialisation of their own, so
-// that upstream's definitions of these functions are not compiled.
+// includes this file in front of the files of Caffe (caffe.cmake). An explicit instantiation of a
+// class passes over members that have a specialisation of their own, so that upstream's definitions
+// of these functions are not compiled.
 #ifndef CAFFE_EXT_MEMBERS_HPP_
 #define CAFFE_EXT_MEMBERS_HPP_
 

@@ -15,11 +15,6 @@ set(CAFFE_IM2COL_RENAMES im2col_cpu=upstream_im2col_cpu col2im_cpu=upstream_col2
 # OpenBLAS takes a factor of NaN for 0, and 0 times NaN for 0: limits/scale.cpp does not.
 set(CAFFE_SCALE_RENAMES cblas_sscal=caffe_ext_sscal cblas_dscal=caffe_ext_dscal)
 
-# Files some of whose functions we define ourselves: members.hpp, which they include first, declares these.
-set(CAFFE_FILES_WITH_OWN_MEMBERS
-  src/caffe/blob.cpp src/caffe/layers/image_data_layer.cpp src/caffe/layers/memory_data_layer.cpp src/caffe/net.cpp
-  src/caffe/solver.cpp src/caffe/solvers/sgd_solver.cpp)
-
 # caffe_source(VARIABLE FILE): the path to compile, with the definitions from above set for the calling folder.
 function(caffe_source variable file)
   caffe_file(path "${file}")
@@ -29,8 +24,6 @@ function(caffe_source variable file)
       list(APPEND definitions ${CAFFE_IMREAD_RENAME})
     endif()
     set_source_files_properties("${path}" PROPERTIES COMPILE_DEFINITIONS "${definitions}")
-  elseif(file IN_LIST CAFFE_FILES_WITH_OWN_MEMBERS)
-    set_source_files_properties("${path}" PROPERTIES COMPILE_OPTIONS "-include;members.hpp")
   elseif(file STREQUAL src/caffe/util/im2col.cpp)
     set_source_files_properties("${path}" PROPERTIES COMPILE_DEFINITIONS "${CAFFE_IM2COL_RENAMES}"
                                 SKIP_PRECOMPILE_HEADERS ON)
