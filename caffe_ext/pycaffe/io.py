@@ -4,10 +4,10 @@ Images are arrays of H x W x K values, inputs of a net K x H x W.
 """
 
 import numpy as np
-import skimage.io
-import skimage.transform
 from caffe.proto import caffe_pb2
-from scipy import ndimage
+
+# scikit-image and SciPy are imported by what uses them: they take as long as all the rest of Caffe, and
+# most programs read their images with OpenCV.
 
 # --- Arrays and messages.
 
@@ -206,6 +206,8 @@ def load_image(filename, color=True):
     array of shape (H, W, 3), or (H, W, 1) if not `color`
         RGB, or the intensity. An alpha channel is left out.
     """
+    import skimage.io
+
     image = skimage.img_as_float(skimage.io.imread(filename, as_gray=not color)).astype(np.float32)
     if image.ndim == 2:
         return np.repeat(image[:, :, None], 3 if color else 1, axis=2)
@@ -227,6 +229,9 @@ def resize_image(im, new_dims, interp_order=1):
     -------
     array of shape (height, width, K), float32
     """
+    import skimage.transform
+    from scipy import ndimage
+
     if im.shape[-1] not in (1, 3):
         factors = (new_dims[0] / im.shape[0], new_dims[1] / im.shape[1], 1)
         return ndimage.zoom(im, factors, order=interp_order).astype(np.float32)
