@@ -104,8 +104,9 @@ bench-layers: all
 	$(VENV)/bin/python tools/bench/layers.py --build $(BUILD_DIR) $(BENCH)
 
 CTEST := cd $(BUILD_DIR) && ctest --output-on-failure -j $(JOBS)
-# A worker for each core, with one thread: the nets of the tests are too small for more.
-PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist worksteal
+# A worker for each core, with one thread: the nets of the tests are too small for more. A file stays on one worker, because its
+# tests share fixtures; tests/python/conftest.py says which files begin.
+PYTEST := OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -q -n $(JOBS) --dist loadfile --no-loadscope-reorder
 PYCAFFE_TESTS := cd $(BUILD_DIR)/python && $(CURDIR)/$(VENV)/bin/python -m pytest -q -c /dev/null -p no:cacheprovider caffe/test
 GPU_TESTS := $(if $(filter 1,$(USE_CUDA)),true,echo "GPU: this build is for the CPU, so the GPUDevice cases of our layers ran on the host.")
 

@@ -62,6 +62,14 @@ QUICK = {
 }
 
 
+# These files take longest: they begin first, so that at the end none of them is left for one worker.
+LONG = ("test_documents", "test_experiment_tables", "test_report_experiment", "test_experiment_table3")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.stem) if item.path.stem in LONG else len(LONG))
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--quick", action="store_true", help="run the quick test files only, as make test does")
 
