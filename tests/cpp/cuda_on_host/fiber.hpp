@@ -22,8 +22,8 @@ class Fiber {
   void Start(void (*function)(Fiber*));
   void Resume();   // From outside: runs until this fiber or one after it suspends.
   void Suspend();  // From inside: back to where Resume was called.
-  void HandOver(
-      Fiber* next);  // From inside: the same as Suspend and next->Resume, with one switch.
+  // From inside: as Suspend and next->Resume, with one switch of stacks.
+  void HandOver(Fiber* next);
 
  private:
 #ifdef CUDA_ON_HOST_USES_UCONTEXT
