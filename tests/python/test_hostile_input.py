@@ -21,6 +21,7 @@ import numpy as np
 import pytest
 
 import hostile_files
+import hostile_targets
 from drml.data.landmark_files import read_landmarks
 from drml.data.lmdb import check_lmdb, read_lmdb, read_mean, write_lmdb
 from drml.data.manifest import read_manifest
@@ -33,13 +34,13 @@ from drml.nets import prototxt
 # --- all readers, some changed files of each
 
 
-@pytest.mark.parametrize("name", hostile_files.TARGETS)
+@pytest.mark.parametrize("name", hostile_targets.TARGETS)
 def test_changed_files_are_read_or_refused(name: str, tmp_path: Path) -> None:
     fault = hostile_files.in_child(name, tmp_path / "work", examples=25)
     assert fault is None, fault
 
 
-@pytest.mark.parametrize("name", hostile_files.PLANTED)
+@pytest.mark.parametrize("name", hostile_targets.PLANTED)
 def test_the_fuzzer_finds_what_it_looks_for(name: str, tmp_path: Path) -> None:
     fault = hostile_files.in_child(name, tmp_path / "work", examples=1)
     assert fault is not None and name in fault.removeprefix(f"{name}: ")
