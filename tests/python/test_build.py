@@ -28,6 +28,33 @@ def cmake(*arguments: str | Path, **environment: str) -> subprocess.CompletedPro
 
 TREE = ROOT / "build/caffe/source"  # where the build has found Caffe
 NET = "src/caffe/net.cpp"
+KINDS = ("float", "double")
+
+
+def defined(pattern: str) -> set[str]:
+    """Return the members of Caffe's class templates that the object files of a pattern define."""
+    objects = list((ROOT / "build/CMakeFiles").glob(pattern))
+    if not objects:
+        pytest.skip("the library was not built here")
+    symbols = subprocess.run(
+        ["nm", "--demangle", "--defined-only", *map(str, objects)], capture_output=True, text=True, check=True
+    ).stdout
+    return set(re.findall(r"^\S+ [TW] (caffe::\w+<(?:float|double)>::\w+\(.*)$", symbols, re.M))
+
+
+def test_members_that_are_ours_are_not_compiled_from_upstreams_definitions() -> None:
+    """The linker would not tell: it takes ours of two definitions, while inlined calls keep theirs."""
+    header = (ROOT / "caffe_ext/members.hpp").read_text()
+    names = set(re.findall(r"(\w+<)Dtype>(::\w+\()", header))
+    ours = {
+        symbol
+        for room in ("engines", "limits", "recipe", "training")
+        for symbol in defined(f"caffe_{room}.dir/**/*.o")
+        if any(symbol.startswith(f"caffe::{name}{kind}>{member}") for name, member in names for kind in KINDS)
+    }
+    declared = header.count("template <>")
+    assert len(ours) == declared * len(KINDS)
+    assert not ours & defined("caffe.dir/**/*.o")
 
 
 def source(tmp_path: Path, caffe: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
